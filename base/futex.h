@@ -1,0 +1,16 @@
+// The one primitive under the threads' parking: sleep while a word has a value. Linux only.
+// No lock and no queue of its own; the word lives in its owner, any thread may call.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace duramen {
+
+/// Returns when woken, when `word` is not `expected`, or when the monotonic clock reaches
+/// `until_ns` (INT64_MAX: never), sometimes for no reason: the caller tests again.
+void FutexWait(std::atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t until_ns);
+/// Wakes all who wait for `word`.
+void FutexWakeAll(std::atomic<std::uint32_t>& word);
+
+}  // namespace duramen

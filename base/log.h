@@ -1,0 +1,25 @@
+// How the library's own code tells what happened: one sentence, a stable code, key-values.
+#pragma once
+
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "duramen/types.h"
+
+namespace duramen {
+
+/// Wraps the caller's sink; does nothing without one. Copyable, any thread.
+class Log {
+ public:
+  Log() = default;
+  explicit Log(LogSink sink) : sink_(sink) {}
+  void Write(LogLevel level, std::string_view code, std::string_view sentence,
+             std::initializer_list<std::pair<std::string_view, std::string>> fields = {}) const;
+
+ private:
+  LogSink sink_;
+};
+
+}  // namespace duramen

@@ -1,0 +1,34 @@
+// Planted bugs: the harness must catch each of these, or it proves nothing. They sit in the
+// production path and are compiled in only where DURAMEN_PLANTED_BUGS is on (test builds); there
+// a test switches one on at run time. In a release build Planted() is the constant false.
+#pragma once
+
+#include <cstdint>
+
+namespace duramen {
+
+enum class PlantedBug : std::uint8_t {
+  kNone,
+  kNoSyncBeforeAck,            // the WAL acknowledges without its sync
+  kNoDirectorySync,            // a new or renamed WAL file's directory entry is not synced
+  kDurableUptoIgnored,         // the tail verdict calls everything torn
+  kLifeIgnored,                // batches of a file's former life are read
+  kHeaderBeforeCopiedTail,     // recovery commits the new header before the copied tail is durable
+  kOverwrittenEntryKept,       // an overwrite does not cut the entries above it at replay
+  kLaterFileKeptAfterTear,     // batches of later files are kept after a torn one
+  kNoticeWithoutEpoch,         // a notice of an older epoch raises the watermark to its own end
+  kChecksumNotCheckedOnRead,   // payload bytes are served unverified from a WAL file
+  kRegistrationAfterFirstAck,  // a log's identity row is posted after its first entries
+  kRowsNotCarried,             // a WAL file is recycled without carrying its newest rows
+  kRecycledBeforeHeader,       // a WAL file is recycled before a header says it is not live
+  kCount,
+};
+
+#if defined(DURAMEN_PLANTED_BUGS)
+bool Planted(PlantedBug bug) noexcept;
+void Plant(PlantedBug bug) noexcept;  // kNone switches all off
+#else
+inline constexpr bool Planted(PlantedBug) noexcept { return false; }
+#endif
+
+}  // namespace duramen

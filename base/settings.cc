@@ -1,0 +1,419 @@
+#include "base/settings.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <optional>
+#include <vector>
+
+#include "base/check.h"
+
+namespace duramen {
+namespace {
+
+constexpr std::uint64_t kKiB = 1ULL << 10;
+constexpr std::uint64_t kMiB = 1ULL << 20;
+constexpr std::uint64_t kGiB = 1ULL << 30;
+constexpr std::size_t kPathBytesMax = 4095;  // PATH_MAX without its zero
+
+constexpr SettingSpec kSettings[] = {
+    {.name = "data_dir",
+     .type = SettingType::kPath,
+     .unit = "",
+     .default_value = "",
+     .part = "log",
+     .since = "0.1.0",
+     .help = "The directory that holds everything; made if it is not there."},
+    {.name = "wal_dir",
+     .type = SettingType::kPath,
+     .unit = "",
+     .default_value = "",
+     .part = "wal",
+     .since = "0.1.0",
+     .help = "Where the WAL files lie, for a device of their own. Unset: 'wal' in data_dir."},
+    {.name = "wal_max_size_bytes",
+     .type = SettingType::kSize,
+     .unit = "bytes",
+     .default_value = "256000000",
+     .min = 32 * kKiB,
+     .max = 16 * kGiB,
+     .part = "wal",
+     .since = "0.1.0",
+     .help = "Size of one WAL file, rounded to 4096. Larger files roll less often; smaller ones "
+             "free space sooner."},
+    {.name = "wal_max_entries",
+     .type = SettingType::kCount,
+     .unit = "entries",
+     .default_value = "0",
+     .min = 0,
+     .max = UINT64_MAX,
+     .part = "wal",
+     .since = "0.1.0",
+     .help = "Entries in one WAL file before it rolls, whatever its size. 0: no such limit."},
+    {.name = "wal_max_files",
+     .type = SettingType::kCount,
+     .unit = "files",
+     .default_value = "16",
+     .min = 3,
+     .max = 65536,
+     .part = "wal",
+     .since = "0.1.0",
+     .help = "Live WAL files at most; above that new entries answer 'overloaded' until floors "
+             "move."},
+    {.name = "wal_max_batch_size",
+     .type = SettingType::kCount,
+     .unit = "records",
+     .default_value = "8192",
+     .min = 1,
+     .max = 1'048'576,
+     .part = "wal",
+     .since = "0.1.0",
+     .help = "Records that one sync makes durable at most. No timer waits for a batch to fill."},
+    {.name = "wal_sync_method",
+     .type = SettingType::kChoice,
+     .unit = "",
+     .default_value = "datasync",
+     .allowed = "datasync|fsync|none",
+     .part = "wal",
+     .since = "0.1.0",
+     .help = "How a batch is made durable. 'sync' is read as fsync. 'none' survives a crash of "
+             "the process but loses acknowledged entries with the power."},
+    {.name = "wal_compute_checksums",
+     .type = SettingType::kBoolean,
+     .unit = "",
+     .default_value = "true",
+     .allowed = "true",
+     .part = "wal",
+     .since = "0.1.0",
+     .help = "Always on: an entry without a checksum could not be told from a damaged one."},
+    {.name = "wal_pre_allocate",
+     .type = SettingType::kBoolean,
+     .unit = "",
+     .default_value = "true",
+     .allowed = "true",
+     .part = "wal",
+     .since = "0.1.0",
+     .help = "Always on: WAL files have their space before they are needed, so a full disk is "
+             "found at a roll and not in a batch."},
+    {.name = "memory_budget",
+     .type = SettingType::kSize,
+     .unit = "bytes",
+     .default_value = "1073741824",
+     .min = kMiB,
+     .max = 1ULL << 50,
+     .part = "log",
+     .since = "0.1.0",
+     .help = "Memory for entries, rings and pinned reads. What does not fit is read back from the "
+             "WAL files."},
+    {.name = "on_wal_down",
+     .type = SettingType::kChoice,
+     .unit = "",
+     .default_value = "stay",
+     .allowed = "stay|exit",
+     .part = "wal",
+     .since = "0.1.0",
+     .help = "When nothing can be made durable any more: stay, refuse writes and serve reads, or "
+             "exit so that a supervisor restarts the process."},
+    {.name = "recovery_mode",
+     .type = SettingType::kChoice,
+     .unit = "",
+     .default_value = "contain",
+     .allowed = "strict|contain",
+     .part = "log",
+     .since = "0.1.0",
+     .help = "On damage found at the start: contain it to the logs that it touches, or strictly "
+             "refuse to start."},
+};
+
+Error Refuse(std::string message, std::string hint) {
+  return {
+      .code = ErrorCode::kConfiguration, .message = std::move(message), .hint = std::move(hint)};
+}
+
+Error RefuseValue(const SettingSpec& setting, std::string_view text, std::string_view why) {
+  return Refuse(std::string(setting.name) + " = '" + std::string(text.substr(0, 100)) + "' " +
+                    std::string(why),
+                "allowed: " + AllowedText(setting));
+}
+
+/// The number field behind a setting of kSize or kCount.
+std::uint64_t LogStoreOptions::*NumberField(std::string_view name) {
+  if (name == "wal_max_size_bytes") return &LogStoreOptions::wal_max_size_bytes;
+  if (name == "wal_max_entries") return &LogStoreOptions::wal_max_entries;
+  if (name == "wal_max_files") return &LogStoreOptions::wal_max_files;
+  if (name == "wal_max_batch_size") return &LogStoreOptions::wal_max_batch_size;
+  if (name == "memory_budget") return &LogStoreOptions::memory_budget;
+  CHECK(false);
+  return nullptr;
+}
+
+/// How many bytes a suffix stands for; nothing for a suffix that is none.
+std::optional<std::uint64_t> UnitBytes(std::string_view suffix) {
+  constexpr std::pair<std::string_view, std::uint64_t> kUnits[] = {{"", 1},
+                                                                   {"B", 1},
+                                                                   {"kB", 1'000},
+                                                                   {"KB", 1'000},
+                                                                   {"MB", 1'000'000},
+                                                                   {"GB", 1'000'000'000},
+                                                                   {"TB", 1'000'000'000'000},
+                                                                   {"KiB", kKiB},
+                                                                   {"MiB", kMiB},
+                                                                   {"GiB", kGiB},
+                                                                   {"TiB", kGiB * kKiB}};
+  for (const auto& [unit, bytes] : kUnits) {
+    if (suffix == unit) return bytes;
+  }
+  return std::nullopt;
+}
+
+Result<std::uint64_t> ParseNumber(const SettingSpec& setting, std::string_view text) {
+  std::uint64_t number = 0;
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  if (error == std::errc::result_out_of_range) return RefuseValue(setting, text, "is too large");
+  if (error != std::errc()) return RefuseValue(setting, text, "is not a number");
+  std::string_view suffix(rest, static_cast<std::size_t>(end - rest));
+  if (suffix.size() > 1 && suffix.front() == ' ') suffix.remove_prefix(1);  // "64 MiB"
+  const bool is_size = setting.type == SettingType::kSize;
+  const std::optional<std::uint64_t> unit =
+      is_size || suffix.empty() ? UnitBytes(suffix) : std::nullopt;
+  if (!unit) {
+    return RefuseValue(setting, text,
+                       is_size ? "has an unknown unit (kB, MB, GB, KiB, MiB, GiB are known)"
+                               : "is not a plain number");
+  }
+  std::uint64_t scaled = 0;
+  if (__builtin_mul_overflow(number, *unit, &scaled)) {
+    return RefuseValue(setting, text, "is too large");
+  }
+  if (scaled < setting.min) return RefuseValue(setting, text, "is too small");
+  if (scaled > setting.max) return RefuseValue(setting, text, "is too large");
+  return scaled;
+}
+
+Status CheckPath(const SettingSpec& setting, std::string_view text) {
+  if (text.size() > kPathBytesMax) return RefuseValue(setting, text, "is too long");
+  const bool has_control = std::any_of(text.begin(), text.end(), [](char character) {
+    return static_cast<unsigned char>(character) < 0x20 || character == 0x7F;
+  });
+  if (has_control) return RefuseValue(setting, "...", "has control characters in it");
+  return {};
+}
+
+Status ParsePath(const SettingSpec& setting, std::string_view text, LogStoreOptions& options) {
+  if (Status status = CheckPath(setting, text); !status.ok()) return status;
+  if (setting.name == "data_dir") {
+    if (text.empty()) return RefuseValue(setting, text, "is empty");
+    options.data_dir = text;
+  } else {
+    options.wal_dir = text;
+  }
+  return {};
+}
+
+Status ParseChoice(const SettingSpec& setting, std::string_view text, LogStoreOptions& options) {
+  const auto is = [&](std::string_view name, std::string_view value) {
+    return setting.name == name && text == value;
+  };
+  if (is("wal_sync_method", "datasync")) {
+    options.wal_sync_method = SyncMethod::kDatasync;
+  } else if (is("wal_sync_method", "fsync") || is("wal_sync_method", "sync")) {
+    options.wal_sync_method = SyncMethod::kFsync;
+  } else if (is("wal_sync_method", "none")) {
+    options.wal_sync_method = SyncMethod::kNone;
+  } else if (is("on_wal_down", "stay")) {
+    options.on_wal_down = OnWalDown::kStay;
+  } else if (is("on_wal_down", "exit")) {
+    options.on_wal_down = OnWalDown::kExit;
+  } else if (is("recovery_mode", "strict")) {
+    options.recovery_mode = RecoveryMode::kStrict;
+  } else if (is("recovery_mode", "contain")) {
+    options.recovery_mode = RecoveryMode::kContain;
+  } else {
+    return RefuseValue(setting, text, "is not one of the values");
+  }
+  return {};
+}
+
+Status ParseBoolean(const SettingSpec& setting, std::string_view text) {
+  if (text == "true") return {};
+  if (text == "false") return RefuseValue(setting, text, "is not possible: it is always on");
+  return RefuseValue(setting, text, "is neither true nor false");
+}
+
+std::size_t EditDistance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+Status CheckRange(const SettingSpec& setting, const LogStoreOptions& options) {
+  const std::uint64_t value = options.*NumberField(setting.name);
+  if (value < setting.min) return RefuseValue(setting, std::to_string(value), "is too small");
+  if (value > setting.max) return RefuseValue(setting, std::to_string(value), "is too large");
+  return {};
+}
+
+/// The sum is said, so that the reader can add to the budget or take away from a part.
+Status CheckMemorySum(const LogStoreOptions& options, const MemoryNeeds& needs) {
+  const std::uint64_t sum = needs.ring_bytes + needs.in_flight_bytes + needs.chunk_bytes;
+  if (options.memory_budget >= sum) return {};
+  return Refuse("memory_budget = " + std::to_string(options.memory_budget) +
+                    " bytes is less than it must hold: " + std::to_string(sum) + " = " +
+                    std::to_string(needs.ring_bytes) + " for a ring + " +
+                    std::to_string(needs.in_flight_bytes) + " for entries on their way + " +
+                    std::to_string(needs.chunk_bytes) + " for a mem table",
+                "set memory_budget to " + std::to_string(sum) + " or more");
+}
+
+std::string WithoutTrailingSlashes(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
+}  // namespace
+
+const char* SettingTypeName(SettingType type) noexcept {
+  switch (type) {
+    case SettingType::kPath:
+      return "path";
+    case SettingType::kSize:
+      return "size";
+    case SettingType::kCount:
+      return "count";
+    case SettingType::kChoice:
+      return "choice";
+    case SettingType::kBoolean:
+      return "boolean";
+  }
+  return "unknown";
+}
+
+std::span<const SettingSpec> AllSettings() { return kSettings; }
+
+const SettingSpec* FindSetting(std::string_view name) {
+  for (const SettingSpec& setting : kSettings) {
+    if (setting.name == name) return &setting;
+  }
+  return nullptr;
+}
+
+std::string_view NearestSetting(std::string_view name) {
+  if (name.size() > 64) return {};  // Nothing of that length is a slip of the finger.
+  std::string_view nearest;
+  std::size_t nearest_distance = 0;
+  for (const SettingSpec& setting : kSettings) {
+    const std::size_t distance = EditDistance(name, setting.name);
+    // At most a third wrong, or it is another word.
+    if (distance * 3 > std::max(name.size(), setting.name.size())) continue;
+    if (nearest.empty() || distance < nearest_distance) {
+      nearest = setting.name;
+      nearest_distance = distance;
+    }
+  }
+  return nearest;
+}
+
+std::string AllowedText(const SettingSpec& setting) {
+  std::string allowed(setting.allowed);
+  switch (setting.type) {
+    case SettingType::kPath:
+      return "any path";
+    case SettingType::kBoolean:
+      return allowed + " only: always on";
+    case SettingType::kChoice:
+      for (std::size_t at = allowed.find('|'); at != std::string::npos;
+           at = allowed.find('|', at)) {
+        allowed.replace(at, 1, ", ");
+      }
+      return allowed;
+    case SettingType::kSize:
+    case SettingType::kCount:
+      break;
+  }
+  return std::to_string(setting.min) + " to " + std::to_string(setting.max) + " " +
+         std::string(setting.unit);
+}
+
+Status ParseSetting(std::string_view name, std::string_view text, LogStoreOptions& options) {
+  const SettingSpec* setting = FindSetting(name);
+  if (setting == nullptr) {
+    const std::string_view nearest = NearestSetting(name);
+    return Refuse("there is no setting '" + std::string(name.substr(0, 100)) + "'",
+                  nearest.empty() ? "`duramen config show` lists them all"
+                                  : "did you mean " + std::string(nearest) + "?");
+  }
+  switch (setting->type) {
+    case SettingType::kPath:
+      return ParsePath(*setting, text, options);
+    case SettingType::kChoice:
+      return ParseChoice(*setting, text, options);
+    case SettingType::kBoolean:
+      return ParseBoolean(*setting, text);
+    case SettingType::kSize:
+    case SettingType::kCount:
+      break;
+  }
+  Result<std::uint64_t> number = ParseNumber(*setting, text);
+  if (!number.ok()) return std::move(number).error();
+  options.*NumberField(name) = *number;
+  return {};
+}
+
+std::string SettingText(std::string_view name, const LogStoreOptions& options) {
+  const SettingSpec* setting = FindSetting(name);
+  CHECK(setting != nullptr);
+  switch (setting->type) {
+    case SettingType::kPath:
+      return name == "data_dir" ? options.data_dir : options.wal_dir;
+    case SettingType::kBoolean:
+      return "true";
+    case SettingType::kSize:
+    case SettingType::kCount:
+      return std::to_string(options.*NumberField(name));
+    case SettingType::kChoice:
+      break;
+  }
+  if (name == "on_wal_down") return options.on_wal_down == OnWalDown::kStay ? "stay" : "exit";
+  if (name == "recovery_mode") {
+    return options.recovery_mode == RecoveryMode::kStrict ? "strict" : "contain";
+  }
+  switch (options.wal_sync_method) {
+    case SyncMethod::kDatasync:
+      return "datasync";
+    case SyncMethod::kFsync:
+      return "fsync";
+    case SyncMethod::kNone:
+      break;
+  }
+  return "none";
+}
+
+Status ValidateOptions(const LogStoreOptions& options, const MemoryNeeds& needs) {
+  for (const SettingSpec& setting : kSettings) {
+    Status status;
+    if (setting.type == SettingType::kPath) {
+      status = CheckPath(setting, SettingText(setting.name, options));
+    } else if (setting.type == SettingType::kSize || setting.type == SettingType::kCount) {
+      status = CheckRange(setting, options);
+    }
+    if (!status.ok()) return status;
+  }
+  if (options.data_dir.empty()) return Refuse("data_dir is not set", "name a directory for it");
+  if (WithoutTrailingSlashes(options.data_dir) == WithoutTrailingSlashes(options.wal_dir)) {
+    return Refuse("wal_dir is the data_dir itself",
+                  "leave wal_dir unset, or name another directory");
+  }
+  return CheckMemorySum(options, needs);
+}
+
+}  // namespace duramen

@@ -1,0 +1,138 @@
+#include "base/thread_executor.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <string>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/futex.h"
+
+namespace duramen {
+namespace {
+
+// The states of a slot. A Wake turns any into kNotified; only the actor's thread turns it back.
+constexpr std::uint32_t kRunning = 0;   // in Step, or about to decide whether to park
+constexpr std::uint32_t kNotified = 1;  // another Step is owed
+constexpr std::uint32_t kParked = 2;    // asleep; needs a futex wake
+
+std::int64_t NowNs() { return SystemClock().NowNs(); }
+
+/// Blocks signals in the thread that it lives in, which a thread made meanwhile inherits. Those
+/// that a thread raises by its own fault stay.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    ::sigfillset(&all);
+    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS}) {
+      ::sigdelset(&all, fault);
+    }
+    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_;
+};
+
+}  // namespace
+
+ThreadExecutor::~ThreadExecutor() {
+  for (const Slot& slot : slots_) CHECK(slot.actor.load(std::memory_order_acquire) == nullptr);
+}
+
+ThreadExecutor::Slot* ThreadExecutor::SlotOf(const Actor& actor) {
+  for (Slot& slot : slots_) {
+    if (slot.actor.load(std::memory_order_acquire) == &actor) return &slot;
+  }
+  return nullptr;
+}
+
+void ThreadExecutor::Start(Actor& actor) {
+  const std::lock_guard lock(starting_);
+  CHECK(SlotOf(actor) == nullptr);
+  Slot* free = nullptr;
+  for (Slot& slot : slots_) {
+    if (free == nullptr && slot.actor.load(std::memory_order_acquire) == nullptr) free = &slot;
+  }
+  CHECK(free != nullptr);  // kActorsMax
+  free->stopping.store(false, std::memory_order_relaxed);
+  free->state.store(kNotified, std::memory_order_relaxed);
+  free->actor.store(&actor, std::memory_order_release);
+  const SignalsBlocked blocked;
+  free->thread = std::thread([free, &actor] { Run(*free, actor); });
+}
+
+void ThreadExecutor::Wake(Actor& actor) {
+  Slot* slot = SlotOf(actor);
+  if (slot == nullptr) return;  // Not started, or stopped meanwhile: nobody to wake.
+  if (slot->state.exchange(kNotified, std::memory_order_acq_rel) == kParked) {
+    FutexWakeAll(slot->state);
+  }
+}
+
+void ThreadExecutor::Stop(Actor& actor) {
+  const std::lock_guard lock(starting_);
+  Slot* slot = SlotOf(actor);
+  if (slot == nullptr) return;
+  CHECK(slot->thread.get_id() != std::this_thread::get_id());
+  slot->stopping.store(true, std::memory_order_release);
+  Wake(actor);
+  slot->thread.join();
+  slot->thread = {};
+  slot->actor.store(nullptr, std::memory_order_release);
+}
+
+void ThreadExecutor::Run(Slot& slot, Actor& actor) {
+  const std::string name = std::string(actor.name()).substr(0, 15);  // The kernel's limit.
+  ::pthread_setname_np(::pthread_self(), name.c_str());
+  while (!slot.stopping.load(std::memory_order_acquire)) {
+    // Taken before the Step: a Wake from here on owes another one. The exchange also makes visible
+    // what the waker did before it.
+    slot.state.exchange(kRunning, std::memory_order_acq_rel);
+    const std::int64_t next_ns = actor.Step();
+    if (next_ns != Actor::kAgain) Park(slot, next_ns);
+  }
+}
+
+void ThreadExecutor::Park(Slot& slot, std::int64_t until_ns) {
+  std::uint32_t state = kRunning;
+  if (!slot.state.compare_exchange_strong(state, kParked, std::memory_order_acq_rel)) return;
+  while (slot.state.load(std::memory_order_acquire) == kParked) {
+    if (until_ns != Actor::kIdle && NowNs() >= until_ns) return;  // Run resets the state.
+    FutexWait(slot.state, kParked, until_ns);
+  }
+}
+
+// Await and Progress are Dekker's pattern in sequentially consistent operations: either Progress
+// sees the waiter and wakes it, or the waiter's load of progress_ sees the count of Progress, and
+// with it everything done before.
+bool ThreadExecutor::Await(bool (*done)(void*), void* argument, Deadline deadline) {
+  if (done(argument)) return true;
+  const std::int64_t until_ns =
+      deadline == Deadline::max()
+          ? INT64_MAX
+          : std::chrono::duration_cast<std::chrono::nanoseconds>(deadline.time_since_epoch())
+                .count();
+  waiting_.fetch_add(1);
+  bool is_done = false;
+  while (true) {
+    const std::uint32_t seen = progress_.load();
+    is_done = done(argument);
+    if (is_done || (until_ns != INT64_MAX && NowNs() >= until_ns)) break;
+    FutexWait(progress_, seen, until_ns);
+  }
+  waiting_.fetch_sub(1);
+  return is_done;
+}
+
+void ThreadExecutor::Progress() {
+  progress_.fetch_add(1);
+  if (waiting_.load() != 0) FutexWakeAll(progress_);
+}
+
+}  // namespace duramen

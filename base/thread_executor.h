@@ -1,0 +1,50 @@
+// One thread per actor: the executor of production. Times are those of SystemClock.
+//
+// Owned by the composition root. Its threads block all signals that are sent to the process, so
+// that the host's handlers run in the host's threads. Requires: every actor that was started is
+// stopped before the executor is destroyed (CHECK), and Start and Stop are not called in a Step:
+// two actors that stop each other would wait for ever.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+
+#include "base/actor.h"
+
+namespace duramen {
+
+class ThreadExecutor final : public ActorExecutor {
+ public:
+  /// Actors that run at the same time; storage has one per WAL shard.
+  static constexpr std::size_t kActorsMax = 16;
+
+  ThreadExecutor() = default;
+  ~ThreadExecutor() override;
+  void Start(Actor& actor) override;
+  void Wake(Actor& actor) override;
+  void Stop(Actor& actor) override;
+  bool Await(bool (*done)(void*), void* argument, Deadline deadline) override;
+  void Progress() override;
+
+ private:
+  struct alignas(64) Slot {
+    std::atomic<Actor*> actor{nullptr};
+    std::atomic<std::uint32_t> state{0};  // kRunning, kNotified, kParked
+    std::atomic<bool> stopping{false};
+    std::thread thread;
+  };
+
+  Slot* SlotOf(const Actor& actor);
+  static void Run(Slot& slot, Actor& actor);
+  static void Park(Slot& slot, std::int64_t until_ns);
+
+  std::array<Slot, kActorsMax> slots_;
+  std::mutex starting_;                     // Start and Stop only
+  std::atomic<std::uint32_t> progress_{0};  // counts Progress()
+  std::atomic<std::uint32_t> waiting_{0};   // threads in Await
+};
+
+}  // namespace duramen

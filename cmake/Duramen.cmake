@@ -1,0 +1,35 @@
+# How every target of the project is compiled, and how a folder becomes a library.
+
+include(${CMAKE_CURRENT_LIST_DIR}/Dependencies.cmake)
+
+# Flags of our own targets; nothing of it reaches those who link the installed package.
+add_library(duramen_flags INTERFACE)
+target_include_directories(duramen_flags INTERFACE
+  $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}> $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include>)
+target_compile_options(duramen_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Werror
+  -fvisibility=hidden -fno-omit-frame-pointer)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # A false finding in its own std::string (GCC bug 105651): "x" + std::string(...).
+  target_compile_options(duramen_flags INTERFACE -Wno-restrict)
+endif()
+if(DURAMEN_PLANTED_BUGS)
+  target_compile_definitions(duramen_flags INTERFACE DURAMEN_PLANTED_BUGS)
+endif()
+if(DURAMEN_SANITIZE)
+  target_compile_options(duramen_flags INTERFACE -fsanitize=${DURAMEN_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(duramen_flags INTERFACE -fsanitize=${DURAMEN_SANITIZE})
+endif()
+
+# duramen_library(NAME SOURCES... [LINKS targets...]): one library per folder; LINKS are the arrows,
+# and tests/tidy holds them against its table.
+function(duramen_library name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINKS" ${ARGN})
+  add_library(duramen_${name} STATIC ${arg_SOURCES})
+  set_target_properties(duramen_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON EXPORT_NAME ${name})
+  target_link_libraries(duramen_${name} PRIVATE $<BUILD_INTERFACE:duramen_flags>)
+  foreach(link IN LISTS arg_LINKS)
+    target_link_libraries(duramen_${name} PUBLIC duramen_${link})
+  endforeach()
+  set_property(GLOBAL APPEND PROPERTY DURAMEN_LIBRARIES duramen_${name})
+endfunction()

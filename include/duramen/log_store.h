@@ -1,0 +1,239 @@
+// Many logs on one shared write-ahead log, in this process.
+//
+//   LogStore::Open -> NewWriter -> OpenLog -> Append -> Wait(ticket) -> Read
+//
+// C++20, standard library only. No exception leaves it and none may leave a callback. The library
+// prints nothing, installs no signal handler and starts no thread before Open. A LogStore does not
+// survive fork(): calls in the child answer kForked.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "duramen/result.h"
+#include "duramen/types.h"
+
+namespace duramen {
+inline namespace v1 {
+
+enum class SyncMethod : std::uint8_t { kDatasync, kFsync, kNone };
+enum class OnWalDown : std::uint8_t { kStay, kExit };
+enum class RecoveryMode : std::uint8_t { kStrict, kContain };
+enum class OpenMode : std::uint8_t { kOpen, kCreate, kOpenOrCreate };
+
+/// Settings, by the names they have in files, flags and the environment; ranges and units in
+/// `duramen config explain NAME`.
+struct LogStoreOptions {
+  std::string data_dir;                                // made if it is not there
+  std::string wal_dir;                                 // empty: data_dir/wal
+  std::uint64_t wal_max_size_bytes = 256'000'000;      // of one WAL file; rounded to 4096
+  std::uint64_t wal_max_entries = 0;                   // of one WAL file; 0: unset
+  std::uint64_t wal_max_files = 16;                    // new entries answer kOverloaded above this
+  std::uint64_t wal_max_batch_size = 8192;             // records
+  SyncMethod wal_sync_method = SyncMethod::kDatasync;
+  std::uint64_t memory_budget = 1ULL << 30;            // bytes: arenas, rings, pinned reads
+  OnWalDown on_wal_down = OnWalDown::kStay;
+  RecoveryMode recovery_mode = RecoveryMode::kContain;
+  LogSink log_sink;
+};
+
+/// A copyable name of an open log; one of a deleted log is refused as stale.
+struct LogRef {
+  std::uint32_t slot = 0;
+  std::uint32_t generation = 0;
+  friend bool operator==(const LogRef&, const LogRef&) = default;
+};
+
+struct LogAppend {
+  LogRef log;
+  std::span<const EntryView> entries;
+};
+
+/// Everything below `end` is durable in this epoch; `term` is that of entry end - 1.
+struct Written {
+  LogRef log;
+  std::uint64_t epoch = 0;
+  Term term = 0;
+  Index end = 0;
+};
+
+/// Entries are [begin, end); those below written_end are durable.
+struct Bounds {
+  Index begin = 1;
+  Index end = 1;
+  Index written_end = 1;
+  Term term_before_begin = 0;
+  std::uint64_t epoch = 0;
+};
+
+struct Vote {
+  Term term = 0;
+  std::string voted_for;  // empty: nobody in this term
+};
+
+enum class Pressure : std::uint8_t { kNone, kHigh, kOverloaded };
+
+/// What became of a damaged or cut part of the WAL at the start.
+enum class FindingKind : std::uint8_t {
+  kTornTail,       // unacknowledged bytes of an interrupted batch; cut
+  kUnprovenTail,   // a complete header over a bad body with no proof; cut, and reported
+  kDamage,         // acknowledged bytes that cannot be read
+  kOrphanFile,     // a file off the chain; ignored
+  kHeaderCopy,     // one of two copies unreadable; nothing lost
+  kMissingFile,    // a live WAL file is not there
+  kUnusedSpare,    // a file that never was in service
+};
+const char* FindingKindName(FindingKind kind) noexcept;
+
+struct TouchedRange {
+  std::string log;       // its name, or its uid where the name is lost
+  Index first = 0;       // inclusive; 0 with last = 0: rows only
+  Index last = 0;        // inclusive; 0 = unknown
+  bool rows = false;     // a row (term, vote, ...) may be lost
+};
+
+struct Finding {
+  FindingKind kind = FindingKind::kTornTail;
+  std::string file;
+  std::uint64_t offset_bytes = 0;
+  std::uint64_t size_bytes = 0;
+  std::uint64_t batch = 0;  // number; 0 where there is none
+  std::string sentence;
+  std::vector<TouchedRange> touched;
+};
+
+struct RecoveryReport {
+  std::uint64_t boot = 0;             // number of this start
+  std::uint64_t wal_files = 0;        // live ones read
+  std::uint64_t batches = 0;          // accepted
+  std::uint64_t entries = 0;          // replayed
+  std::uint64_t proven_batch = 0;     // the last that a durable_upto proves
+  std::uint64_t copied_batches = 0;   // valid ones past the proof, made durable again
+  std::uint64_t bytes_read = 0;
+  std::int64_t nanoseconds = 0;
+  bool created = false;               // a fresh directory
+  std::vector<Finding> findings;
+  bool damaged() const noexcept;      // any finding that lost acknowledged bytes
+  std::string ToText() const;         // a paragraph for people
+};
+
+struct LogInfo {
+  LogRef log;
+  std::string name;
+  std::string uid;
+  bool faulty = false;
+};
+
+/// One metric, as the visitor sees it: a stable name, unit, help and current value.
+struct Metric {
+  std::string_view name;
+  std::string_view unit;
+  std::string_view help;
+  std::uint64_t value = 0;
+};
+
+/// Keeps the bytes of one read; they count in memory_budget until it is destroyed. Requires: the
+/// LogStore outlives it.
+class Pin {
+ public:
+  Pin(Pin&& other) noexcept : impl_(std::exchange(other.impl_, nullptr)) {}
+  Pin& operator=(Pin&& other) noexcept;
+  ~Pin();
+  std::span<const EntryView> entries() const noexcept;
+  struct Impl;
+  explicit Pin(Impl* impl) noexcept : impl_(impl) {}
+
+ private:
+  Impl* impl_;
+};
+
+/// One ring into one WAL shard. One thread at a time; nothing blocks but Wait. Order holds per
+/// Writer: a crash keeps a prefix of it. A log belongs to the Writer that opened it.
+class Writer final {
+ public:
+  Writer(Writer&& other) noexcept : impl_(std::exchange(other.impl_, nullptr)) {}
+  ~Writer();
+  /// Adds entries; each group is all or nothing and groups are not atomic over logs: on an error
+  /// the groups before the offending one stand. An index at or below the log's last overwrites from
+  /// there, whatever the old term was (Raft figure 8). Within a group indexes are consecutive.
+  /// Errors: kGap (hint names the next index), kTermBelowPredecessor, kTooLarge, kOverloaded,
+  /// kDiskFull, kWalDown, kFaulty, kStaleRef, kWrongWriter, kInvalidArgument (kind below 128).
+  Result<Ticket> Append(std::span<const LogAppend> groups);
+  /// Drops entries below `new_begin`. At or below begin: nothing to do, ticket of the last call.
+  /// Errors: kOutOfRange when new_begin > end.
+  Result<Ticket> TruncatePrefix(LogRef log, Index new_begin);
+  /// Drops entries at and above `new_end`. Errors: kOutOfRange when outside [begin, end].
+  Result<Ticket> TruncateSuffix(LogRef log, Index new_end);
+  /// Empties the log and lets it begin at `begin` (an installed snapshot).
+  Result<Ticket> Reset(LogRef log, Index begin, Term term_before_begin);
+  /// Errors: kTermBelowPredecessor when `term` is below the stored one; kTooLarge over 255 bytes.
+  Result<Ticket> PutVote(LogRef log, Term term, std::string_view voted_for);
+  /// Lazy; a restart clamps it to what was written. Errors: kOutOfRange at or above end.
+  Result<Ticket> PutLastApplied(LogRef log, Index index);
+  /// A named value. An empty value removes it. Errors: kTooLarge (key 255 bytes, value 64 KiB).
+  Result<Ticket> Put(LogRef log, std::string_view key, Bytes value, Durability durability);
+  /// Everything up to it is on disk.
+  Ticket durable() const noexcept;
+  /// News since the last call, coalesced per log; valid until the next call.
+  std::span<const Written> Poll() noexcept;
+  /// An eventfd, readable while Poll() has news; -1 where the kernel gave none.
+  int written_fd() const noexcept;
+  /// Posts `callback` once per news, never twice at the same time. A null callback ends it.
+  void OnWritten(Executor& executor, void (*callback)(void*, Writer&) noexcept, void* argument);
+  /// Blocks until `ticket` is durable. Errors: kTimeout (outcome unknown), kWalDown, kFaulty,
+  /// kCorruption (an entry changed in memory; its log is stopped).
+  Status Wait(Ticket ticket, Deadline deadline);
+  struct Impl;
+  explicit Writer(Impl* impl) noexcept : impl_(impl) {}
+
+ private:
+  friend class LogStore;
+  Impl* impl_;
+};
+
+/// Thread-safe. Requires no Writer or Pin alive when destroyed (CHECK); Close() says what failed.
+class LogStore final {
+ public:
+  /// Errors: kInUse (second opener), kUnknownVersion, kConfiguration, kPermission, kIo, kDiskFull,
+  /// kCorruption (SYSTEM unreadable, or any damage under RecoveryMode::kStrict).
+  static Result<LogStore> Open(const LogStoreOptions& options);
+  LogStore(LogStore&& other) noexcept;
+  ~LogStore();
+  /// Waits for what was accepted, seals the WAL and stops its threads.
+  Status Close(Deadline deadline);
+  Result<Writer> NewWriter();
+  /// Names: 1 to 255 bytes of UTF-8 without control characters. Registration is durable before the
+  /// first acknowledgement of any entry. Errors: kInvalidArgument, kNotFound, kAlreadyExists,
+  /// kInUse (open in another Writer, or its deletion is not durable yet), kOverloaded, kWalDown.
+  Result<LogRef> OpenLog(Writer& writer, std::string_view name, OpenMode mode);
+  /// Durable when the ticket is; the ref is stale at once.
+  Result<Ticket> DeleteLog(Writer& writer, LogRef log);
+  /// Entries of [begin, end) up to max_bytes of payload, at least one. Hot ones are not copied.
+  /// Errors: kOutOfRange, kStaleRef, kCorruption, kIo, kFaulty, kOverloaded (pins over budget).
+  Result<Pin> Read(LogRef log, Index begin, Index end, std::size_t max_bytes) const;
+  /// begin - 1 still answers. Errors: kOutOfRange, kStaleRef.
+  Result<Term> TermAt(LogRef log, Index index) const;
+  Result<Bounds> BoundsOf(LogRef log) const;
+  Result<Vote> VoteOf(LogRef log) const;
+  Result<Index> LastAppliedOf(LogRef log) const;
+  /// Errors: kNotFound.
+  Result<std::string> Get(LogRef log, std::string_view key) const;
+  std::vector<LogInfo> Logs() const;
+  Pressure pressure() const noexcept;
+  const RecoveryReport& recovery_report() const noexcept;
+  void VisitMetrics(void (*visit)(void* argument, const Metric& metric), void* argument) const;
+  struct Impl;
+  explicit LogStore(std::unique_ptr<Impl> impl) noexcept;
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace v1
+}  // namespace duramen

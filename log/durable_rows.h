@@ -1,0 +1,42 @@
+// The rows that are durable, folded: what recovery starts from and what is carried before a WAL
+// file is recycled. Fed by the WAL thread (and by recovery before that); locked, because opening
+// and deleting logs look into it.
+#pragma once
+
+#include <mutex>
+#include <vector>
+
+#include "meta/table.h"
+#include "wal/port.h"
+
+namespace duramen::log {
+
+/// A row record's payload: {row sequence u64, row}.
+std::vector<std::byte> RowPayload(std::uint64_t sequence, const meta::Row& row);
+
+class DurableRows final : public wal::RowKeeper {
+ public:
+  void OnRow(const wal::RecordOwner& owner, std::uint8_t kind, Bytes payload,
+             std::uint64_t file) override;
+  std::vector<wal::CarriedRow> RowsToCarry(std::uint64_t file_max,
+                                           std::uint64_t bytes_max) override;
+  void OnRecycled(std::uint64_t file_max) override;
+
+  /// Logs whose tombstone was forgotten since the last call: their slots may be given again.
+  std::vector<ServerUid> TakeForgotten();
+  /// Calls use(table) under the lock.
+  template <typename Use>
+  auto With(Use use) const {
+    const std::lock_guard lock(mutex_);
+    return use(table_);
+  }
+  std::uint64_t undecodable() const;
+
+ private:
+  mutable std::mutex mutex_;
+  meta::Table table_;
+  std::vector<ServerUid> forgotten_;
+  std::uint64_t undecodable_ = 0;
+};
+
+}  // namespace duramen::log

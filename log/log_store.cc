@@ -1,0 +1,418 @@
+// Opening, recovering and closing a store: the composition root of storage. See log/store.h.
+#include "duramen/log_store.h"
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/fork_guard.h"
+#include "base/posix_io.h"
+#include "base/settings.h"
+#include "base/thread_executor.h"
+#include "base/try.h"
+#include "log/store.h"
+#include "log/system_file.h"
+
+namespace duramen {
+inline namespace v1 {
+namespace {
+
+constexpr std::string_view kDefaultWalDir = "wal";
+constexpr std::uint64_t kMergeBytesMax = 16 << 20;
+constexpr std::uint64_t kReserveShare = 16;  // of the budget, for rows and marks [B1]
+constexpr char kSystemName[] = "SYSTEM";
+constexpr char kIdentityName[] = "IDENTITY";
+constexpr char kLockName[] = "LOCK";
+
+}  // namespace
+
+LogStore::Impl::Impl(const LogStoreOptions& store_options, const log::StorageTuning& store_tuning,
+                     Rng store_rng)
+    : options(store_options),
+      tuning(store_tuning),
+      rng(store_rng),
+      log_(store_options.log_sink),
+      budget(store_options.memory_budget, store_options.memory_budget / kReserveShare),
+      block_pool(budget) {
+  options.wal_max_size_bytes = RoundUp(options.wal_max_size_bytes, wal::kBlockBytes);
+}
+
+LogStore::Impl::~Impl() {
+  if (ForkGeneration() != fork_generation) {
+    // The threads stayed in the parent: there is nothing to stop and nothing to write.
+    (void)own_executor.release();
+    (void)wal.release();
+    (void)pool.release();
+    return;
+  }
+  CHECK(writers.empty());
+  CHECK(pins.load() == 0);
+  if (started) (void)Close(Deadline::max());
+}
+
+Status LogStore::Impl::Open(log::StorageEnvironment environment) {
+  WatchForks();
+  fork_generation = ForkGeneration();
+  file_system = &environment.file_system;
+  clock = &environment.clock;
+  executor = &environment.executor;
+  TRY(OpenDirectories());
+  TRY(OpenSystem());
+  return Recover();
+}
+
+Status LogStore::Impl::OpenDirectories() {
+  TRY(file_system->CreateDirectories(options.data_dir));
+  data_dir = TRY(file_system->Open(options.data_dir));
+  data_lock = TRY(data_dir->Lock(kLockName));
+  return {};
+}
+
+/// Rule A14: a start without one of the directories that hold acknowledged data is refused.
+Status LogStore::Impl::OpenSystem() {
+  const Result<std::vector<std::byte>> bytes = log::ReadSmallFile(*data_dir, kSystemName);
+  if (!bytes.ok()) {
+    if (bytes.error().code != ErrorCode::kNotFound) return bytes.error();
+    return CreateSystem();
+  }
+  const log::Copies<log::SystemFile> file = TRY(log::DecodeSystemFile(*bytes));
+  system = file.content.system;
+  const std::string wanted =
+      options.wal_dir.empty() ? std::string(kDefaultWalDir) : options.wal_dir;
+  const std::vector<std::string>& known = file.content.wal_dirs;
+  if (known.size() != 1 || known.front() != wanted) {
+    return Error{ErrorCode::kConfiguration,
+                 "wal_dir is '" + wanted + "', but the system was created with '" +
+                     (known.empty() ? "" : known.front()) + "'",
+                 "set wal_dir back; what was acknowledged lies there"};
+  }
+  for (std::size_t copy = 0; copy < log::kSystemCopies; ++copy) {
+    if (file.copy_ok[copy]) continue;
+    report.findings.push_back({.kind = FindingKind::kHeaderCopy,
+                               .file = kSystemName,
+                               .offset_bytes = copy * log::kSystemBlockBytes,
+                               .size_bytes = log::kSystemBlockBytes,
+                               .sentence = "a copy in SYSTEM cannot be read; nothing is lost",
+                               .touched = {}});
+  }
+  if (wanted == kDefaultWalDir) {
+    wal_dir = TRY(data_dir->OpenDirectory(kDefaultWalDir));
+  } else {
+    wal_dir = TRY(file_system->Open(wanted));
+    wal_lock = TRY(wal_dir->Lock(kLockName));
+  }
+  return CheckIdentity();
+}
+
+Status LogStore::Impl::CheckIdentity() {
+  const Result<std::vector<std::byte>> bytes = log::ReadSmallFile(*wal_dir, kIdentityName);
+  if (!bytes.ok() && bytes.error().code != ErrorCode::kNotFound) return bytes.error();
+  const std::string hint = "mount or restore the directory that belongs to this system";
+  if (!bytes.ok()) {
+    return Error{ErrorCode::kCorruption,
+                 "'" + wal_dir->path() + "' has no IDENTITY file: it is not the wal_dir that this "
+                 "system wrote to", hint};
+  }
+  const Result<log::Copies<log::IdentityFile>> identity = log::DecodeIdentityFile(*bytes);
+  if (!identity.ok()) return identity.error();
+  if (identity->content.system != system) {
+    return Error{ErrorCode::kConfiguration,
+                 "'" + wal_dir->path() + "' belongs to another system", hint};
+  }
+  for (std::size_t copy = 0; copy < log::kSystemCopies; ++copy) {
+    if (identity->copy_ok[copy]) continue;
+    report.findings.push_back({.kind = FindingKind::kHeaderCopy,
+                               .file = kIdentityName,
+                               .offset_bytes = copy * log::kSystemBlockBytes,
+                               .size_bytes = log::kSystemBlockBytes,
+                               .sentence = "a copy in IDENTITY cannot be read; nothing is lost",
+                               .touched = {}});
+  }
+  return {};
+}
+
+/// SYSTEM is written last: a crash before it leaves a directory that the next start creates anew.
+Status LogStore::Impl::CreateSystem() {
+  const bool inside = options.wal_dir.empty();
+  if (inside) {
+    const Status made = data_dir->CreateDirectory(kDefaultWalDir);
+    if (!made.ok() && made.error().code != ErrorCode::kAlreadyExists) return made.error();
+    wal_dir = TRY(data_dir->OpenDirectory(kDefaultWalDir));
+  } else {
+    TRY(file_system->CreateDirectories(options.wal_dir));
+    wal_dir = TRY(file_system->Open(options.wal_dir));
+    wal_lock = TRY(wal_dir->Lock(kLockName));
+  }
+  for (const DirectoryEntry& entry : TRY(wal_dir->List())) {
+    if (!wal::ParseFileName(entry.name)) continue;
+    return Error{ErrorCode::kCorruption,
+                 "'" + wal_dir->path() + "' holds WAL files, but '" + options.data_dir +
+                     "' has no SYSTEM file",
+                 "restore SYSTEM, or use an empty directory"};
+  }
+  system = rng.NextUid();
+  TRY(log::ReplaceFile(*wal_dir, kIdentityName,
+                       log::EncodeIdentityFile({.system = system, .wal_dir = 0})));
+  log::SystemFile file{.system = system, .created_unix_ms = clock->UnixMs(), .wal_dirs = {}};
+  file.wal_dirs.push_back(inside ? std::string(kDefaultWalDir) : options.wal_dir);
+  report.created = true;
+  return log::ReplaceFile(*data_dir, kSystemName, log::EncodeSystemFile(file));
+}
+
+Status LogStore::Impl::Recover() {
+  const std::int64_t begin = clock->NowNs();
+  const std::uint64_t file_size = options.wal_max_size_bytes;
+  wal::Recovery recovery(*wal_dir,
+                         {.system = system,
+                          .file_size_bytes = file_size,
+                          .spare_files = tuning.spare_files,
+                          .sync_method = options.wal_sync_method,
+                          .merge_bytes_max = std::min(file_size / 4, kMergeBytesMax)},
+                         *clock, rng);
+  TRY(recovery.Scan(rows));
+  payload_bytes_max = wal::MaxPayloadBytes(file_size);
+  std::vector<wal::RowCopy> extra;
+  TRY(Judge(recovery, extra));
+  pool = std::make_unique<wal::FilePool>(
+      *wal_dir, *executor,
+      wal::FilePoolOptions{.system = system,
+                           .file_size_bytes = file_size,
+                           .spare_files = tuning.spare_files,
+                           .next_number = recovery.next_file_number()},
+      log_);
+  recovery.OfferSpares(*pool);
+  TRY(recovery.Commit(*pool, extra, rows));
+  FillReport(recovery, clock->NowNs() - begin);
+  StartThreads(recovery);
+  return {};
+}
+
+std::string LogStore::Impl::NameOf(const ServerUid& uid) const {
+  return rows.With([&](const meta::Table& table) {
+    const meta::ServerRows* server = table.Find(uid);
+    return server != nullptr && server->has(meta::RowKind::kIdentity) ? server->identity.name
+                                                                       : uid.ToString();
+  });
+}
+
+/// Who is faulty from now on; durable before the new header hides the damage [A3].
+Status LogStore::Impl::Judge(wal::Recovery& recovery, std::vector<wal::RowCopy>& extra) {
+  if (options.recovery_mode == RecoveryMode::kStrict) {
+    for (const wal::WalFinding& finding : recovery.findings()) {
+      const bool damage = finding.kind == FindingKind::kDamage ||
+                          finding.kind == FindingKind::kMissingFile ||
+                          finding.kind == FindingKind::kUnprovenTail;
+      if (!damage) continue;
+      return Error{ErrorCode::kCorruption,
+                   wal::FileName(finding.file) + ", offset " + std::to_string(finding.offset) +
+                       ": " + finding.sentence,
+                   "recovery_mode strict refuses to start on damage; run `duramen verify`, or "
+                   "start with recovery_mode contain"};
+    }
+  }
+  for (const wal::ReplayedLog& log : recovery.replay().logs()) {
+    const auto [fault, sequence, known] = rows.With([&](const meta::Table& table) {
+      const meta::ServerRows* server = table.Find(log.owner.uid);
+      if (server == nullptr) return std::tuple(meta::FaultyRow{}, std::uint64_t{0}, false);
+      const bool there = server->has(meta::RowKind::kIdentity) || server->deleted();
+      meta::FaultyRow row = server->deleted() ? meta::FaultyRow{1, 0, true, ""} : server->faulty;
+      return std::tuple(row, server->highest_sequence, there);
+    });
+    meta::FaultyRow found;
+    if (!log.holes.empty()) {
+      found.from = log.holes.front().begin;
+      found.to = log.holes.back().end - 1;
+    }
+    if (log.suspect) {
+      found.from = found.from == 0 ? log.bounds.end : found.from;
+      found.to = 0;
+    }
+    found.rows_lost = log.rows_lost || !known;
+    if (!found.faulty() || fault.faulty()) continue;  // A deleted log has nothing left to lose.
+    found.reason = known ? "acknowledged records were lost to damage on disk"
+                         : "its registration was lost to damage on disk";
+    extra.push_back({.owner = log.owner,
+                     .kind = static_cast<std::uint8_t>(meta::RowKind::kFaulty),
+                     .payload = log::RowPayload(sequence + 1, found)});
+  }
+  return {};
+}
+
+void LogStore::Impl::FillReport(wal::Recovery& recovery, std::int64_t nanoseconds) {
+  report.boot = recovery.boot();
+  report.wal_files = recovery.verdict().chain.size();
+  report.batches = recovery.verdict().batches.size();
+  report.entries = recovery.replay().entries();
+  report.proven_batch = recovery.verdict().proven;
+  report.copied_batches = recovery.copied_batches();
+  report.bytes_read = recovery.bytes_read();
+  report.nanoseconds = nanoseconds;
+  for (const wal::WalFinding& finding : recovery.findings()) {
+    Finding told{.kind = finding.kind,
+                 .file = wal::FileName(finding.file),
+                 .offset_bytes = finding.offset,
+                 .size_bytes = finding.bytes,
+                 .batch = finding.batch,
+                 .sentence = finding.sentence,
+                 .touched = {}};
+    for (const wal::TouchedLog& touched : finding.touched) {
+      told.touched.push_back({NameOf(touched.uid), touched.first, touched.last, touched.rows});
+    }
+    report.findings.push_back(std::move(told));
+  }
+  log_.Write(report.damaged() ? LogLevel::kWarning : LogLevel::kInfo, "store.recovered",
+             report.ToText(), {});
+}
+
+void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
+  const wal::WalOptions wal_options{.system = system,
+                                    .boot = recovery.boot(),
+                                    .max_entries = options.wal_max_entries,
+                                    .max_files = options.wal_max_files,
+                                    .max_batch_records = options.wal_max_batch_size,
+                                    .batch_bytes_max = tuning.batch_bytes_max,
+                                    .sync_method = options.wal_sync_method,
+                                    .seal_after_ns = tuning.seal_after_ns,
+                                    .on_wal_down = options.on_wal_down};
+  wal = std::make_unique<wal::Wal>(
+      wal_options, wal::Wal::Environment{*clock, *executor, *pool, landed, rows, log_}, recovery,
+      Rng(rng.Next()));
+  BuildLogs(recovery);
+  pool->set_waiter(wal.get());
+  executor->Start(*pool);
+  executor->Start(*wal);
+  executor->Wake(*pool);
+  started = true;
+}
+
+void LogStore::Impl::BuildLogs(wal::Recovery& recovery) {
+  const std::lock_guard guard(mutex_);
+  for (const wal::ReplayedLog& replayed : recovery.replay().logs()) {
+    slot_count = std::max(slot_count, replayed.slot + 1);
+    slot_of[replayed.owner.uid] = replayed.slot;
+    RestoreLog(replayed);
+  }
+  incarnation = rows.With([](const meta::Table& table) { return table.highest_incarnation(); });
+}
+
+void LogStore::Impl::RestoreLog(const wal::ReplayedLog& replayed) {
+  log::ServerLog& log = MakeSlot(replayed.slot);
+  log.owner = replayed.owner;
+  const bool deleted = rows.With([&](const meta::Table& table) {
+    const meta::ServerRows* server = table.Find(replayed.owner.uid);
+    if (server == nullptr) return false;
+    log.name = server->identity.name;
+    log.incarnation = server->identity.incarnation;
+    log.vote = {server->vote.term, server->vote.voted_for};
+    log.last_applied = std::min(server->last_applied.index, replayed.bounds.end - 1);
+    log.row_sequence = server->highest_sequence;
+    log.fault = server->faulty;
+    for (const auto& [key, value] : server->values) {
+      if (!value.value.empty()) log.values[key] = value.value;
+    }
+    return server->deleted();
+  });
+  if (deleted) {
+    const wal::LandedIndex::Change drop{wal::LandedIndex::Change::Kind::kReset, replayed.slot, 1,
+                                        {}};
+    landed.Apply({&drop, 1});
+    wal->CloseSlot(replayed.slot);
+    return;
+  }
+  if (log.name.empty()) log.name = replayed.owner.uid.ToString();
+  log.faulty.store(log.fault.faulty(), std::memory_order_release);
+  log.epoch.store(replayed.bounds.epoch, std::memory_order_release);
+  log.written_end.store(replayed.bounds.end, std::memory_order_release);
+  const wal::SlotBounds& bounds = replayed.bounds;
+  std::vector<memtable::TermRun> runs{{bounds.begin - 1, bounds.term_before_begin}};
+  for (const wal::TermRun& run : replayed.terms) {
+    const Index first = std::max(run.first, bounds.begin);
+    if (first >= bounds.end) break;
+    if (runs.back().first == first) {
+      runs.back().term = run.term;
+    } else {
+      runs.push_back({first, run.term});
+    }
+  }
+  log.table.Restore({.begin = bounds.begin, .end = bounds.end}, runs);
+  log.deleted.store(false, std::memory_order_release);
+  // Of two incarnations of a name the newest wins [C9].
+  const auto [named, added] = names.try_emplace(log.name, replayed.slot);
+  if (!added && At(named->second)->incarnation < log.incarnation) named->second = replayed.slot;
+}
+
+Status LogStore::Impl::Close(Deadline deadline) {
+  if (!started) return {};
+  struct Draining {
+    Impl* impl;
+  } draining{this};
+  const auto drained = [](void* argument) {
+    Impl* self = static_cast<Draining*>(argument)->impl;
+    if (self->wal->state() == wal::WalState::kDown) return true;
+    const std::lock_guard guard(self->mutex_);
+    return std::all_of(self->writers.begin(), self->writers.end(), [](const Writer::Impl* writer) {
+      return writer->producer.released() >= writer->producer.committed();
+    });
+  };
+  executor->Wake(*wal);
+  const bool all = executor->Await(drained, &draining, deadline);
+  const bool down = wal->state() == wal::WalState::kDown;
+  closed.store(true);
+  executor->Stop(*wal);
+  executor->Stop(*pool);
+  started = false;
+  const Status sealed = wal->Finish();
+  if (down) return Error{ErrorCode::kWalDown, "the WAL was down: " + wal->state_reason(), ""};
+  if (!all) {
+    return Error{ErrorCode::kTimeout, "not everything accepted was durable before the deadline",
+                 "what was not acknowledged may be gone"};
+  }
+  return sealed;
+}
+
+LogStore::LogStore(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
+LogStore::LogStore(LogStore&& other) noexcept = default;
+LogStore::~LogStore() = default;
+
+Result<LogStore> LogStore::Open(const LogStoreOptions& options) {
+  TRY(ValidateOptions(options));
+  auto impl = std::make_unique<Impl>(options, log::StorageTuning{}, Rng::FromSystem());
+  impl->own_file_system = std::make_unique<PosixFileSystem>();
+  impl->own_clock = std::make_unique<SystemClock>();
+  impl->own_executor = std::make_unique<ThreadExecutor>();
+  TRY(impl->Open({*impl->own_file_system, *impl->own_clock, *impl->own_executor, impl->rng}));
+  return LogStore(std::move(impl));
+}
+
+Status LogStore::Close(Deadline deadline) { return impl_->Close(deadline); }
+
+Result<Writer> LogStore::NewWriter() { return impl_->NewWriter(); }
+
+Result<LogRef> LogStore::OpenLog(Writer& writer, std::string_view name, OpenMode mode) {
+  return impl_->OpenLog(*writer.impl_, name, mode);
+}
+
+Pressure LogStore::pressure() const noexcept {
+  if (impl_->wal->refuses_entries()) return Pressure::kOverloaded;
+  return impl_->budget.AboveHighWater() ? Pressure::kHigh : Pressure::kNone;
+}
+
+const RecoveryReport& LogStore::recovery_report() const noexcept { return impl_->report; }
+
+}  // namespace v1
+
+namespace log {
+
+Result<LogStore> OpenLogStore(const LogStoreOptions& options, StorageEnvironment environment,
+                              const StorageTuning& tuning) {
+  const MemoryNeeds needs{.ring_bytes = RingBytes(tuning.ring_records),
+                          .in_flight_bytes = tuning.ring_bytes,
+                          .chunk_bytes = tuning.chunk_bytes};
+  TRY(ValidateOptions(options, needs));
+  auto impl = std::make_unique<LogStore::Impl>(options, tuning, environment.rng);
+  TRY(impl->Open(environment));
+  return LogStore(std::move(impl));
+}
+
+}  // namespace log
+}  // namespace duramen

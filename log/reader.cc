@@ -1,0 +1,221 @@
+// Reading a log: from arenas without a copy, else from WAL files. See log/store.h.
+//
+// A read is one consistent view: what was located under one version of the mem table, pinned, and
+// found under the same version again. Every payload is verified against its entry checksum on the
+// way out, wherever it came from.
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/checksum.h"
+#include "base/planted.h"
+#include "base/try.h"
+#include "log/store.h"
+
+namespace duramen {
+inline namespace v1 {
+namespace {
+
+constexpr std::size_t kLocateStep = 64;
+constexpr int kTries = 1000;  // a view that keeps changing under us that often is our bug
+
+}  // namespace
+
+Pin::Impl::Impl(const LogStore::Impl& store_ref) : store(store_ref) { store.pins.fetch_add(1); }
+
+Pin::Impl::~Impl() {
+  chunks.clear();
+  if (reserved_bytes > 0) store.budget.Release(reserved_bytes);
+  store.pins.fetch_sub(1);
+}
+
+Pin::~Pin() { delete impl_; }
+
+Pin& Pin::operator=(Pin&& other) noexcept {
+  std::swap(impl_, other.impl_);
+  return *this;
+}
+
+std::span<const EntryView> Pin::entries() const noexcept { return impl_->entries; }
+
+Result<Pin> LogStore::Impl::Read(LogRef ref, IndexRange range, std::size_t max_bytes) const {
+  for (int attempt = 0; attempt < kTries; ++attempt) {
+    const log::ServerLog* log = TRY(Find(ref));
+    const memtable::TableBounds bounds = log->table.Bounds();
+    if (range.empty() || range.begin < bounds.begin || range.begin >= bounds.end) {
+      return Error{ErrorCode::kOutOfRange,
+                   "index " + std::to_string(range.begin) + " is outside of [" +
+                       std::to_string(bounds.begin) + ", " + std::to_string(bounds.end) + ")",
+                   ""};
+    }
+    auto pin = std::make_unique<Pin::Impl>(*this);
+    bool changed = false;
+    Status status = ReadOnce(*log, range, max_bytes, *pin, changed);
+    if (changed || log->generation.load(std::memory_order_acquire) != ref.generation) continue;
+    if (!status.ok()) return std::move(status).error();
+    return Pin(pin.release());
+  }
+  return Error{ErrorCode::kOverloaded, "the log changes faster than it can be read",
+               "read it through its Writer's thread"};
+}
+
+Status LogStore::Impl::ReadOnce(const log::ServerLog& log, IndexRange range,
+                                std::size_t max_bytes, Pin::Impl& pin, bool& changed) const {
+  memtable::EntryLocation locations[kLocateStep];
+  std::uint64_t left = std::max<std::size_t>(max_bytes, 1);
+  std::uint64_t version = 0;
+  Index next = range.begin;
+  while (next < range.end && left > 0) {
+    const memtable::Located located = log.table.Locate({next, range.end}, locations);
+    if (located.range.empty()) break;
+    changed = version != 0 && version != located.version;
+    if (changed) return {};
+    version = located.version;
+    for (Index index = located.range.begin; index < located.range.end && left > 0; ++index) {
+      if (index < next) continue;  // A file read went further than one step.
+      const memtable::EntryLocation& location = locations[index - located.range.begin];
+      if (location.slot.chunk != memtable::kNoChunk &&
+          ReadMemory(log, location, index, pin)) {
+        if (!pin.entries.empty() && pin.entries.back().payload.data() == nullptr &&
+            location.slot.bytes > 0) {
+          return Error{ErrorCode::kCorruption,
+                       "entry " + std::to_string(index) + " changed in memory", ""};
+        }
+        left -= std::min<std::uint64_t>(left, location.slot.bytes);
+        next = index + 1;
+        continue;
+      }
+      const Status status = ReadFile(log, {index, located.range.end}, left, pin);
+      changed = !log.table.UnchangedSince(version);
+      if (changed) return {};
+      if (!status.ok()) return pin.entries.empty() ? status : Status{};
+      next = pin.entries.back().index + 1;
+    }
+  }
+  changed = !log.table.UnchangedSince(version);
+  return {};
+}
+
+/// False: the chunk is gone, so the entry is in a WAL file. A payload that fails its checksum is
+/// returned with a null pointer.
+bool LogStore::Impl::ReadMemory(const log::ServerLog& log,
+                                const memtable::EntryLocation& location, Index index,
+                                Pin::Impl& pin) const {
+  const memtable::Arena* arena = log.arena.load(std::memory_order_acquire);
+  if (arena == nullptr) return false;
+  const memtable::Slot& slot = location.slot;
+  if (pin.chunks.empty() || pin.chunks.back().chunk() != slot.chunk) {
+    memtable::ChunkPin chunk(*arena, slot.chunk);
+    if (!chunk.held()) return false;
+    pin.chunks.push_back(std::move(chunk));
+  }
+  const std::byte* entry = arena->Resolve(slot.chunk, slot.offset, slot.bytes);
+  if (entry == nullptr) return false;
+  const Bytes payload{entry + memtable::kArenaEntryHeaderBytes, slot.bytes};
+  const EntryIdentity identity{log.owner.cluster_id, location.term, index, slot.kind};
+  const bool good = LoadLe<std::uint64_t>(entry) == EntryChecksum(identity, payload);
+  pin.entries.push_back({.index = index,
+                         .term = location.term,
+                         .kind = slot.kind,
+                         .payload = good ? payload : Bytes{}});
+  return true;
+}
+
+/// Adds entries of the one run that holds range.begin.
+Status LogStore::Impl::ReadFile(const log::ServerLog& log, IndexRange range,
+                                std::uint64_t& budget_bytes, Pin::Impl& pin) const {
+  const auto lost = [&](Index index) {
+    if (log.InHole(index)) {
+      return Error{ErrorCode::kFaulty,
+                   "entry " + std::to_string(index) + " was lost to damage on disk",
+                   "run `duramen verify` on the directory"};
+    }
+    return Error{ErrorCode::kCorruption,
+                 "entry " + std::to_string(index) + " cannot be read from its WAL file",
+                 "run `duramen verify` on the directory"};
+  };
+  const std::optional<wal::LandedRun> run = landed.Find(log.slot, range.begin);
+  if (!run) return lost(range.begin);
+  const std::optional<wal::OpenWalFile> file = landed.FindFile(run->file);
+  if (!file) return lost(range.begin);
+  const std::uint64_t bytes = wal::kRunHeaderBytes + run->bytes;
+  if (!budget.TryReserve(bytes, memtable::BudgetUse::kReserve)) {
+    return Error{ErrorCode::kOverloaded, "memory_budget has no room for this read",
+                 "drop pins, or raise memory_budget"};
+  }
+  pin.reserved_bytes += bytes;
+  pin.buffers.emplace_back(bytes);
+  std::vector<std::byte>& buffer = pin.buffers.back();
+  const std::size_t read = TRY(file->file->Read(run->offset, buffer));
+  if (read < wal::kRunHeaderBytes) return lost(range.begin);
+  const Bytes records = Bytes(buffer).subspan(wal::kRunHeaderBytes, read - wal::kRunHeaderBytes);
+  const wal::RunView view{.header = {.slot = log.slot,
+                                     .count = run->count,
+                                     .first = run->first,
+                                     .term = run->term,
+                                     .bytes = run->bytes},
+                          .offset = run->offset,
+                          .records = records};
+  wal::RecordReader reader(view, file->context, log.owner);
+  const Index end = std::min(range.end, run->live_end);
+  bool any = false;
+  while (!reader.AtEnd() && reader.resumable() && reader.next_index() < end &&
+         (budget_bytes > 0 || !any)) {
+    const Index index = reader.next_index();
+    const Result<wal::RecordView> record = reader.Next();
+    if (index < range.begin) continue;
+    if (!record.ok()) return any ? Status{} : Status{lost(index)};
+    any = true;
+    budget_bytes -= std::min<std::uint64_t>(budget_bytes, record->payload.size());
+    pin.entries.push_back({.index = index,
+                           .term = run->term,
+                           .kind = record->kind,
+                           .payload = record->payload});
+  }
+  return any ? Status{} : Status{lost(range.begin)};
+}
+
+Result<Pin> LogStore::Read(LogRef log, Index begin, Index end, std::size_t max_bytes) const {
+  return impl_->Read(log, {begin, end}, max_bytes);
+}
+
+Result<Term> LogStore::TermAt(LogRef ref, Index index) const {
+  const log::ServerLog* log = TRY(impl_->Find(ref));
+  const std::optional<Term> term = log->table.TermAt(index);
+  if (term) return *term;
+  return Error{ErrorCode::kOutOfRange, "the log knows no term at " + std::to_string(index), ""};
+}
+
+Result<Bounds> LogStore::BoundsOf(LogRef ref) const {
+  const log::ServerLog* log = TRY(impl_->Find(ref));
+  const memtable::TableBounds bounds = log->table.Bounds();
+  const Index written = log->written_end.load(std::memory_order_acquire);
+  return Bounds{.begin = bounds.begin,
+                .end = bounds.end,
+                .written_end = std::clamp(written, bounds.begin, bounds.end),
+                .term_before_begin = bounds.term_before_begin,
+                .epoch = log->epoch.load(std::memory_order_acquire)};
+}
+
+Result<Vote> LogStore::VoteOf(LogRef ref) const {
+  const log::ServerLog* log = TRY(impl_->Find(ref));
+  const std::lock_guard lock(log->mutex);
+  return log->vote;
+}
+
+Result<Index> LogStore::LastAppliedOf(LogRef ref) const {
+  const log::ServerLog* log = TRY(impl_->Find(ref));
+  const std::lock_guard lock(log->mutex);
+  return log->last_applied;
+}
+
+Result<std::string> LogStore::Get(LogRef ref, std::string_view key) const {
+  const log::ServerLog* log = TRY(impl_->Find(ref));
+  const std::lock_guard lock(log->mutex);
+  const auto found = log->values.find(key);
+  if (found != log->values.end()) return found->second;
+  return Error{ErrorCode::kNotFound, "no value is named '" + std::string(key) + "'", ""};
+}
+
+}  // namespace v1
+}  // namespace duramen

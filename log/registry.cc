@@ -1,0 +1,308 @@
+// Logs by slot and name, and the Writers that own them. See log/store.h.
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/fork_guard.h"
+#include "base/planted.h"
+#include "base/try.h"
+#include "log/store.h"
+
+namespace duramen {
+inline namespace v1 {
+namespace {
+
+constexpr std::size_t kNameBytesMax = 255;
+
+/// Length of the UTF-8 sequence at the front, 0 when it is none.
+std::size_t Utf8Length(std::string_view text, std::uint32_t& code) {
+  const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
+  const std::uint8_t first = byte(0);
+  if (first < 0x80) {
+    code = first;
+    return 1;
+  }
+  const std::size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+  if (first < 0xC2 || first > 0xF4 || text.size() < length) return 0;
+  code = first & (0x7Fu >> length);
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+    code = code << 6 | (byte(i) & 0x3F);
+  }
+  constexpr std::uint32_t kLowest[] = {0, 0, 0x80, 0x800, 0x10000};
+  const bool surrogate = code >= 0xD800 && code <= 0xDFFF;
+  return code < kLowest[length] || code > 0x10FFFF || surrogate ? 0 : length;
+}
+
+Status CheckName(std::string_view name) {
+  const auto bad = [](const std::string& why) {
+    return Error{ErrorCode::kInvalidArgument, "not a name of a log: " + why,
+                 "names are 1 to 255 bytes of UTF-8 without control characters"};
+  };
+  if (name.empty()) return bad("it is empty");
+  if (name.size() > kNameBytesMax) return bad(std::to_string(name.size()) + " bytes are too many");
+  for (std::size_t at = 0; at < name.size();) {
+    std::uint32_t code = 0;
+    const std::size_t length = Utf8Length(name.substr(at), code);
+    if (length == 0) return bad("byte " + std::to_string(at) + " is not UTF-8");
+    if (code < 0x20 || (code >= 0x7F && code < 0xA0)) {
+      return bad("byte " + std::to_string(at) + " is a control character");
+    }
+    at += length;
+  }
+  return {};
+}
+
+}  // namespace
+
+log::ServerLog* LogStore::Impl::At(std::uint32_t slot) const {
+  if (slot >= kSegments * kSegmentSlots) return nullptr;
+  const Segment* segment = segments[slot / kSegmentSlots].load(std::memory_order_acquire);
+  if (segment == nullptr) return nullptr;
+  return (*segment)[slot % kSegmentSlots].load(std::memory_order_acquire);
+}
+
+Result<log::ServerLog*> LogStore::Impl::Find(LogRef ref) const {
+  if (closed.load(std::memory_order_relaxed)) {
+    return Error{ErrorCode::kClosed, "the store is closed", ""};
+  }
+  if (ForkGeneration() != fork_generation) {
+    return Error{ErrorCode::kForked, "a log store does not survive fork()", ""};
+  }
+  log::ServerLog* log = At(ref.slot);
+  if (log == nullptr || log->generation.load(std::memory_order_acquire) != ref.generation ||
+      log->deleted.load(std::memory_order_acquire)) {
+    return Error{ErrorCode::kStaleRef, "the log was deleted or belongs to another store",
+                 "open it again by its name"};
+  }
+  return log;
+}
+
+/// Under the lock.
+log::ServerLog& LogStore::Impl::MakeSlot(std::uint32_t slot) {
+  CHECK(slot < kSegments * kSegmentSlots);
+  std::atomic<Segment*>& segment = segments[slot / kSegmentSlots];
+  if (segment.load(std::memory_order_relaxed) == nullptr) {
+    owned_segments.push_back(std::make_unique<Segment>());
+    segment.store(owned_segments.back().get(), std::memory_order_release);
+  }
+  std::atomic<log::ServerLog*>& place =
+      (*segment.load(std::memory_order_relaxed))[slot % kSegmentSlots];
+  if (place.load(std::memory_order_relaxed) == nullptr) {
+    owned_logs.push_back(std::make_unique<log::ServerLog>(slot, block_pool));
+    owned_logs.back()->deleted.store(true, std::memory_order_relaxed);
+    place.store(owned_logs.back().get(), std::memory_order_release);
+  }
+  return *place.load(std::memory_order_relaxed);
+}
+
+/// Under the lock. A slot is given again once nothing on disk speaks of its former log.
+std::uint32_t LogStore::Impl::TakeSlot() {
+  for (const ServerUid& uid : rows.TakeForgotten()) {
+    const auto found = slot_of.find(uid);
+    if (found == slot_of.end()) continue;
+    free_slots.push_back(found->second);
+    slot_of.erase(found);
+  }
+  if (free_slots.empty()) return slot_count++;
+  const std::uint32_t slot = free_slots.back();
+  free_slots.pop_back();
+  return slot;
+}
+
+Result<LogRef> LogStore::Impl::OpenLog(Writer::Impl& writer, std::string_view name,
+                                       OpenMode mode) {
+  if (closed.load(std::memory_order_relaxed)) {
+    return Error{ErrorCode::kClosed, "the store is closed", ""};
+  }
+  TRY(CheckName(name));
+  writer.Process();
+  const std::unique_lock lock(mutex_);
+  const auto found = names.find(std::string(name));
+  if (found == names.end()) {
+    if (mode == OpenMode::kOpen) {
+      return Error{ErrorCode::kNotFound, "no log is named '" + std::string(name) + "'",
+                   "create it, or list what there is with `duramen names`"};
+    }
+    return CreateLog(writer, name);
+  }
+  log::ServerLog& log = *At(found->second);
+  if (log.deleted.load(std::memory_order_relaxed)) {
+    return Error{ErrorCode::kInUse,
+                 "the deletion of log '" + std::string(name) + "' is not durable yet",
+                 "wait for the ticket of DeleteLog and try again"};
+  }
+  if (mode == OpenMode::kCreate) {
+    return Error{ErrorCode::kAlreadyExists, "a log named '" + std::string(name) + "' exists",
+                 "open it instead"};
+  }
+  if (log.writer != nullptr && log.writer != &writer) {
+    return Error{ErrorCode::kInUse,
+                 "log '" + std::string(name) + "' is open in another Writer",
+                 "a log belongs to one Writer; use that one or destroy it"};
+  }
+  log.writer = &writer;
+  log.arena.store(writer.arena, std::memory_order_release);
+  return log.ref();
+}
+
+/// Under the lock. The identity row precedes every record of the log in the ring, so no
+/// acknowledgement can come before it is durable.
+Result<LogRef> LogStore::Impl::CreateLog(Writer::Impl& writer, std::string_view name) {
+  if (const auto refused = wal->refuses_entries()) {
+    return Error{*refused, "no log can be created now: " + wal->state_reason(),
+                 "move the floors of logs with TruncatePrefix, or free space"};
+  }
+  if (writer.producer.Free() == 0) {
+    return Error{ErrorCode::kOverloaded, "the Writer's ring is full",
+                 "wait for an earlier ticket and try again"};
+  }
+  const std::uint32_t slot = TakeSlot();
+  log::ServerLog& log = MakeSlot(slot);
+  const wal::RecordOwner owner{rng.NextUid(), Checksum(AsBytes(name), 0)};
+  log.owner = owner;
+  log.incarnation = ++incarnation;
+  log.row_sequence = 0;
+  log.cuts.clear();
+  log.epoch.store(0, std::memory_order_relaxed);
+  log.written_end.store(1, std::memory_order_relaxed);
+  log.faulty.store(false, std::memory_order_relaxed);
+  log.table.Reset(1, 0);
+  {
+    const std::lock_guard log_lock(log.mutex);
+    log.name = name;
+    log.vote = {};
+    log.last_applied = 0;
+    log.values.clear();
+    log.fault = {};
+  }
+  wal->OpenSlot(slot, owner);
+  if (Planted(PlantedBug::kRegistrationAfterFirstAck)) {
+    log.identity_unposted = true;
+  } else {
+    const Result<Ticket> posted = writer.PostRow(
+        log, meta::IdentityRow{owner.uid, log.name, "", owner.cluster_id, log.incarnation},
+        Durability::kSynced);
+    if (!posted.ok()) {
+      free_slots.push_back(slot);
+      return posted.error();
+    }
+  }
+  slot_of[owner.uid] = slot;
+  names[log.name] = slot;
+  log.writer = &writer;
+  log.arena.store(writer.arena, std::memory_order_release);
+  log.deleted.store(false, std::memory_order_release);
+  return log.ref();
+}
+
+Result<Ticket> LogStore::DeleteLog(Writer& writer, LogRef ref) {
+  writer.impl_->Process();
+  log::ServerLog* log = TRY(writer.impl_->Own(ref));
+  Writer::Impl& impl = *writer.impl_;
+  if (const auto refused = impl_->wal->refuses_rows()) {
+    return Error{*refused, "the log cannot be deleted now: " + impl_->wal->state_reason(), ""};
+  }
+  if (impl.producer.Free() < 2) {
+    return Error{ErrorCode::kOverloaded, "the Writer's ring is full",
+                 "wait for an earlier ticket and try again"};
+  }
+  const wal::Descriptor tombstone = TRY(impl.StoreRow(*log, meta::TombstoneRow{}));
+  const std::uint64_t epoch = log->OpenEpoch(1);
+  impl.descriptors = {{.index = 1,
+                       .epoch = epoch,
+                       .slot = log->slot,
+                       .run_kind = wal::RunKind::kReset},
+                      tombstone};
+  impl.descriptors.back().epoch = epoch;
+  const Ticket ticket = impl.Push(0);
+  log->deleted.store(true, std::memory_order_release);
+  log->generation.fetch_add(1, std::memory_order_acq_rel);
+  log->table.Reset(1, 0);
+  impl.deleting.emplace_back(ticket, log);
+  impl_->executor->Wake(*impl_->wal);
+  return ticket;
+}
+
+Result<Writer> LogStore::Impl::NewWriter() {
+  if (closed.load(std::memory_order_relaxed)) {
+    return Error{ErrorCode::kClosed, "the store is closed", ""};
+  }
+  const std::size_t ring_bytes = RingBytes(tuning.ring_records);
+  if (!budget.TryReserve(ring_bytes, memtable::BudgetUse::kReserve)) {
+    return Error{ErrorCode::kOverloaded, "memory_budget has no room for another Writer's ring",
+                 "raise memory_budget or use fewer Writers"};
+  }
+  Result<SharedMemory> memory = SharedMemory::Anonymous(ring_bytes);
+  if (!memory.ok()) {
+    budget.Release(ring_bytes);
+    return std::move(memory).error();
+  }
+  auto writer = std::make_unique<Writer::Impl>(*this, std::move(*memory));
+  const std::lock_guard lock(mutex_);
+  if (idle_arenas.empty()) {
+    arenas.push_back(std::make_unique<memtable::Arena>(
+        budget, memtable::ArenaOptions{.chunk_bytes = tuning.chunk_bytes}));
+    idle_arenas.push_back(arenas.back().get());
+  }
+  writer->arena = idle_arenas.back();
+  idle_arenas.pop_back();
+  wal->AddRing(&writer->port);
+  writers.push_back(writer.get());
+  return Writer(writer.release());
+}
+
+void LogStore::Impl::ReleaseWriter(Writer::Impl* writer) {
+  if (ForkGeneration() != fork_generation) return;  // The parent's; its memory is only a copy.
+  const auto durable = [](void* argument) {
+    const auto* self = static_cast<const Writer::Impl*>(argument);
+    return self->producer.released() >= self->producer.committed() ||
+           self->store.wal->state() == wal::WalState::kDown;
+  };
+  if (started) {
+    executor->Wake(*wal);
+    (void)executor->Await(durable, writer, Deadline::max());
+  }
+  writer->Process();
+  if (started) wal->RemoveRing(&writer->port);
+  const bool lost = writer->producer.released() < writer->producer.committed();
+  const std::lock_guard lock(mutex_);
+  for (const auto& log : owned_logs) {
+    if (log->writer != writer) continue;
+    const memtable::TableBounds bounds = log->table.Bounds();
+    if (lost && log->written_end.load() < bounds.end) {
+      const std::lock_guard log_lock(log->mutex);
+      log->fault.reason = "the WAL was down when its Writer was destroyed";
+      log->faulty.store(true, std::memory_order_release);
+      log->table.CutSuffix(std::max(bounds.begin, log->written_end.load()));
+    }
+    log->table.ForgetSlots(log->table.Bounds().end);
+    log->arena.store(nullptr, std::memory_order_release);
+    log->writer = nullptr;
+  }
+  (void)writer->arena->Free({.recycled_file = UINT64_MAX, .evict_to_bytes = 0});
+  if (writer->arena->AllLanded()) idle_arenas.push_back(writer->arena);
+  std::erase(writers, writer);
+  if (writer->event_fd >= 0) ::close(writer->event_fd);
+  budget.Release(RingBytes(tuning.ring_records));
+  delete writer;
+}
+
+std::vector<LogInfo> LogStore::Logs() const {
+  std::vector<LogInfo> logs;
+  const std::lock_guard lock(impl_->mutex_);
+  for (const auto& [name, slot] : impl_->names) {
+    const log::ServerLog& log = *impl_->At(slot);
+    if (log.deleted.load(std::memory_order_relaxed)) continue;
+    logs.push_back({log.ref(), name, log.owner.uid.ToString(),
+                    log.faulty.load(std::memory_order_relaxed)});
+  }
+  std::sort(logs.begin(), logs.end(),
+            [](const LogInfo& a, const LogInfo& b) { return a.name < b.name; });
+  return logs;
+}
+
+}  // namespace v1
+}  // namespace duramen

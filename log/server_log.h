@@ -1,0 +1,71 @@
+// One log: its mem table, its watermark, its rows. Owned by the store, at its slot until the store
+// closes; the slot's memory is given to another log only after the deleted one's tombstone is
+// forgotten, so a late reader finds another generation, never freed memory.
+//
+// Written by the thread that uses its Writer; read by any. What is atomic or in the mem table is
+// read without a lock; rows and names under `mutex`.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "duramen/log_store.h"
+#include "memtable/mem_table.h"
+#include "meta/row.h"
+#include "wal/port.h"
+
+namespace duramen::log {
+
+class ServerLog {
+ public:
+  ServerLog(std::uint32_t slot_number, memtable::BlockPool& pool)
+      : slot(slot_number), table(pool) {}
+
+  const std::uint32_t slot;
+  std::atomic<std::uint32_t> generation{1};
+  std::atomic<memtable::Arena*> arena{nullptr};  // of its Writer; where its slots point
+  std::atomic<Index> written_end{1};
+  std::atomic<std::uint64_t> epoch{0};
+  std::atomic<bool> faulty{false};
+  std::atomic<bool> deleted{false};  // or never created
+  memtable::MemTable table;
+
+  // Fixed while the generation lasts.
+  wal::RecordOwner owner;
+  std::uint64_t incarnation = 0;
+
+  // Writer thread only.
+  /// Each overwrite, truncation and reset opens an epoch; those not yet seen durable [C2].
+  struct EpochCut {
+    std::uint64_t epoch = 0;
+    Index cut = 0;
+  };
+  std::vector<EpochCut> cuts;
+  std::uint64_t row_sequence = 0;
+  bool identity_unposted = false;  // see PlantedBug::kRegistrationAfterFirstAck
+
+  // Under `mutex`.
+  mutable std::mutex mutex;
+  std::string name;
+  Vote vote;
+  Index last_applied = 0;
+  std::map<std::string, std::string, std::less<>> values;
+  meta::FaultyRow fault;
+  ErrorCode stopped_by = ErrorCode::kFaulty;
+  void* writer = nullptr;  // the Writer::Impl that it belongs to
+
+  LogRef ref() const { return {slot, generation.load(std::memory_order_acquire)}; }
+
+  /// Writer thread. A cut at `index` opens the next epoch; returns it.
+  std::uint64_t OpenEpoch(Index index);
+  /// Writer thread. What a notice makes of the watermark; true if it moved. An older epoch raises
+  /// it at most to the lowest cut of the epochs since [C2].
+  bool OnNotice(const wal::Notice& notice);
+  /// An index that damage took. Any thread.
+  bool InHole(Index index) const;
+};
+
+}  // namespace duramen::log

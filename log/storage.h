@@ -1,0 +1,36 @@
+// The composition root of storage, for what public headers cannot name: the four seams and the
+// sizes that tests shrink. LogStore::Open is this with POSIX, the system clock and threads.
+#pragma once
+
+#include <cstdint>
+
+#include "base/actor.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/rng.h"
+#include "duramen/log_store.h"
+
+namespace duramen::log {
+
+/// Everything outlives the store.
+struct StorageEnvironment {
+  FileSystem& file_system;
+  Clock& clock;
+  ActorExecutor& executor;
+  Rng rng;  // copied: uids and lives
+};
+
+/// Sizes that follow from the settings in production.
+struct StorageTuning {
+  std::uint32_t ring_records = 16384;            // a power of two
+  std::uint64_t ring_bytes = 8u << 20;           // payload bytes in flight per Writer
+  std::uint64_t chunk_bytes = 256u << 10;        // one arena chunk
+  std::uint64_t batch_bytes_max = 8u << 20;      // encoded
+  std::int64_t seal_after_ns = 3'000'000;        // idle time before a seal
+  std::uint64_t spare_files = 2;                 // kept for recovery alone [B4]
+};
+
+Result<LogStore> OpenLogStore(const LogStoreOptions& options, StorageEnvironment environment,
+                              const StorageTuning& tuning);
+
+}  // namespace duramen::log

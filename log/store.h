@@ -1,0 +1,175 @@
+// What stands behind LogStore, Writer and Pin: the composition of WAL, mem tables and rows.
+//
+// Threads: a Writer's thread appends and processes notices; the WAL and its pool have threads of
+// their own; reads come from anywhere. `mutex_` guards names, slots and the list of Writers, none
+// of which is touched by an append.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/shared_memory.h"
+#include "log/durable_rows.h"
+#include "log/server_log.h"
+#include "log/storage.h"
+#include "memtable/arena.h"
+#include "memtable/block_pool.h"
+#include "memtable/memory_budget.h"
+#include "wal/wal.h"
+
+namespace duramen {
+inline namespace v1 {
+
+/// Bytes of one read: chunks pinned, and buffers read from WAL files.
+struct Pin::Impl {
+  explicit Impl(const LogStore::Impl& store_ref);
+  ~Impl();
+  const LogStore::Impl& store;
+  std::vector<EntryView> entries;
+  std::vector<memtable::ChunkPin> chunks;
+  std::vector<std::vector<std::byte>> buffers;
+  std::uint64_t reserved_bytes = 0;
+};
+
+struct Writer::Impl {
+  Impl(LogStore::Impl& store_ref, SharedMemory ring);
+  LogStore::Impl& store;
+  SharedMemory ring_memory;
+  RingProducer producer;
+  RingConsumer consumer;  // the WAL thread's while registered
+  memtable::Arena* arena = nullptr;
+  wal::NoticeBoard notices;
+  wal::RingPort port;
+  std::vector<wal::Descriptor> descriptors;  // of one call
+  std::vector<memtable::Slot> slots;
+  std::vector<memtable::TermRun> terms;
+  std::vector<wal::Notice> taken;
+  std::vector<Written> news;        // handed out by the last Poll
+  std::vector<Written> fresh;       // for the next one
+  /// Payload bytes of calls that are not durable, by the last position of the call.
+  struct InFlight {
+    std::uint64_t position = 0;
+    std::uint64_t bytes = 0;
+  };
+  std::deque<InFlight> in_flight;
+  std::uint64_t in_flight_bytes = 0;
+  std::uint64_t seen_released = 0;
+  std::vector<std::pair<Ticket, log::ServerLog*>> deleting;
+  std::optional<Error> refusal;     // not yet reported by Wait
+  int event_fd = -1;
+  std::mutex callback_mutex;        // guards the three below
+  Executor* executor = nullptr;
+  void (*callback)(void*, Writer&) noexcept = nullptr;
+  void* callback_argument = nullptr;
+  std::atomic<bool> callback_posted{false};
+  std::atomic<Writer*> handle{nullptr};  // what OnWritten was called on
+
+  void Notify() noexcept;
+  void Process();
+  void Finish(log::ServerLog& log);
+  Result<log::ServerLog*> Own(LogRef ref);
+  Result<Ticket> AppendGroup(const LogAppend& group);
+  Status CheckGroup(log::ServerLog& log, std::span<const EntryView> entries) const;
+  Status Admit(std::uint64_t records, std::uint64_t bytes);
+  Status StoreEntries(log::ServerLog& log, std::span<const EntryView> entries);
+  Ticket Push(std::uint64_t payload_bytes);
+  Result<Ticket> PostMark(const wal::Descriptor& mark);
+  Result<Ticket> PostRow(log::ServerLog& log, const meta::Row& row, Durability durability);
+  Result<wal::Descriptor> StoreRow(log::ServerLog& log, const meta::Row& row);
+  void FreeMemory();
+};
+
+struct LogStore::Impl {
+  Impl(const LogStoreOptions& options, const log::StorageTuning& tuning, Rng rng);
+  ~Impl();
+
+  // log_store.cc: opening and closing
+  Status Open(log::StorageEnvironment environment);
+  Status OpenDirectories();
+  Status OpenSystem();
+  Status CreateSystem();
+  Status CheckIdentity();
+  Status Recover();
+  Status Judge(wal::Recovery& recovery, std::vector<wal::RowCopy>& extra);
+  void BuildLogs(wal::Recovery& recovery);
+  void RestoreLog(const wal::ReplayedLog& replayed);
+  void FillReport(wal::Recovery& recovery, std::int64_t nanoseconds);
+  std::string NameOf(const ServerUid& uid) const;
+  void StartThreads(wal::Recovery& recovery);
+  Status Close(Deadline deadline);
+
+  // registry.cc: logs by slot and name
+  log::ServerLog* At(std::uint32_t slot) const;
+  Result<log::ServerLog*> Find(LogRef ref) const;
+  log::ServerLog& MakeSlot(std::uint32_t slot);
+  std::uint32_t TakeSlot();
+  Result<LogRef> OpenLog(Writer::Impl& writer, std::string_view name, OpenMode mode);
+  Result<LogRef> CreateLog(Writer::Impl& writer, std::string_view name);
+  Result<Writer> NewWriter();
+  void ReleaseWriter(Writer::Impl* writer);
+
+  // reader.cc
+  Result<Pin> Read(LogRef ref, IndexRange range, std::size_t max_bytes) const;
+  Status ReadOnce(const log::ServerLog& log, IndexRange range, std::size_t max_bytes,
+                  Pin::Impl& pin, bool& changed) const;
+  bool ReadMemory(const log::ServerLog& log, const memtable::EntryLocation& location, Index index,
+                  Pin::Impl& pin) const;
+  Status ReadFile(const log::ServerLog& log, IndexRange range, std::uint64_t& budget,
+                  Pin::Impl& pin) const;
+
+  LogStoreOptions options;
+  log::StorageTuning tuning;
+  Rng rng;
+  Log log_;
+  // Production's own seams; empty where a test brings its own.
+  std::unique_ptr<FileSystem> own_file_system;
+  std::unique_ptr<Clock> own_clock;
+  std::unique_ptr<ActorExecutor> own_executor;
+  FileSystem* file_system = nullptr;
+  Clock* clock = nullptr;
+  ActorExecutor* executor = nullptr;
+
+  std::unique_ptr<Directory> data_dir;
+  std::unique_ptr<Directory> wal_dir;
+  std::unique_ptr<FileLock> data_lock;
+  std::unique_ptr<FileLock> wal_lock;
+  SystemUuid system;
+  std::uint64_t payload_bytes_max = 0;
+  mutable memtable::MemoryBudget budget;
+  memtable::BlockPool block_pool;
+  log::DurableRows rows;
+  wal::LandedIndex landed;
+  std::unique_ptr<wal::FilePool> pool;
+  std::unique_ptr<wal::Wal> wal;
+  RecoveryReport report;
+  std::atomic<bool> closed{false};
+  std::uint32_t fork_generation = 0;
+  bool started = false;
+  mutable std::atomic<std::uint64_t> pins{0};
+
+  static constexpr std::uint32_t kSegmentSlots = 1024;
+  static constexpr std::uint32_t kSegments = 4096;
+  using Segment = std::array<std::atomic<log::ServerLog*>, kSegmentSlots>;
+  std::array<std::atomic<Segment*>, kSegments> segments{};
+
+  mutable std::mutex mutex_;  // guards all below
+  std::vector<std::unique_ptr<Segment>> owned_segments;
+  std::vector<std::unique_ptr<log::ServerLog>> owned_logs;
+  std::unordered_map<std::string, std::uint32_t> names;
+  std::unordered_map<Uid128, std::uint32_t, Uid128Hash> slot_of;
+  std::vector<std::uint32_t> free_slots;
+  std::uint32_t slot_count = 0;
+  std::uint64_t incarnation = 0;
+  std::vector<Writer::Impl*> writers;
+  std::vector<std::unique_ptr<memtable::Arena>> arenas;
+  std::vector<memtable::Arena*> idle_arenas;
+};
+
+}  // namespace v1
+}  // namespace duramen

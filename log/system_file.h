@@ -1,0 +1,55 @@
+// SYSTEM and IDENTITY: which system a directory belongs to.
+//
+// SYSTEM lies in data_dir and is written once, at creation, as the last step: it names the system
+// and every wal_dir that was ever configured. IDENTITY lies in each wal_dir and says the same of it
+// from the other side, so that a start without one of them, or with a stranger's, is refused [A14].
+// Both are two copies of one block, each under its own checksum.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/io.h"
+#include "base/types.h"
+#include "duramen/result.h"
+
+namespace duramen::log {
+
+inline constexpr std::size_t kSystemBlockBytes = 4096;
+inline constexpr std::size_t kSystemCopies = 2;
+inline constexpr std::uint32_t kSystemVersion = 1;
+inline constexpr std::size_t kWalDirsMax = 16;
+inline constexpr std::size_t kPathBytesMax = 4096 / 2;
+
+struct SystemFile {
+  SystemUuid system;
+  std::int64_t created_unix_ms = 0;
+  std::uint32_t shards = 1;
+  std::vector<std::string> wal_dirs;  // "wal" is the one inside data_dir
+};
+
+struct IdentityFile {
+  SystemUuid system;
+  std::uint32_t wal_dir = 0;  // position in SystemFile::wal_dirs
+};
+
+/// Which of the copies could not be read, besides what the file says.
+template <typename T>
+struct Copies {
+  T content;
+  bool copy_ok[kSystemCopies] = {false, false};
+};
+
+std::vector<std::byte> EncodeSystemFile(const SystemFile& file);
+std::vector<std::byte> EncodeIdentityFile(const IdentityFile& file);
+/// Errors: kCorruption when no copy can be read, kUnknownVersion by name.
+Result<Copies<SystemFile>> DecodeSystemFile(Bytes bytes);
+Result<Copies<IdentityFile>> DecodeIdentityFile(Bytes bytes);
+
+/// Reads the whole of a small file. Errors: as File::Read; kCorruption over 64 KiB.
+Result<std::vector<std::byte>> ReadSmallFile(const Directory& directory, std::string_view name);
+/// Temp, sync, rename, directory sync.
+Status ReplaceFile(Directory& directory, const std::string& name, Bytes bytes);
+
+}  // namespace duramen::log

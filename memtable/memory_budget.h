@@ -1,0 +1,46 @@
+// The one memory budget of a store: how many bytes arenas, index blocks, rings and pinned reads may
+// take together.
+//
+// Owned by the store; every call on any thread, none blocks. A part of it is a reserve that entries
+// never take (rule B1): rows and marks free memory, so they must not wait for memory. What recovery
+// finds on disk is never refused (rule B2): it is counted, above the limit if need be, and makes
+// the budget tight until memory is freed.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace duramen::memtable {
+
+/// What the bytes are for, and so how far they may go.
+enum class BudgetUse : std::uint8_t {
+  kEntries,  // up to limit - reserve
+  kReserve,  // rows and marks: up to limit
+  kForced,   // recovery: always granted, always counted
+};
+
+class MemoryBudget {
+ public:
+  /// Requires: reserve_bytes <= limit_bytes.
+  MemoryBudget(std::uint64_t limit_bytes, std::uint64_t reserve_bytes);
+  MemoryBudget(const MemoryBudget&) = delete;
+  MemoryBudget& operator=(const MemoryBudget&) = delete;
+
+  /// Counts `bytes` if they fit; false, and nothing counted, if not.
+  [[nodiscard]] bool TryReserve(std::uint64_t bytes, BudgetUse use) noexcept;
+  /// Gives back what TryReserve counted.
+  void Release(std::uint64_t bytes) noexcept;
+
+  std::uint64_t used_bytes() const noexcept { return used_.load(std::memory_order_relaxed); }
+  std::uint64_t limit_bytes() const noexcept { return limit_bytes_; }
+  std::uint64_t reserve_bytes() const noexcept { return reserve_bytes_; }
+  /// Three quarters of what entries may take are in use: time to evict, and to roll (rule B1).
+  bool AboveHighWater() const noexcept;
+
+ private:
+  std::atomic<std::uint64_t> used_{0};
+  const std::uint64_t limit_bytes_;
+  const std::uint64_t reserve_bytes_;
+};
+
+}  // namespace duramen::memtable

@@ -1,0 +1,70 @@
+// The log store over real files and threads.
+#include "duramen/log_store.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "base/bytes.h"
+#include "tests/base/temp_dir.h"
+
+namespace duramen {
+namespace {
+
+Deadline Soon() { return std::chrono::steady_clock::now() + std::chrono::seconds(30); }
+
+LogStoreOptions Small(const std::string& dir) {
+  LogStoreOptions options;
+  options.data_dir = dir;
+  options.wal_max_size_bytes = 256 << 10;
+  return options;
+}
+
+EntryView Entry(Index index, Term term, std::string_view text) {
+  return {.index = index, .term = term, .kind = kFirstUserKind, .payload = AsBytes(text)};
+}
+
+Result<Ticket> AppendOne(Writer& writer, LogRef log, const EntryView& entry) {
+  const LogAppend group{log, {&entry, 1}};
+  return writer.Append({&group, 1});
+}
+
+TEST(LogStore, M6_RegistrationAndEntriesSurviveReopening) {
+  testing::TempDir dir;
+  for (int round = 0; round < 5; ++round) {
+    SCOPED_TRACE(round);
+    Result<LogStore> store = LogStore::Open(Small(dir.path()));
+    ASSERT_TRUE(store.ok()) << store.error().message;
+    EXPECT_FALSE(store->recovery_report().damaged()) << store->recovery_report().ToText();
+    {
+      Result<Writer> writer = store->NewWriter();
+      ASSERT_TRUE(writer.ok());
+      Result<LogRef> log = store->OpenLog(*writer, "queue/1", OpenMode::kOpenOrCreate);
+      ASSERT_TRUE(log.ok()) << log.error().message;
+      const Bounds before = store->BoundsOf(*log).value();
+      ASSERT_EQ(before.end, static_cast<Index>(1 + 1000 * round));
+      Ticket ticket = 0;
+      for (Index i = 0; i < 1000; ++i) {
+        const std::string text = "entry " + std::to_string(before.end + i);
+        Result<Ticket> appended = AppendOne(*writer, *log, Entry(before.end + i, 1, text));
+        ASSERT_TRUE(appended.ok()) << appended.error().message;
+        ticket = *appended;
+      }
+      ASSERT_TRUE(writer->PutVote(*log, static_cast<Term>(round + 1), "node-a").ok());
+      const Status waited = writer->Wait(ticket, Soon());
+      ASSERT_TRUE(waited.ok()) << waited.error().message;
+      (void)writer->Poll();
+      EXPECT_EQ(store->BoundsOf(*log).value().written_end, before.end + 1000);
+      for (Index index = 1; index < before.end + 1000; ++index) {
+        Result<Pin> pin = store->Read(*log, index, index + 1, 1 << 20);
+        ASSERT_TRUE(pin.ok()) << pin.error().message;
+        EXPECT_EQ(AsText(pin->entries()[0].payload), "entry " + std::to_string(index));
+      }
+    }
+    const Status closed = store->Close(Soon());
+    ASSERT_TRUE(closed.ok()) << closed.error().message;
+  }
+}
+
+}  // namespace
+}  // namespace duramen

@@ -1,0 +1,48 @@
+#include "memtable/memory_budget.h"
+
+#include <gtest/gtest.h>
+
+namespace duramen::memtable {
+namespace {
+
+// Rule B1: rows and marks are what frees memory, so entries never take the last of it.
+TEST(MemoryBudget, MT3_EntriesLeaveTheReserveToRows) {
+  MemoryBudget budget(1000, 100);
+  EXPECT_TRUE(budget.TryReserve(900, BudgetUse::kEntries));
+  EXPECT_FALSE(budget.TryReserve(1, BudgetUse::kEntries));
+  EXPECT_TRUE(budget.TryReserve(100, BudgetUse::kReserve));
+  EXPECT_FALSE(budget.TryReserve(1, BudgetUse::kReserve));
+  EXPECT_EQ(budget.used_bytes(), 1000u);
+  budget.Release(900);
+  EXPECT_EQ(budget.used_bytes(), 100u);
+}
+
+// Rule B2: what is on disk is never a reason to refuse a start.
+TEST(MemoryBudget, MT3_RecoveryIsCountedButNeverRefused) {
+  MemoryBudget budget(1000, 100);
+  EXPECT_TRUE(budget.TryReserve(5000, BudgetUse::kForced));
+  EXPECT_FALSE(budget.TryReserve(1, BudgetUse::kEntries));
+  EXPECT_FALSE(budget.TryReserve(1, BudgetUse::kReserve));
+  EXPECT_TRUE(budget.AboveHighWater());
+  budget.Release(5000);
+  EXPECT_TRUE(budget.TryReserve(900, BudgetUse::kEntries));
+}
+
+TEST(MemoryBudget, MT3_HighWaterIsThreeQuartersOfWhatEntriesMayTake) {
+  MemoryBudget budget(1000, 200);
+  EXPECT_TRUE(budget.TryReserve(600, BudgetUse::kEntries));
+  EXPECT_FALSE(budget.AboveHighWater());
+  EXPECT_TRUE(budget.TryReserve(1, BudgetUse::kEntries));
+  EXPECT_TRUE(budget.AboveHighWater());
+}
+
+TEST(MemoryBudget, MT3_AHugeRequestDoesNotWrapAround) {
+  MemoryBudget budget(1000, 0);
+  EXPECT_TRUE(budget.TryReserve(10, BudgetUse::kEntries));
+  EXPECT_FALSE(budget.TryReserve(UINT64_MAX, BudgetUse::kEntries));
+  EXPECT_FALSE(budget.TryReserve(UINT64_MAX - 9, BudgetUse::kReserve));
+  EXPECT_EQ(budget.used_bytes(), 10u);
+}
+
+}  // namespace
+}  // namespace duramen::memtable

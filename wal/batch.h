@@ -1,0 +1,135 @@
+// Encoding and decoding of one batch. Pure: bytes in, bytes out.
+//
+// The encoder copies each payload into the batch and verifies its entry checksum over the copy, in
+// the same pass [C10, C12]: what was changed in memory is never written. The decoder reads intact
+// batches run by run, and damaged ones as far as their runs and closing block allow [B5].
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "wal/format.h"
+
+namespace duramen::wal {
+
+/// One record on its way into a batch.
+struct RecordSource {
+  EntryIdentity identity;
+  const std::byte* payload = nullptr;
+  std::uint32_t payload_bytes = 0;
+  std::uint64_t entry_checksum = 0;
+};
+
+/// Bytes that a batch of this content takes, in whole blocks.
+std::uint64_t BatchBytes(std::uint64_t record_bytes, std::uint64_t runs, std::uint64_t bindings);
+
+/// Encodes one batch into a caller's buffer. Order of calls: AddBinding*, (BeginRun, AddRecord*,
+/// EndRun)*, Finish. Requires: the buffer holds BatchBytes() of what is added (CHECK).
+class BatchEncoder {
+ public:
+  BatchEncoder(const FileContext& context, std::uint64_t offset, std::span<std::byte> buffer);
+  void AddBinding(const Binding& binding);
+  /// `run.count` and `run.bytes` are filled in by EndRun; marks have neither.
+  void BeginRun(const RunHeader& run, const ServerUid& uid);
+  /// False, and nothing is added, when the bytes do not match their entry checksum.
+  [[nodiscard]] bool AddRecord(const RecordSource& record);
+  /// A run that ended up without records is taken back. Returns the run as it was written.
+  RunHeader EndRun();
+  /// Offset in the file at which the current run begins.
+  std::uint64_t run_offset() const { return offset_ + run_at_; }
+  std::uint32_t run_count() const { return static_cast<std::uint32_t>(runs_.size()); }
+  /// `header` brings number, flags, durable_upto, previous_checksum and boot. Sets the rest.
+  Bytes Finish(BatchHeader& header);
+
+ private:
+  FileContext context_;
+  std::uint64_t offset_;
+  std::span<std::byte> buffer_;
+  std::size_t at_ = kBatchHeaderBytes;
+  std::size_t run_at_ = 0;
+  RunHeader run_;
+  ServerUid run_uid_;
+  bool in_run_ = false;
+  std::uint32_t record_count_ = 0;
+  std::uint32_t row_count_ = 0;
+  std::vector<Binding> bindings_;
+  std::vector<RunHeader> runs_;
+};
+
+/// A run inside a batch; borrows from the batch's bytes.
+struct RunView {
+  RunHeader header;
+  std::uint64_t offset = 0;  // of the run header, in the file
+  Bytes records;             // what follows the run header
+};
+
+struct RecordView {
+  Index index = 0;  // of an entry; position in the run for rows
+  std::uint8_t kind = 0;
+  std::uint64_t entry_checksum = 0;
+  std::uint64_t offset = 0;  // of the record header, in the file
+  Bytes payload;
+};
+
+/// Walks the records of one run.
+class RecordReader {
+ public:
+  RecordReader(const RunView& run, const FileContext& context, const RecordOwner& owner)
+      : run_(run), context_(context), owner_(owner) {}
+  bool AtEnd() const { return done_ == run_.header.count; }
+  /// Requires: !AtEnd(). Errors: kCorruption. After a bad payload under a good header the next call
+  /// goes on behind it (resumable() is true); after a bad header nothing more can be read.
+  Result<RecordView> Next();
+  bool resumable() const { return resumable_; }
+  Index next_index() const { return run_.header.first + done_; }
+
+ private:
+  RunView run_;
+  FileContext context_;
+  RecordOwner owner_;
+  std::uint32_t done_ = 0;
+  std::size_t at_ = 0;
+  bool resumable_ = true;
+};
+
+/// The slots that a file has bound so far. Owned by who replays one file.
+using SlotTable = std::unordered_map<std::uint32_t, RecordOwner>;
+
+/// A run of a damaged batch with what cannot be read of it.
+struct DamagedRun {
+  RunHeader header;
+  Index first = 0;  // inclusive; for rows 0
+  Index last = 0;   // inclusive
+  std::uint64_t offset = 0;  // of the run header, in the file
+};
+
+/// What a batch holds, intact or not.
+struct BatchContents {
+  std::vector<Binding> bindings;
+  std::vector<RunView> runs;           // readable, in order
+  std::vector<DamagedRun> damaged;     // unreadable, by the closing block or the run's own header
+  std::vector<RunView> partial;        // damaged runs again, for their readable records
+  bool unattributed = false;           // bytes lost of which nothing says whose they were
+};
+
+/// The context in which a batch header was found valid: the file's, or the header's own life where
+/// the file's is not known.
+FileContext ContextOf(const BatchHeader& header, const SystemUuid& system,
+                      const FileContext& context);
+
+/// Checks body and closing. `batch` begins at the batch header and may be cut short.
+bool BatchIntact(const BatchHeader& header, Bytes batch, const SystemUuid& system,
+                 const FileContext& context, std::uint64_t offset);
+/// Lists the runs of an intact batch. Requires: BatchIntact. Errors: kCorruption (hostile bytes
+/// under good checksums).
+Result<BatchContents> ReadIntactBatch(const BatchHeader& header, Bytes batch,
+                                      const FileContext& context, std::uint64_t offset);
+/// Reads what can be read of a damaged one; `batch` covers as much of it as there is. `slots` holds
+/// the bindings of earlier batches of the file.
+BatchContents ReadDamagedBatch(Bytes batch, const SystemUuid& system, const FileContext& context,
+                               std::uint64_t offset, const SlotTable& slots);
+
+}  // namespace duramen::wal

@@ -1,0 +1,88 @@
+// The pool of WAL files: the next one is ready before it is needed [PW4], and two more are kept for
+// recovery alone [B4]. An actor of its own, so that making or zeroing a file delays no batch.
+//
+// A file gets a fresh number each time it enters the pool, by a rename, so that a number is never
+// used twice [A13]. Its directory entry is durable before it is handed out; its header is written at the roll [C4].
+// A file that is found at start without having been in service enters through Adopt; one whose
+// generation is done through Recycle; poisoned ones only through Remove [A14].
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "base/actor.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "wal/format.h"
+
+namespace duramen::wal {
+
+struct PoolFile {
+  std::uint64_t number = 0;
+  std::shared_ptr<File> file;
+  std::uint64_t size_bytes = 0;
+  std::uint64_t zeroed_bytes = 0;  // from the front; blocks behind have never been written
+};
+
+struct FilePoolOptions {
+  SystemUuid system;
+  std::uint64_t file_size_bytes = 0;
+  std::uint64_t spare_files = 2;
+  std::uint64_t next_number = 1;
+};
+
+class FilePool final : public Actor {
+ public:
+  /// All outlive the pool. `directory` is used by the pool's thread, and by Now() before Start.
+  FilePool(Directory& directory, ActorExecutor& executor, const FilePoolOptions& options, Log log);
+
+  // Actor
+  std::int64_t Step() override;
+  const char* name() const override { return "wal-pool"; }
+
+  /// The owner to wake when a file became ready or making one failed. Set before Start.
+  void set_waiter(Actor* waiter) { waiter_ = waiter; }
+
+  /// A file for the next roll; recovery may take the spares too. Any thread.
+  std::optional<PoolFile> Take(bool for_recovery);
+  /// Files under names that may be reused once renamed: they hold nothing that counts.
+  void Recycle(std::uint64_t number, std::shared_ptr<File> file, std::uint64_t size_bytes);
+  void Adopt(std::uint64_t number, std::uint64_t size_bytes);
+  void Remove(std::uint64_t number);
+  /// Makes one file ready on the calling thread; for recovery, before Start.
+  Result<PoolFile> Now(std::uint64_t size_bytes);
+  /// Why the last attempt to make a file failed; empty when it did not.
+  std::optional<Error> failure() const;
+  std::uint64_t ready() const;
+  std::uint64_t next_number() const;
+
+ private:
+  struct Used {
+    std::uint64_t number = 0;
+    std::shared_ptr<File> file;  // may be null: opened on demand
+    std::uint64_t size_bytes = 0;
+  };
+  Result<PoolFile> Make(std::optional<Used> used, std::uint64_t size_bytes,
+                        std::uint64_t zero_bytes);
+  Result<PoolFile> Renew(const Used& used, std::uint64_t number);
+  Status Zero(File& file, std::uint64_t size_bytes);
+  std::uint64_t target() const { return options_.spare_files + 1; }
+
+  Directory& directory_;
+  ActorExecutor& executor_;
+  FilePoolOptions options_;
+  Log log_;
+  Actor* waiter_ = nullptr;
+  mutable std::mutex mutex_;  // guards all below
+  std::deque<PoolFile> ready_;
+  std::deque<Used> used_;
+  std::vector<std::uint64_t> remove_;
+  std::uint64_t next_number_;
+  std::optional<Error> failure_;
+};
+
+}  // namespace duramen::wal

@@ -1,0 +1,38 @@
+#include "wal/port.h"
+
+namespace duramen::wal {
+
+void NoticeBoard::Publish(std::span<const Notice> notices) {
+  const std::lock_guard lock(mutex_);
+  for (const Notice& notice : notices) {
+    if (notice.slot >= place_.size()) place_.resize(notice.slot + 1);
+    std::uint32_t& place = place_[notice.slot];
+    if (place == 0) {
+      waiting_.push_back(notice);
+      place = static_cast<std::uint32_t>(waiting_.size());
+      continue;
+    }
+    Notice& waiting = waiting_[place - 1];
+    const bool refused = waiting.refused;
+    const ErrorCode refusal = waiting.refusal;
+    waiting = notice;
+    if (refused) {
+      waiting.refused = true;
+      waiting.refusal = refusal;
+    }
+  }
+}
+
+void NoticeBoard::Take(std::vector<Notice>& out) {
+  out.clear();
+  const std::lock_guard lock(mutex_);
+  out.swap(waiting_);
+  for (const Notice& notice : out) place_[notice.slot] = 0;
+}
+
+bool NoticeBoard::empty() const {
+  const std::lock_guard lock(mutex_);
+  return waiting_.empty();
+}
+
+}  // namespace duramen::wal

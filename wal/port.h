@@ -1,0 +1,93 @@
+// What the WAL and those who write through it agree on: the ring record, the notices that come
+// back, and the callbacks for rows. `log` implements the ports; the WAL knows nothing of logs.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "base/ring.h"
+#include "base/types.h"
+#include "duramen/result.h"
+#include "wal/format.h"
+
+namespace duramen::wal {
+
+/// One ring record: an entry, a row or a mark. Fixed layout, no pointers.
+struct Descriptor {
+  std::uint64_t index = 0;           // RunKind's `first`; for rows the row sequence
+  std::uint64_t term = 0;
+  std::uint64_t epoch = 0;
+  std::uint64_t entry_checksum = 0;  // of {identity, payload}
+  std::uint32_t slot = 0;
+  std::uint32_t chunk = 0;           // arena chunk and place of the payload
+  std::uint32_t offset = 0;
+  std::uint32_t payload_bytes = 0;
+  std::uint8_t kind = 0;             // of the entry or row
+  RunKind run_kind = RunKind::kNext;
+  std::uint16_t reserved16 = 0;
+  std::uint32_t reserved32 = 0;
+  std::uint64_t reserved64 = 0;
+};
+static_assert(sizeof(Descriptor) == kRingRecordBytes);
+
+/// News of one log, coalesced: everything below `end` of `epoch` is durable, and rows up to
+/// `row_sequence`. `refused` is set when the WAL took a record back; the log is then stopped.
+struct Notice {
+  std::uint32_t slot = 0;
+  std::uint64_t epoch = 0;
+  Index end = 0;
+  std::uint64_t row_sequence = 0;
+  bool refused = false;
+  ErrorCode refusal = ErrorCode::kCorruption;
+};
+
+/// Notices on their way from the WAL thread to one Writer; at most one per slot waits, so it is
+/// bounded by the number of logs. Locked once per batch and once per poll, never per entry.
+class NoticeBoard {
+ public:
+  void Publish(std::span<const Notice> notices);
+  /// Moves what waits into `out`, which is emptied first.
+  void Take(std::vector<Notice>& out);
+  bool empty() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<Notice> waiting_;
+  std::vector<std::uint32_t> place_;  // slot -> position in waiting_ + 1
+};
+
+/// One Writer, as the WAL sees it. Outlives its registration with the WAL.
+struct RingPort {
+  RingConsumer* ring = nullptr;  // the WAL thread owns it while registered
+  /// The payload at {chunk, offset}; chunks with undurable entries are never freed.
+  const std::byte* (*resolve)(void* argument, const Descriptor& descriptor) = nullptr;
+  /// Called after notices were published and the ring released; cheap, never blocks.
+  void (*notify)(void* argument) noexcept = nullptr;
+  void* argument = nullptr;
+  NoticeBoard* notices = nullptr;
+};
+
+/// A row to write again before its file is recycled.
+struct CarriedRow {
+  ServerUid uid;
+  std::uint8_t kind = 0;
+  std::vector<std::byte> payload;  // {row sequence u64, row}
+};
+
+/// Who keeps the durable rows. Called on the WAL thread (and during recovery, before it starts).
+class RowKeeper {
+ public:
+  virtual ~RowKeeper() = default;
+  /// `payload` is {row sequence u64, row}; `file` is where this copy of it stands.
+  virtual void OnRow(const RecordOwner& owner, std::uint8_t kind, Bytes payload,
+                     std::uint64_t file) = 0;
+  /// Appends rows whose newest copy stands in a file <= `file_max`, about `bytes_max` of them;
+  /// empty when there are none left.
+  virtual std::vector<CarriedRow> RowsToCarry(std::uint64_t file_max,
+                                              std::uint64_t bytes_max) = 0;
+  /// Files <= `file_max` are gone: tombstones whose newest copy stood there can be forgotten.
+  virtual void OnRecycled(std::uint64_t file_max) = 0;
+};
+
+}  // namespace duramen::wal

@@ -1,0 +1,173 @@
+// From what stands on disk to a WAL that can be appended to [A5, A12].
+//
+//   Scan    reads every file, gives the tail verdict, replays what counts. Changes nothing.
+//   Commit  1. a new file, its directory entry durable
+//           2. valid batches past the last proof (and small older files, so that restarts do not
+//              pile files up) copied into it under new numbers, then rows that record damage
+//           3. sync
+//           4. its header, both copies; sync. This is the commit: until here the old files are
+//              judged afresh by the next start, whatever a crash left.
+//           5. files that no longer count go to the pool
+// Nothing is ever appended behind a tear; nobody sends, serves or acknowledges before step 4.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "duramen/log_store.h"
+#include "wal/file_pool.h"
+#include "wal/landed.h"
+#include "wal/port.h"
+#include "wal/replay.h"
+#include "wal/verdict.h"
+
+namespace duramen::wal {
+
+struct TouchedLog {
+  ServerUid uid;
+  Index first = 0;  // inclusive; 0 with last = 0: rows only, or not known
+  Index last = 0;
+  bool rows = false;
+};
+
+struct WalFinding {
+  FindingKind kind = FindingKind::kTornTail;
+  std::uint64_t file = 0;
+  std::uint64_t offset = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t batch = 0;
+  std::string sentence = {};
+  std::vector<TouchedLog> touched = {};
+};
+
+struct RecoveryOptions {
+  SystemUuid system;
+  std::uint64_t file_size_bytes = 0;
+  std::uint64_t spare_files = 2;
+  SyncMethod sync_method = SyncMethod::kDatasync;
+  std::uint64_t merge_bytes_max = 0;  // older content copied forward at most
+};
+
+/// The last batch that is durable with all before it, and where the next one goes.
+struct WalPosition {
+  std::uint64_t batch = 0;       // number of the last one in the chain
+  std::uint64_t checksum = 0;    // its header checksum
+  std::uint64_t next_batch = 1;  // numbers are never reused
+  std::uint64_t offset = kFirstBatchOffset;
+};
+
+struct LiveFile {
+  std::uint64_t number = 0;
+  std::uint64_t life = 0;
+  std::uint64_t size_bytes = 0;
+  std::uint64_t zeroed_bytes = 0;
+  std::shared_ptr<File> file;
+};
+
+/// A row as the WAL writes it again in the next batch.
+struct RowCopy {
+  RecordOwner owner;
+  std::uint8_t kind = 0;
+  std::vector<std::byte> payload;
+  std::uint64_t batch = 0;  // that first held it; 0 before it is known
+};
+
+class Recovery {
+ public:
+  /// All outlive the recovery.
+  Recovery(Directory& directory, const RecoveryOptions& options, Clock& clock, Rng& rng);
+  ~Recovery();
+
+  /// Errors: kIo, kUnknownVersion. Damage is no error but a finding.
+  Status Scan(RowKeeper& keeper);
+  /// Errors: kIo, kDiskFull; nothing that counted is lost then, and Scan can be run again.
+  Status Commit(FilePool& pool, const std::vector<RowCopy>& extra_rows, RowKeeper& keeper);
+
+  const TailVerdict& verdict() const { return verdict_; }
+  const std::vector<FileSummary>& files() const { return files_; }
+  Replay& replay() { return replay_; }
+  const std::vector<WalFinding>& findings() const { return findings_; }
+  std::uint64_t boot() const { return boot_; }
+  std::uint64_t bytes_read() const { return bytes_read_; }
+  std::uint64_t copied_batches() const { return copied_batches_; }
+  std::uint64_t next_file_number() const { return verdict_.highest_file + 1; }
+  bool empty() const { return files_.empty(); }
+  /// Files that hold nothing that counts and may be renamed before the commit.
+  void OfferSpares(FilePool& pool) const;
+
+  // After Commit.
+  std::vector<LiveFile> TakeLiveFiles() { return std::move(live_files_); }
+  WalPosition position() const { return position_; }
+  std::vector<RowCopy> TakeRepeats() { return std::move(repeats_); }
+  std::uint64_t oldest_live() const { return oldest_live_; }
+  /// Slots that the new file's batches have bound.
+  const std::map<std::uint32_t, RecordOwner>& bound() const { return bound_; }
+
+ private:
+  struct Source;  // an open file with its window
+  Status OpenFiles();
+  void JudgeFindings();
+  void FindingForCut();
+  void ReplayBatch(const JudgedBatch& batch, RowKeeper& keeper);
+  void ReplayIntact(const JudgedBatch& batch, Source& source, RowKeeper& keeper);
+  void ReplayDamaged(const JudgedBatch& batch, Source& source, RowKeeper& keeper);
+  void ReplayRun(const RunView& run, const JudgedBatch& batch, RowKeeper& keeper);
+  void ReplayDamagedRun(const DamagedRun& damage, const JudgedBatch& batch, WalFinding& finding);
+  void ReplayRows(const RunView& run, const RecordOwner& owner, std::uint64_t file,
+                  RowKeeper& keeper);
+  std::size_t FirstCopied() const;
+  Status CopyBatch(const JudgedBatch& batch, File& file, const FileContext& context);
+  Status WriteExtraRows(const std::vector<RowCopy>& rows, File& file, const FileContext& context);
+  Status WriteBatch(File& file, BatchEncoder& encoder, BatchHeader& header);
+  void AttributeSuspicions();
+  std::size_t FileIndex(std::uint64_t number) const;
+  Status WriteHeader(File& file, const FileHeader& header);
+  Status SyncFile(File& file) const;
+  FileHeader MakeHeader(const PoolFile& made, std::uint64_t life) const;
+  Status FillFile(PoolFile& made, const std::vector<RowCopy>& extra_rows);
+  std::uint64_t CopyBytes() const;
+  void KeepOldFiles();
+  void RetireOldFiles(FilePool& pool);
+  static RowCopy CopyOf(const RecordView& record, const RecordOwner& owner);
+  /// Where a run of an old file stands in the new one, and its rows.
+  struct Relocated {
+    std::uint64_t offset = 0;
+    std::vector<RowCopy> rows;
+  };
+
+  Directory& directory_;
+  RecoveryOptions options_;
+  Clock& clock_;
+  Rng& rng_;
+  std::vector<FileSummary> files_;
+  std::vector<std::unique_ptr<Source>> sources_;
+  TailVerdict verdict_;
+  Replay replay_;
+  std::map<std::size_t, SlotTable> slot_tables_;  // by file in files_
+  std::vector<WalFinding> findings_;
+  std::vector<LiveFile> live_files_;
+  std::vector<RowCopy> repeats_;
+  std::map<std::uint32_t, RecordOwner> bound_;  // slots bound in the new file
+  WalPosition position_;
+  std::size_t first_copied_ = 0;
+  std::uint64_t boot_ = 1;
+  std::uint64_t bytes_read_ = 0;
+  std::uint64_t copied_batches_ = 0;
+  std::uint64_t oldest_live_ = 0;
+  std::uint64_t new_file_number_ = 0;
+  std::uint64_t new_life_ = 0;
+  std::map<std::pair<std::uint64_t, std::uint64_t>, Relocated> relocated_;  // {file, offset}
+  std::map<Uid128, std::uint64_t> copied_bounds_;
+  std::map<std::uint64_t, std::uint64_t> renumbered_;  // batch -> its copy
+  std::vector<std::size_t> unattributed_;  // in findings_
+};
+
+}  // namespace duramen::wal

@@ -1,0 +1,224 @@
+#include "wal/replay.h"
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/planted.h"
+
+namespace duramen::wal {
+
+std::uint32_t Replay::SlotOf(const RecordOwner& owner) {
+  const auto [found, added] =
+      slots_.try_emplace(owner.uid, static_cast<std::uint32_t>(logs_.size()));
+  if (added) {
+    ReplayedLog log;
+    log.owner = owner;
+    log.slot = found->second;
+    logs_.push_back(log);
+  }
+  return found->second;
+}
+
+void Replay::OnRun(const RunView& run, const RecordOwner& owner, std::uint64_t file) {
+  ReplayedLog& log = LogOf(owner);
+  if (IsEntries(run.header.kind)) {
+    ApplyEntries(log, run.header,
+                 {.file = file,
+                  .offset = run.offset,
+                  .first = run.header.first,
+                  .count = run.header.count,
+                  .bytes = run.header.bytes,
+                  .term = run.header.term});
+  } else if (IsMark(run.header.kind)) {
+    ApplyMark(log, run.header);
+  } else if (run.header.kind == RunKind::kBounds) {
+    ApplyBounds(log, run, file);
+  }
+}
+
+void Replay::OnDamagedRun(const DamagedRun& damage, const RecordOwner& owner, std::uint64_t file,
+                          std::uint64_t offset) {
+  ReplayedLog& log = LogOf(owner);
+  if (damage.header.kind == RunKind::kBounds) {
+    // Its end and last term are gone: whether the log ended higher is not known.
+    log.suspect = true;
+    RaiseBegin(log, damage.header.first, damage.header.term);
+    return;
+  }
+  if (!IsEntries(damage.header.kind)) return;
+  // What stands beside the unreadable records can still be read through the landed run.
+  ApplyEntries(log, damage.header,
+               {.file = file,
+                .offset = offset,
+                .first = damage.header.first,
+                .count = damage.header.count,
+                .bytes = damage.header.bytes,
+                .term = damage.header.term});
+  if (damage.header.kind != RunKind::kSparse) AddHole(log, {damage.first, damage.last + 1});
+}
+
+void Replay::OnUnattributedLoss() {
+  for (ReplayedLog& log : logs_) log.suspect = true;
+}
+
+void Replay::OnRowsUnattributed() {
+  for (ReplayedLog& log : logs_) log.rows_lost = true;
+}
+
+void Replay::OnMissingFile() {
+  for (ReplayedLog& log : logs_) {
+    log.rows_lost = true;
+    // Its begin was never said, so entries before the first one that is there may have been live.
+    if (log.bounds.begin > 1 && log.bounds.term_before_begin == 0) {
+      log.holes.insert(log.holes.begin(), {1, log.bounds.begin});
+    }
+  }
+}
+
+void Replay::OnDamagedRows(const RecordOwner& owner, std::uint64_t number) {
+  LogOf(owner);
+  damaged_rows_.emplace(owner.uid, number);
+}
+
+void Replay::OnRepeatedRows(const RecordOwner& owner, std::uint64_t number) {
+  damaged_rows_.erase({owner.uid, number});
+}
+
+const ReplayedLog* Replay::Find(const ServerUid& uid) const {
+  const auto found = slots_.find(uid);
+  return found == slots_.end() ? nullptr : &logs_[found->second];
+}
+
+void Replay::Finish() {
+  for (const auto& [uid, number] : damaged_rows_) logs_[slots_.at(uid)].rows_lost = true;
+  for (ReplayedLog& log : logs_) {
+    if (log.terms.empty() || log.bounds.end == log.bounds.begin) continue;
+    log.bounds.last_term = log.terms.back().term;
+  }
+}
+
+void Replay::ApplyEntries(ReplayedLog& log, const RunHeader& run, LandedRun landed) {
+  entries_ += run.count;
+  if (run.kind == RunKind::kSparse) return;
+  if (run.kind == RunKind::kJump) {
+    Reset(log, run.first, 0);
+  } else if (!log.has_records) {
+    Reset(log, run.first, 0);
+  } else if (run.first > log.bounds.end) {
+    AddHole(log, {log.bounds.end, run.first});
+    log.bounds.end = run.first;
+  } else if (run.first < log.bounds.end) {
+    if (!Planted(PlantedBug::kOverwrittenEntryKept)) Cut(log, run.first);
+  } else {
+    log.suspect = false;  // It follows without a gap, so nothing before it was lost.
+  }
+  if (run.first < log.bounds.begin) Reset(log, run.first, 0);
+  log.has_records = true;
+  if (log.terms.empty() || log.terms.back().term != run.term) {
+    log.terms.push_back({run.first, run.term});
+  }
+  log.bounds.end = std::max(log.bounds.end, run.first + run.count);
+  log.bounds.last_term = run.term;
+  log.bounds.epoch = std::max(log.bounds.epoch, run.epoch);
+  if (Planted(PlantedBug::kOverwrittenEntryKept)) {
+    changes_.push_back({LandedIndex::Change::Kind::kCut, log.slot, run.first, {}});
+  }
+  changes_.push_back({LandedIndex::Change::Kind::kAdd, log.slot, 0, landed});
+}
+
+void Replay::ApplyMark(ReplayedLog& log, const RunHeader& run) {
+  switch (run.kind) {
+    case RunKind::kTruncateSuffix:
+      if (!log.has_records) Reset(log, run.first, 0);
+      Cut(log, std::max(run.first, log.bounds.begin));
+      break;
+    case RunKind::kReset:
+      Reset(log, run.first, run.term);
+      log.suspect = false;
+      break;
+    case RunKind::kFloor:
+      RaiseBegin(log, run.first, run.term);
+      break;
+    default:
+      break;
+  }
+  log.has_records = true;
+  log.bounds.epoch = std::max(log.bounds.epoch, run.epoch);
+}
+
+void Replay::ApplyBounds(ReplayedLog& log, const RunView& run, std::uint64_t file) {
+  log.bounds_file = std::max(log.bounds_file, file);
+  const std::size_t at = kRecordHeaderBytes;
+  if (run.records.size() < at + 16) return;
+  const auto end = LoadLe<Index>(run.records.data() + at);
+  const auto last_term = LoadLe<Term>(run.records.data() + at + 8);
+  if (end < run.header.first) return;
+  if (!log.has_records) {
+    Reset(log, run.header.first, run.header.term);
+    log.has_records = true;
+  }
+  RaiseBegin(log, run.header.first, run.header.term);
+  if (end < log.bounds.end) {
+    Cut(log, end);
+  } else if (end > log.bounds.end) {
+    AddHole(log, {log.bounds.end, end});
+    log.bounds.end = end;
+  }
+  if (log.bounds.end == log.bounds.begin) {
+    log.bounds.last_term = last_term;
+  }
+  log.bounds.epoch = std::max(log.bounds.epoch, run.header.epoch);
+  log.suspect = false;
+}
+
+void Replay::Cut(ReplayedLog& log, Index new_end) {
+  if (new_end >= log.bounds.end) return;
+  log.bounds.end = new_end;
+  while (!log.terms.empty() && log.terms.back().first >= new_end) log.terms.pop_back();
+  for (IndexRange& hole : log.holes) hole.end = std::min(hole.end, new_end);
+  std::erase_if(log.holes, [](const IndexRange& hole) { return hole.empty(); });
+  log.bounds.last_term = log.terms.empty() ? log.bounds.term_before_begin : log.terms.back().term;
+  changes_.push_back({LandedIndex::Change::Kind::kCut, log.slot, new_end, {}});
+}
+
+void Replay::RaiseBegin(ReplayedLog& log, Index begin, Term term_before) {
+  if (begin < log.bounds.begin) return;
+  log.bounds.begin = begin;
+  if (term_before != 0 || begin == 1) log.bounds.term_before_begin = term_before;
+  if (log.bounds.end < begin) {
+    log.bounds.end = begin;
+    log.bounds.last_term = term_before;
+    log.terms.clear();
+  }
+  while (log.terms.size() > 1 && log.terms[1].first <= begin) log.terms.erase(log.terms.begin());
+  if (log.bounds.end == begin) {
+    log.terms.clear();
+    log.bounds.last_term = log.bounds.term_before_begin;
+  }
+  for (IndexRange& hole : log.holes) hole.begin = std::max(hole.begin, begin);
+  std::erase_if(log.holes, [](const IndexRange& hole) { return hole.empty(); });
+  changes_.push_back({LandedIndex::Change::Kind::kFloor, log.slot, begin, {}});
+}
+
+void Replay::Reset(ReplayedLog& log, Index begin, Term term_before) {
+  log.bounds.begin = begin;
+  log.bounds.end = begin;
+  log.bounds.term_before_begin = term_before;
+  log.bounds.last_term = term_before;
+  log.terms.clear();
+  log.holes.clear();
+  changes_.push_back({LandedIndex::Change::Kind::kReset, log.slot, begin, {}});
+}
+
+void Replay::AddHole(ReplayedLog& log, IndexRange range) {
+  range.begin = std::max(range.begin, log.bounds.begin);
+  if (range.empty()) return;
+  if (!log.holes.empty() && log.holes.back().end == range.begin) {
+    log.holes.back().end = range.end;
+  } else {
+    log.holes.push_back(range);
+  }
+}
+
+}  // namespace duramen::wal

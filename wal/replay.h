@@ -1,0 +1,104 @@
+// What the records of a WAL mean for each log when they are read in order: bounds, terms, epochs,
+// where entries landed, and what is missing. Pure; fed by recovery, and by `verify` and `dump`.
+//
+// The later write wins, whatever its term [figure 8 of the Raft paper]; only `overwrite`, `jump`
+// and marks cut. What an unreadable run held is known from its summary, so the log goes on with a
+// hole. Where nothing says whose bytes were lost, a log is suspect until a later record of it fits
+// without a gap [B5].
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "wal/batch.h"
+#include "wal/landed.h"
+
+namespace duramen::wal {
+
+struct TermRun {
+  Index first = 0;
+  Term term = 0;
+};
+
+/// A log's state between two records. Entries are [begin, end).
+struct SlotBounds {
+  Index begin = 1;
+  Index end = 1;
+  Term term_before_begin = 0;
+  Term last_term = 0;
+  std::uint64_t epoch = 0;
+};
+
+struct ReplayedLog {
+  RecordOwner owner;
+  std::uint32_t slot = 0;          // in this boot
+  SlotBounds bounds;
+  std::vector<TermRun> terms;      // in order; the first may begin below bounds.begin
+  std::vector<IndexRange> holes;   // acknowledged entries that cannot be read
+  bool suspect = false;            // may have lost records at its end; nothing later clears it
+  bool rows_lost = false;          // a row may be lost: term and vote cannot be trusted [A1]
+  bool has_records = false;
+  std::uint64_t bounds_file = 0;   // newest file with a `bounds` run of it
+};
+
+class Replay {
+ public:
+  /// Slots of this boot, given out in order of first appearance.
+  std::uint32_t SlotOf(const RecordOwner& owner);
+  const ReplayedLog* Find(const ServerUid& uid) const;
+  std::vector<ReplayedLog>& logs() { return logs_; }
+  const std::vector<ReplayedLog>& logs() const { return logs_; }
+  std::uint64_t entries() const { return entries_; }
+
+  /// One readable run at its place in file `file`. Rows are the caller's. Collects what landed.
+  void OnRun(const RunView& run, const RecordOwner& owner, std::uint64_t file);
+  /// A run of which [damage.first, damage.last] cannot be read.
+  void OnDamagedRun(const DamagedRun& damage, const RecordOwner& owner, std::uint64_t file,
+                    std::uint64_t offset);
+  /// Bytes lost of which nothing says whose: every log known so far becomes suspect.
+  void OnUnattributedLoss();
+  /// The same of rows, and nothing readable behind it repeats them.
+  void OnRowsUnattributed();
+  /// A whole file of the chain is gone: what stood only there is lost.
+  void OnMissingFile();
+  /// A rows run of `owner` could not be read in batch `number`; cleared by its repeat.
+  void OnDamagedRows(const RecordOwner& owner, std::uint64_t number);
+  /// A readable repeat of the rows of batch `number`.
+  void OnRepeatedRows(const RecordOwner& owner, std::uint64_t number);
+  /// Moves the collected changes out.
+  std::vector<LandedIndex::Change> TakeChanges() { return std::move(changes_); }
+  /// Entries that recovery copied stand in another place now.
+  template <typename Place>
+  void Relocate(Place place) {
+    for (LandedIndex::Change& change : changes_) {
+      if (change.kind != LandedIndex::Change::Kind::kAdd) continue;
+      std::tie(change.run.file, change.run.offset) = place(change.run.file, change.run.offset);
+    }
+  }
+  void SetBoundsFile(const ServerUid& uid, std::uint64_t file) {
+    logs_[slots_.at(uid)].bounds_file = file;
+  }
+  /// After the last batch: decides what of the suspicions stands.
+  void Finish();
+
+ private:
+  ReplayedLog& LogOf(const RecordOwner& owner) { return logs_[SlotOf(owner)]; }
+  void ApplyEntries(ReplayedLog& log, const RunHeader& run, LandedRun landed);
+  void ApplyMark(ReplayedLog& log, const RunHeader& run);
+  void ApplyBounds(ReplayedLog& log, const RunView& run, std::uint64_t file);
+  void Cut(ReplayedLog& log, Index new_end);
+  void RaiseBegin(ReplayedLog& log, Index begin, Term term_before);
+  void Reset(ReplayedLog& log, Index begin, Term term_before);
+  void AddHole(ReplayedLog& log, IndexRange range);
+
+  std::unordered_map<Uid128, std::uint32_t, Uid128Hash> slots_;
+  std::vector<ReplayedLog> logs_;
+  std::vector<LandedIndex::Change> changes_;
+  std::set<std::pair<Uid128, std::uint64_t>> damaged_rows_;  // uid and batch
+  std::uint64_t entries_ = 0;
+};
+
+}  // namespace duramen::wal

@@ -1,0 +1,460 @@
+#include "wal/wal.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/planted.h"
+
+namespace duramen::wal {
+namespace {
+
+constexpr std::uint64_t kQuantumBytes = 64 << 10;  // of one ring before the next has its turn
+constexpr std::uint64_t kCarryBytes = 256 << 10;
+
+std::uint64_t UsableBytes(std::uint64_t file_size_bytes) {
+  const std::uint64_t kept = kFirstBatchOffset + kSealReserveBytes;
+  return file_size_bytes > kept ? file_size_bytes - kept : 0;
+}
+
+}  // namespace
+
+std::uint64_t MaxBatchBytes(std::uint64_t file_size_bytes) {
+  return std::max(UsableBytes(file_size_bytes) / 4 / kBlockBytes * kBlockBytes, kBlockBytes);
+}
+
+std::uint64_t MaxPayloadBytes(std::uint64_t file_size_bytes) {
+  const std::uint64_t overhead = BatchBytes(RecordBytes(0), 1, 1);
+  const std::uint64_t fixed = kBatchHeaderBytes + kBindingBytes + kRunHeaderBytes +
+                              RecordBytes(0) + ClosingBytes(1, 1) + kSectorBytes;
+  const std::uint64_t batch = MaxBatchBytes(file_size_bytes);
+  CHECK(batch >= overhead && batch > fixed);
+  return (batch - fixed) / kRecordAlign * kRecordAlign;
+}
+
+Wal::Wal(const WalOptions& options, const Environment& environment, Recovery& recovery, Rng rng)
+    : options_(options), environment_(environment), rng_(rng) {
+  const std::vector<LiveFile> live = recovery.TakeLiveFiles();
+  CHECK(!live.empty());
+  for (const LiveFile& file : live) {
+    files_.push_back(file);
+    environment_.landed.AddFile(
+        file.number, {file.file, FileContext::Of(options_.system, file.number, file.life),
+                      file.size_bytes});
+  }
+  environment_.landed.Apply(recovery.replay().TakeChanges());
+  written_ = durable_ = recovery.position();
+  current_.live = files_.back();
+  current_.context = FileContext::Of(options_.system, current_.live.number, current_.live.life);
+  current_.offset = written_.offset;
+  current_.zeroed = current_.live.zeroed_bytes;
+  const bool copied = written_.offset > kFirstBatchOffset;
+  const std::size_t files = files_.size();
+  written_file_ = copied ? current_.live.number : files > 1 ? files_[files - 2].number : 0;
+  durable_file_ = written_file_;
+  durable_upto_ =
+      options_.sync_method == SyncMethod::kNone ? recovery.verdict().proven : durable_.batch;
+  repeats_ = recovery.TakeRepeats();
+  sealed_ = !copied;
+  for (const ReplayedLog& log : recovery.replay().logs()) {
+    Slot slot{.owner = log.owner, .planned = log.bounds, .durable = log.bounds};
+    slot.bounds_file = log.bounds_file;
+    slot.bound_file = recovery.bound().contains(log.slot) ? current_.live.number : 0;
+    slot.open = true;
+    CHECK(log.slot == slots_.size());
+    slot_of_[log.owner.uid] = log.slot;
+    slots_.push_back(slot);
+  }
+  current_file_.store(current_.live.number, std::memory_order_release);
+  recycled_upto_.store(files_.front().number - 1, std::memory_order_release);
+  for (Plan& plan : plans_) plan.records.reserve(options_.max_batch_records);
+  UpdateAdmission();
+}
+
+void Wal::OpenSlot(std::uint32_t slot, const RecordOwner& owner) {
+  Post({.kind = Message::Kind::kOpenSlot, .slot = slot, .owner = owner, .port = nullptr});
+}
+
+void Wal::CloseSlot(std::uint32_t slot) {
+  Post({.kind = Message::Kind::kCloseSlot, .slot = slot, .owner = {}, .port = nullptr});
+}
+
+void Wal::AddRing(const RingPort* port) {
+  Post({.kind = Message::Kind::kAddRing, .slot = 0, .owner = {}, .port = port});
+}
+
+void Wal::RemoveRing(const RingPort* port) {
+  Post({.kind = Message::Kind::kRemoveRing, .slot = 0, .owner = {}, .port = port});
+  struct Waiting {
+    Wal* wal;
+    const RingPort* port;
+  } waiting{this, port};
+  const auto removed = [](void* argument) {
+    auto* self = static_cast<Waiting*>(argument);
+    const std::lock_guard lock(self->wal->mailbox_mutex_);
+    const auto& registered = self->wal->registered_;
+    return std::find(registered.begin(), registered.end(), self->port) == registered.end();
+  };
+  (void)environment_.executor.Await(removed, &waiting, Deadline::max());
+}
+
+void Wal::Post(const Message& message) {
+  {
+    const std::lock_guard lock(mailbox_mutex_);
+    mailbox_.push_back(message);
+    if (message.kind == Message::Kind::kAddRing) registered_.push_back(message.port);
+    has_mail_.store(true, std::memory_order_release);
+  }
+  if (message.kind == Message::Kind::kRemoveRing) environment_.executor.Wake(*this);
+}
+
+void Wal::ReadMailbox() {
+  if (!has_mail_.load(std::memory_order_acquire)) return;
+  std::vector<Message> messages;
+  {
+    const std::lock_guard lock(mailbox_mutex_);
+    messages.swap(mailbox_);
+    has_mail_.store(false, std::memory_order_release);
+  }
+  bool removed = false;
+  for (const Message& message : messages) {
+    Handle(message);
+    removed = removed || message.kind == Message::Kind::kRemoveRing;
+  }
+  if (removed) environment_.executor.Progress();
+}
+
+void Wal::Handle(const Message& message) {
+  switch (message.kind) {
+    case Message::Kind::kOpenSlot: {
+      if (message.slot >= slots_.size()) slots_.resize(message.slot + 1);
+      Slot& slot = slots_[message.slot];
+      if (slot.open && slot.owner.uid == message.owner.uid) break;  // Known from recovery.
+      slot_of_.erase(slot.owner.uid);
+      slot = Slot{.owner = message.owner};
+      slot.open = true;
+      slot.bounds_file = current_.live.number;
+      slot_of_[message.owner.uid] = message.slot;
+      break;
+    }
+    case Message::Kind::kCloseSlot:
+      CHECK(message.slot < slots_.size());
+      slots_[message.slot].open = false;
+      break;
+    case Message::Kind::kAddRing:
+      rings_.push_back({.port = message.port,
+                        .taken = message.port->ring->released(),
+                        .committed = message.port->ring->released(),
+                        .news = {}});
+      break;
+    case Message::Kind::kRemoveRing: {
+      std::erase_if(rings_, [&](const Ring& ring) { return ring.port == message.port; });
+      const std::lock_guard lock(mailbox_mutex_);
+      std::erase(registered_, message.port);
+      break;
+    }
+  }
+}
+
+/// Read before the mailbox: a slot is opened before its first record is committed.
+void Wal::SnapshotRings() {
+  for (Ring& ring : rings_) {
+    const Result<std::uint64_t> committed = ring.port->ring->Committed();
+    CHECK(committed.ok());  // Ours, in this process: a broken word is our bug.
+    ring.committed = *committed;
+  }
+}
+
+bool Wal::RingsEmpty() const {
+  return std::all_of(rings_.begin(), rings_.end(),
+                     [](const Ring& ring) { return ring.taken == ring.committed; });
+}
+
+void Wal::StartPlan(Plan& plan) {
+  plan.id = ++plan_counter_;
+  plan.records.clear();
+  plan.runs.clear();
+  plan.touched.clear();
+  plan.bindings.clear();
+  plan.copies.clear();
+  plan.repeats = 0;
+  plan.bounds.clear();
+  plan.record_bytes = 0;
+  plan.entry_count = 0;
+  plan.seal = false;
+  plan.full = false;
+  plan.rows.clear();
+  plan.changes.clear();
+  plan.file.reset();
+}
+
+std::uint64_t Wal::PlanBytes(const Plan& plan) const {
+  return BatchBytes(plan.record_bytes, plan.runs.size() + plan.copies.size() + plan.bounds.size(),
+                    plan.bindings.size());
+}
+
+/// Rings take turns, a quantum of bytes each, so that a noisy one delays nobody else [B7].
+void Wal::PlanRecords(Plan& plan, std::uint64_t room) {
+  if (rings_.empty()) return;
+  std::size_t idle = 0;
+  while (idle < rings_.size()) {
+    next_ring_ = (next_ring_ + 1) % rings_.size();
+    Ring& ring = rings_[next_ring_];
+    std::uint64_t quantum = 0;
+    while (ring.taken < ring.committed && quantum < kQuantumBytes) {
+      if (plan.records.size() >= options_.max_batch_records) return;
+      Descriptor descriptor;
+      ring.port->ring->Copy(ring.taken + 1,
+                            std::as_writable_bytes(std::span<Descriptor, 1>(&descriptor, 1)));
+      if (!PlanRecord(plan, static_cast<std::uint32_t>(next_ring_), descriptor, room)) return;
+      ++ring.taken;
+      quantum += RecordBytes(descriptor.payload_bytes);
+    }
+    idle = quantum == 0 ? idle + 1 : 0;
+  }
+}
+
+/// False when the record does not fit any more.
+bool Wal::PlanRecord(Plan& plan, std::uint32_t ring, const Descriptor& descriptor,
+                     std::uint64_t room) {
+  CHECK(descriptor.slot < slots_.size());
+  Slot& slot = slots_[descriptor.slot];
+  const bool extends = slot.plan == plan.id && slot.run != UINT32_MAX &&
+                       Extends(plan.runs[slot.run], descriptor);
+  const std::uint64_t bytes =
+      IsMark(descriptor.run_kind) ? 0 : RecordBytes(descriptor.payload_bytes);
+  const std::uint64_t after = BatchBytes(
+      plan.record_bytes + bytes,
+      plan.runs.size() + plan.copies.size() + plan.bounds.size() + (extends ? 0 : 1),
+      plan.bindings.size() + (slot.bound_file == current_.live.number ? 0 : 1));
+  if (after > room) {
+    plan.full = true;
+    return false;
+  }
+  // A record larger than a usual batch goes alone.
+  const std::uint64_t usual =
+      std::min(options_.batch_bytes_max, MaxBatchBytes(current_.live.size_bytes));
+  if (after > usual && !plan.records.empty()) return false;
+  if (!Accepts(slot, descriptor)) {
+    slot.ring = ring;
+    Touch(plan, descriptor.slot);
+    return true;  // Taken from the ring and refused; the notice says so.
+  }
+  Touch(plan, descriptor.slot);
+  slot.ring = ring;
+  if (!extends) {
+    slot.run = static_cast<std::uint32_t>(plan.runs.size());
+    plan.runs.push_back({.header = {.slot = descriptor.slot,
+                                    .first = descriptor.index,
+                                    .term = descriptor.term,
+                                    .epoch = descriptor.epoch,
+                                    .kind = descriptor.run_kind}});
+  }
+  PlannedRun& run = plan.runs[slot.run];
+  const auto place = static_cast<std::uint32_t>(plan.records.size());
+  plan.records.push_back({.descriptor = descriptor, .ring = ring});
+  if (run.first == UINT32_MAX) run.first = place;
+  if (run.last != UINT32_MAX) plan.records[run.last].next = place;
+  run.last = place;
+  if (!IsMark(descriptor.run_kind)) ++run.header.count;
+  if (IsEntries(descriptor.run_kind)) ++plan.entry_count;
+  plan.record_bytes += bytes;
+  Advance(slot, descriptor);
+  return true;
+}
+
+bool Wal::Extends(const PlannedRun& run, const Descriptor& descriptor) const {
+  if (descriptor.run_kind == RunKind::kRows) return run.header.kind == RunKind::kRows;
+  return descriptor.run_kind == RunKind::kNext && IsEntries(run.header.kind) &&
+         run.header.kind != RunKind::kSparse && run.header.term == descriptor.term &&
+         run.header.epoch == descriptor.epoch &&
+         run.header.first + run.header.count == descriptor.index;
+}
+
+/// A record that does not fit its kind is never written [C3]; log/ has checked it already, so this
+/// catches what changed on the way.
+bool Wal::Accepts(Slot& slot, const Descriptor& descriptor) {
+  if (slot.stopped) return false;
+  const SlotBounds& bounds = slot.planned;
+  bool fits = descriptor.epoch >= bounds.epoch;
+  switch (descriptor.run_kind) {
+    case RunKind::kNext: fits = fits && descriptor.index == bounds.end; break;
+    case RunKind::kOverwrite:
+      fits = fits && descriptor.index < bounds.end && descriptor.index >= bounds.begin;
+      break;
+    case RunKind::kTruncateSuffix: fits = fits && descriptor.index <= bounds.end; break;
+    default: break;
+  }
+  if (!fits) Refuse(descriptor.slot, ErrorCode::kGap);
+  return fits;
+}
+
+void Wal::Refuse(std::uint32_t slot_number, ErrorCode code) {
+  Slot& slot = slots_[slot_number];
+  if (!slot.stopped) {
+    environment_.log.Write(LogLevel::kError, "wal.refused",
+                           "a record was refused and its log is stopped",
+                           {{"uid", slot.owner.uid.ToString()}, {"reason", ErrorCodeName(code)}});
+  }
+  slot.stopped = true;
+  slot.stop_code = code;
+  counters_.refused_records.Add(1);
+}
+
+void Wal::Advance(Slot& slot, const Descriptor& descriptor) {
+  SlotBounds& bounds = slot.planned;
+  switch (descriptor.run_kind) {
+    case RunKind::kNext:
+    case RunKind::kOverwrite:
+      bounds.end = descriptor.index + 1;
+      bounds.last_term = descriptor.term;
+      break;
+    case RunKind::kTruncateSuffix:
+      bounds.end = descriptor.index;
+      bounds.last_term = descriptor.term;
+      break;
+    case RunKind::kJump:
+    case RunKind::kReset:
+      bounds.begin = descriptor.index;
+      bounds.end = descriptor.index + (descriptor.run_kind == RunKind::kJump ? 1 : 0);
+      bounds.term_before_begin = bounds.last_term = descriptor.term;
+      break;
+    case RunKind::kFloor:
+      bounds.begin = std::max(bounds.begin, descriptor.index);
+      bounds.term_before_begin = descriptor.term;
+      break;
+    case RunKind::kRows: slot.planned_rows = descriptor.index; return;
+    default: return;
+  }
+  bounds.epoch = descriptor.epoch;
+}
+
+Wal::Slot& Wal::Touch(Plan& plan, std::uint32_t slot_number) {
+  Slot& slot = slots_[slot_number];
+  if (slot.plan != plan.id) {
+    slot.plan = plan.id;
+    slot.run = UINT32_MAX;
+    plan.touched.push_back({.slot = slot_number, .bounds = {}});
+  }
+  Bind(plan, slot_number);
+  return slot;
+}
+
+void Wal::Bind(Plan& plan, std::uint32_t slot_number) {
+  Slot& slot = slots_[slot_number];
+  if (slot.bound_file == current_.live.number) return;
+  slot.bound_file = current_.live.number;
+  plan.bindings.push_back({slot_number, slot.owner.cluster_id, slot.owner.uid});
+}
+
+/// Freezes the state behind the plan: a second plan may go on before this one is durable.
+void Wal::FinishPlan(Plan& plan) {
+  for (Touched& touched : plan.touched) {
+    touched.bounds = slots_[touched.slot].planned;
+    touched.rows = slots_[touched.slot].planned_rows;
+  }
+  plan.ring_taken.clear();
+  for (const Ring& ring : rings_) plan.ring_taken.push_back(ring.taken);
+}
+
+/// Rows are written twice, in different blocks: at commit and again in the next batch [A1].
+void Wal::PlanRepeats(Plan& plan, std::uint64_t room) {
+  for (const RowCopy& row : repeats_) {
+    plan.copies.push_back(row);
+    plan.record_bytes += RecordBytes(row.payload.size());
+    Bind(plan, SlotForCopy(row.owner.uid));
+    if (PlanBytes(plan) > room) {
+      plan.record_bytes -= RecordBytes(row.payload.size());
+      plan.copies.pop_back();
+      break;
+    }
+  }
+  plan.repeats = plan.copies.size();
+}
+
+std::uint64_t Wal::RepeatBytes() const {
+  std::uint64_t bytes = 0;
+  for (const RowCopy& row : repeats_) {
+    bytes += RecordBytes(row.payload.size()) + kRunHeaderBytes + kRunSummaryBytes +
+             2 * kBindingBytes;
+  }
+  return bytes;
+}
+
+/// A log keeps its slot until its tombstone is forgotten, so whoever has rows has one.
+std::uint32_t Wal::SlotForCopy(const ServerUid& uid) const {
+  const auto found = slot_of_.find(uid);
+  CHECK(found != slot_of_.end());
+  return found->second;
+}
+
+void Wal::PlanCarry(Plan& plan, std::uint64_t room) {
+  while (true) {
+    if (retiring_ == 0) {
+      // The first file that is not retired yet; never the one that holds the last durable batch.
+      const auto next = std::find_if(files_.begin(), files_.end(), [&](const LiveFile& file) {
+        return file.number > retired_upto_;
+      });
+      if (next == files_.end() || next->number >= durable_file_ ||
+          next->number == current_.live.number) {
+        return;
+      }
+      if (environment_.landed.LiveRunsIn(next->number) > 0) return;
+      retiring_ = next->number;
+      bounds_cursor_ = 0;
+    }
+    const std::uint64_t budget = std::min(kCarryBytes, room / 4);
+    std::vector<CarriedRow> rows;
+    if (!Planted(PlantedBug::kRowsNotCarried)) {
+      rows = environment_.keeper.RowsToCarry(retiring_, budget);
+    }
+    for (CarriedRow& row : rows) {
+      const std::uint32_t slot = SlotForCopy(row.uid);
+      const std::uint64_t bytes = RecordBytes(row.payload.size());
+      Bind(plan, slot);
+      plan.copies.push_back({slots_[slot].owner, row.kind, std::move(row.payload)});
+      plan.record_bytes += bytes;
+      if (PlanBytes(plan) > room) {  // The rest is offered again for the next batch.
+        plan.record_bytes -= bytes;
+        plan.copies.pop_back();
+        plan.full = true;
+        return;
+      }
+    }
+    if (!rows.empty()) return;
+    if (PlanBounds(plan, room)) return;
+    retired_upto_ = retiring_;
+    retiring_ = 0;
+    if (Planted(PlantedBug::kRecycledBeforeHeader)) RecycleRetired();
+  }
+}
+
+/// True when bounds are on their way or do not fit; false when all are carried and durable.
+bool Wal::PlanBounds(Plan& plan, std::uint64_t room) {
+  for (; bounds_cursor_ < slots_.size(); ++bounds_cursor_) {
+    const Slot& slot = slots_[bounds_cursor_];
+    if (!slot.open || slot.bounds_file > retiring_) continue;
+    const auto slot_number = static_cast<std::uint32_t>(bounds_cursor_);
+    plan.bounds.push_back(slot_number);
+    plan.record_bytes += RecordBytes(16);
+    Bind(plan, slot_number);
+    if (PlanBytes(plan) > std::min(room, kCarryBytes)) {
+      plan.bounds.pop_back();
+      plan.record_bytes -= RecordBytes(16);
+      plan.full = plan.full || PlanBytes(plan) + kBlockBytes > room;
+      return true;
+    }
+  }
+  if (!plan.bounds.empty()) return true;
+  // Whether all of them are durable is looked at once more from the start.
+  for (const Slot& slot : slots_) {
+    if (slot.open && slot.bounds_file <= retiring_) {
+      bounds_cursor_ = 0;
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace duramen::wal

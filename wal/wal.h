@@ -1,0 +1,274 @@
+// The shared write-ahead log: one thread that drains the rings of all Writers, makes one batch of
+// what it finds, writes and syncs it, and then says so [PW1]. Nothing is acknowledged before its
+// sync returned, in every method but `none` [PW9].
+//
+// A round is one batch, or two where the first fills its file: the second then opens the next file,
+// so that a roll costs nobody an extra sync; its header is written before the first batch is
+// durable, which the tail verdict knows how to judge [A12].
+//
+// A failed write or sync poisons the file: it is never written, synced or recycled again. What was
+// not acknowledged still stands in the rings and goes, in order, to a new file, whose header ends
+// the predecessor at the last acknowledged batch. If that fails too the WAL is down: nothing is
+// acknowledged, Append answers kWalDown, reads go on, and it tries again once a second.
+//
+// A file none of whose entries is live any more is retired: its newest rows and the bounds of its
+// logs are written again first (carried); it is recycled after the next roll, when a durable header
+// says that it is not needed [A10, A18].
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/actor.h"
+#include "base/clock.h"
+#include "base/counters.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "wal/batch.h"
+#include "wal/file_pool.h"
+#include "wal/landed.h"
+#include "wal/port.h"
+#include "wal/recovery.h"
+
+namespace duramen::wal {
+
+struct WalOptions {
+  SystemUuid system;
+  std::uint64_t boot = 1;
+  std::uint64_t max_entries = 0;        // of one file; 0: unset
+  std::uint64_t max_files = 16;         // above it new entries are not admitted
+  std::uint64_t max_batch_records = 8192;
+  std::uint64_t batch_bytes_max = 8u << 20;
+  SyncMethod sync_method = SyncMethod::kDatasync;
+  std::int64_t seal_after_ns = 3'000'000;
+  OnWalDown on_wal_down = OnWalDown::kStay;
+};
+
+enum class WalState : std::uint8_t { kUp, kWaitingForFile, kDiskFull, kDown };
+
+/// Written by the WAL thread, read by any.
+struct WalCounters {
+  Counter batches, entries, rows, marks, bytes, syncs, rolls, seals, carried_rows, recycled_files,
+      poisoned_files, refused_records, write_ns, sync_ns, encode_ns, busy_ns, files;
+};
+
+/// The largest batch that a file of `file_size_bytes` may hold: a quarter of what is usable, so
+/// that recovery can copy what was in flight into one file.
+std::uint64_t MaxBatchBytes(std::uint64_t file_size_bytes);
+/// The largest entry payload that fits such a batch with its binding and run.
+std::uint64_t MaxPayloadBytes(std::uint64_t file_size_bytes);
+
+class Wal final : public Actor {
+ public:
+  struct Environment {
+    Clock& clock;
+    ActorExecutor& executor;
+    FilePool& pool;
+    LandedIndex& landed;
+    RowKeeper& keeper;
+    Log log;
+  };
+  /// `recovery` has been committed; everything in `environment` outlives the WAL.
+  Wal(const WalOptions& options, const Environment& environment, Recovery& recovery, Rng rng);
+
+  // Actor
+  std::int64_t Step() override;
+  const char* name() const override { return "wal"; }
+
+  // Any thread.
+  /// Before the first record of `slot`. A slot may be given again once its log is closed and the
+  /// keeper has dropped its tombstone.
+  void OpenSlot(std::uint32_t slot, const RecordOwner& owner);
+  /// After its last record is durable: no bounds are carried for it any more.
+  void CloseSlot(std::uint32_t slot);
+  void AddRing(const RingPort* port);
+  /// Returns when the WAL thread no longer touches the port.
+  void RemoveRing(const RingPort* port);
+  WalState state() const { return state_.load(std::memory_order_acquire); }
+  std::string state_reason() const;
+  /// Nothing: new entries are admitted. kOverloaded, kDiskFull, kWalDown otherwise.
+  std::optional<ErrorCode> refuses_entries() const;
+  /// The same for rows and marks, which keep a reserve [B1].
+  std::optional<ErrorCode> refuses_rows() const;
+  const WalCounters& counters() const { return counters_; }
+  std::uint64_t current_file() const { return current_file_.load(std::memory_order_acquire); }
+  std::uint64_t recycled_upto() const { return recycled_upto_.load(std::memory_order_acquire); }
+
+  /// Writes the closing seal. Requires: the actor was stopped.
+  Status Finish();
+
+ private:
+  struct Slot {
+    RecordOwner owner = {};
+    SlotBounds planned = {};
+    SlotBounds durable = {};
+    std::uint64_t planned_rows = 0;
+    std::uint64_t durable_rows = 0;
+    std::uint64_t bound_file = 0;    // file whose batches bind this slot
+    std::uint64_t bounds_file = 0;   // newest file with its bounds
+    std::uint64_t plan = 0;          // the plan that last touched it
+    std::uint32_t run = 0;           // its newest run in that plan
+    std::uint32_t ring = 0;          // who gets its notices
+    bool open = false;
+    bool stopped = false;
+    bool refused_news = false;
+    ErrorCode stop_code = ErrorCode::kCorruption;
+  };
+  struct PlannedRecord {
+    Descriptor descriptor;
+    std::uint32_t next = UINT32_MAX;
+    std::uint32_t ring = 0;
+  };
+  struct PlannedRun {
+    RunHeader header;
+    std::uint32_t first = UINT32_MAX;
+    std::uint32_t last = UINT32_MAX;
+  };
+  struct Ring {
+    const RingPort* port = nullptr;
+    std::uint64_t taken = 0;
+    std::uint64_t committed = 0;
+    std::vector<Notice> news;
+  };
+  struct Current {
+    LiveFile live;
+    FileContext context;
+    std::uint64_t offset = kFirstBatchOffset;
+    std::uint64_t entries = 0;
+    std::uint64_t zeroed = 0;
+    bool poisoned = false;
+  };
+  /// A slot and its state behind the plan's last record of it.
+  struct Touched {
+    std::uint32_t slot = 0;
+    SlotBounds bounds;
+    std::uint64_t rows = 0;
+  };
+  /// One batch on its way; kept between rounds so that its memory is reused.
+  struct Plan {
+    std::uint64_t id = 0;
+    std::vector<PlannedRecord> records;
+    std::vector<PlannedRun> runs;
+    std::vector<Touched> touched;
+    std::vector<Binding> bindings;
+    std::vector<RowCopy> copies;          // repeats, then carried rows
+    std::size_t repeats = 0;              // how many of them are repeats
+    std::vector<std::uint32_t> bounds;    // slots whose bounds are carried
+    std::uint64_t record_bytes = 0;
+    std::uint64_t entry_count = 0;
+    bool seal = false;
+    bool full = false;                    // more was waiting than fits
+    std::shared_ptr<File> file;
+    std::uint64_t file_number = 0;
+    WalPosition position;                 // of the chain behind it
+    std::vector<std::uint64_t> ring_taken;  // by ring: what it took
+    std::vector<RowCopy> rows;            // written in it, to be repeated
+    std::vector<LandedIndex::Change> changes;
+    std::unique_ptr<std::byte[]> buffer;
+    std::size_t buffer_bytes = 0;
+    bool empty() const {
+      return records.empty() && copies.empty() && bounds.empty() && !seal;
+    }
+  };
+  struct Message {
+    enum class Kind : std::uint8_t { kOpenSlot, kCloseSlot, kAddRing, kRemoveRing } kind;
+    std::uint32_t slot = 0;
+    RecordOwner owner;
+    const RingPort* port = nullptr;
+  };
+
+  // wal.cc: what goes into a batch
+  void Post(const Message& message);
+  void ReadMailbox();
+  void Handle(const Message& message);
+  void SnapshotRings();
+  bool RingsEmpty() const;
+  void StartPlan(Plan& plan);
+  void PlanRecords(Plan& plan, std::uint64_t room);
+  bool PlanRecord(Plan& plan, std::uint32_t ring, const Descriptor& descriptor,
+                  std::uint64_t room);
+  bool Accepts(Slot& slot, const Descriptor& descriptor);
+  void Advance(Slot& slot, const Descriptor& descriptor);
+  void Refuse(std::uint32_t slot_number, ErrorCode code);
+  Slot& Touch(Plan& plan, std::uint32_t slot_number);
+  void FinishPlan(Plan& plan);
+  void PlanRepeats(Plan& plan, std::uint64_t room);
+  std::uint32_t SlotForCopy(const ServerUid& uid) const;
+  void Bind(Plan& plan, std::uint32_t slot_number);
+  void PlanCarry(Plan& plan, std::uint64_t room);
+  bool PlanBounds(Plan& plan, std::uint64_t room);
+  std::uint64_t PlanBytes(const Plan& plan) const;
+  std::uint64_t RepeatBytes() const;
+  bool Extends(const PlannedRun& run, const Descriptor& descriptor) const;
+
+  // wal_write.cc: how it gets to disk
+  std::int64_t Round();
+  std::int64_t Idle(std::int64_t now_ns);
+  Status WriteRound(bool seal, bool& wrote);
+  Status SyncAndPublish(Plan& plan);
+  Status WritePlan(Plan& plan);
+  void EncodeCopies(Plan& plan, BatchEncoder& encoder);
+  void EncodeBounds(Plan& plan, BatchEncoder& encoder);
+  void EncodeRun(Plan& plan, PlannedRun& run, BatchEncoder& encoder);
+  Status ZeroAhead(std::uint64_t end_offset);
+  Status Roll(bool& rolled);
+  Status Sync(File& file);
+  void Publish(Plan& plan);
+  void Notify();
+  void Fail(const Error& error);
+  void ForgetPlans();
+  void SetState(WalState state, const std::string& reason);
+  void RecycleRetired();
+  void UpdateAdmission();
+  std::uint64_t Room() const;
+  std::uint64_t OldestNeeded() const;
+
+  WalOptions options_;
+  Environment environment_;
+  Rng rng_;
+  std::vector<Slot> slots_;
+  std::vector<Ring> rings_;
+  std::size_t next_ring_ = 0;
+  Current current_;
+  std::deque<LiveFile> files_;             // oldest first; the last is current_
+  std::vector<std::uint64_t> poisoned_;
+  WalPosition written_;                    // the last batch written in the chain
+  WalPosition durable_;                    // the last one that is durable with all before it
+  std::uint64_t written_file_ = 0;         // that holds it; 0: none
+  std::uint64_t durable_file_ = 0;
+  std::uint64_t durable_upto_ = 0;         // as headers say it; `none` never moves it [C5]
+  std::vector<RowCopy> repeats_;           // rows of the last durable batches, still to be repeated
+  std::unordered_map<Uid128, std::uint32_t, Uid128Hash> slot_of_;
+  Plan plans_[2];
+  std::uint64_t plan_counter_ = 0;
+  std::uint64_t retiring_ = 0;
+  std::uint64_t retired_upto_ = 0;
+  std::uint64_t header_oldest_ = 0;        // oldest_live as the current file's header says it
+  std::size_t bounds_cursor_ = 0;
+  bool sealed_ = true;
+  bool must_roll_ = false;
+  bool took_file_ = false;                 // the pool is woken when the round has recycled
+  std::uint32_t failures_ = 0;             // in a row
+  std::int64_t last_write_ns_ = 0;
+  std::int64_t retry_at_ns_ = 0;
+
+  mutable std::mutex mailbox_mutex_;       // guards the three below
+  std::vector<Message> mailbox_;
+  std::vector<const RingPort*> registered_;
+  std::string state_reason_;
+  std::atomic<bool> has_mail_{false};
+  std::atomic<WalState> state_{WalState::kUp};
+  std::atomic<bool> entries_admitted_{true};
+  std::atomic<bool> rows_admitted_{true};
+  std::atomic<std::uint64_t> current_file_{0};
+  std::atomic<std::uint64_t> recycled_upto_{0};
+  WalCounters counters_;
+};
+
+}  // namespace duramen::wal

@@ -1,0 +1,544 @@
+// How a planned batch gets to disk and what happens when it does not; see wal/wal.h.
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/planted.h"
+#include "base/try.h"
+#include "wal/wal.h"
+
+namespace duramen::wal {
+namespace {
+
+constexpr std::int64_t kRetryNs = 1'000'000'000;
+constexpr std::uint64_t kZeroAheadBytes = 4 << 20;
+constexpr std::uint64_t kReserveFiles = 2;  // above max_files, for rows and marks [B1]
+
+}  // namespace
+
+std::int64_t Wal::Step() {
+  const std::int64_t now = environment_.clock.NowNs();
+  SnapshotRings();
+  ReadMailbox();
+  if (state() == WalState::kDown && now < retry_at_ns_) return retry_at_ns_;
+  const std::int64_t next = Round();
+  counters_.busy_ns.Add(static_cast<std::uint64_t>(environment_.clock.NowNs() - now));
+  return next;
+}
+
+std::int64_t Wal::Round() {
+  bool wrote = false;
+  const Status status = WriteRound(false, wrote);
+  if (!status.ok()) {
+    Fail(status.error());
+    return state() == WalState::kDown ? retry_at_ns_ : kAgain;
+  }
+  const std::int64_t now = environment_.clock.NowNs();
+  if (wrote) {
+    failures_ = 0;
+    last_write_ns_ = now;
+    SetState(WalState::kUp, "");
+    RecycleRetired();
+    UpdateAdmission();
+    if (took_file_) environment_.executor.Wake(environment_.pool);
+    took_file_ = false;
+    return kAgain;
+  }
+  return Idle(now);
+}
+
+/// Nothing is waiting: the one seal of this idle period, or a roll that frees files.
+std::int64_t Wal::Idle(std::int64_t now_ns) {
+  if (state() == WalState::kWaitingForFile || state() == WalState::kDiskFull) return kIdle;
+  const bool retired = retired_upto_ >= files_.front().number;
+  if (retired && files_.size() > options_.max_files && current_.offset > kFirstBatchOffset) {
+    must_roll_ = true;
+    return kAgain;
+  }
+  if (sealed_ || options_.sync_method == SyncMethod::kNone) return kIdle;
+  if (now_ns - last_write_ns_ < options_.seal_after_ns) {
+    return last_write_ns_ + options_.seal_after_ns;
+  }
+  bool wrote = false;
+  const Status status = WriteRound(true, wrote);
+  if (!status.ok()) {
+    Fail(status.error());
+    return state() == WalState::kDown ? retry_at_ns_ : kAgain;
+  }
+  sealed_ = true;
+  return kAgain;  // Something may have arrived meanwhile; the next step finds out.
+}
+
+Status Wal::WriteRound(bool seal, bool& wrote) {
+  Plan& first = plans_[0];
+  Plan& second = plans_[1];
+  StartPlan(first);
+  StartPlan(second);
+  if (!must_roll_ && seal) {
+    const std::uint64_t room = current_.live.size_bytes - current_.offset;
+    if (room < kBlockBytes) return {};  // The next file's header proves as much.
+    PlanRepeats(first, room);
+    first.seal = true;
+  } else if (!must_roll_) {
+    const std::uint64_t room = Room();
+    const std::uint64_t rest = room - std::min(RepeatBytes(), room / 2);
+    PlanCarry(first, rest);
+    if (!RingsEmpty()) PlanRecords(first, rest);
+    // Last, because repeats alone make no batch; they are encoded first, see EncodeCopies.
+    if (!first.empty()) PlanRepeats(first, room);
+  }
+  FinishPlan(first);
+  if (!first.empty()) TRY(WritePlan(first));
+  const bool by_entries = options_.max_entries != 0 && current_.entries >= options_.max_entries;
+  const bool roll = must_roll_ || first.full || (by_entries && !RingsEmpty());
+  if (roll) {
+    bool rolled = false;
+    TRY(Roll(rolled));
+    if (rolled) {
+      PlanRecords(second, Room() - std::min(RepeatBytes(), Room() / 2));
+      if (first.empty()) PlanRepeats(second, Room());
+      second.seal = second.empty();
+      FinishPlan(second);
+      TRY(WritePlan(second));
+    } else if (first.empty()) {
+      return {};
+    }
+  }
+  if (!first.empty()) TRY(SyncAndPublish(first));
+  if (!second.empty()) TRY(SyncAndPublish(second));
+  wrote = !first.empty() || !second.empty();
+  sealed_ = wrote ? false : sealed_;
+  return {};
+}
+
+std::uint64_t Wal::Room() const {
+  const std::uint64_t used = current_.offset + kSealReserveBytes;
+  return current_.live.size_bytes > used ? current_.live.size_bytes - used : 0;
+}
+
+Status Wal::WritePlan(Plan& plan) {
+  const std::int64_t begin = environment_.clock.NowNs();
+  const std::uint64_t bytes_max = PlanBytes(plan) + kBlockBytes;
+  if (plan.buffer_bytes < bytes_max) {
+    plan.buffer_bytes = RoundUp(std::max(bytes_max, 2 * plan.buffer_bytes), kBlockBytes);
+    plan.buffer = std::make_unique_for_overwrite<std::byte[]>(plan.buffer_bytes);
+  }
+  BatchEncoder encoder(current_.context, current_.offset,
+                       {plan.buffer.get(), plan.buffer_bytes});
+  for (const Binding& binding : plan.bindings) encoder.AddBinding(binding);
+  EncodeCopies(plan, encoder);
+  for (PlannedRun& run : plan.runs) EncodeRun(plan, run, encoder);
+  EncodeBounds(plan, encoder);
+  BatchHeader header{.flags = static_cast<std::uint16_t>(plan.seal ? kBatchSeal : 0)};
+  header.number = written_.next_batch;
+  header.durable_upto = durable_upto_;
+  header.previous_checksum = written_.checksum;
+  header.boot = options_.boot;
+  const Bytes bytes = encoder.Finish(header);
+  for (RowCopy& row : plan.rows) row.batch = header.number;
+  TRY(ZeroAhead(current_.offset + bytes.size()));
+  const std::int64_t encoded = environment_.clock.NowNs();
+  plan.file = current_.live.file;
+  plan.file_number = current_.live.number;
+  TRY(current_.live.file->Write(current_.offset, bytes));
+  counters_.encode_ns.Add(static_cast<std::uint64_t>(encoded - begin));
+  counters_.write_ns.Add(static_cast<std::uint64_t>(environment_.clock.NowNs() - encoded));
+  current_.offset += bytes.size();
+  current_.entries += plan.entry_count;
+  written_ = {.batch = header.number,
+              .checksum = header.checksum,
+              .next_batch = header.number + 1,
+              .offset = current_.offset};
+  written_file_ = current_.live.number;
+  plan.position = written_;
+  counters_.bytes.Add(bytes.size());
+  return {};
+}
+
+/// Rows come before what was appended after them, so that a replay in order sees the newest last.
+void Wal::EncodeCopies(Plan& plan, BatchEncoder& encoder) {
+  // Repeats were planned last, when it was known that there is a batch; they stand first.
+  const std::size_t carried = plan.copies.size() - plan.repeats;
+  for (std::size_t i = 0; i < plan.copies.size(); ++i) {
+    const bool repeat = i < plan.repeats;
+    const RowCopy& row = plan.copies[repeat ? carried + i : i - plan.repeats];
+    const RunHeader run{.slot = SlotForCopy(row.owner.uid),
+                        .first = LoadLe<std::uint64_t>(row.payload.data()),
+                        .term = repeat ? row.batch : 0,
+                        .kind = RunKind::kRows,
+                        .flags = static_cast<std::uint8_t>(repeat ? kRunRepeat : kRunCarried)};
+    encoder.BeginRun(run, row.owner.uid);
+    const EntryIdentity identity{row.owner.cluster_id, 0, 0, row.kind};
+    const bool added = encoder.AddRecord(
+        {.identity = identity,
+         .payload = row.payload.data(),
+         .payload_bytes = static_cast<std::uint32_t>(row.payload.size()),
+         .entry_checksum = EntryChecksum(identity, row.payload)});
+    CHECK(added);
+    (void)encoder.EndRun();
+    if (!repeat) {
+      plan.rows.push_back(row);
+      counters_.carried_rows.Add(1);
+    }
+  }
+}
+
+void Wal::EncodeRun(Plan& plan, PlannedRun& run, BatchEncoder& encoder) {
+  Slot& slot = slots_[run.header.slot];
+  encoder.BeginRun(run.header, slot.owner.uid);
+  const bool is_entries = IsEntries(run.header.kind);
+  const std::uint64_t offset = encoder.run_offset();
+  std::uint32_t added = 0;
+  for (std::uint32_t at = run.first; at != UINT32_MAX && run.header.count > 0;
+       at = plan.records[at].next) {
+    const PlannedRecord& record = plan.records[at];
+    const Descriptor& descriptor = record.descriptor;
+    const RingPort& port = *rings_[record.ring].port;
+    const std::byte* payload = port.resolve(port.argument, descriptor);
+    const bool good =
+        !slot.stopped && payload != nullptr &&
+        encoder.AddRecord({.identity = {slot.owner.cluster_id, is_entries ? descriptor.term : 0,
+                                        is_entries ? descriptor.index : 0, descriptor.kind},
+                           .payload = payload,
+                           .payload_bytes = descriptor.payload_bytes,
+                           .entry_checksum = descriptor.entry_checksum});
+    if (!good) {  // Changed in memory [C10]: refused with all behind it, the others go on.
+      Refuse(run.header.slot, ErrorCode::kCorruption);
+      break;
+    }
+    ++added;
+    if (run.header.kind == RunKind::kRows) {
+      plan.rows.push_back({slot.owner, descriptor.kind,
+                           {payload, payload + descriptor.payload_bytes}});
+    }
+  }
+  if (slot.stopped && added == 0 && !IsMark(run.header.kind)) {
+    (void)encoder.EndRun();
+    return;
+  }
+  const RunHeader written = encoder.EndRun();
+  using Kind = LandedIndex::Change::Kind;
+  const std::uint32_t slot_number = written.slot;
+  switch (written.kind) {
+    case RunKind::kOverwrite:
+    case RunKind::kTruncateSuffix:
+      plan.changes.push_back({Kind::kCut, slot_number, written.first, {}});
+      break;
+    case RunKind::kJump:
+    case RunKind::kReset:
+      plan.changes.push_back({Kind::kReset, slot_number, written.first, {}});
+      break;
+    case RunKind::kFloor:
+      plan.changes.push_back({Kind::kFloor, slot_number, written.first, {}});
+      break;
+    default: break;
+  }
+  if (!is_entries || written.kind == RunKind::kSparse) return;
+  plan.changes.push_back({Kind::kAdd, slot_number, 0,
+                          {.file = current_.live.number,
+                           .offset = offset,
+                           .first = written.first,
+                           .count = written.count,
+                           .bytes = written.bytes,
+                           .term = written.term}});
+}
+
+/// Behind the batch's records, because they state what is true behind them.
+void Wal::EncodeBounds(Plan& plan, BatchEncoder& encoder) {
+  for (const std::uint32_t slot_number : plan.bounds) {
+    const Slot& slot = slots_[slot_number];
+    const SlotBounds& bounds = slot.planned;
+    encoder.BeginRun({.slot = slot_number,
+                      .first = bounds.begin,
+                      .term = bounds.term_before_begin,
+                      .epoch = bounds.epoch,
+                      .kind = RunKind::kBounds,
+                      .flags = kRunCarried},
+                     slot.owner.uid);
+    std::byte payload[16];
+    StoreLe(payload, bounds.end);
+    StoreLe(payload + 8, bounds.last_term);
+    const EntryIdentity identity{slot.owner.cluster_id, 0, 0, 0};
+    CHECK(encoder.AddRecord({.identity = identity,
+                             .payload = payload,
+                             .payload_bytes = sizeof payload,
+                             .entry_checksum = EntryChecksum(identity, payload)}));
+    (void)encoder.EndRun();
+  }
+}
+
+/// Only a first start has blocks that were never written; see FilePool.
+Status Wal::ZeroAhead(std::uint64_t end_offset) {
+  if (end_offset <= current_.zeroed) return {};
+  const std::uint64_t end =
+      std::min(end_offset + kZeroAheadBytes, current_.live.size_bytes);
+  if (end > end_offset) {
+    const std::vector<std::byte> zeros(end - end_offset);
+    TRY(current_.live.file->Write(end_offset, zeros));
+  }
+  current_.zeroed = end;
+  return {};
+}
+
+/// The service header goes out with the file's first batch: one sync makes both durable [C4].
+Status Wal::Roll(bool& rolled) {
+  std::optional<PoolFile> taken = environment_.pool.Take(false);
+  if (!taken) {
+    const std::optional<Error> failure = environment_.pool.failure();
+    if (failure && failure->code == ErrorCode::kDiskFull) {
+      SetState(WalState::kDiskFull, failure->message);
+    } else {
+      SetState(WalState::kWaitingForFile, failure ? failure->message : "the next file is not ready");
+    }
+    UpdateAdmission();
+    return {};
+  }
+  took_file_ = true;
+  LiveFile live{.number = taken->number,
+                .life = rng_.Next() | 1,
+                .size_bytes = taken->size_bytes,
+                .zeroed_bytes = taken->zeroed_bytes,
+                .file = taken->file};
+  FileHeader header{.system = options_.system,
+                    .life = live.life,
+                    .number = live.number,
+                    .size_bytes = live.size_bytes,
+                    .boot = options_.boot,
+                    .oldest_live = live.number,
+                    .first_batch = written_.next_batch,
+                    .durable_upto = durable_upto_,
+                    .sync_method = static_cast<std::uint32_t>(options_.sync_method),
+                    .unix_ms = environment_.clock.UnixMs()};
+  if (written_file_ != 0) {
+    const auto predecessor = std::find_if(
+        files_.begin(), files_.end(),
+        [&](const LiveFile& file) { return file.number == written_file_; });
+    CHECK(predecessor != files_.end());
+    header.predecessor_number = predecessor->number;
+    header.predecessor_life = predecessor->life;
+    header.predecessor_end = written_.batch;
+    header.predecessor_checksum = written_.checksum;
+    header.oldest_live = std::min(OldestNeeded(), predecessor->number);
+  }
+  header_oldest_ = header.oldest_live;
+  const FileContext context = FileContext::Of(options_.system, live.number, live.life);
+  files_.push_back(live);
+  environment_.landed.AddFile(live.number, {live.file, context, live.size_bytes});
+  current_ = {.live = live, .context = context, .zeroed = live.zeroed_bytes};
+  current_file_.store(live.number, std::memory_order_release);
+  must_roll_ = false;
+  rolled = true;
+  std::vector<std::byte> blocks(kHeaderCopies * kBlockBytes);
+  for (std::uint64_t copy = 0; copy < kHeaderCopies; ++copy) {
+    EncodeFileHeader(header, copy,
+                     std::span(blocks).subspan(copy * kBlockBytes).first<kBlockBytes>());
+  }
+  counters_.rolls.Add(1);
+  return live.file->Write(0, blocks);
+}
+
+/// The first file that is still needed.
+std::uint64_t Wal::OldestNeeded() const {
+  for (const LiveFile& file : files_) {
+    if (file.number > retired_upto_) return file.number;
+  }
+  return files_.back().number;
+}
+
+Status Wal::Sync(File& file) {
+  if (options_.sync_method == SyncMethod::kNone || Planted(PlantedBug::kNoSyncBeforeAck)) {
+    return {};
+  }
+  const std::int64_t begin = environment_.clock.NowNs();
+  Status status =
+      options_.sync_method == SyncMethod::kFsync ? file.SyncAll() : file.SyncData();
+  counters_.sync_ns.Add(static_cast<std::uint64_t>(environment_.clock.NowNs() - begin));
+  counters_.syncs.Add(1);
+  return status;
+}
+
+Status Wal::SyncAndPublish(Plan& plan) {
+  TRY(Sync(*plan.file));
+  Publish(plan);
+  return {};
+}
+
+void Wal::Publish(Plan& plan) {
+  durable_ = plan.position;
+  durable_file_ = plan.file_number;
+  if (options_.sync_method != SyncMethod::kNone) durable_upto_ = plan.position.batch;
+  environment_.landed.Apply(plan.changes);
+  const std::size_t carried = plan.copies.size() - plan.repeats;
+  for (std::size_t i = carried; i < plan.copies.size(); ++i) {
+    const RowCopy& row = plan.copies[i];
+    environment_.keeper.OnRow(row.owner, row.kind, row.payload, plan.file_number);
+  }
+  for (const RowCopy& row : plan.rows) {
+    environment_.keeper.OnRow(row.owner, row.kind, row.payload, plan.file_number);
+  }
+  repeats_.erase(repeats_.begin(), repeats_.begin() + static_cast<std::ptrdiff_t>(plan.repeats));
+  for (const std::uint32_t slot : plan.bounds) slots_[slot].bounds_file = plan.file_number;
+  for (const Touched& touched : plan.touched) {
+    Slot& slot = slots_[touched.slot];
+    slot.durable = touched.bounds;
+    slot.durable_rows = touched.rows;
+    if (slot.ring >= rings_.size()) continue;
+    rings_[slot.ring].news.push_back({.slot = touched.slot,
+                                      .epoch = touched.bounds.epoch,
+                                      .end = touched.bounds.end,
+                                      .row_sequence = touched.rows,
+                                      .refused = slot.stopped,
+                                      .refusal = slot.stop_code});
+  }
+  counters_.batches.Add(1);
+  counters_.entries.Add(plan.entry_count);
+  counters_.rows.Add(plan.rows.size());
+  if (plan.seal) counters_.seals.Add(1);
+  repeats_.insert(repeats_.end(), std::make_move_iterator(plan.rows.begin()),
+                  std::make_move_iterator(plan.rows.end()));
+  for (std::size_t i = 0; i < rings_.size() && i < plan.ring_taken.size(); ++i) {
+    Ring& ring = rings_[i];
+    if (!ring.news.empty()) ring.port->notices->Publish(ring.news);
+    const bool news = !ring.news.empty() || plan.ring_taken[i] > ring.port->ring->released();
+    ring.news.clear();
+    if (plan.ring_taken[i] > ring.port->ring->released()) {
+      ring.port->ring->Release(plan.ring_taken[i]);
+    }
+    if (news) ring.port->notify(ring.port->argument);
+  }
+  environment_.executor.Progress();
+}
+
+/// Poison for ever, write elsewhere: a failed sync is never retried on the same file, because the
+/// kernel may have marked its pages clean.
+void Wal::Fail(const Error& error) {
+  ++failures_;
+  counters_.poisoned_files.Add(1);
+  environment_.log.Write(LogLevel::kError, "wal.poisoned",
+                         "a write or sync failed; the file is not written again",
+                         {{"file", FileName(current_.live.number)}, {"error", error.message}});
+  for (const Plan& plan : plans_) {
+    if (plan.file != nullptr && plan.position.batch > durable_.batch) {
+      poisoned_.push_back(plan.file_number);
+    }
+  }
+  poisoned_.push_back(current_.live.number);
+  ForgetPlans();
+  // A poisoned file without a durable batch holds nothing that counts.
+  for (std::size_t i = files_.size(); i-- > 1 && files_[i].number > durable_file_;) {
+    environment_.landed.RemoveFile(files_[i].number);
+    environment_.pool.Remove(files_[i].number);
+    files_.pop_back();
+  }
+  must_roll_ = true;
+  if (failures_ < 2) return;
+  SetState(WalState::kDown, error.message);
+  retry_at_ns_ = environment_.clock.NowNs() + kRetryNs;
+  UpdateAdmission();
+  Notify();
+  if (options_.on_wal_down == OnWalDown::kExit) {
+    std::_Exit(error.code == ErrorCode::kDiskFull ? 10 : 12);
+  }
+}
+
+/// Everything that is not durable goes back to where it came from, in order.
+void Wal::ForgetPlans() {
+  for (Plan& plan : plans_) {
+    for (const Touched& touched : plan.touched) {
+      Slot& slot = slots_[touched.slot];
+      slot.planned = slot.durable;
+      slot.planned_rows = slot.durable_rows;
+    }
+    StartPlan(plan);
+  }
+  for (Ring& ring : rings_) ring.taken = ring.port->ring->released();
+  const std::uint64_t next_batch = written_.next_batch;
+  written_ = durable_;
+  written_.next_batch = next_batch + 1;  // The failed batch may have drawn its number already.
+  written_file_ = durable_file_;
+  bounds_cursor_ = 0;
+}
+
+void Wal::Notify() {
+  for (const Ring& ring : rings_) ring.port->notify(ring.port->argument);
+  environment_.executor.Progress();
+}
+
+void Wal::SetState(WalState state, const std::string& reason) {
+  if (this->state() == state) return;
+  {
+    const std::lock_guard lock(mailbox_mutex_);
+    state_reason_ = reason;
+  }
+  state_.store(state, std::memory_order_release);
+  if (state == WalState::kWaitingForFile) return;
+  const bool up = state == WalState::kUp;
+  environment_.log.Write(up ? LogLevel::kInfo : LogLevel::kError, up ? "wal.up" : "wal.state",
+                         up ? "the WAL writes again" : "the WAL cannot write",
+                         {{"reason", reason}});
+}
+
+std::string Wal::state_reason() const {
+  const std::lock_guard lock(mailbox_mutex_);
+  return state_reason_;
+}
+
+/// In number order, and only once a durable header says that they are not needed [A10].
+void Wal::RecycleRetired() {
+  const bool header_durable = durable_file_ == current_.live.number;
+  if (!header_durable && !Planted(PlantedBug::kRecycledBeforeHeader)) return;
+  std::uint64_t recycled = 0;
+  while (files_.size() > 1 && files_.front().number <= retired_upto_ &&
+         (files_.front().number < header_oldest_ ||
+          Planted(PlantedBug::kRecycledBeforeHeader))) {
+    const LiveFile file = files_.front();
+    files_.pop_front();
+    recycled = file.number;
+    environment_.landed.RemoveFile(file.number);
+    const auto poisoned = std::find(poisoned_.begin(), poisoned_.end(), file.number);
+    if (poisoned != poisoned_.end()) {
+      poisoned_.erase(poisoned);
+      environment_.pool.Remove(file.number);
+    } else {
+      environment_.pool.Recycle(file.number, file.file, file.size_bytes);
+      counters_.recycled_files.Add(1);
+    }
+  }
+  if (recycled == 0) return;
+  recycled_upto_.store(recycled, std::memory_order_release);
+  environment_.keeper.OnRecycled(recycled);
+}
+
+void Wal::UpdateAdmission() {
+  counters_.files.Set(files_.size());
+  const bool up = state() == WalState::kUp || state() == WalState::kWaitingForFile;
+  entries_admitted_.store(up && files_.size() <= options_.max_files, std::memory_order_release);
+  rows_admitted_.store(state() != WalState::kDown &&
+                           files_.size() <= options_.max_files + kReserveFiles,
+                       std::memory_order_release);
+}
+
+std::optional<ErrorCode> Wal::refuses_entries() const {
+  if (entries_admitted_.load(std::memory_order_acquire)) return std::nullopt;
+  switch (state()) {
+    case WalState::kDown: return ErrorCode::kWalDown;
+    case WalState::kDiskFull: return ErrorCode::kDiskFull;
+    default: return ErrorCode::kOverloaded;
+  }
+}
+
+std::optional<ErrorCode> Wal::refuses_rows() const {
+  if (rows_admitted_.load(std::memory_order_acquire)) return std::nullopt;
+  return state() == WalState::kDown ? ErrorCode::kWalDown : ErrorCode::kOverloaded;
+}
+
+Status Wal::Finish() {
+  if (sealed_ || must_roll_ || state() != WalState::kUp) return {};
+  if (options_.sync_method == SyncMethod::kNone) return {};
+  bool wrote = false;
+  return WriteRound(true, wrote);
+}
+
+}  // namespace duramen::wal
