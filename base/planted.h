@@ -21,6 +21,7 @@ enum class PlantedBug : std::uint8_t {
   kRegistrationAfterFirstAck,  // a log's identity row is posted after its first entries
   kRowsNotCarried,             // a WAL file is recycled without carrying its newest rows
   kRecycledBeforeHeader,       // a WAL file is recycled before a header says it is not live
+  kPoisonPill,                 // a CHECK trips while the second log is replayed [B9]
   kCount,
 };
 

@@ -137,6 +137,7 @@ Status LogStore::Impl::CreateSystem() {
   if (inside) {
     const Status made = data_dir->CreateDirectory(kDefaultWalDir);
     if (!made.ok() && made.error().code != ErrorCode::kAlreadyExists) return made.error();
+    TRY(data_dir->Sync());  // Before SYSTEM: that name must never be there without this one.
     wal_dir = TRY(data_dir->OpenDirectory(kDefaultWalDir));
   } else {
     TRY(file_system->CreateDirectories(options.wal_dir));
@@ -162,17 +163,24 @@ Status LogStore::Impl::CreateSystem() {
 Status LogStore::Impl::Recover() {
   const std::int64_t begin = clock->NowNs();
   const std::uint64_t file_size = options.wal_max_size_bytes;
-  wal::Recovery recovery(*wal_dir,
-                         {.system = system,
-                          .file_size_bytes = file_size,
-                          .spare_files = tuning.spare_files,
-                          .sync_method = options.wal_sync_method,
-                          .merge_bytes_max = std::min(file_size / 4, kMergeBytesMax)},
-                         *clock, rng);
+  log::AttemptFile attempt(*data_dir);
+  const bool left_out = !attempt.left_out().is_nil();
+  const wal::RecoveryOptions recovery_options{
+      .system = system,
+      .file_size_bytes = file_size,
+      .spare_files = tuning.spare_files,
+      .sync_method = options.wal_sync_method,
+      // What is left out would not be copied, so nothing is moved then.
+      .merge_bytes_max = left_out ? 0 : std::min(file_size / 4, kMergeBytesMax),
+      .left_out = attempt.left_out(),
+      .note = [](void* argument,
+                 const ServerUid& uid) { static_cast<log::AttemptFile*>(argument)->Note(uid); },
+      .note_argument = &attempt};
+  wal::Recovery recovery(*wal_dir, recovery_options, *clock, rng);
   TRY(recovery.Scan(rows));
   payload_bytes_max = wal::MaxPayloadBytes(file_size);
   std::vector<wal::RowCopy> extra;
-  TRY(Judge(recovery, extra));
+  TRY(Judge(recovery, attempt.left_out(), extra));
   pool = std::make_unique<wal::FilePool>(
       *wal_dir, *executor,
       wal::FilePoolOptions{.system = system,
@@ -183,7 +191,8 @@ Status LogStore::Impl::Recover() {
   recovery.OfferSpares(*pool);
   TRY(recovery.Commit(*pool, extra, rows));
   FillReport(recovery, clock->NowNs() - begin);
-  StartThreads(recovery);
+  StartThreads(recovery, left_out);
+  attempt.Done();
   return {};
 }
 
@@ -196,7 +205,8 @@ std::string LogStore::Impl::NameOf(const ServerUid& uid) const {
 }
 
 /// Who is faulty from now on; durable before the new header hides the damage [A3].
-Status LogStore::Impl::Judge(wal::Recovery& recovery, std::vector<wal::RowCopy>& extra) {
+Status LogStore::Impl::Judge(wal::Recovery& recovery, const ServerUid& left_out,
+                             std::vector<wal::RowCopy>& extra) {
   if (options.recovery_mode == RecoveryMode::kStrict) {
     for (const wal::WalFinding& finding : recovery.findings()) {
       const bool damage = finding.kind == FindingKind::kDamage ||
@@ -215,6 +225,7 @@ Status LogStore::Impl::Judge(wal::Recovery& recovery, std::vector<wal::RowCopy>&
       const meta::ServerRows* server = table.Find(log.owner.uid);
       if (server == nullptr) return std::tuple(meta::FaultyRow{}, std::uint64_t{0}, false);
       const bool there = server->has(meta::RowKind::kIdentity) || server->deleted();
+      // A deleted log has nothing left to lose.
       meta::FaultyRow row = server->deleted() ? meta::FaultyRow{1, 0, true, ""} : server->faulty;
       return std::tuple(row, server->highest_sequence, there);
     });
@@ -228,9 +239,20 @@ Status LogStore::Impl::Judge(wal::Recovery& recovery, std::vector<wal::RowCopy>&
       found.to = 0;
     }
     found.rows_lost = log.rows_lost || !known;
-    if (!found.faulty() || fault.faulty()) continue;  // A deleted log has nothing left to lose.
+    const bool poison = !left_out.is_nil() && log.owner.uid == left_out;
+    if (poison) found.from = 1;
+    found.rows_lost = found.rows_lost || fault.rows_lost;
+    if (fault.from != 0) {
+      const bool unknown = fault.to == 0 || (found.from != 0 && found.to == 0);
+      found.to = unknown ? 0 : std::max(found.to, fault.to);
+      found.from = found.from == 0 ? fault.from : std::min(found.from, fault.from);
+    }
+    const bool news = found.from != fault.from || found.to != fault.to ||
+                      found.rows_lost != fault.rows_lost;
+    if (!found.faulty() || !news) continue;
     found.reason = known ? "acknowledged records were lost to damage on disk"
                          : "its registration was lost to damage on disk";
+    if (poison) found.reason = "recovery died on it twice, so it was left out";
     extra.push_back({.owner = log.owner,
                      .kind = static_cast<std::uint8_t>(meta::RowKind::kFaulty),
                      .payload = log::RowPayload(sequence + 1, found)});
@@ -264,7 +286,7 @@ void LogStore::Impl::FillReport(wal::Recovery& recovery, std::int64_t nanosecond
              report.ToText(), {});
 }
 
-void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
+void LogStore::Impl::StartThreads(wal::Recovery& recovery, bool keep_files) {
   const wal::WalOptions wal_options{.system = system,
                                     .boot = recovery.boot(),
                                     .max_entries = options.wal_max_entries,
@@ -273,7 +295,8 @@ void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
                                     .batch_bytes_max = tuning.batch_bytes_max,
                                     .sync_method = options.wal_sync_method,
                                     .seal_after_ns = tuning.seal_after_ns,
-                                    .on_wal_down = options.on_wal_down};
+                                    .on_wal_down = options.on_wal_down,
+                                    .keep_files = keep_files};
   wal = std::make_unique<wal::Wal>(
       wal_options, wal::Wal::Environment{*clock, *executor, *pool, landed, rows, log_}, recovery,
       Rng(rng.Next()));

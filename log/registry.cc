@@ -211,12 +211,12 @@ Result<Ticket> LogStore::DeleteLog(Writer& writer, LogRef ref) {
   }
   const wal::Descriptor tombstone = TRY(impl.StoreRow(*log, meta::TombstoneRow{}));
   const std::uint64_t epoch = log->OpenEpoch(1);
-  impl.descriptors = {{.index = 1,
+  // The tombstone first: a crash between the two must not leave a log that is there and empty.
+  impl.descriptors = {tombstone,
+                      {.index = 1,
                        .epoch = epoch,
                        .slot = log->slot,
-                       .run_kind = wal::RunKind::kReset},
-                      tombstone};
-  impl.descriptors.back().epoch = epoch;
+                       .run_kind = wal::RunKind::kReset}};
   const Ticket ticket = impl.Push(0);
   log->deleted.store(true, std::memory_order_release);
   log->generation.fetch_add(1, std::memory_order_acq_rel);

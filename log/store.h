@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/shared_memory.h"
+#include "log/attempt_file.h"
 #include "log/durable_rows.h"
 #include "log/server_log.h"
 #include "log/storage.h"
@@ -96,12 +97,13 @@ struct LogStore::Impl {
   Status CreateSystem();
   Status CheckIdentity();
   Status Recover();
-  Status Judge(wal::Recovery& recovery, std::vector<wal::RowCopy>& extra);
+  Status Judge(wal::Recovery& recovery, const ServerUid& left_out,
+               std::vector<wal::RowCopy>& extra);
   void BuildLogs(wal::Recovery& recovery);
   void RestoreLog(const wal::ReplayedLog& replayed);
   void FillReport(wal::Recovery& recovery, std::int64_t nanoseconds);
   std::string NameOf(const ServerUid& uid) const;
-  void StartThreads(wal::Recovery& recovery);
+  void StartThreads(wal::Recovery& recovery, bool keep_files);
   Status Close(Deadline deadline);
 
   // registry.cc: logs by slot and name

@@ -49,6 +49,11 @@ std::int64_t FilePool::Step() {
     }
   }
   if (!wanted) return kAgain;
+  if (used && used->size_bytes != options_.file_size_bytes) {
+    // Of another setting or cut short: its space is worth more than the file.
+    (void)directory_.Remove(FileName(used->number));
+    return kAgain;
+  }
   Result<PoolFile> made = Make(used, options_.file_size_bytes, options_.file_size_bytes);
   {
     const std::lock_guard lock(mutex_);
@@ -56,7 +61,7 @@ std::int64_t FilePool::Step() {
       failure_.reset();
       ready_.push_back(std::move(*made));
     } else {
-      if (used) used_.push_front(*used);
+      if (used) used_.push_front(*used);  // Under the name that it has now; see Renew.
       failure_ = made.error();
     }
   }
@@ -115,15 +120,14 @@ Result<PoolFile> FilePool::Now(std::uint64_t size_bytes) {
   return Make(used, size_bytes, std::min(size_bytes, kZeroChunkBytes));
 }
 
-Result<PoolFile> FilePool::Make(std::optional<Used> used, std::uint64_t size_bytes,
+Result<PoolFile> FilePool::Make(std::optional<Used>& used, std::uint64_t size_bytes,
                                 std::uint64_t zero_bytes) {
   std::uint64_t number = 0;
   {
     const std::lock_guard lock(mutex_);
     number = next_number_++;
   }
-  if (used && used->size_bytes == size_bytes) return Renew(*used, number);
-  if (used) TRY(directory_.Remove(FileName(used->number)));
+  if (used) return Renew(*used, number);
   PoolFile made{number, nullptr, size_bytes, zero_bytes};
   made.file = TRY(directory_.Create(FileName(number)));
   Status ready = made.file->Allocate(size_bytes);
@@ -139,9 +143,10 @@ Result<PoolFile> FilePool::Make(std::optional<Used> used, std::uint64_t size_byt
   return made;
 }
 
-Result<PoolFile> FilePool::Renew(const Used& used, std::uint64_t number) {
+Result<PoolFile> FilePool::Renew(Used& used, std::uint64_t number) {
   PoolFile renewed{number, used.file, used.size_bytes, used.size_bytes};
   TRY(directory_.Rename(FileName(used.number), FileName(number)));
+  used.number = number;  // What is tried again after a failure below is the file of this name.
   if (!renewed.file) {
     renewed.file = TRY(directory_.Open(FileName(number), OpenFor::kReadWrite));
   }

@@ -66,9 +66,9 @@ class FilePool final : public Actor {
     std::shared_ptr<File> file;  // may be null: opened on demand
     std::uint64_t size_bytes = 0;
   };
-  Result<PoolFile> Make(std::optional<Used> used, std::uint64_t size_bytes,
+  Result<PoolFile> Make(std::optional<Used>& used, std::uint64_t size_bytes,
                         std::uint64_t zero_bytes);
-  Result<PoolFile> Renew(const Used& used, std::uint64_t number);
+  Result<PoolFile> Renew(Used& used, std::uint64_t number);
   Status Zero(File& file, std::uint64_t size_bytes);
   std::uint64_t target() const { return options_.spare_files + 1; }
 

@@ -84,6 +84,11 @@ Result<FileHeader> DecodeFileHeader(Bytes block, std::uint64_t copy) {
   header.oldest_live = LoadLe<std::uint64_t>(in + 104);
   header.first_batch = LoadLe<std::uint64_t>(in + 112);
   header.durable_upto = LoadLe<std::uint64_t>(in + 120);
+  for (const std::uint64_t number :
+       {header.number, header.predecessor_number, header.predecessor_end, header.oldest_live,
+        header.first_batch, header.durable_upto, header.boot}) {
+    if (number > kNumberMax) return Corrupt("file header number out of range");
+  }
   header.sync_method = LoadLe<std::uint32_t>(in + 128);
   header.unix_ms = LoadLe<std::int64_t>(in + 136);
   return header;
@@ -159,6 +164,9 @@ Result<BatchHeader> DecodeBatchHeader(Bytes bytes, const SystemUuid& system,
                          header.body_bytes >= kBatchHeaderBytes &&
                          header.body_bytes <= header.closing_offset;
   if (!sizes_fit) return Corrupt("batch header sizes contradict each other");
+  if (header.number > kNumberMax || header.durable_upto > kNumberMax) {
+    return Corrupt("batch number out of range");
+  }
   return header;
 }
 
@@ -296,6 +304,9 @@ Result<ClosingHeader> DecodeClosing(Bytes bytes, const SystemUuid& system,
       closing.batch_bytes % kBlockBytes != 0 ||
       needed > closing.batch_bytes - closing.closing_offset) {
     return Corrupt("closing sizes contradict each other");
+  }
+  if (closing.number > kNumberMax || closing.durable_upto > kNumberMax) {
+    return Corrupt("batch number out of range");
   }
   const std::size_t size = closing.batch_bytes - closing.closing_offset;
   if (bytes.size() < size) return Error{ErrorCode::kShortRead, "closing cut off", ""};

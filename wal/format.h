@@ -33,6 +33,8 @@ inline constexpr std::size_t kRecordHeaderBytes = 24;
 inline constexpr std::size_t kClosingHeaderBytes = 80;
 inline constexpr std::size_t kRunSummaryBytes = 40;
 inline constexpr std::uint64_t kRecordAlign = 8;
+/// Numbers of files and batches stay below it, so that hostile ones overflow nowhere.
+inline constexpr std::uint64_t kNumberMax = 1ULL << 62;
 
 /// Which file and which of its lives bytes belong to; mixed into every checksum of the file.
 struct FileContext {

@@ -9,6 +9,11 @@
 #include "base/try.h"
 
 namespace duramen::wal {
+namespace {
+
+constexpr int kFilesTried = 3;
+
+}  // namespace
 
 struct Recovery::Source {
   std::shared_ptr<File> file;
@@ -153,13 +158,14 @@ void Recovery::ReplayRun(const RunView& run, const JudgedBatch& batch, RowKeeper
   const auto owner = slots.find(run.header.slot);
   if (owner == slots.end()) return;  // Bound in a batch that is gone, which was reported.
   const std::uint64_t file = files_[batch.file].number;
+  if (options_.note != nullptr) options_.note(options_.note_argument, owner->second.uid);
   if (run.header.kind == RunKind::kRows) {
     replay_.SlotOf(owner->second);
     if ((run.header.flags & kRunRepeat) != 0) {
       replay_.OnRepeatedRows(owner->second, run.header.term);
     }
     ReplayRows(run, owner->second, file, keeper);
-  } else {
+  } else if (owner->second.uid != options_.left_out || options_.left_out.is_nil()) {
     replay_.OnRun(run, owner->second, file);
   }
 }
@@ -179,6 +185,7 @@ void Recovery::ReplayDamagedRun(const DamagedRun& damage, const JudgedBatch& bat
     return;
   }
   finding.touched.push_back({owner->second.uid, damage.first, damage.last, false});
+  if (owner->second.uid == options_.left_out) return;
   replay_.OnDamagedRun(damage, owner->second, files_[batch.file].number, damage.offset);
 }
 
@@ -306,8 +313,13 @@ Status Recovery::Commit(FilePool& pool, const std::vector<RowCopy>& extra_rows,
   const std::uint64_t needed = CopyBytes();
   const std::uint64_t size = std::max(options_.file_size_bytes, needed);
   PoolFile made = TRY(pool.Now(size));
-  new_file_number_ = made.number;
-  TRY(FillFile(made, extra_rows));
+  Status filled = FillFile(made, extra_rows);
+  for (int attempt = 1; attempt < kFilesTried && !filled.ok(); ++attempt) {
+    pool.Remove(made.number);  // A bad spot in one spare must not keep the system down.
+    made = TRY(pool.Now(size));
+    filled = FillFile(made, extra_rows);
+  }
+  if (!filled.ok()) return filled;
   for (const auto& [old_place, landed] : relocated_) {
     for (const RowCopy& row : landed.rows) {
       keeper.OnRow(row.owner, row.kind, row.payload, made.number);
@@ -334,6 +346,14 @@ Status Recovery::Commit(FilePool& pool, const std::vector<RowCopy>& extra_rows,
 }
 
 Status Recovery::FillFile(PoolFile& made, const std::vector<RowCopy>& extra_rows) {
+  new_file_number_ = made.number;
+  relocated_.clear();
+  renumbered_.clear();
+  copied_bounds_.clear();
+  bound_.clear();
+  repeats_.clear();
+  copied_batches_ = 0;
+  position_ = {};
   new_life_ = rng_.Next() | 1;  // 0 means "not known"
   const FileContext context = FileContext::Of(options_.system, made.number, new_life_);
   const JudgedBatch* kept = first_copied_ > 0 ? &verdict_.batches[first_copied_ - 1] : nullptr;
@@ -348,7 +368,7 @@ Status Recovery::FillFile(PoolFile& made, const std::vector<RowCopy>& extra_rows
   if (!extra_rows.empty()) TRY(WriteExtraRows(extra_rows, *made.file, context));
   if (position_.offset > kFirstBatchOffset) TRY(SyncFile(*made.file));
   FileHeader final_header = header;
-  final_header.durable_upto = position_.batch;
+  if (options_.sync_method != SyncMethod::kNone) final_header.durable_upto = position_.batch;
   return WriteHeader(*made.file, final_header);
 }
 

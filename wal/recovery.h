@@ -54,6 +54,10 @@ struct RecoveryOptions {
   std::uint64_t spare_files = 2;
   SyncMethod sync_method = SyncMethod::kDatasync;
   std::uint64_t merge_bytes_max = 0;  // older content copied forward at most
+  ServerUid left_out = {};            // whose entries and marks are not looked at [B9]
+  /// Called before work on a log's records; may be null.
+  void (*note)(void* argument, const ServerUid& uid) = nullptr;
+  void* note_argument = nullptr;
 };
 
 /// The last batch that is durable with all before it, and where the next one goes.

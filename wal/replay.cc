@@ -22,6 +22,7 @@ std::uint32_t Replay::SlotOf(const RecordOwner& owner) {
 
 void Replay::OnRun(const RunView& run, const RecordOwner& owner, std::uint64_t file) {
   ReplayedLog& log = LogOf(owner);
+  CHECK(!Planted(PlantedBug::kPoisonPill) || log.slot != 1);
   if (IsEntries(run.header.kind)) {
     ApplyEntries(log, run.header,
                  {.file = file,

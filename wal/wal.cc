@@ -228,7 +228,9 @@ bool Wal::PlanRecord(Plan& plan, std::uint32_t ring, const Descriptor& descripto
       plan.record_bytes + bytes,
       plan.runs.size() + plan.copies.size() + plan.bounds.size() + (extends ? 0 : 1),
       plan.bindings.size() + (slot.bound_file == current_.live.number ? 0 : 1));
-  if (after > room) {
+  const bool file_full = options_.max_entries != 0 && IsEntries(descriptor.run_kind) &&
+                         current_.entries + plan.entry_count >= options_.max_entries;
+  if (after > room || file_full) {
     plan.full = true;
     return false;
   }
@@ -360,6 +362,7 @@ void Wal::FinishPlan(Plan& plan) {
 
 /// Rows are written twice, in different blocks: at commit and again in the next batch [A1].
 void Wal::PlanRepeats(Plan& plan, std::uint64_t room) {
+  const std::size_t carried = plan.copies.size();
   for (const RowCopy& row : repeats_) {
     plan.copies.push_back(row);
     plan.record_bytes += RecordBytes(row.payload.size());
@@ -370,7 +373,7 @@ void Wal::PlanRepeats(Plan& plan, std::uint64_t room) {
       break;
     }
   }
-  plan.repeats = plan.copies.size();
+  plan.repeats = plan.copies.size() - carried;
 }
 
 std::uint64_t Wal::RepeatBytes() const {
@@ -390,6 +393,7 @@ std::uint32_t Wal::SlotForCopy(const ServerUid& uid) const {
 }
 
 void Wal::PlanCarry(Plan& plan, std::uint64_t room) {
+  if (options_.keep_files) return;
   while (true) {
     if (retiring_ == 0) {
       // The first file that is not retired yet; never the one that holds the last durable batch.

@@ -48,6 +48,7 @@ struct WalOptions {
   SyncMethod sync_method = SyncMethod::kDatasync;
   std::int64_t seal_after_ns = 3'000'000;
   OnWalDown on_wal_down = OnWalDown::kStay;
+  bool keep_files = false;  // recycle nothing: a log was left out, so what is live is not known
 };
 
 enum class WalState : std::uint8_t { kUp, kWaitingForFile, kDiskFull, kDown };
@@ -220,6 +221,8 @@ class Wal final : public Actor {
   Status Roll(bool& rolled);
   Status Sync(File& file);
   void Publish(Plan& plan);
+  void AbandonPlan(Plan& plan);
+  void AnswerRings(const Plan& plan);
   void Notify();
   void Fail(const Error& error);
   void ForgetPlans();

@@ -90,10 +90,12 @@ Status Wal::WriteRound(bool seal, bool& wrote) {
     if (!first.empty()) PlanRepeats(first, room);
   }
   FinishPlan(first);
-  if (!first.empty()) TRY(WritePlan(first));
-  const bool by_entries = options_.max_entries != 0 && current_.entries >= options_.max_entries;
-  const bool roll = must_roll_ || first.full || (by_entries && !RingsEmpty());
-  if (roll) {
+  if (first.empty()) {
+    AbandonPlan(first);
+  } else {
+    TRY(WritePlan(first));
+  }
+  if (must_roll_ || first.full) {
     bool rolled = false;
     TRY(Roll(rolled));
     if (rolled) {
@@ -269,6 +271,15 @@ void Wal::EncodeBounds(Plan& plan, BatchEncoder& encoder) {
   }
 }
 
+/// Nothing of the plan is written: what it bound is not bound, and what it refused is answered now.
+void Wal::AbandonPlan(Plan& plan) {
+  for (const Binding& binding : plan.bindings) slots_[binding.slot].bound_file = 0;
+  plan.bindings.clear();
+  if (plan.touched.empty()) return;
+  AnswerRings(plan);
+  plan.touched.clear();
+}
+
 /// Only a first start has blocks that were never written; see FilePool.
 Status Wal::ZeroAhead(std::uint64_t end_offset) {
   if (end_offset <= current_.zeroed) return {};
@@ -380,6 +391,17 @@ void Wal::Publish(Plan& plan) {
   }
   repeats_.erase(repeats_.begin(), repeats_.begin() + static_cast<std::ptrdiff_t>(plan.repeats));
   for (const std::uint32_t slot : plan.bounds) slots_[slot].bounds_file = plan.file_number;
+  counters_.batches.Add(1);
+  counters_.entries.Add(plan.entry_count);
+  counters_.rows.Add(plan.rows.size());
+  if (plan.seal) counters_.seals.Add(1);
+  repeats_.insert(repeats_.end(), std::make_move_iterator(plan.rows.begin()),
+                  std::make_move_iterator(plan.rows.end()));
+  AnswerRings(plan);
+}
+
+/// Tells each Writer how far its logs are, and gives its ring the room back.
+void Wal::AnswerRings(const Plan& plan) {
   for (const Touched& touched : plan.touched) {
     Slot& slot = slots_[touched.slot];
     slot.durable = touched.bounds;
@@ -392,12 +414,6 @@ void Wal::Publish(Plan& plan) {
                                       .refused = slot.stopped,
                                       .refusal = slot.stop_code});
   }
-  counters_.batches.Add(1);
-  counters_.entries.Add(plan.entry_count);
-  counters_.rows.Add(plan.rows.size());
-  if (plan.seal) counters_.seals.Add(1);
-  repeats_.insert(repeats_.end(), std::make_move_iterator(plan.rows.begin()),
-                  std::make_move_iterator(plan.rows.end()));
   for (std::size_t i = 0; i < rings_.size() && i < plan.ring_taken.size(); ++i) {
     Ring& ring = rings_[i];
     if (!ring.news.empty()) ring.port->notices->Publish(ring.news);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/bytes.h"
+#include "base/planted.h"
 #include "tests/base/temp_dir.h"
 
 namespace duramen {
@@ -65,6 +66,43 @@ TEST(LogStore, M6_RegistrationAndEntriesSurviveReopening) {
     ASSERT_TRUE(closed.ok()) << closed.error().message;
   }
 }
+
+#if defined(DURAMEN_PLANTED_BUGS)
+// A CHECK that trips on one log must not keep the others down: the first death says that recovery
+// dies, the next two on whom, and then that log is left out.
+TEST(LogStoreDeathTest, B9_APoisonPillIsIsolated) {
+  GTEST_FLAG_SET(death_test_style, "fast");
+  testing::TempDir dir;
+  {
+    Result<LogStore> store = LogStore::Open(Small(dir.path()));
+    ASSERT_TRUE(store.ok());
+    Result<Writer> writer = store->NewWriter();
+    for (const char* name : {"a", "b", "c"}) {
+      const LogRef log = store->OpenLog(*writer, name, OpenMode::kCreate).value();
+      const Ticket ticket = AppendOne(*writer, log, Entry(1, 1, name)).value();
+      ASSERT_TRUE(writer->Wait(ticket, Soon()).ok());
+    }
+  }
+  const auto start = [&] {
+    Plant(PlantedBug::kPoisonPill);
+    (void)LogStore::Open(Small(dir.path()));
+  };
+  for (int death = 0; death < 3; ++death) {
+    EXPECT_DEATH(start(), "check failed|CHECK") << death;
+  }
+  Plant(PlantedBug::kPoisonPill);
+  Result<LogStore> store = LogStore::Open(Small(dir.path()));
+  Plant(PlantedBug::kNone);
+  ASSERT_TRUE(store.ok()) << store.error().message;
+  Result<Writer> writer = store->NewWriter();
+  for (const char* name : {"a", "c"}) {
+    const LogRef log = store->OpenLog(*writer, name, OpenMode::kOpen).value();
+    EXPECT_EQ(AsText(store->Read(log, 1, 2, 100).value().entries()[0].payload), name);
+  }
+  const LogRef pill = store->OpenLog(*writer, "b", OpenMode::kOpen).value();
+  EXPECT_EQ(AppendOne(*writer, pill, Entry(2, 1, "x")).error().code, ErrorCode::kFaulty);
+}
+#endif
 
 }  // namespace
 }  // namespace duramen
