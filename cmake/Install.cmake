@@ -22,7 +22,7 @@ install(TARGETS duramen_embed ${duramen_libraries} EXPORT duramenTargets
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY include/duramen DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 install(EXPORT duramenTargets NAMESPACE duramen:: DESTINATION ${duramen_package_dir})
-if(DURAMEN_TOOLS)
+if(TARGET duramen)
   install(PROGRAMS $<TARGET_FILE:duramen> DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 install(FILES LICENSE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -182,12 +182,11 @@ Status LogStore::Impl::Recover() {
   std::vector<wal::RowCopy> extra;
   TRY(Judge(recovery, attempt.left_out(), extra));
   pool = std::make_unique<wal::FilePool>(
-      *wal_dir, *executor,
       wal::FilePoolOptions{.system = system,
                            .file_size_bytes = file_size,
                            .spare_files = tuning.spare_files,
                            .next_number = recovery.next_file_number()},
-      log_);
+      wal::FilePool::Environment{*wal_dir, *executor, *clock, log_});
   recovery.OfferSpares(*pool);
   TRY(recovery.Commit(*pool, extra, rows));
   FillReport(recovery, clock->NowNs() - begin);

@@ -14,12 +14,12 @@ constexpr std::uint64_t kExtraUsed = 2;  // recycled files kept beyond the targe
 
 }  // namespace
 
-FilePool::FilePool(Directory& directory, ActorExecutor& executor, const FilePoolOptions& options,
-                   Log log)
-    : directory_(directory),
-      executor_(executor),
+FilePool::FilePool(const FilePoolOptions& options, const Environment& environment)
+    : directory_(environment.directory),
+      executor_(environment.executor),
+      clock_(environment.clock),
       options_(options),
-      log_(log),
+      log_(environment.log),
       next_number_(options.next_number) {}
 
 std::int64_t FilePool::Step() {
@@ -69,7 +69,7 @@ std::int64_t FilePool::Step() {
   if (made.ok()) return kAgain;
   log_.Write(LogLevel::kError, "wal.pool_failed", "no WAL file could be made ready",
              {{"error", made.error().message}});
-  return kRetryNs;
+  return clock_.NowNs() + kRetryNs;
 }
 
 std::optional<PoolFile> FilePool::Take(bool for_recovery) {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/actor.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "wal/format.h"
@@ -37,8 +38,14 @@ struct FilePoolOptions {
 
 class FilePool final : public Actor {
  public:
-  /// All outlive the pool. `directory` is used by the pool's thread, and by Now() before Start.
-  FilePool(Directory& directory, ActorExecutor& executor, const FilePoolOptions& options, Log log);
+  /// All outlive the pool. The directory is used by the pool's thread, and by Now() before Start.
+  struct Environment {
+    Directory& directory;
+    ActorExecutor& executor;
+    Clock& clock;
+    Log log;
+  };
+  FilePool(const FilePoolOptions& options, const Environment& environment);
 
   // Actor
   std::int64_t Step() override;
@@ -74,6 +81,7 @@ class FilePool final : public Actor {
 
   Directory& directory_;
   ActorExecutor& executor_;
+  Clock& clock_;
   FilePoolOptions options_;
   Log log_;
   Actor* waiter_ = nullptr;
