@@ -169,6 +169,7 @@ Result<LogRef> LogStore::Impl::CreateLog(Writer::Impl& writer, std::string_view 
   log.epoch.store(0, std::memory_order_relaxed);
   log.written_end.store(1, std::memory_order_relaxed);
   log.faulty.store(false, std::memory_order_relaxed);
+  log.stopped.store(false, std::memory_order_relaxed);
   log.table.Reset(1, 0);
   {
     const std::lock_guard log_lock(log.mutex);
@@ -202,9 +203,7 @@ Result<Ticket> LogStore::DeleteLog(Writer& writer, LogRef ref) {
   writer.impl_->Process();
   log::ServerLog* log = TRY(writer.impl_->Own(ref));
   Writer::Impl& impl = *writer.impl_;
-  if (const auto refused = impl_->wal->refuses_rows()) {
-    return Error{*refused, "the log cannot be deleted now: " + impl_->wal->state_reason(), ""};
-  }
+  TRY(impl.MarksAdmitted());
   if (impl.producer.Free() < 2) {
     return Error{ErrorCode::kOverloaded, "the Writer's ring is full",
                  "wait for an earlier ticket and try again"};
@@ -217,7 +216,7 @@ Result<Ticket> LogStore::DeleteLog(Writer& writer, LogRef ref) {
                        .epoch = epoch,
                        .slot = log->slot,
                        .run_kind = wal::RunKind::kReset}};
-  const Ticket ticket = impl.Push(0);
+  const Ticket ticket = impl.Push(*log, 0);
   log->deleted.store(true, std::memory_order_release);
   log->generation.fetch_add(1, std::memory_order_acq_rel);
   log->table.Reset(1, 0);
@@ -274,8 +273,9 @@ void LogStore::Impl::ReleaseWriter(Writer::Impl* writer) {
     const memtable::TableBounds bounds = log->table.Bounds();
     if (lost && log->written_end.load() < bounds.end) {
       const std::lock_guard log_lock(log->mutex);
-      log->fault.reason = "the WAL was down when its Writer was destroyed";
-      log->faulty.store(true, std::memory_order_release);
+      log->stopped_by = {ErrorCode::kWalDown, "the WAL was down when the log's Writer was destroyed",
+                         "restart the process"};
+      log->stopped.store(true, std::memory_order_release);
       log->table.CutSuffix(std::max(bounds.begin, log->written_end.load()));
     }
     log->table.ForgetSlots(log->table.Bounds().end);

@@ -29,7 +29,8 @@ class ServerLog {
   std::atomic<memtable::Arena*> arena{nullptr};  // of its Writer; where its slots point
   std::atomic<Index> written_end{1};
   std::atomic<std::uint64_t> epoch{0};
-  std::atomic<bool> faulty{false};
+  std::atomic<bool> faulty{false};   // damage on disk; readable around it
+  std::atomic<bool> stopped{false};  // takes no record any more in this process; see stopped_by
   std::atomic<bool> deleted{false};  // or never created
   memtable::MemTable table;
 
@@ -45,6 +46,7 @@ class ServerLog {
   };
   std::vector<EpochCut> cuts;
   std::uint64_t row_sequence = 0;
+  std::uint64_t refused_position = 0;  // in the ring, once stopped
   bool identity_unposted = false;  // see PlantedBug::kRegistrationAfterFirstAck
 
   // Under `mutex`.
@@ -54,7 +56,7 @@ class ServerLog {
   Index last_applied = 0;
   std::map<std::string, std::string, std::less<>> values;
   meta::FaultyRow fault;
-  ErrorCode stopped_by = ErrorCode::kFaulty;
+  Error stopped_by;
   void* writer = nullptr;  // the Writer::Impl that it belongs to
 
   LogRef ref() const { return {slot, generation.load(std::memory_order_acquire)}; }

@@ -57,12 +57,19 @@ struct Writer::Impl {
   struct InFlight {
     std::uint64_t position = 0;
     std::uint64_t bytes = 0;
+    log::ServerLog* log = nullptr;
+  };
+  /// Calls whose records were refused; their log is stopped, so there are only so many.
+  struct Failure {
+    Ticket ticket = 0;
+    Error error;
+    bool reported = false;
   };
   std::deque<InFlight> in_flight;
   std::uint64_t in_flight_bytes = 0;
   std::uint64_t seen_released = 0;
   std::vector<std::pair<Ticket, log::ServerLog*>> deleting;
-  std::optional<Error> refusal;     // not yet reported by Wait
+  std::vector<Failure> failures;
   int event_fd = -1;
   std::mutex callback_mutex;        // guards the three below
   Executor* executor = nullptr;
@@ -79,8 +86,12 @@ struct Writer::Impl {
   Status CheckGroup(log::ServerLog& log, std::span<const EntryView> entries) const;
   Status Admit(std::uint64_t records, std::uint64_t bytes);
   Status StoreEntries(log::ServerLog& log, std::span<const EntryView> entries);
-  Ticket Push(std::uint64_t payload_bytes);
-  Result<Ticket> PostMark(const wal::Descriptor& mark);
+  Ticket Push(log::ServerLog& log, std::uint64_t payload_bytes);
+  void OnNotice(const wal::Notice& notice);
+  void Landed(std::uint64_t released);
+  Status FailureAt(Ticket ticket);
+  Status MarksAdmitted() const;
+  Result<Ticket> PostMark(log::ServerLog& log, const wal::Descriptor& mark);
   Result<Ticket> PostRow(log::ServerLog& log, const meta::Row& row, Durability durability);
   Result<wal::Descriptor> StoreRow(log::ServerLog& log, const meta::Row& row);
   void FreeMemory();

@@ -97,6 +97,10 @@ Result<log::ServerLog*> Writer::Impl::Own(LogRef ref) {
     return Error{ErrorCode::kWrongWriter, "the log belongs to another Writer",
                  "append through the Writer that opened it"};
   }
+  if (log->stopped.load(std::memory_order_relaxed)) {
+    const std::lock_guard lock(log->mutex);
+    return log->stopped_by;
+  }
   return log;
 }
 
@@ -107,42 +111,67 @@ void Writer::Impl::Process() {
   seen_released = released;
   // The file is read behind the position: it is at or behind every file that those landed in [A11].
   arena->NoteDurable(released, store.wal->current_file());
-  while (!in_flight.empty() && in_flight.front().position <= released) {
-    in_flight_bytes -= in_flight.front().bytes;
-    in_flight.pop_front();
-  }
+  // A notice is published before the position that it speaks of.
   notices.Take(taken);
-  for (const wal::Notice& notice : taken) {
-    log::ServerLog* log = store.At(notice.slot);
-    if (log == nullptr || log->deleted.load(std::memory_order_relaxed)) continue;
-    if (notice.refused && !log->faulty.load(std::memory_order_relaxed)) {
-      const std::lock_guard lock(log->mutex);
-      log->stopped_by = notice.refusal;
-      log->faulty.store(true, std::memory_order_release);
-      refusal = Error{notice.refusal, "a record of log '" + log->name +
-                                          "' changed in memory before it was written",
-                      "the log is stopped; restart the process"};
-    }
-    const bool moved = log->OnNotice(notice);
-    if (log->identity_unposted) {  // Only a planted bug leaves it for now.
-      log->identity_unposted = false;
-      const meta::IdentityRow identity{log->owner.uid, log->name, "", log->owner.cluster_id,
-                                       log->incarnation};
-      (void)PostRow(*log, identity, Durability::kSynced);
-    }
-    if (!moved) continue;
-    const Index end = log->written_end.load(std::memory_order_relaxed);
-    fresh.push_back({.log = log->ref(),
-                     .epoch = notice.epoch,
-                     .term = log->table.TermAt(end - 1).value_or(0),
-                     .end = end});
-  }
+  for (const wal::Notice& notice : taken) OnNotice(notice);
+  Landed(released);
   std::erase_if(deleting, [&](const auto& pending) {
     if (pending.first > released) return false;
-    Finish(*pending.second);
+    if (!pending.second->stopped.load(std::memory_order_relaxed)) Finish(*pending.second);
     return true;
   });
   FreeMemory();
+}
+
+void Writer::Impl::OnNotice(const wal::Notice& notice) {
+  log::ServerLog* log = store.At(notice.slot);
+  if (log == nullptr) return;
+  if (notice.refused && !log->stopped.load(std::memory_order_relaxed)) {
+    const std::lock_guard lock(log->mutex);
+    log->stopped_by = {notice.refusal,
+                       "a record of log '" + log->name + "' changed in memory before it was written",
+                       "the log is stopped; restart the process"};
+    log->refused_position = notice.refused_position;
+    log->stopped.store(true, std::memory_order_release);
+  }
+  if (log->deleted.load(std::memory_order_relaxed)) return;
+  const bool moved = log->OnNotice(notice);
+  if (log->identity_unposted) {  // Only a planted bug leaves it so long.
+    log->identity_unposted = false;
+    const meta::IdentityRow identity{log->owner.uid, log->name, "", log->owner.cluster_id,
+                                     log->incarnation};
+    (void)PostRow(*log, identity, Durability::kSynced);
+  }
+  if (!moved) return;
+  const Index end = log->written_end.load(std::memory_order_relaxed);
+  fresh.push_back({.log = log->ref(),
+                   .epoch = notice.epoch,
+                   .term = log->table.TermAt(end - 1).value_or(0),
+                   .end = end});
+}
+
+/// Calls that are through: durable, or refused.
+void Writer::Impl::Landed(std::uint64_t released) {
+  while (!in_flight.empty() && in_flight.front().position <= released) {
+    const InFlight& call = in_flight.front();
+    if (call.log->stopped.load(std::memory_order_relaxed) &&
+        call.position >= call.log->refused_position) {
+      const std::lock_guard lock(call.log->mutex);
+      failures.push_back({.ticket = call.position, .error = call.log->stopped_by});
+    }
+    in_flight_bytes -= call.bytes;
+    in_flight.pop_front();
+  }
+}
+
+/// A failed call answers its own ticket always, and a later one once.
+Status Writer::Impl::FailureAt(Ticket ticket) {
+  for (Failure& failure : failures) {
+    if (failure.ticket > ticket || (failure.reported && failure.ticket != ticket)) continue;
+    failure.reported = true;
+    return failure.error;
+  }
+  return {};
 }
 
 /// The tombstone is durable: the name may be registered again.
@@ -232,7 +261,7 @@ Status Writer::Impl::Admit(std::uint64_t records, std::uint64_t bytes) {
     return Refused(*refused, store.wal->state_reason());
   }
   const bool bytes_fit =
-      in_flight.empty() || in_flight_bytes + bytes <= store.tuning.ring_bytes;
+      in_flight_bytes == 0 || in_flight_bytes + bytes <= store.tuning.ring_bytes;
   if (producer.Free() < records + reserve || !bytes_fit) {
     return Error{ErrorCode::kOverloaded, "the Writer's ring is full",
                  "wait for an earlier ticket and try again"};
@@ -251,10 +280,6 @@ Status Writer::Impl::StoreEntries(log::ServerLog& log, std::span<const EntryView
         {log.owner.cluster_id, entry.term, entry.index, entry.kind}, entry.payload);
     Result<memtable::ArenaSpan> span =
         arena->Store(checksum, entry.payload, memtable::BudgetUse::kEntries);
-    if (!span.ok()) {
-      FreeMemory();
-      span = arena->Store(checksum, entry.payload, memtable::BudgetUse::kEntries);
-    }
     if (!span.ok()) return std::move(span).error();
     const auto bytes = static_cast<std::uint32_t>(entry.payload.size());
     slots.push_back({span->chunk, span->offset, bytes, entry.kind});
@@ -281,18 +306,24 @@ Result<Ticket> Writer::Impl::AppendGroup(const LogAppend& group) {
   std::uint64_t bytes = 0;
   for (const EntryView& entry : group.entries) bytes += entry.payload.size();
   TRY(Admit(group.entries.size(), bytes));
-  TRY(StoreEntries(*log, group.entries));
+  Status stored = StoreEntries(*log, group.entries);
+  if (!stored.ok()) {
+    // Freed in between, a chunk could be one that the group is already in: so all of it again.
+    FreeMemory();
+    stored = StoreEntries(*log, group.entries);
+  }
+  if (!stored.ok()) return std::move(stored).error();
   const Index first = group.entries.front().index;
   const bool overwrites = descriptors.front().run_kind == wal::RunKind::kOverwrite;
   TRY(log->table.Append(first, slots, terms));
   const std::uint64_t epoch =
       overwrites ? log->OpenEpoch(first) : log->epoch.load(std::memory_order_relaxed);
   for (wal::Descriptor& descriptor : descriptors) descriptor.epoch = epoch;
-  return Push(bytes);
+  return Push(*log, bytes);
 }
 
 /// Requires: the ring has room for `descriptors`.
-Ticket Writer::Impl::Push(std::uint64_t payload_bytes) {
+Ticket Writer::Impl::Push(log::ServerLog& log, std::uint64_t payload_bytes) {
   const std::optional<std::uint64_t> last = producer.Push(std::as_bytes(std::span(descriptors)));
   CHECK(last.has_value());
   std::uint64_t position = *last - descriptors.size();
@@ -300,10 +331,8 @@ Ticket Writer::Impl::Push(std::uint64_t payload_bytes) {
     ++position;
     if (descriptor.chunk != memtable::kNoChunk) arena->NotePosition(descriptor.chunk, position);
   }
-  if (payload_bytes > 0) {
-    in_flight.push_back({*last, payload_bytes});
-    in_flight_bytes += payload_bytes;
-  }
+  in_flight.push_back({*last, payload_bytes, &log});
+  in_flight_bytes += payload_bytes;
   return *last;
 }
 
@@ -328,26 +357,31 @@ Result<wal::Descriptor> Writer::Impl::StoreRow(log::ServerLog& log, const meta::
 
 Result<Ticket> Writer::Impl::PostRow(log::ServerLog& log, const meta::Row& row,
                                      Durability durability) {
-  if (const auto refused = store.wal->refuses_rows()) {
+  const bool vote = meta::KindOf(row) == meta::RowKind::kVote;
+  if (const auto refused = store.wal->refuses_rows(); refused && !vote) {
+    return Refused(*refused, store.wal->state_reason());
+  }
+  TRY(MarksAdmitted());
+  descriptors.assign(1, TRY(StoreRow(log, row)));
+  const Ticket ticket = Push(log, 0);
+  if (durability == Durability::kSynced) store.executor->Wake(*store.wal);
+  return ticket;
+}
+
+Status Writer::Impl::MarksAdmitted() const {
+  if (const auto refused = store.wal->refuses_marks()) {
     return Refused(*refused, store.wal->state_reason());
   }
   if (producer.Free() == 0) {
     return Error{ErrorCode::kOverloaded, "the Writer's ring is full",
                  "wait for an earlier ticket and try again"};
   }
-  descriptors.assign(1, TRY(StoreRow(log, row)));
-  const Ticket ticket = Push(0);
-  if (durability == Durability::kSynced) store.executor->Wake(*store.wal);
-  return ticket;
+  return {};
 }
 
-Result<Ticket> Writer::Impl::PostMark(const wal::Descriptor& mark) {
-  if (producer.Free() == 0) {
-    return Error{ErrorCode::kOverloaded, "the Writer's ring is full",
-                 "wait for an earlier ticket and try again"};
-  }
+Result<Ticket> Writer::Impl::PostMark(log::ServerLog& log, const wal::Descriptor& mark) {
   descriptors.assign(1, mark);
-  const Ticket ticket = Push(0);
+  const Ticket ticket = Push(log, 0);
   store.executor->Wake(*store.wal);
   return ticket;
 }
@@ -384,11 +418,9 @@ Result<Ticket> Writer::TruncatePrefix(LogRef ref, Index new_begin) {
                      std::to_string(new_begin),
                  "use Reset to begin behind the end"};
   }
-  if (const auto refused = impl_->store.wal->refuses_rows()) {
-    return Refused(*refused, impl_->store.wal->state_reason());
-  }
+  TRY(impl_->MarksAdmitted());
   const Term term = log->table.TermAt(new_begin - 1).value_or(0);
-  const Ticket ticket = TRY(impl_->PostMark({.index = new_begin,
+  const Ticket ticket = TRY(impl_->PostMark(*log, {.index = new_begin,
                                              .term = term,
                                              .epoch = log->epoch.load(std::memory_order_relaxed),
                                              .slot = log->slot,
@@ -409,17 +441,11 @@ Result<Ticket> Writer::TruncateSuffix(LogRef ref, Index new_end) {
                  "cut inside the log, or use Reset"};
   }
   if (new_end == bounds.end) return Ticket{impl_->producer.committed()};
-  if (const auto refused = impl_->store.wal->refuses_rows()) {
-    return Refused(*refused, impl_->store.wal->state_reason());
-  }
-  if (impl_->producer.Free() == 0) {
-    return Error{ErrorCode::kOverloaded, "the Writer's ring is full",
-                 "wait for an earlier ticket and try again"};
-  }
+  TRY(impl_->MarksAdmitted());
   const Term term = log->table.TermAt(new_end - 1).value_or(0);
   log->table.CutSuffix(new_end);
   const std::uint64_t epoch = log->OpenEpoch(new_end);
-  return impl_->PostMark({.index = new_end,
+  return impl_->PostMark(*log, {.index = new_end,
                           .term = term,
                           .epoch = epoch,
                           .slot = log->slot,
@@ -433,17 +459,11 @@ Result<Ticket> Writer::Reset(LogRef ref, Index begin, Term term_before_begin) {
     return Error{ErrorCode::kInvalidArgument, "a log begins at 1 or later, and before 1 is term 0",
                  ""};
   }
-  if (const auto refused = impl_->store.wal->refuses_rows()) {
-    return Refused(*refused, impl_->store.wal->state_reason());
-  }
-  if (impl_->producer.Free() == 0) {
-    return Error{ErrorCode::kOverloaded, "the Writer's ring is full",
-                 "wait for an earlier ticket and try again"};
-  }
+  TRY(impl_->MarksAdmitted());
   log->table.Reset(begin, term_before_begin);
   const std::uint64_t epoch = log->OpenEpoch(begin);
   log->written_end.store(begin, std::memory_order_release);
-  return impl_->PostMark({.index = begin,
+  return impl_->PostMark(*log, {.index = begin,
                           .term = term_before_begin,
                           .epoch = epoch,
                           .slot = log->slot,
@@ -557,11 +577,7 @@ Status Writer::Wait(Ticket ticket, Deadline deadline) {
     (void)impl_->store.executor->Await(done, &waiting, deadline);
   }
   impl_->Process();
-  if (impl_->refusal) {
-    Error error = *impl_->refusal;
-    impl_->refusal.reset();
-    return error;
-  }
+  TRY(impl_->FailureAt(ticket));
   if (impl_->producer.released() >= ticket) return {};
   if (impl_->store.wal->state() == wal::WalState::kDown) {
     return Refused(ErrorCode::kWalDown, impl_->store.wal->state_reason());

@@ -157,6 +157,12 @@ RunHeader BatchEncoder::EndRun() {
   return run_;
 }
 
+void BatchEncoder::AbandonRun() {
+  CHECK(in_run_);
+  in_run_ = false;
+  at_ = run_at_;
+}
+
 Bytes BatchEncoder::Finish(BatchHeader& header) {
   CHECK(!in_run_);
   const std::size_t closing_at = RoundUp(at_, kSectorBytes);

@@ -38,6 +38,8 @@ class BatchEncoder {
   [[nodiscard]] bool AddRecord(const RecordSource& record);
   /// A run that ended up without records is taken back. Returns the run as it was written.
   RunHeader EndRun();
+  /// Takes the run back, records and all.
+  void AbandonRun();
   /// Offset in the file at which the current run begins.
   std::uint64_t run_offset() const { return offset_ + run_at_; }
   std::uint32_t run_count() const { return static_cast<std::uint32_t>(runs_.size()); }

@@ -13,13 +13,7 @@ void NoticeBoard::Publish(std::span<const Notice> notices) {
       continue;
     }
     Notice& waiting = waiting_[place - 1];
-    const bool refused = waiting.refused;
-    const ErrorCode refusal = waiting.refusal;
-    waiting = notice;
-    if (refused) {
-      waiting.refused = true;
-      waiting.refusal = refusal;
-    }
+    waiting = notice;  // A refusal stays one: the WAL repeats it in every later notice.
   }
 }
 

@@ -40,6 +40,7 @@ struct Notice {
   std::uint64_t row_sequence = 0;
   bool refused = false;
   ErrorCode refusal = ErrorCode::kCorruption;
+  std::uint64_t refused_position = 0;  // in the ring, of the first record refused
 };
 
 /// Notices on their way from the WAL thread to one Writer; at most one per slot waits, so it is

@@ -39,17 +39,25 @@ Status Recovery::Scan(RowKeeper& keeper) {
     const JudgedBatch& batch = verdict_.batches[i];
     const std::size_t before = findings_.size();
     ReplayBatch(batch, keeper);
-    const bool next_intact =
-        i + 1 < verdict_.batches.size() && verdict_.batches[i + 1].intact;
-    const bool unattributed = findings_.size() > before && findings_.back().touched.empty() &&
-                              findings_.back().sentence.find("whose") != std::string::npos;
-    if (unattributed && !next_intact) replay_.OnRowsUnattributed();
+    const bool unattributed =
+        !unattributed_.empty() && unattributed_.back() >= before && findings_.size() > before;
+    if (unattributed && !RowsRepeatedAfter(i)) replay_.OnRowsUnattributed();
   }
   if (!verdict_.missing.empty()) replay_.OnMissingFile();
   replay_.Finish();
   AttributeSuspicions();
   first_copied_ = FirstCopied();
   return {};
+}
+
+/// Rows stand again in the next batch, or in the one after where the next one opened a file in the
+/// same round. A stretch of several lost batches may have held both copies.
+bool Recovery::RowsRepeatedAfter(std::size_t judged) const {
+  const std::vector<JudgedBatch>& batches = verdict_.batches;
+  if (batches[judged].last_number != batches[judged].number) return false;
+  if (judged + 1 >= batches.size() || !batches[judged + 1].intact) return false;
+  if (batches[judged + 1].file == batches[judged].file) return true;
+  return judged + 2 < batches.size() && batches[judged + 2].intact;
 }
 
 Status Recovery::OpenFiles() {
@@ -154,16 +162,22 @@ void Recovery::ReplayIntact(const JudgedBatch& batch, Source& source, RowKeeper&
 }
 
 void Recovery::ReplayRun(const RunView& run, const JudgedBatch& batch, RowKeeper& keeper) {
-  const SlotTable& slots = slot_tables_[batch.file];
-  const auto owner = slots.find(run.header.slot);
-  if (owner == slots.end()) return;  // Bound in a batch that is gone, which was reported.
+  SlotTable& slots = slot_tables_[batch.file];
+  auto owner = slots.find(run.header.slot);
+  if (owner == slots.end()) {
+    // Bound in a batch that is gone [C7].
+    const std::optional<RecordOwner> guessed =
+        GuessOwner(run, files_[batch.file].Context(options_.system));
+    if (!guessed) {
+      OnOrphanRun(run, batch);
+      return;
+    }
+    owner = slots.emplace(run.header.slot, *guessed).first;
+  }
   const std::uint64_t file = files_[batch.file].number;
   if (options_.note != nullptr) options_.note(options_.note_argument, owner->second.uid);
   if (run.header.kind == RunKind::kRows) {
     replay_.SlotOf(owner->second);
-    if ((run.header.flags & kRunRepeat) != 0) {
-      replay_.OnRepeatedRows(owner->second, run.header.term);
-    }
     ReplayRows(run, owner->second, file, keeper);
   } else if (owner->second.uid != options_.left_out || options_.left_out.is_nil()) {
     replay_.OnRun(run, owner->second, file);
@@ -180,7 +194,7 @@ void Recovery::ReplayDamagedRun(const DamagedRun& damage, const JudgedBatch& bat
   }
   if (damage.header.kind == RunKind::kRows) {
     if ((damage.header.flags & kRunRepeat) != 0) return;
-    replay_.OnDamagedRows(owner->second, batch.number);
+    replay_.OnDamagedRows(owner->second, damage.header);
     finding.touched.push_back({.uid = owner->second.uid, .rows = true});
     return;
   }
@@ -195,8 +209,35 @@ void Recovery::ReplayRows(const RunView& run, const RecordOwner& owner, std::uin
   RecordReader reader(run, context, owner);
   while (!reader.AtEnd() && reader.resumable()) {
     const Result<RecordView> record = reader.Next();
-    if (record.ok()) keeper.OnRow(owner, record->kind, record->payload, file);
+    if (!record.ok()) continue;
+    keeper.OnRow(owner, record->kind, record->payload, file);
+    if (record->payload.size() >= sizeof(std::uint64_t)) {
+      replay_.OnReadableRow(owner, LoadLe<std::uint64_t>(record->payload.data()));
+    }
   }
+}
+
+/// A record's own checksum is seeded with its log's uid, so each known one can be tried.
+std::optional<RecordOwner> Recovery::GuessOwner(const RunView& run,
+                                                const FileContext& context) const {
+  for (const ReplayedLog& log : replay_.logs()) {
+    const std::uint64_t seed =
+        RecordSeed(context.seed, run.offset + kRunHeaderBytes, log.owner.uid);
+    if (DecodeRecordHeader(run.records, seed).ok()) return log.owner;
+  }
+  return std::nullopt;
+}
+
+void Recovery::OnOrphanRun(const RunView& run, const JudgedBatch& batch) {
+  unattributed_.push_back(findings_.size());
+  findings_.push_back({.kind = FindingKind::kDamage,
+                       .file = files_[batch.file].number,
+                       .offset = run.offset,
+                       .bytes = kRunHeaderBytes + run.header.bytes,
+                       .batch = batch.number,
+                       .sentence = "a run whose log's binding was lost; nothing says whose it is"});
+  replay_.OnUnattributedLoss();
+  replay_.OnRowsUnattributed();
 }
 
 std::size_t Recovery::FileIndex(std::uint64_t number) const {
@@ -348,7 +389,6 @@ Status Recovery::Commit(FilePool& pool, const std::vector<RowCopy>& extra_rows,
 Status Recovery::FillFile(PoolFile& made, const std::vector<RowCopy>& extra_rows) {
   new_file_number_ = made.number;
   relocated_.clear();
-  renumbered_.clear();
   copied_bounds_.clear();
   bound_.clear();
   repeats_.clear();
@@ -417,11 +457,13 @@ Status Recovery::CopyBatch(const JudgedBatch& batch, File& file, const FileConte
   std::vector<std::byte> buffer(
       RoundUp(batch.bytes + contents.runs.size() * 2 * kBindingBytes, kBlockBytes) + kBlockBytes);
   BatchEncoder encoder(context, position_.offset, buffer);
+  std::set<std::uint32_t> bound_here;  // In every batch, so that the loss of one loses no binding.
   for (const RunView& run : contents.runs) {
     const auto owner = slots.find(run.header.slot);
     if (owner == slots.end()) continue;
     const std::uint32_t slot = replay_.SlotOf(owner->second);
-    if (!bound_.emplace(slot, owner->second).second) continue;
+    bound_.emplace(slot, owner->second);
+    if (!bound_here.insert(slot).second) continue;
     encoder.AddBinding({slot, owner->second.cluster_id, owner->second.uid});
   }
   repeats_.clear();
@@ -430,10 +472,6 @@ Status Recovery::CopyBatch(const JudgedBatch& batch, File& file, const FileConte
     if (owner == slots.end()) continue;
     RunHeader copy = run.header;
     copy.slot = replay_.SlotOf(owner->second);
-    if (copy.kind == RunKind::kRows && (copy.flags & kRunRepeat) != 0) {
-      const auto original = renumbered_.find(copy.term);
-      if (original != renumbered_.end()) copy.term = original->second;
-    }
     encoder.BeginRun(copy, owner->second.uid);
     Relocated& place = relocated_[{old_file.number, run.offset}];
     place.offset = encoder.run_offset();
@@ -457,10 +495,7 @@ Status Recovery::CopyBatch(const JudgedBatch& batch, File& file, const FileConte
   }
   BatchHeader header{.flags = static_cast<std::uint16_t>(old_header.flags | kBatchCopied)};
   ++copied_batches_;
-  TRY(WriteBatch(file, encoder, header));
-  renumbered_[old_header.number] = header.number;
-  for (RowCopy& row : repeats_) row.batch = header.number;
-  return {};
+  return WriteBatch(file, encoder, header);
 }
 
 RowCopy Recovery::CopyOf(const RecordView& record, const RecordOwner& owner) {
@@ -473,9 +508,11 @@ Status Recovery::WriteExtraRows(const std::vector<RowCopy>& rows, File& file,
   for (const RowCopy& row : rows) record_bytes += RecordBytes(row.payload.size());
   std::vector<std::byte> buffer(BatchBytes(record_bytes, rows.size(), rows.size()));
   BatchEncoder encoder(context, position_.offset, buffer);
+  std::set<std::uint32_t> bound_here;
   for (const RowCopy& row : rows) {
     const std::uint32_t slot = replay_.SlotOf(row.owner);
-    if (!bound_.emplace(slot, row.owner).second) continue;
+    bound_.emplace(slot, row.owner);
+    if (!bound_here.insert(slot).second) continue;
     encoder.AddBinding({slot, row.owner.cluster_id, row.owner.uid});
   }
   for (const RowCopy& row : rows) {
@@ -489,11 +526,7 @@ Status Recovery::WriteExtraRows(const std::vector<RowCopy>& rows, File& file,
     repeats_.push_back(row);
   }
   BatchHeader header{.flags = kBatchCopied};
-  TRY(WriteBatch(file, encoder, header));
-  for (RowCopy& row : repeats_) {
-    if (row.batch == 0) row.batch = header.number;
-  }
-  return {};
+  return WriteBatch(file, encoder, header);
 }
 
 Status Recovery::WriteBatch(File& file, BatchEncoder& encoder, BatchHeader& header) {

@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -81,7 +82,6 @@ struct RowCopy {
   RecordOwner owner;
   std::uint8_t kind = 0;
   std::vector<std::byte> payload;
-  std::uint64_t batch = 0;  // that first held it; 0 before it is known
 };
 
 class Recovery {
@@ -132,6 +132,9 @@ class Recovery {
   Status WriteExtraRows(const std::vector<RowCopy>& rows, File& file, const FileContext& context);
   Status WriteBatch(File& file, BatchEncoder& encoder, BatchHeader& header);
   void AttributeSuspicions();
+  bool RowsRepeatedAfter(std::size_t judged) const;
+  std::optional<RecordOwner> GuessOwner(const RunView& run, const FileContext& context) const;
+  void OnOrphanRun(const RunView& run, const JudgedBatch& batch);
   std::size_t FileIndex(std::uint64_t number) const;
   Status WriteHeader(File& file, const FileHeader& header);
   Status SyncFile(File& file) const;
@@ -170,7 +173,6 @@ class Recovery {
   std::uint64_t new_life_ = 0;
   std::map<std::pair<std::uint64_t, std::uint64_t>, Relocated> relocated_;  // {file, offset}
   std::map<Uid128, std::uint64_t> copied_bounds_;
-  std::map<std::uint64_t, std::uint64_t> renumbered_;  // batch -> its copy
   std::vector<std::size_t> unattributed_;  // in findings_
 };
 

@@ -70,20 +70,21 @@ void Replay::OnRowsUnattributed() {
 void Replay::OnMissingFile() {
   for (ReplayedLog& log : logs_) {
     log.rows_lost = true;
-    // Its begin was never said, so entries before the first one that is there may have been live.
-    if (log.bounds.begin > 1 && log.bounds.term_before_begin == 0) {
-      log.holes.insert(log.holes.begin(), {1, log.bounds.begin});
-    }
   }
 }
 
-void Replay::OnDamagedRows(const RecordOwner& owner, std::uint64_t number) {
-  LogOf(owner);
-  damaged_rows_.emplace(owner.uid, number);
+void Replay::OnDamagedRows(const RecordOwner& owner, const RunHeader& run) {
+  ReplayedLog& log = LogOf(owner);
+  constexpr std::uint32_t kRowsNoted = 1 << 20;
+  if (run.count > kRowsNoted) {  // No batch of ours holds so many.
+    log.rows_lost = true;
+    return;
+  }
+  for (std::uint32_t i = 0; i < run.count; ++i) damaged_rows_.emplace(owner.uid, run.first + i);
 }
 
-void Replay::OnRepeatedRows(const RecordOwner& owner, std::uint64_t number) {
-  damaged_rows_.erase({owner.uid, number});
+void Replay::OnReadableRow(const RecordOwner& owner, std::uint64_t sequence) {
+  if (!damaged_rows_.empty()) damaged_rows_.erase({owner.uid, sequence});
 }
 
 const ReplayedLog* Replay::Find(const ServerUid& uid) const {
@@ -92,8 +93,13 @@ const ReplayedLog* Replay::Find(const ServerUid& uid) const {
 }
 
 void Replay::Finish() {
-  for (const auto& [uid, number] : damaged_rows_) logs_[slots_.at(uid)].rows_lost = true;
+  for (const auto& [uid, sequence] : damaged_rows_) logs_[slots_.at(uid)].rows_lost = true;
   for (ReplayedLog& log : logs_) {
+    if (log.has_records && log.stated_begin < log.bounds.begin) {
+      // Nothing said that the log begins so high: what stood before its first record is lost.
+      log.holes.insert(log.holes.begin(), {log.stated_begin, log.bounds.begin});
+      log.bounds.begin = log.stated_begin;
+    }
     if (log.terms.empty() || log.bounds.end == log.bounds.begin) continue;
     log.bounds.last_term = log.terms.back().term;
   }
@@ -104,8 +110,11 @@ void Replay::ApplyEntries(ReplayedLog& log, const RunHeader& run, LandedRun land
   if (run.kind == RunKind::kSparse) return;
   if (run.kind == RunKind::kJump) {
     Reset(log, run.first, 0);
+    log.stated_begin = run.first;
   } else if (!log.has_records) {
     Reset(log, run.first, 0);
+  } else if (run.kind == RunKind::kNext && run.epoch > log.bounds.epoch) {
+    OnLostCut(log, run.first);
   } else if (run.first > log.bounds.end) {
     AddHole(log, {log.bounds.end, run.first});
     log.bounds.end = run.first;
@@ -136,6 +145,7 @@ void Replay::ApplyMark(ReplayedLog& log, const RunHeader& run) {
       break;
     case RunKind::kReset:
       Reset(log, run.first, run.term);
+      log.stated_begin = run.first;
       log.suspect = false;
       break;
     case RunKind::kFloor:
@@ -155,12 +165,15 @@ void Replay::ApplyBounds(ReplayedLog& log, const RunView& run, std::uint64_t fil
   const auto end = LoadLe<Index>(run.records.data() + at);
   const auto last_term = LoadLe<Term>(run.records.data() + at + 8);
   if (end < run.header.first) return;
+  const bool seen_before = log.has_records;
   if (!log.has_records) {
     Reset(log, run.header.first, run.header.term);
     log.has_records = true;
   }
   RaiseBegin(log, run.header.first, run.header.term);
-  if (end < log.bounds.end) {
+  if (seen_before && run.header.epoch > log.bounds.epoch) {
+    OnLostCut(log, end);
+  } else if (end < log.bounds.end) {
     Cut(log, end);
   } else if (end > log.bounds.end) {
     AddHole(log, {log.bounds.end, end});
@@ -184,6 +197,7 @@ void Replay::Cut(ReplayedLog& log, Index new_end) {
 }
 
 void Replay::RaiseBegin(ReplayedLog& log, Index begin, Term term_before) {
+  log.stated_begin = std::max(log.stated_begin, begin);
   if (begin < log.bounds.begin) return;
   log.bounds.begin = begin;
   if (term_before != 0 || begin == 1) log.bounds.term_before_begin = term_before;
@@ -210,6 +224,15 @@ void Replay::Reset(ReplayedLog& log, Index begin, Term term_before) {
   log.terms.clear();
   log.holes.clear();
   changes_.push_back({LandedIndex::Change::Kind::kReset, log.slot, begin, {}});
+}
+
+/// An epoch was opened by a cut that nobody saw: which of the entries before `end` it took is not
+/// known, so none of them can be served.
+void Replay::OnLostCut(ReplayedLog& log, Index end) {
+  Cut(log, std::min(end, log.bounds.end));
+  log.holes.clear();
+  log.bounds.end = std::max(end, log.bounds.begin);
+  AddHole(log, {log.bounds.begin, log.bounds.end});
 }
 
 void Replay::AddHole(ReplayedLog& log, IndexRange range) {

@@ -41,6 +41,7 @@ struct ReplayedLog {
   bool suspect = false;            // may have lost records at its end; nothing later clears it
   bool rows_lost = false;          // a row may be lost: term and vote cannot be trusted [A1]
   bool has_records = false;
+  Index stated_begin = 1;          // largest begin that a floor, reset, jump or bounds run states
   std::uint64_t bounds_file = 0;   // newest file with a `bounds` run of it
 };
 
@@ -64,10 +65,10 @@ class Replay {
   void OnRowsUnattributed();
   /// A whole file of the chain is gone: what stood only there is lost.
   void OnMissingFile();
-  /// A rows run of `owner` could not be read in batch `number`; cleared by its repeat.
-  void OnDamagedRows(const RecordOwner& owner, std::uint64_t number);
-  /// A readable repeat of the rows of batch `number`.
-  void OnRepeatedRows(const RecordOwner& owner, std::uint64_t number);
+  /// The rows of `run`, with sequences from run.first on, may not be readable; each is cleared by a
+  /// readable copy of it.
+  void OnDamagedRows(const RecordOwner& owner, const RunHeader& run);
+  void OnReadableRow(const RecordOwner& owner, std::uint64_t sequence);
   /// Moves the collected changes out.
   std::vector<LandedIndex::Change> TakeChanges() { return std::move(changes_); }
   /// Entries that recovery copied stand in another place now.
@@ -93,11 +94,12 @@ class Replay {
   void RaiseBegin(ReplayedLog& log, Index begin, Term term_before);
   void Reset(ReplayedLog& log, Index begin, Term term_before);
   void AddHole(ReplayedLog& log, IndexRange range);
+  void OnLostCut(ReplayedLog& log, Index end);
 
   std::unordered_map<Uid128, std::uint32_t, Uid128Hash> slots_;
   std::vector<ReplayedLog> logs_;
   std::vector<LandedIndex::Change> changes_;
-  std::set<std::pair<Uid128, std::uint64_t>> damaged_rows_;  // uid and batch
+  std::set<std::pair<Uid128, std::uint64_t>> damaged_rows_;  // uid and row sequence
   std::uint64_t entries_ = 0;
 };
 

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::uint64_t kQuantumBytes = 64 << 10;  // of one ring before the next has its turn
 constexpr std::uint64_t kCarryBytes = 256 << 10;
+constexpr std::uint32_t kBindTimes = 2;  // per file, in two batches
 
 std::uint64_t UsableBytes(std::uint64_t file_size_bytes) {
   const std::uint64_t kept = kFirstBatchOffset + kSealReserveBytes;
@@ -61,6 +62,7 @@ Wal::Wal(const WalOptions& options, const Environment& environment, Recovery& re
     Slot slot{.owner = log.owner, .planned = log.bounds, .durable = log.bounds};
     slot.bounds_file = log.bounds_file;
     slot.bound_file = recovery.bound().contains(log.slot) ? current_.live.number : 0;
+    slot.bound_times = 1;
     slot.open = true;
     CHECK(log.slot == slots_.size());
     slot_of_[log.owner.uid] = log.slot;
@@ -216,7 +218,7 @@ void Wal::PlanRecords(Plan& plan, std::uint64_t room) {
 }
 
 /// False when the record does not fit any more.
-bool Wal::PlanRecord(Plan& plan, std::uint32_t ring, const Descriptor& descriptor,
+bool Wal::PlanRecord(Plan& plan, std::uint32_t ring_number, const Descriptor& descriptor,
                      std::uint64_t room) {
   CHECK(descriptor.slot < slots_.size());
   Slot& slot = slots_[descriptor.slot];
@@ -227,7 +229,7 @@ bool Wal::PlanRecord(Plan& plan, std::uint32_t ring, const Descriptor& descripto
   const std::uint64_t after = BatchBytes(
       plan.record_bytes + bytes,
       plan.runs.size() + plan.copies.size() + plan.bounds.size() + (extends ? 0 : 1),
-      plan.bindings.size() + (slot.bound_file == current_.live.number ? 0 : 1));
+      plan.bindings.size() + (IsBound(slot) ? 0 : 1));
   const bool file_full = options_.max_entries != 0 && IsEntries(descriptor.run_kind) &&
                          current_.entries + plan.entry_count >= options_.max_entries;
   if (after > room || file_full) {
@@ -238,13 +240,13 @@ bool Wal::PlanRecord(Plan& plan, std::uint32_t ring, const Descriptor& descripto
   const std::uint64_t usual =
       std::min(options_.batch_bytes_max, MaxBatchBytes(current_.live.size_bytes));
   if (after > usual && !plan.records.empty()) return false;
+  Touch(plan, descriptor.slot);
+  slot.ring = ring_number;
+  const std::uint64_t position = rings_[ring_number].taken + 1;
   if (!Accepts(slot, descriptor)) {
-    slot.ring = ring;
-    Touch(plan, descriptor.slot);
+    Refuse(descriptor.slot, ErrorCode::kGap, position);
     return true;  // Taken from the ring and refused; the notice says so.
   }
-  Touch(plan, descriptor.slot);
-  slot.ring = ring;
   if (!extends) {
     slot.run = static_cast<std::uint32_t>(plan.runs.size());
     plan.runs.push_back({.header = {.slot = descriptor.slot,
@@ -255,7 +257,8 @@ bool Wal::PlanRecord(Plan& plan, std::uint32_t ring, const Descriptor& descripto
   }
   PlannedRun& run = plan.runs[slot.run];
   const auto place = static_cast<std::uint32_t>(plan.records.size());
-  plan.records.push_back({.descriptor = descriptor, .ring = ring});
+  plan.records.push_back(
+      {.descriptor = descriptor, .ring = ring_number, .position = position});
   if (run.first == UINT32_MAX) run.first = place;
   if (run.last != UINT32_MAX) plan.records[run.last].next = place;
   run.last = place;
@@ -276,32 +279,29 @@ bool Wal::Extends(const PlannedRun& run, const Descriptor& descriptor) const {
 
 /// A record that does not fit its kind is never written [C3]; log/ has checked it already, so this
 /// catches what changed on the way.
-bool Wal::Accepts(Slot& slot, const Descriptor& descriptor) {
+bool Wal::Accepts(const Slot& slot, const Descriptor& descriptor) const {
   if (slot.stopped) return false;
   const SlotBounds& bounds = slot.planned;
-  bool fits = descriptor.epoch >= bounds.epoch;
+  if (descriptor.epoch < bounds.epoch) return false;
   switch (descriptor.run_kind) {
-    case RunKind::kNext: fits = fits && descriptor.index == bounds.end; break;
+    case RunKind::kNext: return descriptor.index == bounds.end;
     case RunKind::kOverwrite:
-      fits = fits && descriptor.index < bounds.end && descriptor.index >= bounds.begin;
-      break;
-    case RunKind::kTruncateSuffix: fits = fits && descriptor.index <= bounds.end; break;
-    default: break;
+      return descriptor.index < bounds.end && descriptor.index >= bounds.begin;
+    case RunKind::kTruncateSuffix: return descriptor.index <= bounds.end;
+    default: return true;
   }
-  if (!fits) Refuse(descriptor.slot, ErrorCode::kGap);
-  return fits;
 }
 
-void Wal::Refuse(std::uint32_t slot_number, ErrorCode code) {
+void Wal::Refuse(std::uint32_t slot_number, ErrorCode code, std::uint64_t position) {
   Slot& slot = slots_[slot_number];
-  if (!slot.stopped) {
-    environment_.log.Write(LogLevel::kError, "wal.refused",
-                           "a record was refused and its log is stopped",
-                           {{"uid", slot.owner.uid.ToString()}, {"reason", ErrorCodeName(code)}});
-  }
+  counters_.refused_records.Add(1);
+  if (slot.stopped) return;
+  environment_.log.Write(LogLevel::kError, "wal.refused",
+                         "a record was refused and its log is stopped",
+                         {{"uid", slot.owner.uid.ToString()}, {"reason", ErrorCodeName(code)}});
   slot.stopped = true;
   slot.stop_code = code;
-  counters_.refused_records.Add(1);
+  slot.refused_position = position;
 }
 
 void Wal::Advance(Slot& slot, const Descriptor& descriptor) {
@@ -345,9 +345,15 @@ Wal::Slot& Wal::Touch(Plan& plan, std::uint32_t slot_number) {
 
 void Wal::Bind(Plan& plan, std::uint32_t slot_number) {
   Slot& slot = slots_[slot_number];
-  if (slot.bound_file == current_.live.number) return;
+  if (IsBound(slot) || slot.bound_plan == plan.id) return;
+  slot.bound_times = slot.bound_file == current_.live.number ? slot.bound_times + 1 : 1;
   slot.bound_file = current_.live.number;
+  slot.bound_plan = plan.id;
   plan.bindings.push_back({slot_number, slot.owner.cluster_id, slot.owner.uid});
+}
+
+bool Wal::IsBound(const Slot& slot) const {
+  return slot.bound_file == current_.live.number && slot.bound_times >= kBindTimes;
 }
 
 /// Freezes the state behind the plan: a second plan may go on before this one is durable.

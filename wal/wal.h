@@ -95,8 +95,10 @@ class Wal final : public Actor {
   std::string state_reason() const;
   /// Nothing: new entries are admitted. kOverloaded, kDiskFull, kWalDown otherwise.
   std::optional<ErrorCode> refuses_entries() const;
-  /// The same for rows and marks, which keep a reserve [B1].
+  /// The same for rows, which keep a reserve [B1].
   std::optional<ErrorCode> refuses_rows() const;
+  /// The same for votes and for what frees space: floors, truncations, deletions.
+  std::optional<ErrorCode> refuses_marks() const;
   const WalCounters& counters() const { return counters_; }
   std::uint64_t current_file() const { return current_file_.load(std::memory_order_acquire); }
   std::uint64_t recycled_upto() const { return recycled_upto_.load(std::memory_order_acquire); }
@@ -118,13 +120,16 @@ class Wal final : public Actor {
     std::uint32_t ring = 0;          // who gets its notices
     bool open = false;
     bool stopped = false;
-    bool refused_news = false;
+    std::uint64_t refused_position = 0;  // in its ring, of the first record refused
+    std::uint64_t bound_plan = 0;        // the plan that last bound it
+    std::uint32_t bound_times = 0;       // in bound_file; twice, so that one lost batch loses none
     ErrorCode stop_code = ErrorCode::kCorruption;
   };
   struct PlannedRecord {
     Descriptor descriptor;
     std::uint32_t next = UINT32_MAX;
     std::uint32_t ring = 0;
+    std::uint64_t position = 0;  // in that ring
   };
   struct PlannedRun {
     RunHeader header;
@@ -192,11 +197,12 @@ class Wal final : public Actor {
   bool RingsEmpty() const;
   void StartPlan(Plan& plan);
   void PlanRecords(Plan& plan, std::uint64_t room);
-  bool PlanRecord(Plan& plan, std::uint32_t ring, const Descriptor& descriptor,
+  bool PlanRecord(Plan& plan, std::uint32_t ring_number, const Descriptor& descriptor,
                   std::uint64_t room);
-  bool Accepts(Slot& slot, const Descriptor& descriptor);
+  bool Accepts(const Slot& slot, const Descriptor& descriptor) const;
+  bool IsBound(const Slot& slot) const;
   void Advance(Slot& slot, const Descriptor& descriptor);
-  void Refuse(std::uint32_t slot_number, ErrorCode code);
+  void Refuse(std::uint32_t slot_number, ErrorCode code, std::uint64_t position);
   Slot& Touch(Plan& plan, std::uint32_t slot_number);
   void FinishPlan(Plan& plan);
   void PlanRepeats(Plan& plan, std::uint64_t room);

@@ -132,6 +132,9 @@ Status Wal::WritePlan(Plan& plan) {
   for (const Binding& binding : plan.bindings) encoder.AddBinding(binding);
   EncodeCopies(plan, encoder);
   for (PlannedRun& run : plan.runs) EncodeRun(plan, run, encoder);
+  for (Touched& touched : plan.touched) {  // What was refused while encoding is not durable.
+    if (slots_[touched.slot].stopped) touched.bounds = slots_[touched.slot].planned;
+  }
   EncodeBounds(plan, encoder);
   BatchHeader header{.flags = static_cast<std::uint16_t>(plan.seal ? kBatchSeal : 0)};
   header.number = written_.next_batch;
@@ -139,7 +142,6 @@ Status Wal::WritePlan(Plan& plan) {
   header.previous_checksum = written_.checksum;
   header.boot = options_.boot;
   const Bytes bytes = encoder.Finish(header);
-  for (RowCopy& row : plan.rows) row.batch = header.number;
   TRY(ZeroAhead(current_.offset + bytes.size()));
   const std::int64_t encoded = environment_.clock.NowNs();
   plan.file = current_.live.file;
@@ -168,7 +170,6 @@ void Wal::EncodeCopies(Plan& plan, BatchEncoder& encoder) {
     const RowCopy& row = plan.copies[repeat ? carried + i : i - plan.repeats];
     const RunHeader run{.slot = SlotForCopy(row.owner.uid),
                         .first = LoadLe<std::uint64_t>(row.payload.data()),
-                        .term = repeat ? row.batch : 0,
                         .kind = RunKind::kRows,
                         .flags = static_cast<std::uint8_t>(repeat ? kRunRepeat : kRunCarried)};
     encoder.BeginRun(run, row.owner.uid);
@@ -207,7 +208,7 @@ void Wal::EncodeRun(Plan& plan, PlannedRun& run, BatchEncoder& encoder) {
                            .payload_bytes = descriptor.payload_bytes,
                            .entry_checksum = descriptor.entry_checksum});
     if (!good) {  // Changed in memory [C10]: refused with all behind it, the others go on.
-      Refuse(run.header.slot, ErrorCode::kCorruption);
+      Refuse(run.header.slot, ErrorCode::kCorruption, record.position);
       break;
     }
     ++added;
@@ -216,9 +217,17 @@ void Wal::EncodeRun(Plan& plan, PlannedRun& run, BatchEncoder& encoder) {
                            {payload, payload + descriptor.payload_bytes}});
     }
   }
-  if (slot.stopped && added == 0 && !IsMark(run.header.kind)) {
-    (void)encoder.EndRun();
-    return;
+  if (slot.stopped) {
+    slot.planned = slot.durable;
+    if (is_entries && added > 0) {
+      slot.planned.end = run.header.first + added;
+      slot.planned.epoch = run.header.epoch;
+      slot.planned.last_term = run.header.term;
+    }
+    if (added == 0) {  // Marks behind a refused record go with it.
+      encoder.AbandonRun();
+      return;
+    }
   }
   const RunHeader written = encoder.EndRun();
   using Kind = LandedIndex::Change::Kind;
@@ -412,7 +421,8 @@ void Wal::AnswerRings(const Plan& plan) {
                                       .end = touched.bounds.end,
                                       .row_sequence = touched.rows,
                                       .refused = slot.stopped,
-                                      .refusal = slot.stop_code});
+                                      .refusal = slot.stop_code,
+                                      .refused_position = slot.refused_position});
   }
   for (std::size_t i = 0; i < rings_.size() && i < plan.ring_taken.size(); ++i) {
     Ring& ring = rings_[i];
@@ -531,8 +541,7 @@ void Wal::UpdateAdmission() {
   counters_.files.Set(files_.size());
   const bool up = state() == WalState::kUp || state() == WalState::kWaitingForFile;
   entries_admitted_.store(up && files_.size() <= options_.max_files, std::memory_order_release);
-  rows_admitted_.store(state() != WalState::kDown &&
-                           files_.size() <= options_.max_files + kReserveFiles,
+  rows_admitted_.store(files_.size() <= options_.max_files + kReserveFiles,
                        std::memory_order_release);
 }
 
@@ -546,8 +555,14 @@ std::optional<ErrorCode> Wal::refuses_entries() const {
 }
 
 std::optional<ErrorCode> Wal::refuses_rows() const {
+  if (state() == WalState::kDown) return ErrorCode::kWalDown;
   if (rows_admitted_.load(std::memory_order_acquire)) return std::nullopt;
-  return state() == WalState::kDown ? ErrorCode::kWalDown : ErrorCode::kOverloaded;
+  return ErrorCode::kOverloaded;
+}
+
+std::optional<ErrorCode> Wal::refuses_marks() const {
+  if (state() == WalState::kDown) return ErrorCode::kWalDown;
+  return std::nullopt;
 }
 
 Status Wal::Finish() {
