@@ -80,6 +80,10 @@ Status LogStore::Impl::OpenSystem() {
   const std::string wanted =
       options.wal_dir.empty() ? std::string(kDefaultWalDir) : options.wal_dir;
   const std::vector<std::string>& known = file.content.wal_dirs;
+  if (!options.wal_dir.empty() && options.wal_dir.front() != '/') {
+    return Error{ErrorCode::kConfiguration, "wal_dir '" + options.wal_dir + "' is not absolute",
+                 "give the whole path: it is looked for again at every start"};
+  }
   if (known.size() != 1 || known.front() != wanted) {
     return Error{ErrorCode::kConfiguration,
                  "wal_dir is '" + wanted + "', but the system was created with '" +
@@ -133,6 +137,10 @@ Status LogStore::Impl::CheckIdentity() {
 
 /// SYSTEM is written last: a crash before it leaves a directory that the next start creates anew.
 Status LogStore::Impl::CreateSystem() {
+  if (!options.wal_dir.empty() && options.wal_dir.front() != '/') {
+    return Error{ErrorCode::kConfiguration, "wal_dir '" + options.wal_dir + "' is not absolute",
+                 "give the whole path: it is looked for again at every start"};
+  }
   const bool inside = options.wal_dir.empty();
   if (inside) {
     const Status made = data_dir->CreateDirectory(kDefaultWalDir);
@@ -179,6 +187,7 @@ Status LogStore::Impl::Recover() {
   wal::Recovery recovery(*wal_dir, recovery_options, *clock, rng);
   TRY(recovery.Scan(rows));
   payload_bytes_max = wal::MaxPayloadBytes(file_size);
+  TRY(CheckRowsFit());
   std::vector<wal::RowCopy> extra;
   TRY(Judge(recovery, attempt.left_out(), extra));
   pool = std::make_unique<wal::FilePool>(
@@ -193,6 +202,27 @@ Status LogStore::Impl::Recover() {
   StartThreads(recovery, left_out);
   attempt.Done();
   return {};
+}
+
+/// Rows are written again before their file is recycled, so the largest must fit into a new one.
+Status LogStore::Impl::CheckRowsFit() const {
+  const std::size_t largest = rows.With([](const meta::Table& table) {
+    std::size_t bytes = 0;
+    for (const auto& [uid, server] : table.servers()) {
+      for (const auto& [key, value] : server.values) {
+        bytes = std::max(bytes, key.size() + value.value.size());
+      }
+    }
+    return bytes;
+  });
+  constexpr std::size_t kRowOverheadBytes = 64;
+  if (largest + kRowOverheadBytes <= payload_bytes_max) return {};
+  return Error{ErrorCode::kConfiguration,
+               "wal_max_size_bytes of " + std::to_string(options.wal_max_size_bytes) +
+                   " allows " + std::to_string(payload_bytes_max) +
+                   " bytes a record, but a stored value has " + std::to_string(largest),
+               "raise wal_max_size_bytes to at least " +
+                   std::to_string(RoundUp((largest + 4096) * 4 + 65536, wal::kBlockBytes))};
 }
 
 std::string LogStore::Impl::NameOf(const ServerUid& uid) const {
@@ -370,7 +400,7 @@ Status LogStore::Impl::Close(Deadline deadline) {
   } draining{this};
   const auto drained = [](void* argument) {
     Impl* self = static_cast<Draining*>(argument)->impl;
-    if (self->wal->state() == wal::WalState::kDown) return true;
+    if (self->wal->stuck()) return true;
     const std::lock_guard guard(self->mutex_);
     return std::all_of(self->writers.begin(), self->writers.end(), [](const Writer::Impl* writer) {
       return writer->producer.released() >= writer->producer.committed();
@@ -378,13 +408,18 @@ Status LogStore::Impl::Close(Deadline deadline) {
   };
   executor->Wake(*wal);
   const bool all = executor->Await(drained, &draining, deadline);
-  const bool down = wal->state() == wal::WalState::kDown;
+  const bool down = wal->stuck();
   closed.store(true);
   executor->Stop(*wal);
   executor->Stop(*pool);
-  started = false;
   const Status sealed = wal->Finish();
-  if (down) return Error{ErrorCode::kWalDown, "the WAL was down: " + wal->state_reason(), ""};
+  wal->Detach();
+  started = false;
+  executor->Progress();
+  if (down) {
+    return Error{ErrorCode::kWalDown, "the WAL could not write: " + wal->state_reason(),
+                 "what was not acknowledged may be gone"};
+  }
   if (!all) {
     return Error{ErrorCode::kTimeout, "not everything accepted was durable before the deadline",
                  "what was not acknowledged may be gone"};

@@ -100,12 +100,17 @@ log::ServerLog& LogStore::Impl::MakeSlot(std::uint32_t slot) {
 
 /// Under the lock. A slot is given again once nothing on disk speaks of its former log.
 std::uint32_t LogStore::Impl::TakeSlot() {
-  for (const ServerUid& uid : rows.TakeForgotten()) {
+  for (const ServerUid& uid : rows.TakeForgotten()) forgotten.push_back(uid);
+  std::erase_if(forgotten, [&](const ServerUid& uid) {
     const auto found = slot_of.find(uid);
-    if (found == slot_of.end()) continue;
+    if (found == slot_of.end()) return true;
+    // Its former Writer has not been called since; it still has to finish the deletion.
+    const auto named = names.find(At(found->second)->name);
+    if (named != names.end() && named->second == found->second) return false;
     free_slots.push_back(found->second);
     slot_of.erase(found);
-  }
+    return true;
+  });
   if (free_slots.empty()) return slot_count++;
   const std::uint32_t slot = free_slots.back();
   free_slots.pop_back();
@@ -159,6 +164,10 @@ Result<LogRef> LogStore::Impl::CreateLog(Writer::Impl& writer, std::string_view 
     return Error{ErrorCode::kOverloaded, "the Writer's ring is full",
                  "wait for an earlier ticket and try again"};
   }
+  if (free_slots.empty() && slot_count >= kSegments * kSegmentSlots) {
+    return Error{ErrorCode::kOverloaded, "a store holds at most 4,194,304 logs",
+                 "delete logs, or use several stores"};
+  }
   const std::uint32_t slot = TakeSlot();
   log::ServerLog& log = MakeSlot(slot);
   const wal::RecordOwner owner{rng.NextUid(), Checksum(AsBytes(name), 0)};
@@ -187,6 +196,7 @@ Result<LogRef> LogStore::Impl::CreateLog(Writer::Impl& writer, std::string_view 
         log, meta::IdentityRow{owner.uid, log.name, "", owner.cluster_id, log.incarnation},
         Durability::kSynced);
     if (!posted.ok()) {
+      wal->CloseSlot(slot);
       free_slots.push_back(slot);
       return posted.error();
     }
@@ -208,7 +218,8 @@ Result<Ticket> LogStore::DeleteLog(Writer& writer, LogRef ref) {
     return Error{ErrorCode::kOverloaded, "the Writer's ring is full",
                  "wait for an earlier ticket and try again"};
   }
-  const wal::Descriptor tombstone = TRY(impl.StoreRow(*log, meta::TombstoneRow{}));
+  wal::Descriptor tombstone = TRY(impl.StoreRow(*log, meta::TombstoneRow{}));
+  tombstone.last_record = 1;
   const std::uint64_t epoch = log->OpenEpoch(1);
   // The tombstone first: a crash between the two must not leave a log that is there and empty.
   impl.descriptors = {tombstone,
@@ -258,7 +269,7 @@ void LogStore::Impl::ReleaseWriter(Writer::Impl* writer) {
   const auto durable = [](void* argument) {
     const auto* self = static_cast<const Writer::Impl*>(argument);
     return self->producer.released() >= self->producer.committed() ||
-           self->store.wal->state() == wal::WalState::kDown;
+           self->store.wal->stuck() || !self->store.started.load();
   };
   if (started) {
     executor->Wake(*wal);
@@ -271,12 +282,13 @@ void LogStore::Impl::ReleaseWriter(Writer::Impl* writer) {
   for (const auto& log : owned_logs) {
     if (log->writer != writer) continue;
     const memtable::TableBounds bounds = log->table.Bounds();
-    if (lost && log->written_end.load() < bounds.end) {
+    if (lost) {  // Any of them may have accepted what never became durable.
       const std::lock_guard log_lock(log->mutex);
       log->stopped_by = {ErrorCode::kWalDown, "the WAL was down when the log's Writer was destroyed",
                          "restart the process"};
       log->stopped.store(true, std::memory_order_release);
-      log->table.CutSuffix(std::max(bounds.begin, log->written_end.load()));
+      log->table.CutSuffix(
+          std::clamp(log->written_end.load(), bounds.begin, bounds.end));
     }
     log->table.ForgetSlots(log->table.Bounds().end);
     log->arena.store(nullptr, std::memory_order_release);
@@ -285,8 +297,9 @@ void LogStore::Impl::ReleaseWriter(Writer::Impl* writer) {
   (void)writer->arena->Free({.recycled_file = UINT64_MAX, .evict_to_bytes = 0});
   if (writer->arena->AllLanded()) idle_arenas.push_back(writer->arena);
   std::erase(writers, writer);
-  if (writer->event_fd >= 0) ::close(writer->event_fd);
   budget.Release(RingBytes(tuning.ring_records));
+  writer->callback->Detach();
+  if (writer->event_fd >= 0) ::close(writer->event_fd);
   delete writer;
 }
 

@@ -38,6 +38,22 @@ struct Pin::Impl {
   std::uint64_t reserved_bytes = 0;
 };
 
+/// What OnWritten asked for. Shared by the Writer and by the call that its executor may still run
+/// when the Writer is gone.
+struct WriterCallback {
+  std::mutex mutex;  // guards all below but the count
+  Executor* executor = nullptr;
+  void (*run)(void*, Writer&) noexcept = nullptr;
+  void* argument = nullptr;
+  Writer* writer = nullptr;
+  bool posted = false;
+  std::atomic<int> owners{1};
+
+  void Notify() noexcept;   // WAL thread
+  void Release() noexcept;
+  void Detach() noexcept;   // the Writer goes
+};
+
 struct Writer::Impl {
   Impl(LogStore::Impl& store_ref, SharedMemory ring);
   LogStore::Impl& store;
@@ -71,12 +87,7 @@ struct Writer::Impl {
   std::vector<std::pair<Ticket, log::ServerLog*>> deleting;
   std::vector<Failure> failures;
   int event_fd = -1;
-  std::mutex callback_mutex;        // guards the three below
-  Executor* executor = nullptr;
-  void (*callback)(void*, Writer&) noexcept = nullptr;
-  void* callback_argument = nullptr;
-  std::atomic<bool> callback_posted{false};
-  std::atomic<Writer*> handle{nullptr};  // what OnWritten was called on
+  WriterCallback* callback = nullptr;
 
   void Notify() noexcept;
   void Process();
@@ -111,6 +122,7 @@ struct LogStore::Impl {
   Status Judge(wal::Recovery& recovery, const ServerUid& left_out,
                std::vector<wal::RowCopy>& extra);
   void BuildLogs(wal::Recovery& recovery);
+  Status CheckRowsFit() const;
   void RestoreLog(const wal::ReplayedLog& replayed);
   void FillReport(wal::Recovery& recovery, std::int64_t nanoseconds);
   std::string NameOf(const ServerUid& uid) const;
@@ -163,7 +175,7 @@ struct LogStore::Impl {
   RecoveryReport report;
   std::atomic<bool> closed{false};
   std::uint32_t fork_generation = 0;
-  bool started = false;
+  std::atomic<bool> started{false};
   mutable std::atomic<std::uint64_t> pins{0};
 
   static constexpr std::uint32_t kSegmentSlots = 1024;
@@ -177,6 +189,7 @@ struct LogStore::Impl {
   std::unordered_map<std::string, std::uint32_t> names;
   std::unordered_map<Uid128, std::uint32_t, Uid128Hash> slot_of;
   std::vector<std::uint32_t> free_slots;
+  std::vector<ServerUid> forgotten;  // whose slots wait for their former Writer
   std::uint32_t slot_count = 0;
   std::uint64_t incarnation = 0;
   std::vector<Writer::Impl*> writers;

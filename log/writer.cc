@@ -43,6 +43,7 @@ Writer::Impl::Impl(LogStore::Impl& store_ref, SharedMemory ring)
   producer = RingProducer::Attach(ring_memory.bytes()).value();
   consumer = RingConsumer::Attach(ring_memory.bytes()).value();
   event_fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  callback = new WriterCallback;
   port.ring = &consumer;
   port.notices = &notices;
   port.argument = this;
@@ -61,23 +62,48 @@ void Writer::Impl::Notify() noexcept {
     const std::uint64_t one = 1;
     (void)!::write(event_fd, &one, sizeof one);
   }
-  const std::lock_guard lock(callback_mutex);
-  if (executor == nullptr || callback_posted.exchange(true)) return;
-  executor->Post(
-      [](void* argument) noexcept {
-        auto* self = static_cast<Impl*>(argument);
-        self->callback_posted.store(false);
-        void (*run)(void*, Writer&) noexcept = nullptr;
-        void* run_argument = nullptr;
+  callback->Notify();
+}
+
+void WriterCallback::Notify() noexcept {
+  Executor* target = nullptr;
+  {
+    const std::lock_guard lock(mutex);
+    if (executor == nullptr || run == nullptr || posted) return;
+    posted = true;
+    target = executor;
+    owners.fetch_add(1);
+  }
+  target->Post(
+      [](void* raw) noexcept {
+        auto* self = static_cast<WriterCallback*>(raw);
+        void (*call)(void*, Writer&) noexcept = nullptr;
+        void* call_argument = nullptr;
+        Writer* target_writer = nullptr;
         {
-          const std::lock_guard callback_lock(self->callback_mutex);
-          run = self->callback;
-          run_argument = self->callback_argument;
+          const std::lock_guard lock(self->mutex);
+          self->posted = false;
+          call = self->run;
+          call_argument = self->argument;
+          target_writer = self->writer;
         }
-        Writer* writer = self->handle.load();
-        if (run != nullptr && writer != nullptr) run(run_argument, *writer);
+        if (call != nullptr && target_writer != nullptr) call(call_argument, *target_writer);
+        self->Release();
       },
       this);
+}
+
+void WriterCallback::Release() noexcept {
+  if (owners.fetch_sub(1) == 1) delete this;
+}
+
+void WriterCallback::Detach() noexcept {
+  {
+    const std::lock_guard lock(mutex);
+    run = nullptr;
+    writer = nullptr;
+  }
+  Release();
 }
 
 Result<log::ServerLog*> Writer::Impl::Own(LogRef ref) {
@@ -552,11 +578,18 @@ int Writer::written_fd() const noexcept { return impl_->event_fd; }
 
 void Writer::OnWritten(Executor& executor, void (*callback)(void*, Writer&) noexcept,
                        void* argument) {
-  const std::lock_guard lock(impl_->callback_mutex);
-  impl_->handle.store(this);
-  impl_->executor = callback == nullptr ? nullptr : &executor;
-  impl_->callback = callback;
-  impl_->callback_argument = argument;
+  WriterCallback& shared = *impl_->callback;
+  const std::lock_guard lock(shared.mutex);
+  shared.executor = callback == nullptr ? nullptr : &executor;
+  shared.run = callback;
+  shared.argument = argument;
+  shared.writer = this;
+}
+
+Writer::Writer(Writer&& other) noexcept : impl_(std::exchange(other.impl_, nullptr)) {
+  if (impl_ == nullptr) return;
+  const std::lock_guard lock(impl_->callback->mutex);
+  impl_->callback->writer = this;  // A callback gets the Writer where it lies now.
 }
 
 Status Writer::Wait(Ticket ticket, Deadline deadline) {
@@ -570,7 +603,8 @@ Status Writer::Wait(Ticket ticket, Deadline deadline) {
   const auto done = [](void* argument) {
     const auto* self = static_cast<Waiting*>(argument);
     return self->impl->producer.released() >= self->ticket ||
-           self->impl->store.wal->state() == wal::WalState::kDown;
+           self->impl->store.wal->state() == wal::WalState::kDown ||
+           self->impl->store.closed.load();
   };
   if (impl_->producer.released() < ticket) {
     impl_->store.executor->Wake(*impl_->store.wal);  // Lazy rows are asked for now.

@@ -79,6 +79,40 @@ void JudgeRun(const RunView& run, const FileContext& context, const RecordOwner*
   if (owner != nullptr) out.partial.push_back(run);
 }
 
+/// The bindings of a body without a closing to vouch for them. With the whole body intact they all
+/// hold; else those under whose uid the first record of a run of their slot verifies [C7].
+std::vector<Binding> BodyBindings(const BatchHeader& header, Bytes batch,
+                                  const FileContext& context, std::uint64_t offset) {
+  std::vector<Binding> bindings;
+  const std::uint64_t begin = kBatchHeaderBytes;
+  const std::uint64_t end = begin + std::uint64_t{header.binding_count} * kBindingBytes;
+  if (end > std::min<std::uint64_t>(batch.size(), header.body_bytes)) return bindings;
+  for (std::uint64_t at = begin; at < end; at += kBindingBytes) {
+    bindings.push_back(DecodeBinding(batch.data() + at));
+  }
+  if (batch.size() >= header.closing_offset) {
+    const Bytes body = batch.subspan(begin, header.closing_offset - begin);
+    if (Checksum(body, SeedAt(context.seed, offset)) == header.body_checksum) return bindings;
+  }
+  std::erase_if(bindings, [&](const Binding& binding) {
+    std::uint64_t at = end;
+    while (at < batch.size()) {
+      const Bytes rest = batch.subspan(at);
+      const Result<RunHeader> run = DecodeRunHeader(rest, SeedAt(context.seed, offset + at));
+      if (!run.ok()) break;
+      const std::uint64_t seed =
+          RecordSeed(context.seed, offset + at + kRunHeaderBytes, binding.uid);
+      if (run->slot == binding.slot &&
+          DecodeRecordHeader(rest.subspan(kRunHeaderBytes), seed).ok()) {
+        return false;
+      }
+      at += kRunHeaderBytes + run->bytes;
+    }
+    return true;
+  });
+  return bindings;
+}
+
 const RecordOwner* FindOwner(const SlotTable& slots, const std::vector<Binding>& bindings,
                              std::uint32_t slot, RecordOwner& scratch) {
   for (const Binding& binding : bindings) {
@@ -287,6 +321,9 @@ BatchContents ReadDamagedBatch(Bytes batch, const SystemUuid& system, const File
     binding_count = header->binding_count;
     run_count = header->run_count;
     body_end = std::min<std::size_t>(body_end, header->body_bytes);
+  }
+  if (!closing && header.ok()) {
+    contents.bindings = BodyBindings(*header, batch, context, offset);
   }
   if (closing) {
     contents.bindings = closing->bindings;

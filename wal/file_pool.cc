@@ -8,7 +8,8 @@
 namespace duramen::wal {
 namespace {
 
-constexpr std::uint64_t kZeroChunkBytes = 4 << 20;
+constexpr std::uint64_t kZeroChunkBytes = 1 << 20;
+constexpr std::int64_t kZeroPauseNs = 4'000'000;  // between chunks: the WAL's syncs come first
 constexpr std::int64_t kRetryNs = 1'000'000'000;
 constexpr std::uint64_t kExtraUsed = 2;  // recycled files kept beyond the target, to save making new
 
@@ -39,8 +40,8 @@ std::int64_t FilePool::Step() {
       }
     }
     wanted = used || ready_.size() < target();
-    if (!wanted && remove.empty()) return kIdle;
   }
+  if (!wanted && remove.empty()) return ZeroNext();
   for (const std::uint64_t number : remove) {
     const Status removed = directory_.Remove(FileName(number));
     if (!removed.ok()) {
@@ -54,7 +55,7 @@ std::int64_t FilePool::Step() {
     (void)directory_.Remove(FileName(used->number));
     return kAgain;
   }
-  Result<PoolFile> made = Make(used, options_.file_size_bytes, options_.file_size_bytes);
+  Result<PoolFile> made = Make(used, options_.file_size_bytes);
   {
     const std::lock_guard lock(mutex_);
     if (made.ok()) {
@@ -72,12 +73,12 @@ std::int64_t FilePool::Step() {
   return clock_.NowNs() + kRetryNs;
 }
 
-std::optional<PoolFile> FilePool::Take(bool for_recovery) {
+std::optional<PoolFile> FilePool::Take(std::uint64_t kept) {
   std::optional<PoolFile> taken;
   {
     const std::lock_guard lock(mutex_);
-    const std::uint64_t kept = for_recovery ? 0 : options_.spare_files;
-    if (ready_.size() > kept) {
+    kept = std::min(kept, options_.spare_files);
+    if (ready_.size() > kept && ready_.front().number != zeroing_) {
       taken = std::move(ready_.front());
       ready_.pop_front();
     }
@@ -111,27 +112,29 @@ Result<PoolFile> FilePool::Now(std::uint64_t size_bytes) {
   std::optional<Used> used;
   {
     const std::lock_guard lock(mutex_);
-    if (!used_.empty() && used_.front().size_bytes == size_bytes) {
-      used = used_.front();
-      used_.pop_front();
+    const auto fits = std::find_if(used_.begin(), used_.end(), [&](const Used& candidate) {
+      return candidate.size_bytes == size_bytes;
+    });
+    if (fits != used_.end()) {
+      used = *fits;
+      used_.erase(fits);
     }
   }
-  // Only the front is zeroed here: a first start need not wait for all of it.
-  return Make(used, size_bytes, std::min(size_bytes, kZeroChunkBytes));
+  return Make(used, size_bytes);
 }
 
-Result<PoolFile> FilePool::Make(std::optional<Used>& used, std::uint64_t size_bytes,
-                                std::uint64_t zero_bytes) {
+Result<PoolFile> FilePool::Make(std::optional<Used>& used, std::uint64_t size_bytes) {
   std::uint64_t number = 0;
   {
     const std::lock_guard lock(mutex_);
     number = next_number_++;
   }
   if (used) return Renew(*used, number);
-  PoolFile made{number, nullptr, size_bytes, zero_bytes};
+  // Only the front is zeroed here: a first start need not wait for all of it.
+  PoolFile made{number, nullptr, size_bytes, std::min(size_bytes, kZeroChunkBytes)};
   made.file = TRY(directory_.Create(FileName(number)));
   Status ready = made.file->Allocate(size_bytes);
-  if (ready.ok()) ready = Zero(*made.file, zero_bytes);
+  if (ready.ok()) ready = made.file->Write(0, std::vector<std::byte>(made.zeroed_bytes));
   if (!ready.ok()) {
     // A half-made file must not be left to eat the space that is missing.
     made.file.reset();
@@ -154,16 +157,29 @@ Result<PoolFile> FilePool::Renew(Used& used, std::uint64_t number) {
   return renewed;
 }
 
-/// Blocks that have never been written cost a journal commit at their first sync, so they are
-/// written once here, where nobody waits.
-Status FilePool::Zero(File& file, std::uint64_t size_bytes) {
-  const std::vector<std::byte> zeros(std::min(kZeroChunkBytes, size_bytes));
-  for (std::uint64_t at = 0; at < size_bytes; at += zeros.size()) {
-    const std::uint64_t size = std::min<std::uint64_t>(zeros.size(), size_bytes - at);
-    TRY(file.Write(at, Bytes(zeros).first(size)));
-    TRY(file.SyncData());  // In pieces: one large sync would delay the WAL's own.
+/// Blocks that have never been written cost a journal commit at their first sync, so the file that
+/// comes next is written once here, in pieces, where nobody waits. What is missing when it is taken
+/// the WAL zeroes ahead of itself.
+std::int64_t FilePool::ZeroNext() {
+  PoolFile next;
+  {
+    const std::lock_guard lock(mutex_);
+    if (ready_.empty() || ready_.front().zeroed_bytes >= ready_.front().size_bytes) return kIdle;
+    next = ready_.front();
+    zeroing_ = next.number;  // Not handed out meanwhile.
   }
-  return {};
+  const std::uint64_t size =
+      std::min(kZeroChunkBytes, next.size_bytes - next.zeroed_bytes);
+  Status zeroed = next.file->Write(next.zeroed_bytes, std::vector<std::byte>(size));
+  if (zeroed.ok()) zeroed = next.file->SyncData();
+  {
+    const std::lock_guard lock(mutex_);
+    zeroing_ = 0;
+    // A file that cannot be zeroed is left as it is; who takes it finds out what is wrong with it.
+    ready_.front().zeroed_bytes = zeroed.ok() ? next.zeroed_bytes + size : next.size_bytes;
+  }
+  if (waiter_ != nullptr) executor_.Wake(*waiter_);
+  return clock_.NowNs() + kZeroPauseNs;
 }
 
 std::optional<Error> FilePool::failure() const {

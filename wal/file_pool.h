@@ -54,8 +54,9 @@ class FilePool final : public Actor {
   /// The owner to wake when a file became ready or making one failed. Set before Start.
   void set_waiter(Actor* waiter) { waiter_ = waiter; }
 
-  /// A file for the next roll; recovery may take the spares too. Any thread.
-  std::optional<PoolFile> Take(bool for_recovery);
+  /// A file for the next roll, if more than `kept` are ready (at most spare_files are kept). Any
+  /// thread.
+  std::optional<PoolFile> Take(std::uint64_t kept);
   /// Files under names that may be reused once renamed: they hold nothing that counts.
   void Recycle(std::uint64_t number, std::shared_ptr<File> file, std::uint64_t size_bytes);
   void Adopt(std::uint64_t number, std::uint64_t size_bytes);
@@ -73,10 +74,9 @@ class FilePool final : public Actor {
     std::shared_ptr<File> file;  // may be null: opened on demand
     std::uint64_t size_bytes = 0;
   };
-  Result<PoolFile> Make(std::optional<Used>& used, std::uint64_t size_bytes,
-                        std::uint64_t zero_bytes);
+  Result<PoolFile> Make(std::optional<Used>& used, std::uint64_t size_bytes);
   Result<PoolFile> Renew(Used& used, std::uint64_t number);
-  Status Zero(File& file, std::uint64_t size_bytes);
+  std::int64_t ZeroNext();
   std::uint64_t target() const { return options_.spare_files + 1; }
 
   Directory& directory_;
@@ -90,6 +90,7 @@ class FilePool final : public Actor {
   std::deque<Used> used_;
   std::vector<std::uint64_t> remove_;
   std::uint64_t next_number_;
+  std::uint64_t zeroing_ = 0;  // number of the file that a chunk is being written to; 0: none
   std::optional<Error> failure_;
 };
 

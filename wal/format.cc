@@ -159,6 +159,7 @@ Result<BatchHeader> DecodeBatchHeader(Bytes bytes, const SystemUuid& system,
   const std::uint64_t closing =
       ClosingBytes(header.run_count, header.binding_count) + header.closing_offset;
   const bool sizes_fit = header.batch_bytes % kBlockBytes == 0 && header.batch_bytes > 0 &&
+                         header.batch_bytes <= kBatchBytesMax &&
                          header.closing_offset % kSectorBytes == 0 &&
                          closing <= header.batch_bytes &&
                          header.body_bytes >= kBatchHeaderBytes &&
@@ -237,6 +238,7 @@ Result<RunHeader> DecodeRunSummary(const std::byte* bytes) {
   if (IsMark(run.kind) != (run.count == 0)) return Corrupt("run count does not fit its kind");
   if (run.bytes < run.count * kRecordHeaderBytes) return Corrupt("run shorter than its records");
   if (run.first > UINT64_MAX - run.count) return Corrupt("run past the last index");
+  if (run.first == 0 && run.kind != RunKind::kRows) return Corrupt("run at index 0");
   return run;
 }
 
@@ -301,7 +303,7 @@ Result<ClosingHeader> DecodeClosing(Bytes bytes, const SystemUuid& system,
   closing.binding_count = LoadLe<std::uint32_t>(in + 68);
   const std::uint64_t needed = ClosingBytes(closing.run_count, closing.binding_count);
   if (closing.closing_offset >= closing.batch_bytes || closing.closing_offset > offset ||
-      closing.batch_bytes % kBlockBytes != 0 ||
+      closing.batch_bytes % kBlockBytes != 0 || closing.batch_bytes > kBatchBytesMax ||
       needed > closing.batch_bytes - closing.closing_offset) {
     return Corrupt("closing sizes contradict each other");
   }

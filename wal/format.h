@@ -33,6 +33,8 @@ inline constexpr std::size_t kRecordHeaderBytes = 24;
 inline constexpr std::size_t kClosingHeaderBytes = 80;
 inline constexpr std::size_t kRunSummaryBytes = 40;
 inline constexpr std::uint64_t kRecordAlign = 8;
+/// No batch is larger, so that a hostile length allocates no more.
+inline constexpr std::uint64_t kBatchBytesMax = 256ULL << 20;
 /// Numbers of files and batches stay below it, so that hostile ones overflow nowhere.
 inline constexpr std::uint64_t kNumberMax = 1ULL << 62;
 

@@ -25,7 +25,7 @@ struct Descriptor {
   std::uint32_t payload_bytes = 0;
   std::uint8_t kind = 0;             // of the entry or row
   RunKind run_kind = RunKind::kNext;
-  std::uint16_t reserved16 = 0;
+  std::uint16_t last_record = 0;     // 1: a tombstone; nothing is carried behind it
   std::uint32_t reserved32 = 0;
   std::uint64_t reserved64 = 0;
 };

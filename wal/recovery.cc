@@ -32,18 +32,17 @@ Status Recovery::Scan(RowKeeper& keeper) {
   verdict_ = JudgeTail(files_);
   for (const FileSummary& file : files_) {
     if (file.header) boot_ = std::max(boot_, file.header->boot + 1);
+    boot_ = std::max(boot_, file.highest_boot + 1);
     bytes_read_ += file.bytes_read;
   }
   JudgeFindings();
   for (std::size_t i = 0; i < verdict_.batches.size(); ++i) {
     const JudgedBatch& batch = verdict_.batches[i];
-    const std::size_t before = findings_.size();
+    const std::size_t before = unattributed_.size();
+    if (batch.bytes == 0 && !batch.intact && !verdict_.oldest_live_known) continue;
     ReplayBatch(batch, keeper);
-    const bool unattributed =
-        !unattributed_.empty() && unattributed_.back() >= before && findings_.size() > before;
-    if (unattributed && !RowsRepeatedAfter(i)) replay_.OnRowsUnattributed();
+    if (unattributed_.size() > before && !RowsRepeatedAfter(i)) replay_.OnRowsUnattributed();
   }
-  if (!verdict_.missing.empty()) replay_.OnMissingFile();
   replay_.Finish();
   AttributeSuspicions();
   first_copied_ = FirstCopied();
@@ -54,7 +53,9 @@ Status Recovery::Scan(RowKeeper& keeper) {
 /// same round. A stretch of several lost batches may have held both copies.
 bool Recovery::RowsRepeatedAfter(std::size_t judged) const {
   const std::vector<JudgedBatch>& batches = verdict_.batches;
-  if (batches[judged].last_number != batches[judged].number) return false;
+  if (batches[judged].last_number != batches[judged].number || batches[judged].bytes == 0) {
+    return false;
+  }
   if (judged + 1 >= batches.size() || !batches[judged + 1].intact) return false;
   if (batches[judged + 1].file == batches[judged].file) return true;
   return judged + 2 < batches.size() && batches[judged + 2].intact;
@@ -154,7 +155,15 @@ void Recovery::ReplayIntact(const JudgedBatch& batch, Source& source, RowKeeper&
   const FileContext context = ContextOf(*header, options_.system, file_context);
   const Result<BatchContents> contents = ReadIntactBatch(*header, bytes, context, batch.offset);
   SlotTable& slots = slot_tables_[batch.file];
-  if (!contents.ok()) return;
+  if (!contents.ok()) {  // Under good checksums: not what we write.
+    findings_.push_back({.kind = FindingKind::kDamage,
+                         .file = file.number,
+                         .offset = batch.offset,
+                         .bytes = batch.bytes,
+                         .batch = batch.number,
+                         .sentence = "the batch contradicts itself: " + contents.error().message});
+    return;
+  }
   for (const Binding& binding : contents->bindings) {
     slots[binding.slot] = {binding.uid, binding.cluster_id};
   }
@@ -319,10 +328,26 @@ void Recovery::AttributeSuspicions() {
   }
 }
 
+bool Recovery::ChainWhole() const {
+  return verdict_.missing.empty() && verdict_.headerless.empty();
+}
+
 void Recovery::OfferSpares(FilePool& pool) const {
   for (const std::size_t spare : verdict_.spares) {
     pool.Adopt(files_[spare].number, files_[spare].size_bytes);
   }
+  for (const std::size_t orphan : verdict_.orphans) {
+    if (NeverCommitted(orphan)) pool.Adopt(files_[orphan].number, files_[orphan].size_bytes);
+  }
+}
+
+/// What a recovery that died before its header left: copies of what still stands elsewhere.
+bool Recovery::NeverCommitted(std::size_t orphan) const {
+  const FileSummary& file = files_[orphan];
+  if (file.header || !ChainWhole()) return false;
+  return std::all_of(file.batches.begin(), file.batches.end(), [&](const BatchSummary& batch) {
+    return batch.number > verdict_.proven;
+  });
 }
 
 /// Everything past the last proof; and before it whole small files, as long as nothing in them is
@@ -408,7 +433,7 @@ Status Recovery::FillFile(PoolFile& made, const std::vector<RowCopy>& extra_rows
   if (!extra_rows.empty()) TRY(WriteExtraRows(extra_rows, *made.file, context));
   if (position_.offset > kFirstBatchOffset) TRY(SyncFile(*made.file));
   FileHeader final_header = header;
-  if (options_.sync_method != SyncMethod::kNone) final_header.durable_upto = position_.batch;
+  final_header.durable_upto = position_.batch;
   return WriteHeader(*made.file, final_header);
 }
 
@@ -477,8 +502,14 @@ Status Recovery::CopyBatch(const JudgedBatch& batch, File& file, const FileConte
     place.offset = encoder.run_offset();
     if (copy.kind == RunKind::kBounds) copied_bounds_[owner->second.uid] = new_file_number_;
     RecordReader reader(run, old_context, owner->second);
+    bool abandoned = false;
     while (!reader.AtEnd()) {
-      const RecordView record = TRY(reader.Next());
+      const Result<RecordView> read = reader.Next();
+      if (!read.ok()) {  // Hostile, under good container checksums: the run stays behind.
+        abandoned = true;
+        break;
+      }
+      const RecordView& record = *read;
       const bool is_entry = IsEntries(copy.kind);
       const bool added = encoder.AddRecord(
           {.identity = {owner->second.cluster_id, is_entry ? copy.term : 0,
@@ -491,7 +522,12 @@ Status Recovery::CopyBatch(const JudgedBatch& batch, File& file, const FileConte
       place.rows.push_back(CopyOf(record, owner->second));
       if ((copy.flags & kRunRepeat) == 0) repeats_.push_back(CopyOf(record, owner->second));
     }
-    (void)encoder.EndRun();
+    if (abandoned) {
+      encoder.AbandonRun();
+      relocated_.erase({old_file.number, run.offset});
+    } else {
+      (void)encoder.EndRun();
+    }
   }
   BatchHeader header{.flags = static_cast<std::uint16_t>(old_header.flags | kBatchCopied)};
   ++copied_batches_;
@@ -554,7 +590,7 @@ Status Recovery::WriteHeader(File& file, const FileHeader& header) {
 }
 
 Status Recovery::SyncFile(File& file) const {
-  if (options_.sync_method == SyncMethod::kNone) return {};
+  // Also under `none`: what recovery moves may have been durable where it stood.
   return options_.sync_method == SyncMethod::kFsync ? file.SyncAll() : file.SyncData();
 }
 
@@ -581,7 +617,12 @@ void Recovery::RetireOldFiles(FilePool& pool) {
     });
     const bool spare = std::find(verdict_.spares.begin(), verdict_.spares.end(), i) !=
                        verdict_.spares.end();
-    if (!live && !spare) pool.Adopt(files_[i].number, files_[i].size_bytes);
+    const bool orphan = std::find(verdict_.orphans.begin(), verdict_.orphans.end(), i) !=
+                        verdict_.orphans.end();
+    if (live || spare || (orphan && NeverCommitted(i))) continue;
+    // With a hole in the chain an orphan may be what is missing: it is kept for `repair`.
+    if (orphan && !ChainWhole()) continue;
+    pool.Adopt(files_[i].number, files_[i].size_bytes);
   }
 }
 

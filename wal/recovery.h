@@ -132,6 +132,8 @@ class Recovery {
   Status WriteExtraRows(const std::vector<RowCopy>& rows, File& file, const FileContext& context);
   Status WriteBatch(File& file, BatchEncoder& encoder, BatchHeader& header);
   void AttributeSuspicions();
+  bool ChainWhole() const;
+  bool NeverCommitted(std::size_t orphan) const;
   bool RowsRepeatedAfter(std::size_t judged) const;
   std::optional<RecordOwner> GuessOwner(const RunView& run, const FileContext& context) const;
   void OnOrphanRun(const RunView& run, const JudgedBatch& batch);

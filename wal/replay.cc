@@ -67,12 +67,6 @@ void Replay::OnRowsUnattributed() {
   for (ReplayedLog& log : logs_) log.rows_lost = true;
 }
 
-void Replay::OnMissingFile() {
-  for (ReplayedLog& log : logs_) {
-    log.rows_lost = true;
-  }
-}
-
 void Replay::OnDamagedRows(const RecordOwner& owner, const RunHeader& run) {
   ReplayedLog& log = LogOf(owner);
   constexpr std::uint32_t kRowsNoted = 1 << 20;

@@ -63,8 +63,6 @@ class Replay {
   void OnUnattributedLoss();
   /// The same of rows, and nothing readable behind it repeats them.
   void OnRowsUnattributed();
-  /// A whole file of the chain is gone: what stood only there is lost.
-  void OnMissingFile();
   /// The rows of `run`, with sequences from run.first on, may not be readable; each is cleared by a
   /// readable copy of it.
   void OnDamagedRows(const RecordOwner& owner, const RunHeader& run);

@@ -21,7 +21,7 @@ void FindClosings(FileWindow& window, const SystemUuid& system, FileSummary& sum
     if (LoadLe<std::uint32_t>(front.data()) != kClosingMagic) continue;
     const auto batch_bytes = LoadLe<std::uint32_t>(front.data() + 56);
     const auto closing_offset = LoadLe<std::uint32_t>(front.data() + 60);
-    if (closing_offset >= batch_bytes || batch_bytes > summary.size_bytes) continue;
+    if (closing_offset >= batch_bytes || batch_bytes > kBatchBytesMax) continue;
     const Result<ClosingHeader> closing =
         DecodeClosing(window.At(at, batch_bytes - closing_offset), system, context, at);
     if (!closing.ok() || at - closing->closing_offset < begin) continue;
@@ -66,6 +66,10 @@ void FileWindow::Fill(std::uint64_t offset, std::uint64_t bytes) {
   }
 }
 
+std::uint64_t FileSummary::scan_bytes() const {
+  return std::min(size_bytes, header ? header->size_bytes : kScanBytesMax);
+}
+
 FileSummary ScanHeaders(FileWindow& window, std::uint64_t number, const SystemUuid& system) {
   FileSummary summary;
   summary.number = number;
@@ -94,7 +98,7 @@ FileSummary ScanHeaders(FileWindow& window, std::uint64_t number, const SystemUu
 }
 
 void ScanBatches(FileWindow& window, const SystemUuid& system, FileSummary& summary) {
-  const std::uint64_t limit = summary.size_bytes;
+  const std::uint64_t limit = summary.scan_bytes();
   std::uint64_t at = kFirstBatchOffset;
   std::uint64_t gap_begin = at;
   while (at + kBatchHeaderBytes <= limit) {
@@ -112,6 +116,7 @@ void ScanBatches(FileWindow& window, const SystemUuid& system, FileSummary& summ
       continue;
     }
     if (summary.life == 0) summary.life = header->life;
+    if (header->boot < kNumberMax) summary.highest_boot = std::max(summary.highest_boot, header->boot);
     if (gap_begin < at) FindClosings(window, system, summary, {gap_begin, at});
     const Bytes batch = window.At(at, header->batch_bytes);
     summary.batches.push_back({.number = header->number,

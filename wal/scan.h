@@ -36,6 +36,9 @@ class FileWindow {
   std::uint64_t unreadable_bytes_ = 0;
 };
 
+/// What is scanned of a file whose header cannot be read; the largest wal_max_size_bytes.
+inline constexpr std::uint64_t kScanBytesMax = 16ULL << 30;
+
 /// One batch as it was found, or a stretch in which only a closing was found.
 struct BatchSummary {
   std::uint64_t number = 0;
@@ -59,8 +62,12 @@ struct FileSummary {
   std::uint64_t life = 0;             // from the header, else from its batches; 0: none
   std::vector<BatchSummary> batches;  // in order of offset
   std::uint64_t end_offset = kFirstBatchOffset;  // behind the last batch found
+  std::uint64_t highest_boot = 0;     // that a batch of it names
   bool torn_bytes = false;            // a batch header of this life that cannot be read at the end
   std::uint64_t bytes_read = 0;
+  /// How far batches can stand; a file may be made larger than it was written, by accident or ill
+  /// will, and is not read beyond.
+  std::uint64_t scan_bytes() const;
   FileContext Context(const SystemUuid& system) const {
     return FileContext::Of(system, number, life);
   }

@@ -54,58 +54,75 @@ class Judge {
     return std::nullopt;
   }
 
+  bool InService(std::size_t file) const {
+    return files_[file].header || !files_[file].batches.empty();
+  }
+
   /// Chained backwards from the newest file that was in service.
   void BuildChain() {
     std::optional<std::size_t> at;
     for (std::size_t i = files_.size(); i-- > 0 && !at;) {
       if (files_[i].header || ProvenByItself(files_[i])) at = i;
     }
+    verdict_.oldest_live_known = !at || files_[*at].header;
     std::uint64_t end = UINT64_MAX;
-    if (at && files_[*at].header) verdict_.oldest_live = files_[*at].header->oldest_live;
     while (at) {
       const FileSummary& file = files_[*at];
       if (!file.header) verdict_.headerless.push_back(*at);
-      const std::uint64_t first = file.header ? file.header->first_batch : LowestBatch(file);
-      verdict_.chain.push_back({*at, first, end});
-      at = Predecessor(file, end);
+      if (file.header && verdict_.oldest_live == 0) {
+        verdict_.oldest_live = file.header->oldest_live;
+      }
+      verdict_.chain.push_back({.file = *at, .end_batch = end});
+      at = Predecessor(*at, end);
     }
     std::reverse(verdict_.chain.begin(), verdict_.chain.end());
+    for (std::size_t i = 0; i < verdict_.chain.size(); ++i) {
+      ChainFile& chain = verdict_.chain[i];
+      chain.first_batch = FirstBatch(chain, i > 0 ? &verdict_.chain[i - 1] : nullptr);
+    }
+  }
+
+  /// Without a header: what stands at the front says it; if that is gone too, every number behind
+  /// the predecessor's end may have stood here.
+  std::uint64_t FirstBatch(const ChainFile& chain, const ChainFile* predecessor) const {
+    const FileSummary& file = files_[chain.file];
+    if (file.header) return file.header->first_batch;
+    for (const BatchSummary& batch : file.batches) {
+      if (batch.offset == kFirstBatchOffset) return batch.number;
+    }
+    if (predecessor != nullptr) return predecessor->end_batch + 1;
+    return file.batches.empty() ? chain.end_batch : LowestBatch(file);
   }
 
   /// Sets `end` to the last batch of the predecessor that counts.
-  std::optional<std::size_t> Predecessor(const FileSummary& file, std::uint64_t& end) {
-    if (!file.header) return GuessPredecessor(file, end);
+  std::optional<std::size_t> Predecessor(std::size_t at, std::uint64_t& end) {
+    const FileSummary& file = files_[at];
+    if (!file.header) return NearestBelow(file.number, end);
     const FileHeader& header = *file.header;
     if (header.predecessor_number == 0 || header.predecessor_number < verdict_.oldest_live) {
       return std::nullopt;
     }
-    end = header.predecessor_end;
     const std::optional<std::size_t> found = FindFile(header.predecessor_number);
     // A file of that name that holds another life is not the predecessor.
     const bool same_life =
         found && (files_[*found].life == header.predecessor_life || files_[*found].life == 0);
-    if (!found || !same_life || files_[*found].number >= file.number) {
-      verdict_.missing.push_back(header.predecessor_number);
-      return std::nullopt;
+    if (found && same_life && files_[*found].number < file.number) {
+      end = header.predecessor_end;
+      return found;
     }
-    return found;
+    verdict_.missing.push_back(header.predecessor_number);
+    verdict_.chain.back().missing_before = true;
+    return NearestBelow(std::min(header.predecessor_number, file.number), end);
   }
 
-  /// Both header copies are gone: the batch before the first one says where the chain goes on.
-  std::optional<std::size_t> GuessPredecessor(const FileSummary& file, std::uint64_t& end) const {
-    const std::uint64_t first = LowestBatch(file);
-    std::uint64_t previous_checksum = 0;
-    for (const BatchSummary& batch : file.batches) {
-      if (batch.number == first && batch.header_ok) previous_checksum = batch.previous_checksum;
-    }
+  /// The newest file below `number` that was in service and may be live; all that it holds counts.
+  std::optional<std::size_t> NearestBelow(std::uint64_t number, std::uint64_t& end) const {
     for (std::size_t i = files_.size(); i-- > 0;) {
-      if (files_[i].number >= file.number) continue;
-      for (const BatchSummary& batch : files_[i].batches) {
-        const bool linked = previous_checksum != 0 && batch.checksum == previous_checksum;
-        if (!linked && batch.number + 1 != first) continue;
-        end = batch.number;
-        return i;
-      }
+      const FileSummary& file = files_[i];
+      if (file.number >= number || file.number < verdict_.oldest_live || !InService(i)) continue;
+      end = file.header && file.header->first_batch > 0 ? file.header->first_batch - 1 : 0;
+      for (const BatchSummary& batch : file.batches) end = std::max(end, batch.number);
+      return i;
     }
     return std::nullopt;
   }
@@ -133,11 +150,11 @@ class Judge {
     }
   }
 
-  const BatchSummary* FindBatch(const FileSummary& file, std::uint64_t number) const {
-    const BatchSummary* found = nullptr;
-    for (const BatchSummary& batch : file.batches) {
-      if (batch.number != number) continue;
-      if (found == nullptr || batch.intact || !found->intact) found = &batch;
+  /// Of several that say they are this batch, an intact one; they follow each other.
+  const BatchSummary* BestOf(const FileSummary& file, std::size_t cursor) const {
+    const BatchSummary* found = &file.batches[cursor];
+    for (; cursor < file.batches.size() && file.batches[cursor].number == found->number; ++cursor) {
+      if (file.batches[cursor].intact) return &file.batches[cursor];
     }
     return found;
   }
@@ -151,6 +168,7 @@ class Judge {
       last = verdict_.proven;
       for (const BatchSummary& batch : file.batches) last = std::max(last, batch.number);
     }
+    if (chain.missing_before) MissingStretch(chain_index);
     std::uint64_t offset = kFirstBatchOffset;
     // The batches of a file are in order, so one cursor finds them all.
     std::size_t cursor = 0;
@@ -158,7 +176,7 @@ class Judge {
       while (cursor < file.batches.size() && file.batches[cursor].number < number) ++cursor;
       const BatchSummary* found = cursor < file.batches.size() ? &file.batches[cursor] : nullptr;
       if (found != nullptr && found->number != number) found = nullptr;
-      if (found != nullptr && !found->intact) found = FindBatch(file, number);
+      if (found != nullptr && !found->intact) found = BestOf(file, cursor);
       if (found != nullptr && found->intact && Linked(*found)) {
         Accept(chain.file, *found);
       } else if (number <= verdict_.proven) {
@@ -181,6 +199,18 @@ class Judge {
       if (found != nullptr) offset = found->offset + found->bytes;
     }
     if (newest && file.torn_bytes) CutHere(chain_index, nullptr, last + 1, file.end_offset);
+  }
+
+  /// What stood in a file that is gone: a stretch of no bytes in front of the next one.
+  void MissingStretch(std::size_t chain_index) {
+    const ChainFile& chain = verdict_.chain[chain_index];
+    const std::uint64_t last = files_[chain.file].header->predecessor_end;
+    const std::uint64_t first =
+        chain_index > 0 ? verdict_.chain[chain_index - 1].end_batch + 1 : last;
+    verdict_.batches.push_back({.file = chain.file,
+                                .number = std::min(first, last),
+                                .last_number = last,
+                                .offset = kFirstBatchOffset});
   }
 
   /// The chain of checksums: a batch names the one before it.

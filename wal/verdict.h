@@ -8,6 +8,8 @@
 //    everything from there on, in later files too, is cut.
 //  * A file whose two header copies are gone was in service if a successor names it, or if one of
 //    its own batches says that one of its batches is durable (the header was then durable as well).
+//    Its predecessor is the nearest lower file that was in service.
+//  * A file that is missing is damage; the chain goes on below it.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +26,7 @@ struct ChainFile {
   std::size_t file = 0;           // in the summaries
   std::uint64_t first_batch = 0;
   std::uint64_t end_batch = 0;    // last that counts; UINT64_MAX in the newest
+  bool missing_before = false;    // its predecessor is not there
 };
 
 /// Batches [number, last_number] of one file, in order.
@@ -57,6 +60,8 @@ struct TailVerdict {
   std::vector<std::uint64_t> missing;  // file numbers
   std::uint64_t proven = 0;
   std::uint64_t oldest_live = 0;
+  bool oldest_live_known = true;  // false: the newest header is gone, so a missing file may have
+                                  // been recycled
   std::uint64_t highest_batch = 0;     // seen anywhere; numbers go on above it
   std::uint64_t highest_file = 0;
   std::vector<JudgedBatch> batches;

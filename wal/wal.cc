@@ -22,7 +22,8 @@ std::uint64_t UsableBytes(std::uint64_t file_size_bytes) {
 }  // namespace
 
 std::uint64_t MaxBatchBytes(std::uint64_t file_size_bytes) {
-  return std::max(UsableBytes(file_size_bytes) / 4 / kBlockBytes * kBlockBytes, kBlockBytes);
+  const std::uint64_t quarter = UsableBytes(file_size_bytes) / 4 / kBlockBytes * kBlockBytes;
+  return std::clamp(quarter, kBlockBytes, kBatchBytesMax / 2);  // Repeats may come on top.
 }
 
 std::uint64_t MaxPayloadBytes(std::uint64_t file_size_bytes) {
@@ -54,8 +55,7 @@ Wal::Wal(const WalOptions& options, const Environment& environment, Recovery& re
   const std::size_t files = files_.size();
   written_file_ = copied ? current_.live.number : files > 1 ? files_[files - 2].number : 0;
   durable_file_ = written_file_;
-  durable_upto_ =
-      options_.sync_method == SyncMethod::kNone ? recovery.verdict().proven : durable_.batch;
+  durable_upto_ = durable_.batch;  // Recovery synced it, whatever the method.
   repeats_ = recovery.TakeRepeats();
   sealed_ = !copied;
   for (const ReplayedLog& log : recovery.replay().logs()) {
@@ -149,6 +149,8 @@ void Wal::Handle(const Message& message) {
                         .taken = message.port->ring->released(),
                         .committed = message.port->ring->released(),
                         .news = {}});
+      // Records may stand in it already, and the wake for them was the one that led here.
+      environment_.executor.Wake(*this);
       break;
     case Message::Kind::kRemoveRing: {
       std::erase_if(rings_, [&](const Ring& ring) { return ring.port == message.port; });
@@ -326,7 +328,10 @@ void Wal::Advance(Slot& slot, const Descriptor& descriptor) {
       bounds.begin = std::max(bounds.begin, descriptor.index);
       bounds.term_before_begin = descriptor.term;
       break;
-    case RunKind::kRows: slot.planned_rows = descriptor.index; return;
+    case RunKind::kRows:
+      slot.planned_rows = descriptor.index;
+      slot.ending = slot.ending || descriptor.last_record != 0;
+      return;
     default: return;
   }
   bounds.epoch = descriptor.epoch;
@@ -444,7 +449,7 @@ void Wal::PlanCarry(Plan& plan, std::uint64_t room) {
 bool Wal::PlanBounds(Plan& plan, std::uint64_t room) {
   for (; bounds_cursor_ < slots_.size(); ++bounds_cursor_) {
     const Slot& slot = slots_[bounds_cursor_];
-    if (!slot.open || slot.bounds_file > retiring_) continue;
+    if (!slot.open || slot.ending || slot.bounds_file > retiring_) continue;
     const auto slot_number = static_cast<std::uint32_t>(bounds_cursor_);
     plan.bounds.push_back(slot_number);
     plan.record_bytes += RecordBytes(16);
@@ -459,7 +464,7 @@ bool Wal::PlanBounds(Plan& plan, std::uint64_t room) {
   if (!plan.bounds.empty()) return true;
   // Whether all of them are durable is looked at once more from the start.
   for (const Slot& slot : slots_) {
-    if (slot.open && slot.bounds_file <= retiring_) {
+    if (slot.open && !slot.ending && slot.bounds_file <= retiring_) {
       bounds_cursor_ = 0;
       return true;
     }

@@ -103,6 +103,13 @@ class Wal final : public Actor {
   std::uint64_t current_file() const { return current_file_.load(std::memory_order_acquire); }
   std::uint64_t recycled_upto() const { return recycled_upto_.load(std::memory_order_acquire); }
 
+  /// Lets go of all rings. Requires: the actor was stopped.
+  void Detach();
+  /// True when nothing can become durable until something outside changes.
+  bool stuck() const {
+    const WalState now = state();
+    return now == WalState::kDown || now == WalState::kDiskFull;
+  }
   /// Writes the closing seal. Requires: the actor was stopped.
   Status Finish();
 
@@ -119,6 +126,7 @@ class Wal final : public Actor {
     std::uint32_t run = 0;           // its newest run in that plan
     std::uint32_t ring = 0;          // who gets its notices
     bool open = false;
+    bool ending = false;  // its tombstone is on the way: nothing is carried behind it
     bool stopped = false;
     std::uint64_t refused_position = 0;  // in its ring, of the first record refused
     std::uint64_t bound_plan = 0;        // the plan that last bound it

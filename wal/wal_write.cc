@@ -51,9 +51,11 @@ std::int64_t Wal::Round() {
 
 /// Nothing is waiting: the one seal of this idle period, or a roll that frees files.
 std::int64_t Wal::Idle(std::int64_t now_ns) {
+  if (state() == WalState::kDown) return retry_at_ns_;
   if (state() == WalState::kWaitingForFile || state() == WalState::kDiskFull) return kIdle;
   const bool retired = retired_upto_ >= files_.front().number;
-  if (retired && files_.size() > options_.max_files && current_.offset > kFirstBatchOffset) {
+  if (retired && files_.size() > options_.max_files && current_.offset > kFirstBatchOffset &&
+      environment_.pool.ready() > 0) {
     must_roll_ = true;
     return kAgain;
   }
@@ -304,13 +306,19 @@ Status Wal::ZeroAhead(std::uint64_t end_offset) {
 
 /// The service header goes out with the file's first batch: one sync makes both durable [C4].
 Status Wal::Roll(bool& rolled) {
-  std::optional<PoolFile> taken = environment_.pool.Take(false);
+  const std::optional<Error> failure = environment_.pool.failure();
+  // Without space a spare goes to what frees space: marks, and the roll that lets files be recycled.
+  const std::uint64_t kept = failure ? 1 : UINT64_MAX;
+  std::optional<PoolFile> taken = environment_.pool.Take(kept);
   if (!taken) {
-    const std::optional<Error> failure = environment_.pool.failure();
     if (failure && failure->code == ErrorCode::kDiskFull) {
       SetState(WalState::kDiskFull, failure->message);
-    } else {
-      SetState(WalState::kWaitingForFile, failure ? failure->message : "the next file is not ready");
+    } else if (failure) {
+      SetState(WalState::kDown, failure->message);
+      retry_at_ns_ = environment_.clock.NowNs() + kRetryNs;
+      Notify();
+    } else if (state() != WalState::kDown) {
+      SetState(WalState::kWaitingForFile, "the next file is not ready");
     }
     UpdateAdmission();
     return {};
@@ -563,6 +571,16 @@ std::optional<ErrorCode> Wal::refuses_rows() const {
 std::optional<ErrorCode> Wal::refuses_marks() const {
   if (state() == WalState::kDown) return ErrorCode::kWalDown;
   return std::nullopt;
+}
+
+void Wal::Detach() {
+  SnapshotRings();
+  ReadMailbox();
+  {
+    const std::lock_guard lock(mailbox_mutex_);
+    registered_.clear();
+  }
+  environment_.executor.Progress();
 }
 
 Status Wal::Finish() {

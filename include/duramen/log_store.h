@@ -157,7 +157,7 @@ class Pin {
 /// Writer: a crash keeps a prefix of it. A log belongs to the Writer that opened it.
 class Writer final {
  public:
-  Writer(Writer&& other) noexcept : impl_(std::exchange(other.impl_, nullptr)) {}
+  Writer(Writer&& other) noexcept;
   ~Writer();
   /// Adds entries; each group is all or nothing and groups are not atomic over logs: on an error
   /// the groups before the offending one stand. An index at or below the log's last overwrites from
@@ -184,7 +184,9 @@ class Writer final {
   std::span<const Written> Poll() noexcept;
   /// An eventfd, readable while Poll() has news; -1 where the kernel gave none.
   int written_fd() const noexcept;
-  /// Posts `callback` once per news, never twice at the same time. A null callback ends it.
+  /// Posts `callback` once per news, never twice at the same time, with the Writer where it lies
+  /// then. A null callback ends it. Call it, and move or destroy the Writer, on the thread that the
+  /// callback runs on.
   void OnWritten(Executor& executor, void (*callback)(void*, Writer&) noexcept, void* argument);
   /// Blocks until `ticket` is durable. Errors: kTimeout (outcome unknown), kWalDown, kFaulty,
   /// kCorruption (an entry changed in memory; its log is stopped).
