@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
   if (argc != 3) return Fail({duramen::ErrorCode::kInvalidArgument, "usage: append DIR LINE", ""});
   duramen::LogStoreOptions options;
   options.data_dir = argv[1];
+  options.wal_max_size_bytes = 4 << 20;  // The default, 256 MB, is for thousands of logs.
   auto store = duramen::LogStore::Open(options);
   if (!store) return Fail(store.error());
   auto writer = store->NewWriter();

@@ -149,6 +149,7 @@ Result<LogRef> LogStore::Impl::OpenLog(Writer::Impl& writer, std::string_view na
                  "a log belongs to one Writer; use that one or destroy it"};
   }
   log.writer = &writer;
+  log.news_round = 0;
   log.arena.store(writer.arena, std::memory_order_release);
   return log.ref();
 }
@@ -175,6 +176,7 @@ Result<LogRef> LogStore::Impl::CreateLog(Writer::Impl& writer, std::string_view 
   log.incarnation = ++incarnation;
   log.row_sequence = 0;
   log.cuts.clear();
+  log.news_round = 0;
   log.epoch.store(0, std::memory_order_relaxed);
   log.written_end.store(1, std::memory_order_relaxed);
   log.faulty.store(false, std::memory_order_relaxed);

@@ -68,7 +68,8 @@ struct Writer::Impl {
   std::vector<memtable::TermRun> terms;
   std::vector<wal::Notice> taken;
   std::vector<Written> news;        // handed out by the last Poll
-  std::vector<Written> fresh;       // for the next one
+  std::vector<Written> fresh;       // for the next one; at most one per log
+  std::uint64_t news_round = 1;
   /// Payload bytes of calls that are not durable, by the last position of the call.
   struct InFlight {
     std::uint64_t position = 0;

@@ -170,10 +170,17 @@ void Writer::Impl::OnNotice(const wal::Notice& notice) {
   }
   if (!moved) return;
   const Index end = log->written_end.load(std::memory_order_relaxed);
-  fresh.push_back({.log = log->ref(),
-                   .epoch = notice.epoch,
-                   .term = log->table.TermAt(end - 1).value_or(0),
-                   .end = end});
+  const Written news_of_log{.log = log->ref(),
+                            .epoch = notice.epoch,
+                            .term = log->table.TermAt(end - 1).value_or(0),
+                            .end = end};
+  if (log->news_round == news_round) {
+    fresh[log->news_place] = news_of_log;
+    return;
+  }
+  log->news_round = news_round;
+  log->news_place = fresh.size();
+  fresh.push_back(news_of_log);
 }
 
 /// Calls that are through: durable, or refused.
@@ -571,6 +578,7 @@ std::span<const Written> Writer::Poll() noexcept {
   impl_->Process();
   impl_->news.swap(impl_->fresh);
   impl_->fresh.clear();
+  ++impl_->news_round;
   return impl_->news;
 }
 
