@@ -242,6 +242,7 @@ class Wal final : public Actor {
   void ForgetPlans();
   void SetState(WalState state, const std::string& reason);
   void RecycleRetired();
+  bool RollFreesFiles() const;
   void UpdateAdmission();
   std::uint64_t Room() const;
   std::uint64_t OldestNeeded() const;

@@ -42,6 +42,7 @@ std::int64_t Wal::Round() {
     SetState(WalState::kUp, "");
     RecycleRetired();
     UpdateAdmission();
+    must_roll_ = must_roll_ || RollFreesFiles();
     if (took_file_) environment_.executor.Wake(environment_.pool);
     took_file_ = false;
     return kAgain;
@@ -53,9 +54,7 @@ std::int64_t Wal::Round() {
 std::int64_t Wal::Idle(std::int64_t now_ns) {
   if (state() == WalState::kDown) return retry_at_ns_;
   if (state() == WalState::kWaitingForFile || state() == WalState::kDiskFull) return kIdle;
-  const bool retired = retired_upto_ >= files_.front().number;
-  if (retired && files_.size() > options_.max_files && current_.offset > kFirstBatchOffset &&
-      environment_.pool.ready() > 0) {
+  if (RollFreesFiles()) {
     must_roll_ = true;
     return kAgain;
   }
@@ -71,6 +70,12 @@ std::int64_t Wal::Idle(std::int64_t now_ns) {
   }
   sealed_ = true;
   return kAgain;  // Something may have arrived meanwhile; the next step finds out.
+}
+
+/// At the limit of files a roll at any fill is worth it when its header lets some be recycled [B1].
+bool Wal::RollFreesFiles() const {
+  return retired_upto_ >= files_.front().number && files_.size() > options_.max_files &&
+         current_.offset > kFirstBatchOffset && environment_.pool.ready() > 0;
 }
 
 Status Wal::WriteRound(bool seal, bool& wrote) {
