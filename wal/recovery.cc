@@ -39,7 +39,7 @@ Status Recovery::Scan(RowKeeper& keeper) {
   for (std::size_t i = 0; i < verdict_.batches.size(); ++i) {
     const JudgedBatch& batch = verdict_.batches[i];
     const std::size_t before = unattributed_.size();
-    if (batch.bytes == 0 && !batch.intact && !verdict_.oldest_live_known) continue;
+    if (batch.missing_file && !verdict_.oldest_live_known) continue;
     ReplayBatch(batch, keeper);
     if (unattributed_.size() > before && !RowsRepeatedAfter(i)) replay_.OnRowsUnattributed();
   }
@@ -53,7 +53,7 @@ Status Recovery::Scan(RowKeeper& keeper) {
 /// same round. A stretch of several lost batches may have held both copies.
 bool Recovery::RowsRepeatedAfter(std::size_t judged) const {
   const std::vector<JudgedBatch>& batches = verdict_.batches;
-  if (batches[judged].last_number != batches[judged].number || batches[judged].bytes == 0) {
+  if (batches[judged].last_number != batches[judged].number || batches[judged].missing_file) {
     return false;
   }
   if (judged + 1 >= batches.size() || !batches[judged + 1].intact) return false;
@@ -167,22 +167,26 @@ void Recovery::ReplayIntact(const JudgedBatch& batch, Source& source, RowKeeper&
   for (const Binding& binding : contents->bindings) {
     slots[binding.slot] = {binding.uid, binding.cluster_id};
   }
+  ResolveSlots(contents->runs, batch);
   for (const RunView& run : contents->runs) ReplayRun(run, batch, keeper);
 }
 
-void Recovery::ReplayRun(const RunView& run, const JudgedBatch& batch, RowKeeper& keeper) {
+/// Slots bound in a batch that is gone [C7]: a run with records says whose it is, and the marks of
+/// the same slot follow it.
+void Recovery::ResolveSlots(const std::vector<RunView>& runs, const JudgedBatch& batch) {
   SlotTable& slots = slot_tables_[batch.file];
-  auto owner = slots.find(run.header.slot);
-  if (owner == slots.end()) {
-    // Bound in a batch that is gone [C7].
+  for (const RunView& run : runs) {
+    if (slots.contains(run.header.slot)) continue;
     const std::optional<RecordOwner> guessed =
         GuessOwner(run, files_[batch.file].Context(options_.system));
-    if (!guessed) {
-      OnOrphanRun(run, batch);
-      return;
-    }
-    owner = slots.emplace(run.header.slot, *guessed).first;
+    if (guessed) slots.emplace(run.header.slot, *guessed);
   }
+}
+
+void Recovery::ReplayRun(const RunView& run, const JudgedBatch& batch, RowKeeper& keeper) {
+  const SlotTable& slots = slot_tables_[batch.file];
+  const auto owner = slots.find(run.header.slot);
+  if (owner == slots.end()) return OnOrphanRun(run, batch);
   const std::uint64_t file = files_[batch.file].number;
   if (options_.note != nullptr) options_.note(options_.note_argument, owner->second.uid);
   if (run.header.kind == RunKind::kRows) {
@@ -238,6 +242,9 @@ std::optional<RecordOwner> Recovery::GuessOwner(const RunView& run,
 }
 
 void Recovery::OnOrphanRun(const RunView& run, const JudgedBatch& batch) {
+  if (IsEntries(run.header.kind)) replay_.OnUnattributedLoss();
+  if (run.header.kind == RunKind::kRows) replay_.OnRowsUnattributed();
+  if (!orphan_slots_.insert({batch.file, run.header.slot}).second) return;  // Said already.
   unattributed_.push_back(findings_.size());
   findings_.push_back({.kind = FindingKind::kDamage,
                        .file = files_[batch.file].number,
@@ -245,8 +252,6 @@ void Recovery::OnOrphanRun(const RunView& run, const JudgedBatch& batch) {
                        .bytes = kRunHeaderBytes + run.header.bytes,
                        .batch = batch.number,
                        .sentence = "a run whose log's binding was lost; nothing says whose it is"});
-  replay_.OnUnattributedLoss();
-  replay_.OnRowsUnattributed();
 }
 
 std::size_t Recovery::FileIndex(std::uint64_t number) const {
@@ -273,6 +278,7 @@ void Recovery::ReplayDamaged(const JudgedBatch& batch, Source& source, RowKeeper
                      .bytes = batch.bytes,
                      .batch = batch.number,
                      .sentence = "acknowledged bytes of the batch cannot be read"};
+  ResolveSlots(contents.runs, batch);
   // In the order in which they were written, or a later run would look like a gap.
   std::size_t next_damaged = 0;
   for (const RunView& run : contents.runs) {
@@ -291,7 +297,7 @@ void Recovery::ReplayDamaged(const JudgedBatch& batch, Source& source, RowKeeper
       ReplayRows(run, owner->second, file.number, keeper);
     }
   }
-  if (contents.unattributed || batch.last_number != batch.number) {
+  if (contents.unattributed || batch.last_number != batch.number || batch.missing_file) {
     finding.sentence += "; nothing says whose they were";
     unattributed_.push_back(findings_.size());
     replay_.OnUnattributedLoss();

@@ -136,6 +136,7 @@ class Recovery {
   bool NeverCommitted(std::size_t orphan) const;
   bool RowsRepeatedAfter(std::size_t judged) const;
   std::optional<RecordOwner> GuessOwner(const RunView& run, const FileContext& context) const;
+  void ResolveSlots(const std::vector<RunView>& runs, const JudgedBatch& batch);
   void OnOrphanRun(const RunView& run, const JudgedBatch& batch);
   std::size_t FileIndex(std::uint64_t number) const;
   Status WriteHeader(File& file, const FileHeader& header);
@@ -176,6 +177,7 @@ class Recovery {
   std::map<std::pair<std::uint64_t, std::uint64_t>, Relocated> relocated_;  // {file, offset}
   std::map<Uid128, std::uint64_t> copied_bounds_;
   std::vector<std::size_t> unattributed_;  // in findings_
+  std::set<std::pair<std::size_t, std::uint32_t>> orphan_slots_;  // file in files_, slot
 };
 
 }  // namespace duramen::wal

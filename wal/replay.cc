@@ -22,6 +22,7 @@ std::uint32_t Replay::SlotOf(const RecordOwner& owner) {
 
 void Replay::OnRun(const RunView& run, const RecordOwner& owner, std::uint64_t file) {
   ReplayedLog& log = LogOf(owner);
+  CheckEpoch(log, run.header);
   CHECK(!Planted(PlantedBug::kPoisonPill) || log.slot != 1);
   if (IsEntries(run.header.kind)) {
     ApplyEntries(log, run.header,
@@ -48,6 +49,7 @@ void Replay::OnDamagedRun(const DamagedRun& damage, const RecordOwner& owner, st
     return;
   }
   if (!IsEntries(damage.header.kind)) return;
+  CheckEpoch(log, damage.header);
   // What stands beside the unreadable records can still be read through the landed run.
   ApplyEntries(log, damage.header,
                {.file = file,
@@ -107,8 +109,6 @@ void Replay::ApplyEntries(ReplayedLog& log, const RunHeader& run, LandedRun land
     log.stated_begin = run.first;
   } else if (!log.has_records) {
     Reset(log, run.first, 0);
-  } else if (run.kind == RunKind::kNext && run.epoch > log.bounds.epoch) {
-    OnLostCut(log, run.first);
   } else if (run.first > log.bounds.end) {
     AddHole(log, {log.bounds.end, run.first});
     log.bounds.end = run.first;
@@ -220,10 +220,23 @@ void Replay::Reset(ReplayedLog& log, Index begin, Term term_before) {
   changes_.push_back({LandedIndex::Change::Kind::kReset, log.slot, begin, {}});
 }
 
+/// Each overwrite and truncation raises the epoch by one, so a step of more, or by a record that
+/// cuts nothing, says that one is missing.
+void Replay::CheckEpoch(ReplayedLog& log, const RunHeader& run) {
+  const bool cuts = run.kind == RunKind::kOverwrite || run.kind == RunKind::kTruncateSuffix;
+  const bool anew = run.kind == RunKind::kReset || run.kind == RunKind::kJump;
+  const bool stands_alone = run.kind == RunKind::kRows || run.kind == RunKind::kBounds;
+  if (!log.has_records || anew || stands_alone) return;
+  if (run.epoch <= log.bounds.epoch + (cuts ? 1 : 0)) return;
+  const bool reaches_on = IsEntries(run.kind) && run.first > log.bounds.end;
+  OnLostCut(log, reaches_on ? run.first : log.bounds.end);
+  log.bounds.epoch = run.epoch - (cuts ? 1 : 0);
+}
+
 /// An epoch was opened by a cut that nobody saw: which of the entries before `end` it took is not
 /// known, so none of them can be served.
 void Replay::OnLostCut(ReplayedLog& log, Index end) {
-  Cut(log, std::min(end, log.bounds.end));
+  Cut(log, log.bounds.begin);  // Their places go too: stale entries must not be found.
   log.holes.clear();
   log.bounds.end = std::max(end, log.bounds.begin);
   AddHole(log, {log.bounds.begin, log.bounds.end});

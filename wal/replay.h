@@ -85,6 +85,7 @@ class Replay {
 
  private:
   ReplayedLog& LogOf(const RecordOwner& owner) { return logs_[SlotOf(owner)]; }
+  void CheckEpoch(ReplayedLog& log, const RunHeader& run);
   void ApplyEntries(ReplayedLog& log, const RunHeader& run, LandedRun landed);
   void ApplyMark(ReplayedLog& log, const RunHeader& run);
   void ApplyBounds(ReplayedLog& log, const RunView& run, std::uint64_t file);

@@ -210,7 +210,8 @@ class Judge {
     verdict_.batches.push_back({.file = chain.file,
                                 .number = std::min(first, last),
                                 .last_number = last,
-                                .offset = kFirstBatchOffset});
+                                .offset = kFirstBatchOffset,
+                                .missing_file = true});
   }
 
   /// The chain of checksums: a batch names the one before it.

@@ -39,6 +39,7 @@ struct JudgedBatch {
   std::uint64_t checksum = 0;      // 0: not known
   std::uint16_t flags = 0;
   bool intact = false;             // false: damage
+  bool missing_file = false;       // damage: what stood in a file before this one
 };
 
 enum class CutKind : std::uint8_t { kNone, kTorn, kUnproven };

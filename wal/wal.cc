@@ -59,7 +59,7 @@ Wal::Wal(const WalOptions& options, const Environment& environment, Recovery& re
   repeats_ = recovery.TakeRepeats();
   sealed_ = !copied;
   for (const ReplayedLog& log : recovery.replay().logs()) {
-    Slot slot{.owner = log.owner, .planned = log.bounds, .durable = log.bounds};
+    Slot slot{.owner = log.owner, .planned = log.bounds, .encoded = log.bounds, .durable = log.bounds};
     slot.bounds_file = log.bounds_file;
     slot.bound_file = recovery.bound().contains(log.slot) ? current_.live.number : 0;
     slot.bound_times = 1;
@@ -267,7 +267,16 @@ bool Wal::PlanRecord(Plan& plan, std::uint32_t ring_number, const Descriptor& de
   if (!IsMark(descriptor.run_kind)) ++run.header.count;
   if (IsEntries(descriptor.run_kind)) ++plan.entry_count;
   plan.record_bytes += bytes;
-  Advance(slot, descriptor);
+  Advance(slot.planned, {.slot = descriptor.slot,
+                         .count = IsMark(descriptor.run_kind) ? 0u : 1u,
+                         .first = descriptor.index,
+                         .term = descriptor.term,
+                         .epoch = descriptor.epoch,
+                         .kind = descriptor.run_kind});
+  if (descriptor.run_kind == RunKind::kRows) {
+    slot.planned_rows = descriptor.index;
+    slot.ending = slot.ending || descriptor.last_record != 0;
+  }
   return true;
 }
 
@@ -306,35 +315,30 @@ void Wal::Refuse(std::uint32_t slot_number, ErrorCode code, std::uint64_t positi
   slot.refused_position = position;
 }
 
-void Wal::Advance(Slot& slot, const Descriptor& descriptor) {
-  SlotBounds& bounds = slot.planned;
-  switch (descriptor.run_kind) {
+void Wal::Advance(SlotBounds& bounds, const RunHeader& run) {
+  switch (run.kind) {
     case RunKind::kNext:
     case RunKind::kOverwrite:
-      bounds.end = descriptor.index + 1;
-      bounds.last_term = descriptor.term;
+      bounds.end = run.first + run.count;
+      bounds.last_term = run.term;
       break;
     case RunKind::kTruncateSuffix:
-      bounds.end = descriptor.index;
-      bounds.last_term = descriptor.term;
+      bounds.end = run.first;
+      bounds.last_term = run.term;
       break;
     case RunKind::kJump:
     case RunKind::kReset:
-      bounds.begin = descriptor.index;
-      bounds.end = descriptor.index + (descriptor.run_kind == RunKind::kJump ? 1 : 0);
-      bounds.term_before_begin = bounds.last_term = descriptor.term;
+      bounds.begin = run.first;
+      bounds.end = run.first + run.count;
+      bounds.term_before_begin = bounds.last_term = run.term;
       break;
     case RunKind::kFloor:
-      bounds.begin = std::max(bounds.begin, descriptor.index);
-      bounds.term_before_begin = descriptor.term;
+      bounds.begin = std::max(bounds.begin, run.first);
+      bounds.term_before_begin = run.term;
       break;
-    case RunKind::kRows:
-      slot.planned_rows = descriptor.index;
-      slot.ending = slot.ending || descriptor.last_record != 0;
-      return;
     default: return;
   }
-  bounds.epoch = descriptor.epoch;
+  bounds.epoch = run.epoch;
 }
 
 Wal::Slot& Wal::Touch(Plan& plan, std::uint32_t slot_number) {

@@ -117,6 +117,7 @@ class Wal final : public Actor {
   struct Slot {
     RecordOwner owner = {};
     SlotBounds planned = {};
+    SlotBounds encoded = {};             // behind the last run that went into a buffer
     SlotBounds durable = {};
     std::uint64_t planned_rows = 0;
     std::uint64_t durable_rows = 0;
@@ -209,7 +210,7 @@ class Wal final : public Actor {
                   std::uint64_t room);
   bool Accepts(const Slot& slot, const Descriptor& descriptor) const;
   bool IsBound(const Slot& slot) const;
-  void Advance(Slot& slot, const Descriptor& descriptor);
+  static void Advance(SlotBounds& bounds, const RunHeader& run);
   void Refuse(std::uint32_t slot_number, ErrorCode code, std::uint64_t position);
   Slot& Touch(Plan& plan, std::uint32_t slot_number);
   void FinishPlan(Plan& plan);

@@ -224,19 +224,14 @@ void Wal::EncodeRun(Plan& plan, PlannedRun& run, BatchEncoder& encoder) {
                            {payload, payload + descriptor.payload_bytes}});
     }
   }
-  if (slot.stopped) {
-    slot.planned = slot.durable;
-    if (is_entries && added > 0) {
-      slot.planned.end = run.header.first + added;
-      slot.planned.epoch = run.header.epoch;
-      slot.planned.last_term = run.header.term;
-    }
-    if (added == 0) {  // Marks behind a refused record go with it.
-      encoder.AbandonRun();
-      return;
-    }
+  if (slot.stopped && added == 0) {  // Marks behind a refused record go with it.
+    encoder.AbandonRun();
+    slot.planned = slot.encoded;
+    return;
   }
   const RunHeader written = encoder.EndRun();
+  Advance(slot.encoded, written);
+  if (slot.stopped) slot.planned = slot.encoded;
   using Kind = LandedIndex::Change::Kind;
   const std::uint32_t slot_number = written.slot;
   switch (written.kind) {
@@ -487,7 +482,7 @@ void Wal::ForgetPlans() {
   for (Plan& plan : plans_) {
     for (const Touched& touched : plan.touched) {
       Slot& slot = slots_[touched.slot];
-      slot.planned = slot.durable;
+      slot.planned = slot.encoded = slot.durable;
       slot.planned_rows = slot.durable_rows;
     }
     StartPlan(plan);
