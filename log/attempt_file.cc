@@ -10,7 +10,7 @@ namespace duramen::log {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x31455441525544ULL;  // "DURATE1"
-constexpr std::size_t kRecordBytes = 80;
+constexpr std::size_t kRecordBytes = 56;
 constexpr std::uint32_t kDeathsMax = 2;
 
 std::uint64_t RecordChecksum(Bytes bytes) {
@@ -19,18 +19,16 @@ std::uint64_t RecordChecksum(Bytes bytes) {
 
 }  // namespace
 
-// magic u64 | checksum u64 | running u32 | suspect_deaths u32 | zero u64 | noted | suspect | left_out
+// magic u64 | checksum u64 | suspect_deaths u32 | zero u32 | suspect | left_out
 std::vector<std::byte> EncodeAttempt(const AttemptRecord& record) {
   std::vector<std::byte> bytes;
   ByteWriter writer(bytes);
   writer.Put(kMagic);
   writer.Put(std::uint64_t{0});
-  writer.Put(std::uint32_t{record.running});
   writer.Put(record.suspect_deaths);
-  writer.Put(std::uint64_t{0});
-  for (const ServerUid& uid : {record.noted, record.suspect, record.left_out}) {
-    writer.PutBytes(std::as_bytes(std::span(uid.bytes)));
-  }
+  writer.Put(std::uint32_t{0});
+  writer.PutBytes(std::as_bytes(std::span(record.suspect.bytes)));
+  writer.PutBytes(std::as_bytes(std::span(record.left_out.bytes)));
   StoreLe(bytes.data() + 8, RecordChecksum(bytes));
   return bytes;
 }
@@ -43,48 +41,38 @@ AttemptRecord DecodeAttempt(Bytes bytes) {
       LoadLe<std::uint64_t>(bytes.data() + 8) != RecordChecksum(bytes)) {
     return record;
   }
-  record.running = LoadLe<std::uint32_t>(bytes.data() + 16) != 0;
-  record.suspect_deaths = LoadLe<std::uint32_t>(bytes.data() + 20);
-  std::memcpy(record.noted.bytes.data(), bytes.data() + 32, 16);
-  std::memcpy(record.suspect.bytes.data(), bytes.data() + 48, 16);
-  std::memcpy(record.left_out.bytes.data(), bytes.data() + 64, 16);
+  record.suspect_deaths = LoadLe<std::uint32_t>(bytes.data() + 16);
+  std::memcpy(record.suspect.bytes.data(), bytes.data() + 24, 16);
+  std::memcpy(record.left_out.bytes.data(), bytes.data() + 40, 16);
   return record;
 }
 
-AttemptFile::AttemptFile(Directory& directory) {
+AttemptFile::AttemptFile(Directory& directory)
+    : hook_([](void* self) noexcept { static_cast<AttemptFile*>(self)->Died(); }, this) {
   const Result<std::vector<std::byte>> bytes = ReadSmallFile(directory, kName);
   if (bytes.ok()) record_ = DecodeAttempt(*bytes);
   Result<std::unique_ptr<File>> file = directory.Open(kName, OpenFor::kReadWrite);
-  if (!file.ok()) file = directory.Create(kName);
-  if (!file.ok()) return;
-  file_ = std::move(*file);
-  noting_ = record_.running;
-  if (noting_ && !record_.noted.is_nil()) {
-    record_.suspect_deaths = record_.noted == record_.suspect ? record_.suspect_deaths + 1 : 1;
-    record_.suspect = record_.noted;
-    if (record_.suspect_deaths >= kDeathsMax) record_.left_out = record_.suspect;
+  if (!file.ok()) {
+    file = directory.Create(kName);
+    // Room for the record now, so that a dying process needs none.
+    if (file.ok()) (void)(*file)->Write(0, EncodeAttempt(record_));
   }
-  record_.running = true;
-  record_.noted = {};
-  Store();
+  if (file.ok()) file_ = std::move(*file);
 }
 
-void AttemptFile::Note(const ServerUid& uid) {
-  if (!noting_ || record_.noted == uid) return;
-  record_.noted = uid;
-  Store();
+void AttemptFile::Died() noexcept {
+  if (file_ == nullptr || noted_.is_nil()) return;
+  record_.suspect_deaths = noted_ == record_.suspect ? record_.suspect_deaths + 1 : 1;
+  record_.suspect = noted_;
+  if (record_.suspect_deaths >= kDeathsMax) record_.left_out = noted_;
+  (void)file_->Write(0, EncodeAttempt(record_));
 }
 
 void AttemptFile::Done() {
-  const ServerUid left_out = record_.left_out;
-  record_ = {};
-  record_.left_out = left_out;
-  Store();
-}
-
-void AttemptFile::Store() {
-  if (file_ == nullptr) return;
-  // A failure costs the protection, not the start.
+  noted_ = {};
+  if (record_.suspect_deaths == 0 || file_ == nullptr) return;
+  record_.suspect = {};
+  record_.suspect_deaths = 0;
   (void)file_->Write(0, EncodeAttempt(record_));
 }
 

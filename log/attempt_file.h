@@ -1,47 +1,50 @@
-// Which log recovery was working on when it died [B9]: a poison pill must not be able to keep ten
-// thousand logs down. Once a start has died in recovery, the next ones note each log before they
-// touch it; after two deaths on the same one it is left out and starts faulty.
+// Which log recovery was working on when a CHECK stopped it [B9]: a poison pill must not be able to
+// keep ten thousand logs down. After two such deaths on the same log it is left out and starts
+// faulty. Only our own CHECKs count: a start that is killed from outside says nothing of the log it
+// was at.
 //
-// One preallocated block in data_dir, rewritten in place and never synced: it must survive the
-// death of a process, not of the machine. An unreadable one counts as empty.
+// One block in data_dir, made at the first start and rewritten in place by the dying process, never
+// synced: it must survive the death of a process, not of the machine. An unreadable one counts as
+// empty.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 
+#include "base/check_hook.h"
 #include "base/io.h"
 #include "base/types.h"
 
 namespace duramen::log {
 
 struct AttemptRecord {
-  bool running = false;              // set from the begin of a recovery to its end
-  ServerUid noted;                   // being worked on; nil: not noted
-  ServerUid suspect;                 // of earlier deaths
+  ServerUid suspect;
   std::uint32_t suspect_deaths = 0;
-  ServerUid left_out;                // starts faulty, for good or until repaired
+  ServerUid left_out;  // starts faulty until it is repaired
 };
 std::vector<std::byte> EncodeAttempt(const AttemptRecord& record);
 AttemptRecord DecodeAttempt(Bytes bytes);
 
+/// Lives on the recovering thread for as long as recovery works on logs.
 class AttemptFile {
  public:
   static constexpr char kName[] = "ATTEMPT";
-  /// Reads what the last start left and says that this one is running. Without the file (no space,
-  /// no permission) recovery goes on without this protection.
+  /// Reads what earlier starts left. Without the file (no space, no permission) recovery goes on
+  /// without this protection.
   explicit AttemptFile(Directory& directory);
   /// Nil: no log is left out.
   const ServerUid& left_out() const { return record_.left_out; }
-  /// Before work on a log; does nothing unless an earlier start died.
-  void Note(const ServerUid& uid);
+  /// Before work on a log.
+  void Note(const ServerUid& uid) { noted_ = uid; }
   /// Recovery is over.
   void Done();
 
  private:
-  void Store();
+  void Died() noexcept;
   std::unique_ptr<File> file_;
   AttemptRecord record_;
-  bool noting_ = false;
+  ServerUid noted_;
+  CheckHook hook_;
 };
 
 }  // namespace duramen::log

@@ -76,6 +76,8 @@ Status LogStore::Impl::OpenSystem() {
     return CreateSystem();
   }
   const log::Copies<log::SystemFile> file = TRY(log::DecodeSystemFile(*bytes));
+  // A start that was killed may have left the name in the page cache only.
+  TRY(data_dir->Sync());
   system = file.content.system;
   const std::string wanted =
       options.wal_dir.empty() ? std::string(kDefaultWalDir) : options.wal_dir;
@@ -109,6 +111,7 @@ Status LogStore::Impl::OpenSystem() {
 }
 
 Status LogStore::Impl::CheckIdentity() {
+  TRY(wal_dir->Sync());
   const Result<std::vector<std::byte>> bytes = log::ReadSmallFile(*wal_dir, kIdentityName);
   if (!bytes.ok() && bytes.error().code != ErrorCode::kNotFound) return bytes.error();
   const std::string hint = "mount or restore the directory that belongs to this system";

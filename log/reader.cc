@@ -85,7 +85,13 @@ Status LogStore::Impl::ReadOnce(const log::ServerLog& log, IndexRange range,
         next = index + 1;
         continue;
       }
-      const Status status = ReadFile(log, {index, located.range.end}, left, pin);
+      // Up to what is in memory: a run in a file still covers what was overwritten since.
+      Index file_end = index + 1;
+      while (file_end < located.range.end &&
+             locations[file_end - located.range.begin].slot.chunk == memtable::kNoChunk) {
+        ++file_end;
+      }
+      const Status status = ReadFile(log, {index, file_end}, left, pin);
       changed = !log.table.UnchangedSince(version);
       if (changed) return {};
       if (!status.ok()) return pin.entries.empty() ? status : Status{};

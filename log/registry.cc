@@ -289,6 +289,15 @@ void LogStore::Impl::ReleaseWriter(Writer::Impl* writer) {
       log->stopped_by = {ErrorCode::kWalDown, "the WAL was down when the log's Writer was destroyed",
                          "restart the process"};
       log->stopped.store(true, std::memory_order_release);
+      const bool registered = rows.With([&](const meta::Table& table) {
+        const meta::ServerRows* server = table.Find(log->owner.uid);
+        return server != nullptr && server->has(meta::RowKind::kIdentity);
+      });
+      if (!registered) {  // On disk there is no such log.
+        wal->CloseSlot(log->slot);
+        log->deleted.store(true, std::memory_order_release);
+        names.erase(log->name);
+      }
       log->table.CutSuffix(
           std::clamp(log->written_end.load(), bounds.begin, bounds.end));
     }

@@ -192,6 +192,8 @@ std::uint64_t FilePool::ready() const {
   return ready_.size();
 }
 
+bool FilePool::Exhausted() const { return ready() <= options_.spare_files; }
+
 std::uint64_t FilePool::next_number() const {
   const std::lock_guard lock(mutex_);
   return next_number_;

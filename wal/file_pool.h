@@ -66,6 +66,8 @@ class FilePool final : public Actor {
   /// Why the last attempt to make a file failed; empty when it did not.
   std::optional<Error> failure() const;
   std::uint64_t ready() const;
+  /// Only the spares are left.
+  bool Exhausted() const;
   std::uint64_t next_number() const;
 
  private:

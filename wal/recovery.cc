@@ -384,6 +384,7 @@ Status Recovery::Commit(FilePool& pool, const std::vector<RowCopy>& extra_rows,
                         RowKeeper& keeper) {
   const std::uint64_t needed = CopyBytes();
   const std::uint64_t size = std::max(options_.file_size_bytes, needed);
+  TRY(RenewKeptHeader());
   PoolFile made = TRY(pool.Now(size));
   Status filled = FillFile(made, extra_rows);
   for (int attempt = 1; attempt < kFilesTried && !filled.ok(); ++attempt) {
@@ -415,6 +416,16 @@ Status Recovery::Commit(FilePool& pool, const std::vector<RowCopy>& extra_rows,
                          .file = made.file});
   RetireOldFiles(pool);
   return {};
+}
+
+/// The header of the file that is kept as predecessor may be in the page cache only: an earlier
+/// start that was killed between writing and syncing it. Written again, because a mere sync would
+/// report nothing after one that failed [A5, W24].
+Status Recovery::RenewKeptHeader() {
+  if (first_copied_ == 0) return {};
+  const std::size_t kept = verdict_.batches[first_copied_ - 1].file;
+  if (!files_[kept].header) return {};
+  return WriteHeader(*sources_[kept]->file, *files_[kept].header);
 }
 
 Status Recovery::FillFile(PoolFile& made, const std::vector<RowCopy>& extra_rows) {

@@ -142,6 +142,7 @@ class Recovery {
   Status WriteHeader(File& file, const FileHeader& header);
   Status SyncFile(File& file) const;
   FileHeader MakeHeader(const PoolFile& made, std::uint64_t life) const;
+  Status RenewKeptHeader();
   Status FillFile(PoolFile& made, const std::vector<RowCopy>& extra_rows);
   std::uint64_t CopyBytes() const;
   void KeepOldFiles();

@@ -91,13 +91,18 @@ class Judge {
       if (batch.offset == kFirstBatchOffset) return batch.number;
     }
     if (predecessor != nullptr) return predecessor->end_batch + 1;
-    return file.batches.empty() ? chain.end_batch : LowestBatch(file);
+    if (file.batches.empty()) return chain.end_batch;
+    // Something stood in front of the lowest batch; how many batches it was is not known.
+    return std::max<std::uint64_t>(LowestBatch(file), 2) - 1;
   }
 
   /// Sets `end` to the last batch of the predecessor that counts.
   std::optional<std::size_t> Predecessor(std::size_t at, std::uint64_t& end) {
     const FileSummary& file = files_[at];
-    if (!file.header) return NearestBelow(file.number, end);
+    if (!file.header) {
+      const std::optional<std::size_t> linked = LinkedBelow(file, end);
+      return linked ? linked : NearestBelow(file.number, end);
+    }
     const FileHeader& header = *file.header;
     if (header.predecessor_number == 0 || header.predecessor_number < verdict_.oldest_live) {
       return std::nullopt;
@@ -113,6 +118,22 @@ class Judge {
     verdict_.missing.push_back(header.predecessor_number);
     verdict_.chain.back().missing_before = true;
     return NearestBelow(std::min(header.predecessor_number, file.number), end);
+  }
+
+  /// The file that holds the batch which the lowest readable one names as the one before it.
+  std::optional<std::size_t> LinkedBelow(const FileSummary& file, std::uint64_t& end) const {
+    const std::uint64_t lowest = LowestBatch(file);
+    for (const BatchSummary& own : file.batches) {
+      if (own.number != lowest || !own.header_ok || own.previous_checksum == 0) continue;
+      for (std::size_t i = 0; i < files_.size() && files_[i].number < file.number; ++i) {
+        for (const BatchSummary& batch : files_[i].batches) {
+          if (batch.checksum != own.previous_checksum) continue;
+          end = batch.number;
+          return i;
+        }
+      }
+    }
+    return std::nullopt;
   }
 
   /// The newest file below `number` that was in service and may be live; all that it holds counts.

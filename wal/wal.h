@@ -107,8 +107,7 @@ class Wal final : public Actor {
   void Detach();
   /// True when nothing can become durable until something outside changes.
   bool stuck() const {
-    const WalState now = state();
-    return now == WalState::kDown || now == WalState::kDiskFull;
+    return state() == WalState::kDown || blocked_.load(std::memory_order_acquire);
   }
   /// Writes the closing seal. Requires: the actor was stopped.
   Status Finish();
@@ -244,6 +243,7 @@ class Wal final : public Actor {
   void SetState(WalState state, const std::string& reason);
   void RecycleRetired();
   bool RollFreesFiles() const;
+  bool OutOfFiles() const;
   void UpdateAdmission();
   std::uint64_t Room() const;
   std::uint64_t OldestNeeded() const;
@@ -283,6 +283,7 @@ class Wal final : public Actor {
   std::string state_reason_;
   std::atomic<bool> has_mail_{false};
   std::atomic<WalState> state_{WalState::kUp};
+  std::atomic<bool> blocked_{false};       // a file is needed and none can be made
   std::atomic<bool> entries_admitted_{true};
   std::atomic<bool> rows_admitted_{true};
   std::atomic<std::uint64_t> current_file_{0};

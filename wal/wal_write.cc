@@ -39,7 +39,10 @@ std::int64_t Wal::Round() {
   if (wrote) {
     failures_ = 0;
     last_write_ns_ = now;
-    SetState(WalState::kUp, "");
+    blocked_.store(false, std::memory_order_release);
+    const bool out_of_files = OutOfFiles();
+    SetState(out_of_files ? WalState::kDiskFull : WalState::kUp,
+             out_of_files ? "no next WAL file can be made" : "");
     RecycleRetired();
     UpdateAdmission();
     must_roll_ = must_roll_ || RollFreesFiles();
@@ -53,10 +56,12 @@ std::int64_t Wal::Round() {
 /// Nothing is waiting: the one seal of this idle period, or a roll that frees files.
 std::int64_t Wal::Idle(std::int64_t now_ns) {
   if (state() == WalState::kDown) return retry_at_ns_;
-  if (state() == WalState::kWaitingForFile || state() == WalState::kDiskFull) return kIdle;
-  if (RollFreesFiles()) {
+  if (!must_roll_ && RollFreesFiles()) {
     must_roll_ = true;
     return kAgain;
+  }
+  if (blocked_.load(std::memory_order_relaxed) || state() == WalState::kWaitingForFile) {
+    return kIdle;
   }
   if (sealed_ || options_.sync_method == SyncMethod::kNone) return kIdle;
   if (now_ns - last_write_ns_ < options_.seal_after_ns) {
@@ -74,8 +79,15 @@ std::int64_t Wal::Idle(std::int64_t now_ns) {
 
 /// At the limit of files a roll at any fill is worth it when its header lets some be recycled [B1].
 bool Wal::RollFreesFiles() const {
-  return retired_upto_ >= files_.front().number && files_.size() > options_.max_files &&
+  return retired_upto_ >= files_.front().number &&
+         (files_.size() > options_.max_files || environment_.pool.failure()) &&
          current_.offset > kFirstBatchOffset && environment_.pool.ready() > 0;
+}
+
+/// What is left are the spares, which are not for entries [B4].
+bool Wal::OutOfFiles() const {
+  const std::optional<Error> failure = environment_.pool.failure();
+  return failure && failure->code == ErrorCode::kDiskFull && environment_.pool.Exhausted();
 }
 
 Status Wal::WriteRound(bool seal, bool& wrote) {
@@ -308,7 +320,7 @@ Status Wal::ZeroAhead(std::uint64_t end_offset) {
 Status Wal::Roll(bool& rolled) {
   const std::optional<Error> failure = environment_.pool.failure();
   // Without space a spare goes to what frees space: marks, and the roll that lets files be recycled.
-  const std::uint64_t kept = failure ? 1 : UINT64_MAX;
+  const std::uint64_t kept = !failure ? UINT64_MAX : RollFreesFiles() ? 0 : 1;
   std::optional<PoolFile> taken = environment_.pool.Take(kept);
   if (!taken) {
     if (failure && failure->code == ErrorCode::kDiskFull) {
@@ -320,7 +332,9 @@ Status Wal::Roll(bool& rolled) {
     } else if (state() != WalState::kDown) {
       SetState(WalState::kWaitingForFile, "the next file is not ready");
     }
+    blocked_.store(failure.has_value(), std::memory_order_release);
     UpdateAdmission();
+    if (failure) Notify();
     return {};
   }
   took_file_ = true;
@@ -483,6 +497,7 @@ void Wal::ForgetPlans() {
     for (const Touched& touched : plan.touched) {
       Slot& slot = slots_[touched.slot];
       slot.planned = slot.encoded = slot.durable;
+      slot.ending = false;  // Set again when its tombstone is taken again.
       slot.planned_rows = slot.durable_rows;
     }
     StartPlan(plan);
@@ -547,7 +562,8 @@ void Wal::RecycleRetired() {
 
 void Wal::UpdateAdmission() {
   counters_.files.Set(files_.size());
-  const bool up = state() == WalState::kUp || state() == WalState::kWaitingForFile;
+  const bool up = (state() == WalState::kUp || state() == WalState::kWaitingForFile) &&
+                  !OutOfFiles();
   entries_admitted_.store(up && files_.size() <= options_.max_files, std::memory_order_release);
   rows_admitted_.store(files_.size() <= options_.max_files + kReserveFiles,
                        std::memory_order_release);
