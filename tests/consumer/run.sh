@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Installs BUILD_DIR into a fresh prefix, then configures, builds and runs examples/consumer outside
+# of the source tree. Exit 0 if an outside project can append, reopen and read (EM0).
+# Usage: tests/consumer/run.sh BUILD_DIR
+set -euo pipefail
+
+build_dir=$(realpath "${1:?usage: run.sh BUILD_DIR}")
+source_dir=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../..")
+place=$(mktemp -d)
+trap 'rm -rf "$place"' EXIT
+
+cmake --install "$build_dir" --prefix "$place/prefix" >"$place/install.log"
+# Copied, so that nothing but the installed package can be found.
+mkdir "$place/outside"
+cp -r "$source_dir/examples/append.cc" "$source_dir/examples/consumer" "$place/outside/"
+cmake -S "$place/outside/consumer" -B "$place/build" -G Ninja \
+  -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$place/prefix" >"$place/configure.log"
+cmake --build "$place/build"
+
+if grep -rlF "$source_dir" "$place/prefix/lib"*/cmake "$place/prefix/include"; then
+  echo "consumer: the installed package names the source tree" >&2
+  exit 1
+fi
+"$place/build/append" "$place/data" "first line" >/dev/null
+lines=$("$place/build/append" "$place/data" "second line")
+if [ "$lines" != $'1 first line\n2 second line' ]; then
+  printf 'consumer: expected the two lines, read:\n%s\n' "$lines" >&2
+  exit 1
+fi
+"$place/prefix/bin/duramen" verify "$place/data"
+echo "consumer: installed, found, built and run"

@@ -1,0 +1,108 @@
+// The damage sweep: a small store of two sealed WAL files, a third in use, and SYSTEM, and every
+// byte of them changed in every way that disks are known for. Each time the store must open with
+// identical content, or say exactly what is lost.
+//
+// What must be said is computed from the undamaged bytes (wal_map.h): an entry whose payload or
+// record header was touched is lost; one behind a touched record header in the same run may be;
+// headers of files, batches and runs, bindings and closings are there twice, so nothing is lost
+// with one of them. Forbidden: an entry that is gone or changed and that no finding covers; a
+// finding that names a log or a range that the damage cannot have touched; a store that does not
+// open; a crash; a hang.
+//
+// Owned by the test; one thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tests/explorer/model.h"
+#include "tests/explorer/subject.h"
+#include "tests/explorer/wal_map.h"
+#include "tests/sim/sim_file_system.h"
+
+namespace duramen::explorer {
+
+struct SpecimenFile {
+  std::string path;  // "/data/wal/0000000000000001.wal"
+  std::vector<std::byte> bytes;
+  WalMap map;  // of WAL files
+};
+
+struct Specimen {
+  sim::Image image;
+  SubjectSizes sizes;
+  Logs logs;  // what an undamaged start shows
+  std::map<std::string, LogNumber> uids;
+  std::vector<SpecimenFile> wal_files;    // in service, by number; all but the last are sealed
+  std::vector<SpecimenFile> other_files;  // SYSTEM
+};
+/// Errors are those of the store.
+Result<Specimen> MakeSpecimen(std::uint64_t seed);
+
+enum class Damage : std::uint8_t {
+  kBitFlipped,
+  kZeroByte,
+  kOnesByte,
+  kCutHere,
+  kSectorZeroed,      // once for each sector
+  kSectorsSwapped,    // with the next one
+  kOtherFilesSector,  // the same place of the other file
+  kGarbageAppended,   // once for each file
+  kCount,
+};
+const char* DamageName(Damage damage);
+
+struct SweepTally {
+  std::uint64_t opens = 0;
+  std::uint64_t unchanged = 0;  // mutations that changed nothing
+  std::uint64_t identical = 0;  // identical content
+  std::uint64_t reported = 0;   // content lost, and exactly that reported
+  std::uint64_t refused = 0;    // SYSTEM unreadable, and said so
+  std::map<std::string, std::uint64_t> by_damage;
+  /// The first of each sort (texts that differ in numbers only), and how many there were.
+  std::map<std::string, std::pair<std::string, std::uint64_t>> failures;
+};
+
+class DamageSweep {
+ public:
+  explicit DamageSweep(const Specimen& specimen) : specimen_(specimen) {}
+  /// Sweeps bytes [0, size) of the first two WAL files and of SYSTEM, every `stride`th byte.
+  void Run(std::uint64_t stride);
+  /// One mutation; `file` counts the WAL files, then the others.
+  void Try(std::size_t file, Damage damage, std::uint64_t offset);
+  /// The store is open and the bytes change under it: what it reads is right, or an error.
+  void RotUnderAnOpenStore(std::uint64_t stride);
+  const SweepTally& tally() const { return tally_; }
+
+ private:
+  struct Expected {
+    std::map<LogNumber, std::vector<Index>> lost;          // must be covered by findings
+    std::map<LogNumber, std::pair<Index, Index>> touched;  // may be named, with at most this range
+    std::map<LogNumber, bool> rows;                        // rows of these may be named
+    bool anything = false;                                 // attribution itself was destroyed
+  };
+  struct Change {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+  };
+  void Fail(const std::string& where, const std::string& text);
+  const SpecimenFile& FileAt(std::size_t file) const;
+  std::vector<std::byte> Damaged(const SpecimenFile& file, Damage damage,
+                                 std::uint64_t offset) const;
+  Expected ExpectedFrom(const SpecimenFile& file, const std::vector<Change>& changes) const;
+  bool IsLive(const Piece& piece) const;
+  std::string JudgeOpened(const LogStore& store, const Expected& expected, bool& identical) const;
+  std::string JudgeLog(const LogStore& store, LogNumber log, const Expected& expected,
+                       bool& identical) const;
+  std::string JudgeFindings(const LogStore& store, const Expected& expected) const;
+  LogNumber NumberOf(const TouchedRange& range) const;
+  const Specimen& specimen_;
+  SweepTally tally_;
+};
+
+}  // namespace duramen::explorer

@@ -1,0 +1,41 @@
+// W11: every byte of two sealed WAL files and SYSTEM, changed in every way that disks are known
+// for.
+#include "tests/explorer/damage_sweep.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+
+namespace duramen::explorer {
+namespace {
+
+TEST(DamageSweep, W11_NamesExactlyWhatIsLostWhateverByteIsHit) {
+  const Result<Specimen> specimen = MakeSpecimen(11);
+  ASSERT_TRUE(specimen.ok()) << specimen.error().message;
+  DamageSweep sweep(*specimen);
+  sweep.Run(1);
+  const SweepTally& tally = sweep.tally();
+  std::printf("opens %zu: identical %zu, reported %zu, refused %zu (changed nothing: %zu)\n",
+              static_cast<std::size_t>(tally.opens), static_cast<std::size_t>(tally.identical),
+              static_cast<std::size_t>(tally.reported), static_cast<std::size_t>(tally.refused),
+              static_cast<std::size_t>(tally.unchanged));
+  for (const auto& [sort, failure] : tally.failures) {
+    ADD_FAILURE() << failure.second << " times: " << failure.first;
+  }
+  EXPECT_GT(tally.identical, 0u);
+  EXPECT_GT(tally.reported, 0u);
+  EXPECT_EQ(tally.by_damage.size(), static_cast<std::size_t>(Damage::kCount));
+}
+
+TEST(DamageSweep, W11_BytesThatRotUnderAnOpenStoreAreNeverServed) {
+  const Result<Specimen> specimen = MakeSpecimen(12);
+  ASSERT_TRUE(specimen.ok()) << specimen.error().message;
+  for (const std::uint64_t stride : {1, 7, 64, 511, 1900}) {
+    DamageSweep sweep(*specimen);
+    sweep.RotUnderAnOpenStore(stride);
+    for (const auto& [sort, failure] : sweep.tally().failures) ADD_FAILURE() << failure.first;
+  }
+}
+
+}  // namespace
+}  // namespace duramen::explorer

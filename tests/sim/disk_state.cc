@@ -1,0 +1,177 @@
+#include "tests/sim/disk_state.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace duramen::sim {
+
+const char* OpKindName(OpKind kind) {
+  static constexpr const char* kNames[] = {"create",    "mkdir",    "write",         "allocate",
+                                           "truncate",  "rename",   "remove",        "rmdir",
+                                           "sync data", "sync all", "sync directory"};
+  return kNames[static_cast<std::size_t>(kind)];
+}
+
+bool IsDataChange(OpKind kind) {
+  return kind == OpKind::kWrite || kind == OpKind::kAllocate || kind == OpKind::kTruncate;
+}
+
+bool IsNameChange(OpKind kind) {
+  return kind == OpKind::kCreate || kind == OpKind::kMakeDirectory || kind == OpKind::kRename ||
+         kind == OpKind::kRemove || kind == OpKind::kRemoveDirectory;
+}
+
+bool IsSync(OpKind kind) {
+  return kind == OpKind::kSyncData || kind == OpKind::kSyncAll || kind == OpKind::kSyncDirectory;
+}
+
+std::string Describe(const Op& op) {
+  std::string text = std::string(OpKindName(op.kind)) + " node " + std::to_string(op.node);
+  if (!op.name.empty()) text += " '" + op.name + "' in " + std::to_string(op.directory);
+  if (!op.to.empty()) text += " to '" + op.to + "'";
+  if (op.kind == OpKind::kWrite) {
+    text += " [" + std::to_string(op.offset) + ", " + std::to_string(op.offset + op.bytes->size()) +
+            ")";
+  }
+  if (op.size_bytes > 0) text += " size " + std::to_string(op.size_bytes);
+  return op.failed ? text + " (failed)" : text;
+}
+
+std::size_t SectorCount(const Op& op) {
+  if (op.kind != OpKind::kWrite || op.bytes->empty()) return 0;
+  const std::uint64_t first = op.offset / kSectorBytes;
+  const std::uint64_t last = (op.offset + op.bytes->size() - 1) / kSectorBytes;
+  return last - first + 1;
+}
+
+void ApplyChange(Image& image, const Op& op) {
+  switch (op.kind) {
+    case OpKind::kCreate:
+      image.MakeFile(op.node);
+      image.Link(op.directory, op.name, op.node);
+      return;
+    case OpKind::kMakeDirectory:
+      image.MakeDirectory(op.node);
+      image.Link(op.directory, op.name, op.node);
+      return;
+    case OpKind::kWrite:
+      image.MutableContent(op.node).Write(op.offset, *op.bytes);
+      return;
+    case OpKind::kAllocate:
+      if (image.content(op.node).size_bytes() < op.size_bytes) {
+        image.MutableContent(op.node).Resize(op.size_bytes);
+      }
+      return;
+    case OpKind::kTruncate:
+      image.MutableContent(op.node).Resize(op.size_bytes);
+      return;
+    case OpKind::kRename:
+      // The source may name another node by now, or nothing, where an earlier change is missing.
+      if (image.Find(op.directory, op.name) == op.node) image.Unlink(op.directory, op.name);
+      image.Link(op.directory, op.to, op.node);
+      return;
+    case OpKind::kRemove:
+    case OpKind::kRemoveDirectory:
+      if (image.Find(op.directory, op.name) == op.node) image.Unlink(op.directory, op.name);
+      return;
+    case OpKind::kSyncData:
+    case OpKind::kSyncAll:
+    case OpKind::kSyncDirectory:
+      return;
+  }
+}
+
+void DiskState::Apply(const Op& op) {
+  if (op.kind == OpKind::kSyncDirectory) {
+    if (!op.failed) SyncDirectory(op.node);
+    return;
+  }
+  if (IsSync(op.kind)) return SyncFile(op);
+  if (op.failed && op.kind != OpKind::kWrite) return;
+  if (op.kind == OpKind::kWrite && op.bytes->empty()) return;
+  // A node exists on the disk as soon as anything may name it.
+  if (op.kind == OpKind::kCreate) durable_.MakeFile(op.node);
+  if (op.kind == OpKind::kMakeDirectory) durable_.MakeDirectory(op.node);
+  if (op.kind == OpKind::kRemove) removed_.push_back(op.node);
+  const std::uint64_t size_before =
+      IsDataChange(op.kind) ? visible_.content(op.node).size_bytes() : 0;
+  ApplyChange(visible_, op);
+  pending_.push_back({.op = op, .size_before_bytes = size_before, .overwritten = {}});
+}
+
+void DiskState::Rot(Node file, std::uint64_t offset, std::byte value) {
+  visible_.MutableContent(file).Write(offset, Bytes(&value, 1));
+  if (offset < durable_.content(file).size_bytes()) {
+    durable_.MutableContent(file).Write(offset, Bytes(&value, 1));
+  }
+}
+
+void DiskState::MakeDurable(const Op& op) {
+  ApplyChange(durable_, op);
+  if (op.kind == OpKind::kWrite) HideBelow(op);
+}
+
+/// Bytes made durable lie above those that an earlier, failed sync left behind.
+void DiskState::HideBelow(const Op& op) {
+  for (Pending& below : pending_) {
+    if (!below.clean || below.op.node != op.node || below.op.kind != OpKind::kWrite) continue;
+    const std::uint64_t begin = op.offset / kSectorBytes;
+    const std::uint64_t end = (op.offset + op.bytes->size() + kSectorBytes - 1) / kSectorBytes;
+    const std::uint64_t first = below.op.offset / kSectorBytes;
+    for (std::uint64_t sector = begin; sector < end; ++sector) {
+      if (sector >= first && sector - first < below.overwritten.size()) {
+        below.overwritten[sector - first] = true;
+      }
+    }
+  }
+}
+
+void DiskState::SyncFile(const Op& op) {
+  bool changed_metadata = op.kind == OpKind::kSyncAll;
+  std::vector<Pending> rest;
+  rest.reserve(pending_.size());
+  std::vector<Pending> taken;
+  for (Pending& change : pending_) {
+    const bool mine = change.op.node == op.node && IsDataChange(change.op.kind) && !change.clean;
+    if (!mine) {
+      if (change.op.node == op.node && change.op.kind == OpKind::kCreate) changed_metadata = true;
+      rest.push_back(std::move(change));
+      continue;
+    }
+    if (change.op.kind != OpKind::kWrite) changed_metadata = true;
+    if (op.failed) {
+      change.clean = change.op.kind == OpKind::kWrite;
+      change.overwritten.assign(SectorCount(change.op), false);
+      rest.push_back(std::move(change));
+    } else {
+      taken.push_back(std::move(change));
+    }
+  }
+  pending_ = std::move(rest);
+  for (const Pending& change : taken) MakeDurable(change.op);
+  if (!op.failed && changed_metadata) CommitJournal();
+}
+
+void DiskState::SyncDirectory(Node directory) {
+  std::vector<Pending> rest;
+  rest.reserve(pending_.size());
+  for (Pending& change : pending_) {
+    if (change.op.directory == directory && IsNameChange(change.op.kind)) {
+      ApplyChange(durable_, change.op);
+    } else {
+      rest.push_back(std::move(change));
+    }
+  }
+  pending_ = std::move(rest);
+  CommitJournal();
+}
+
+/// Under ext4 one commit makes all metadata before it durable, whoever asked for it.
+void DiskState::CommitJournal() {
+  for (Pending& change : pending_) {
+    if (change.op.kind != OpKind::kWrite) change.journaled = true;
+  }
+}
+
+}  // namespace duramen::sim

@@ -1,0 +1,111 @@
+// A disk with a page cache in front of it: what programs see, what is durable, and every change in
+// between that a power loss may or may not keep.
+//
+// The fault model, in prose.
+//  - A write, allocation, truncation or directory change is visible at once and pending until a
+//  sync
+//    covers it. fdatasync and fsync cover what was done to that file; a directory sync covers what
+//    was done to names in that directory, and nothing else. Closing a file syncs nothing.
+//  - Process kill: the page cache survives; all that is visible stays visible and pending.
+//  - Power loss: pending changes survive in part, as crash_states.h says for each profile; a sector
+//  of
+//    512 bytes is written whole or not at all.
+//  - A sync that fails marks the file's dirty pages clean: they stay readable, no later sync writes
+//    them, and a power loss may keep any part of them. A later sync reports success.
+//  - Reads never fail and durable bytes rot only where a test says so.
+//
+// A value, cheap to copy. One thread at a time. What stays true: replaying the same operations on
+// the same state gives the same state.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/sim/disk_image.h"
+
+namespace duramen::sim {
+
+enum class OpKind : std::uint8_t {
+  kCreate,
+  kMakeDirectory,
+  kWrite,
+  kAllocate,
+  kTruncate,
+  kRename,
+  kRemove,
+  kRemoveDirectory,
+  kSyncData,
+  kSyncAll,
+  kSyncDirectory,
+};
+const char* OpKindName(OpKind kind);
+
+/// One operation of the trace. It is recorded before it takes effect, failed ones included.
+struct Op {
+  OpKind kind = OpKind::kWrite;
+  Node node = 0;          // the file, or the directory that is made or synced
+  Node directory = 0;     // where the names live
+  std::string name = {};  // in `directory`
+  std::string to = {};    // of a rename
+  std::uint64_t offset = 0;
+  std::uint64_t size_bytes = 0;  // of an allocation or truncation
+  std::shared_ptr<const std::vector<std::byte>> bytes = {};
+  bool failed = false;       // answered with an error; a failed sync has marked pages clean
+  std::uint32_t site = 0;    // index into SiteTable
+  std::uint64_t moment = 0;  // what the observer said when the operation began
+};
+
+/// A change that is visible and not durable.
+struct Pending {
+  Op op;
+  std::uint64_t size_before_bytes = 0;  // visible size of the file when the change was made
+  bool journaled = false;               // a later journal commit (profile ext4) has made it durable
+  bool clean = false;                   // its sync failed: no later sync writes it
+  std::vector<bool> overwritten;        // per sector of a clean write: durable bytes lie above it
+};
+
+class DiskState {
+ public:
+  DiskState() = default;
+  /// A disk after power loss: all that `image` shows is durable.
+  explicit DiskState(const Image& image) : visible_(image), durable_(image) {}
+
+  const Image& visible() const { return visible_; }
+  const Image& durable() const { return durable_; }
+  const std::vector<Pending>& pending() const { return pending_; }
+  /// Files that were removed, oldest first: their blocks may show up in what grows next.
+  const std::vector<Node>& removed() const { return removed_; }
+  Node NextNode() const { return std::max(visible_.end_node(), durable_.end_node()); }
+
+  /// Does what `op` does; a failed sync marks pages clean, any other failed operation is as if only
+  /// its bytes (a short write) had been asked for.
+  void Apply(const Op& op);
+  /// A byte changes, in the cache and on the disk.
+  void Rot(Node file, std::uint64_t offset, std::byte value);
+
+ private:
+  void SyncFile(const Op& op);
+  void SyncDirectory(Node directory);
+  void CommitJournal();
+  void MakeDurable(const Op& op);
+  void HideBelow(const Op& op);
+  Image visible_;
+  Image durable_;
+  std::vector<Pending> pending_;
+  std::vector<Node> removed_;
+};
+
+/// Applies the visible effect of a change (not a sync) to `image`.
+void ApplyChange(Image& image, const Op& op);
+bool IsDataChange(OpKind kind);
+bool IsNameChange(OpKind kind);
+bool IsSync(OpKind kind);
+/// One operation, for people.
+std::string Describe(const Op& op);
+/// Number of 512-byte sectors that a write touches.
+std::size_t SectorCount(const Op& op);
+
+}  // namespace duramen::sim

@@ -1,0 +1,332 @@
+#include "tests/sim/sim_file_system.h"
+
+#include <utility>
+
+#include "base/check.h"
+#include "base/try.h"
+
+// The line of the store that asked. Every method of the port reads it first, so that it is never
+// the address of a helper in this file.
+#define CALLER __builtin_return_address(0)
+
+namespace duramen::sim {
+
+std::uint32_t SiteTable::Intern(std::string_view operation, const std::string& file_class,
+                                const void* caller) {
+  const auto key = std::tuple<std::string, std::string, const void*>(operation, file_class, caller);
+  const auto [found, added] = numbers_.emplace(key, static_cast<std::uint32_t>(sites_.size()));
+  if (added) sites_.push_back({std::string(operation), file_class, caller, 0});
+  ++sites_[found->second].calls;
+  return found->second;
+}
+
+std::string FileClass(std::string_view directory_name, std::string_view name) {
+  std::string out(directory_name);
+  if (!out.empty() && !name.empty()) out += '/';
+  bool in_number = false;
+  for (const char c : name) {
+    const bool digit = c >= '0' && c <= '9';
+    if (digit && in_number) continue;
+    in_number = digit;
+    out += digit ? '#' : c;
+  }
+  return out;
+}
+
+class SimFile final : public File {
+ public:
+  struct Place {
+    Node node;
+    std::string path;
+    std::string file_class;
+    OpenFor mode;
+  };
+  SimFile(SimFileSystem& machine, Place place) : machine_(machine), place_(std::move(place)) {}
+
+  Result<std::size_t> Read(std::uint64_t offset, std::span<std::byte> bytes) const override {
+    TRY(machine_.MarkRead("read", place_.file_class, CALLER));
+    return machine_.disk_.visible().content(place_.node).Read(offset, bytes);
+  }
+  Status Write(std::uint64_t offset, Bytes bytes) override {
+    Op op{.kind = OpKind::kWrite, .node = place_.node, .offset = offset};
+    op.bytes = std::make_shared<const std::vector<std::byte>>(bytes.begin(), bytes.end());
+    return Change(std::move(op), CALLER);
+  }
+  Status SyncData() override {
+    return Change({.kind = OpKind::kSyncData, .node = place_.node}, CALLER);
+  }
+  Status SyncAll() override {
+    return Change({.kind = OpKind::kSyncAll, .node = place_.node}, CALLER);
+  }
+  Status Allocate(std::uint64_t size_bytes) override {
+    return Resize(OpKind::kAllocate, size_bytes, CALLER);
+  }
+  Status Truncate(std::uint64_t size_bytes) override {
+    return Resize(OpKind::kTruncate, size_bytes, CALLER);
+  }
+  Result<std::uint64_t> SizeBytes() const override {
+    TRY(machine_.MarkRead("size", place_.file_class, CALLER));
+    return machine_.disk_.visible().content(place_.node).size_bytes();
+  }
+
+ private:
+  Status Resize(OpKind kind, std::uint64_t size_bytes, const void* caller) {
+    return Change({.kind = kind, .node = place_.node, .size_bytes = size_bytes}, caller);
+  }
+  Status Change(Op op, const void* caller) {
+    if (place_.mode == OpenFor::kRead && !IsSync(op.kind)) {
+      return Error{ErrorCode::kPermission, place_.path + ": opened for reading", ""};
+    }
+    const Status status = machine_.Do(std::move(op), place_.file_class, caller);
+    if (status.ok()) return {};
+    return Error{status.error().code, place_.path + ": " + status.error().message, ""};
+  }
+  SimFileSystem& machine_;
+  const Place place_;
+};
+
+class SimLock final : public FileLock {
+ public:
+  SimLock(SimFileSystem& machine, Node node) : machine_(machine), node_(node) {}
+  ~SimLock() override { machine_.locked_.erase(node_); }
+
+ private:
+  SimFileSystem& machine_;
+  const Node node_;
+};
+
+class SimDirectory final : public Directory {
+ public:
+  SimDirectory(SimFileSystem& machine, Node node, std::string path)
+      : machine_(machine), node_(node), path_(std::move(path)) {
+    const std::size_t slash = path_.rfind('/');
+    base_ = slash == std::string::npos ? path_ : path_.substr(slash + 1);
+  }
+
+  const std::string& path() const override { return path_; }
+
+  Result<std::unique_ptr<File>> Create(std::string_view name) override {
+    return Create(name, CALLER);
+  }
+
+  Result<std::unique_ptr<File>> Open(std::string_view name, OpenFor mode) const override {
+    TRY(machine_.MarkRead("open", FileClass(base_, name), CALLER));
+    const Node node = Find(name);
+    if (node == 0) return Failure(ErrorCode::kNotFound, name, "no such file");
+    if (machine_.disk_.visible().IsDirectory(node)) {
+      return Failure(ErrorCode::kInvalidArgument, name, "not a regular file");
+    }
+    return Handle(node, name, mode);
+  }
+
+  Status Rename(std::string_view from, std::string_view to) override {
+    const void* caller = CALLER;
+    const Node node = Find(from);
+    if (node == 0) return Failure(ErrorCode::kNotFound, from, "no such file");
+    Op op = NameChange(OpKind::kRename, node, from);
+    op.to = std::string(to);
+    return Do(std::move(op), to, caller);
+  }
+
+  Status Remove(std::string_view name) override {
+    const void* caller = CALLER;
+    const Node node = Find(name);
+    if (node == 0) return Failure(ErrorCode::kNotFound, name, "no such file");
+    if (machine_.disk_.visible().IsDirectory(node)) {
+      return Failure(ErrorCode::kIo, name, "is a directory");
+    }
+    return Do(NameChange(OpKind::kRemove, node, name), name, caller);
+  }
+
+  Result<std::vector<DirectoryEntry>> List() const override {
+    TRY(machine_.MarkRead("list", FileClass(base_, ""), CALLER));
+    std::vector<DirectoryEntry> found;
+    const Image& image = machine_.disk_.visible();
+    for (const auto& [name, node] : image.entries(node_)) {
+      const bool directory = image.IsDirectory(node);
+      found.push_back(
+          {name, directory ? 0 : image.content(node).size_bytes(), directory, !directory});
+    }
+    return found;
+  }
+
+  Status Sync() override {
+    const void* caller = CALLER;
+    return Do({.kind = OpKind::kSyncDirectory, .node = node_}, "", caller);
+  }
+
+  Status CreateDirectory(std::string_view name) override {
+    const void* caller = CALLER;
+    if (Find(name) != 0) return Failure(ErrorCode::kAlreadyExists, name, "exists");
+    return Do(NameChange(OpKind::kMakeDirectory, machine_.next_node_, name), name, caller);
+  }
+
+  Status RemoveDirectory(std::string_view name) override {
+    const void* caller = CALLER;
+    const Node node = Find(name);
+    if (node == 0) return Failure(ErrorCode::kNotFound, name, "no such directory");
+    const Image& image = machine_.disk_.visible();
+    if (!image.IsDirectory(node) || !image.entries(node).empty()) {
+      return Failure(ErrorCode::kIo, name, "not an empty directory");
+    }
+    return Do(NameChange(OpKind::kRemoveDirectory, node, name), name, caller);
+  }
+
+  Result<std::unique_ptr<Directory>> OpenDirectory(std::string_view name) const override {
+    TRY(machine_.MarkRead("open directory", FileClass(base_, name), CALLER));
+    const Node node = Find(name);
+    if (node == 0) return Failure(ErrorCode::kNotFound, name, "no such directory");
+    if (!machine_.disk_.visible().IsDirectory(node)) {
+      return Failure(ErrorCode::kInvalidArgument, name, "not a directory");
+    }
+    return std::unique_ptr<Directory>(
+        std::make_unique<SimDirectory>(machine_, node, path_ + "/" + std::string(name)));
+  }
+
+  Result<std::unique_ptr<FileLock>> Lock(std::string_view name) override {
+    const void* caller = CALLER;
+    TRY(machine_.MarkRead("lock", FileClass(base_, name), caller));
+    if (Find(name) == 0) TRY(Create(name, caller));
+    const Node node = Find(name);
+    if (!machine_.locked_.insert(node).second) {
+      return Failure(ErrorCode::kInUse, name, "held by another process");
+    }
+    return std::unique_ptr<FileLock>(std::make_unique<SimLock>(machine_, node));
+  }
+
+ private:
+  Result<std::unique_ptr<File>> Create(std::string_view name, const void* caller) {
+    if (Find(name) != 0) return Failure(ErrorCode::kAlreadyExists, name, "exists");
+    const Node node = machine_.next_node_;
+    TRY(Do(NameChange(OpKind::kCreate, node, name), name, caller));
+    return Handle(node, name, OpenFor::kReadWrite);
+  }
+  Node Find(std::string_view name) const { return machine_.disk_.visible().Find(node_, name); }
+  std::unique_ptr<File> Handle(Node node, std::string_view name, OpenFor mode) const {
+    return std::make_unique<SimFile>(machine_, SimFile::Place{node, path_ + "/" + std::string(name),
+                                                              FileClass(base_, name), mode});
+  }
+  Error Failure(ErrorCode code, std::string_view name, const char* what) const {
+    return {code, path_ + "/" + std::string(name) + ": " + what, ""};
+  }
+  Op NameChange(OpKind kind, Node node, std::string_view name) const {
+    return {.kind = kind, .node = node, .directory = node_, .name = std::string(name)};
+  }
+  Status Do(Op op, std::string_view name, const void* caller) const {
+    const Status status = machine_.Do(std::move(op), FileClass(base_, name), caller);
+    if (status.ok()) return {};
+    return Failure(status.error().code, name, status.error().message.c_str());
+  }
+  SimFileSystem& machine_;
+  const Node node_;
+  const std::string path_;
+  std::string base_;
+};
+
+Error SimFileSystem::Stopped() const {
+  return {ErrorCode::kIo, "crashed: the machine has stopped", ""};
+}
+
+const Fault* SimFileSystem::MatchFault(const Op& op, const std::string& file_class) {
+  const Fault* fires = nullptr;
+  for (Fault& fault : faults_) {
+    if (fault.kind && *fault.kind != op.kind) continue;
+    if (file_class.find(fault.file_class) == std::string::npos) continue;
+    if (fault.times == 0) continue;
+    if (fault.skip > 0) {
+      --fault.skip;
+      continue;
+    }
+    if (fires != nullptr) continue;
+    if (fault.times != UINT64_MAX) --fault.times;
+    fires = &fault;
+  }
+  return fires;
+}
+
+Status SimFileSystem::Do(Op op, const std::string& file_class, const void* caller) {
+  if (crashed_) return Stopped();
+  op.site = sites_.Intern(OpKindName(op.kind), file_class, caller);
+  op.moment = observer_ == nullptr ? 0 : observer_->Moment();
+  // The observer may have torn the machine down.
+  if (crashed_) return Stopped();
+  const Fault* fault = MatchFault(op, file_class);
+  if (fault != nullptr) {
+    ++faults_fired_;
+    if (fault->effect == FaultEffect::kCrash) {
+      crashed_ = true;
+      return Stopped();
+    }
+    op.failed = true;
+    if (op.kind == OpKind::kWrite) {
+      const std::size_t kept = fault->effect == FaultEffect::kShortWrite
+                                   ? std::min<std::size_t>(fault->short_bytes, op.bytes->size())
+                                   : 0;
+      op.bytes = std::make_shared<const std::vector<std::byte>>(
+          op.bytes->begin(), op.bytes->begin() + static_cast<std::ptrdiff_t>(kept));
+    }
+  }
+  disk_.Apply(op);
+  next_node_ = std::max(next_node_, disk_.NextNode());
+  const bool failed = op.failed;
+  trace_.push_back(std::move(op));
+  if (!failed) return {};
+  if (fault->effect == FaultEffect::kDiskFull) {
+    return Error{ErrorCode::kDiskFull, "no space left on device", ""};
+  }
+  return Error{ErrorCode::kIo, "input/output error", ""};
+}
+
+void SimFileSystem::Rot(const std::string& path, std::uint64_t offset, std::byte value) {
+  const Node node = disk_.visible().FindPath(path);
+  CHECK(node != 0);
+  disk_.Rot(node, offset, value);
+}
+
+Status SimFileSystem::MarkRead(const char* operation, const std::string& file_class,
+                               const void* caller) {
+  if (crashed_) return Stopped();
+  const std::uint32_t site = sites_.Intern(operation, file_class, caller);
+  if (reads_.empty() || reads_.back().site != site || reads_.back().position != trace_.size()) {
+    reads_.push_back({trace_.size(), site});
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Directory>> SimFileSystem::Open(const std::string& path) {
+  TRY(MarkRead("open directory", FileClass("", path), CALLER));
+  next_node_ = std::max(next_node_, disk_.NextNode());
+  const Node node = disk_.visible().FindPath(path);
+  if (node == 0) return Error{ErrorCode::kNotFound, path + ": no such directory", ""};
+  if (!disk_.visible().IsDirectory(node)) {
+    return Error{ErrorCode::kInvalidArgument, path + ": not a directory", ""};
+  }
+  return std::unique_ptr<Directory>(std::make_unique<SimDirectory>(*this, node, path));
+}
+
+Status SimFileSystem::CreateDirectories(const std::string& path) {
+  const void* caller = CALLER;
+  next_node_ = std::max(next_node_, disk_.NextNode());
+  Node parent = kRootNode;
+  std::size_t at = 0;
+  while (at < path.size()) {
+    const std::size_t slash = std::min(path.find('/', at), path.size());
+    const std::string name = path.substr(at, slash - at);
+    at = slash + 1;
+    if (name.empty()) continue;
+    Node node = disk_.visible().Find(parent, name);
+    if (node == 0) {
+      node = next_node_;
+      TRY(Do({.kind = OpKind::kMakeDirectory, .node = node, .directory = parent, .name = name},
+             name, caller));
+    } else if (!disk_.visible().IsDirectory(node)) {
+      return Error{ErrorCode::kInvalidArgument, path + ": '" + name + "' is not a directory", ""};
+    }
+    // Synced also when it was there: whoever made it may have died before the sync.
+    TRY(Do({.kind = OpKind::kSyncDirectory, .node = parent}, "", caller));
+    parent = node;
+  }
+  return {};
+}
+
+}  // namespace duramen::sim

@@ -1,0 +1,136 @@
+// The port to disk of base/io.h, in memory, with a trace, faults, and two ways to die.
+//
+// The fault model, in prose; disk_state.h and crash_states.h say what a power loss may keep.
+//  - Every operation that changes the disk or syncs is recorded in order, with its site: operation,
+//    class of file (its name with digits as '#') and the return address of the call, which is the
+//    line of the store that made it. Reads, opens and listings are counted by site only.
+//  - A fault is scheduled for the nth operation that matches a kind and a class of file: an I/O
+//  error,
+//    a full disk, a write that is cut short and then fails, or a crash. A fault fires a given
+//    number of times, or for ever.
+//  - A sync that fails marks the dirty pages of its file clean: still readable, never written by a
+//    later sync, which says success; gone, or partly gone, after the next power loss.
+//  - A crash stops the machine: that operation and all later ones fail with kIo and change nothing,
+//    so the store above can be torn down while the disk stays as it was.
+//  - Restart after a process kill: a new SimFileSystem on the same DiskState (page cache and
+//  pending
+//    changes survive, locks are free). After a power loss: on DiskState(image) of a CrashStates
+//    image.
+//  - Bytes rot only where Rot() is called.
+//  - Not modelled: reads that fail, operations that overlap in time.
+//
+// Owned by the test; one thread (LoopExecutor). Outlives every File, Directory and FileLock of it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "base/io.h"
+#include "tests/sim/disk_state.h"
+
+namespace duramen::sim {
+
+/// Where an operation was asked for.
+struct Site {
+  std::string operation;         // "write", "sync directory", "read", ...
+  std::string file_class;        // "wal/#.wal", "LOCK"
+  const void* caller = nullptr;  // return address of the call
+  std::uint64_t calls = 0;
+};
+
+/// Numbers sites for as long as the process lives; shared by the runs of one explorer.
+class SiteTable {
+ public:
+  std::uint32_t Intern(std::string_view operation, const std::string& file_class,
+                       const void* caller);
+  const std::vector<Site>& sites() const { return sites_; }
+
+ private:
+  std::map<std::tuple<std::string, std::string, const void*>, std::uint32_t, std::less<>> numbers_;
+  std::vector<Site> sites_;
+};
+
+/// Digits become '#', so that all files of a kind share one class.
+std::string FileClass(std::string_view directory_name, std::string_view name);
+
+enum class FaultEffect : std::uint8_t { kIoError, kDiskFull, kShortWrite, kCrash };
+
+struct Fault {
+  std::optional<OpKind> kind;  // none: any
+  std::string file_class;      // a part of it; empty: any
+  std::uint64_t skip = 0;      // matching operations that pass before it fires
+  std::uint64_t times = 1;     // UINT64_MAX: for ever
+  FaultEffect effect = FaultEffect::kIoError;
+  std::uint64_t short_bytes = 0;  // of a kShortWrite: how many bytes are written
+};
+
+/// Asked at the start of every traced operation; the answer is kept in Op::moment.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  virtual std::uint64_t Moment() = 0;
+};
+
+/// Sites of operations that leave no trace, by the length of the trace when they ran.
+struct ReadMark {
+  std::size_t position = 0;
+  std::uint32_t site = 0;
+};
+
+class SimFileSystem final : public FileSystem {
+ public:
+  SimFileSystem(DiskState disk, SiteTable& sites)
+      : disk_(std::move(disk)), start_(disk_), sites_(sites) {}
+  SimFileSystem(const SimFileSystem&) = delete;
+  SimFileSystem& operator=(const SimFileSystem&) = delete;
+
+  Result<std::unique_ptr<Directory>> Open(const std::string& path) override;
+  Status CreateDirectories(const std::string& path) override;
+
+  void Schedule(Fault fault) { faults_.push_back(std::move(fault)); }
+  void Observe(Observer* observer) { observer_ = observer; }
+  /// Everything fails from here on; the disk stays as it is.
+  void Crash() { crashed_ = true; }
+  /// The disk itself changes a byte, under everybody's hands, for good.
+  void Rot(const std::string& path, std::uint64_t offset, std::byte value);
+  bool crashed() const { return crashed_; }
+  std::uint64_t faults_fired() const { return faults_fired_; }
+
+  const DiskState& disk() const { return disk_; }
+  const DiskState& start() const { return start_; }
+  const std::vector<Op>& trace() const { return trace_; }
+  const std::vector<ReadMark>& reads() const { return reads_; }
+
+ private:
+  friend class SimFile;
+  friend class SimDirectory;
+  friend class SimLock;
+  struct Request;
+  /// Records, applies faults, applies the change.
+  Status Do(Op op, const std::string& file_class, const void* caller);
+  Status MarkRead(const char* operation, const std::string& file_class, const void* caller);
+  const Fault* MatchFault(const Op& op, const std::string& file_class);
+  Error Stopped() const;
+
+  DiskState disk_;
+  DiskState start_;
+  SiteTable& sites_;
+  Observer* observer_ = nullptr;
+  std::vector<Fault> faults_;
+  std::vector<Op> trace_;
+  std::vector<ReadMark> reads_;
+  std::set<Node> locked_;
+  std::uint64_t faults_fired_ = 0;
+  Node next_node_ = 0;
+  bool crashed_ = false;
+};
+
+}  // namespace duramen::sim

@@ -1,0 +1,133 @@
+// The binary itself: exit codes, streams, and help that helps.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/tools/files.h"
+#include "tools/child.h"
+
+namespace duramen::tools {
+namespace {
+
+using testing::NumberedLines;
+using testing::ReadAll;
+using testing::TempDir;
+using testing::WriteAll;
+using ::testing::HasSubstr;
+
+struct Answer final : Child::Listener {
+  int exit = -1;
+  std::string out;
+  std::string err;
+  void OnOut(std::string_view line) override { out.append(line).push_back('\n'); }
+  void OnErr(std::string_view line) override { err.append(line).push_back('\n'); }
+};
+
+Answer Duramen(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), DURAMEN_BINARY);
+  Answer answer;
+  Result<Child> child = Child::Start(arguments);
+  EXPECT_TRUE(child.ok());
+  const Result<Child::Exit> exit = child->Run(answer);
+  EXPECT_TRUE(exit.ok());
+  answer.exit = exit.ok() ? exit->code : -1;
+  return answer;
+}
+
+TEST(Cli, TL9_HelpIsAnAnswerAndHasExamples) {
+  const Answer help = Duramen({"--help"});
+  EXPECT_EQ(help.exit, 0);
+  EXPECT_THAT(help.out, HasSubstr("Examples:"));
+  for (const char* verb : {"dump", "verify", "stat", "names", "load", "demo"}) {
+    const Answer answer = Duramen({verb, "--help"});
+    EXPECT_EQ(answer.exit, 0) << verb;
+    EXPECT_THAT(answer.out, HasSubstr("Examples:")) << verb;
+    EXPECT_THAT(help.out, HasSubstr(verb));
+  }
+  EXPECT_EQ(Duramen({"version"}).exit, 0);
+  EXPECT_THAT(Duramen({"--version"}).out, HasSubstr("WAL format 1"));
+}
+
+TEST(Cli, T4_UsageErrorsAreTwoAndSayWhatToType) {
+  const std::vector<std::vector<std::string>> kWrong = {
+      {}, {"dmup"}, {"dump"}, {"dump", "x", "--format", "xml"}, {"dump", "x", "--from", "-3"},
+      {"load", "x"}, {"load", "x", "--servers", "many"}, {"verify", "x", "--nonsense"},
+      {"config"}, {"config", "show", "--wal-max-files", "1"}, {"bench", "disk", "--seconds", "0"}};
+  for (const std::vector<std::string>& arguments : kWrong) {
+    const Answer answer = Duramen(arguments);
+    EXPECT_EQ(answer.exit, 2) << ::testing::PrintToString(arguments) << answer.err;
+    EXPECT_EQ(answer.out, "");
+    EXPECT_THAT(answer.err, HasSubstr("error: "));
+    EXPECT_THAT(answer.err, HasSubstr("hint: ")) << ::testing::PrintToString(arguments);
+  }
+}
+
+TEST(Cli, TL9_DataOnStandardOutputTheRestOnStandardError) {
+  const TempDir dir;
+  WriteAll(dir / "input", NumberedLines(50));
+  const Answer load = Duramen({"load", dir / "data", dir / "input", "--servers", "3", "--json",
+                               "--wal-max-size-bytes", "64KiB"});
+  ASSERT_EQ(load.exit, 0) << load.err;
+  EXPECT_THAT(load.out, HasSubstr(R"({"v":1,"kind":"load","lines":50,)"));
+  const Answer dump = Duramen({"dump", dir / "data", "--format", "csv", "-o", dir / "rows.csv"});
+  EXPECT_EQ(dump.exit, 0) << dump.err;
+  EXPECT_EQ(dump.out, "");
+  EXPECT_THAT(ReadAll(dir / "rows.csv"), HasSubstr("line 50: "));
+  EXPECT_EQ(Duramen({"verify", dir / "data"}).exit, 0);
+  // A result that cannot be written whole is not a result.
+  const Answer full = Duramen({"dump", dir / "data", "-o", "/dev/full"});
+  EXPECT_EQ(full.exit, 5) << full.err;
+}
+
+/// Starts a second load as soon as the first one is at work, then ends the first.
+class SecondOpener final : public Child::Listener {
+ public:
+  explicit SecondOpener(std::string data_dir) : data_dir_(std::move(data_dir)) {}
+  void OnOut(std::string_view) override {}
+  void OnErr(std::string_view line) override {
+    if (!line.starts_with("posted ") || second_.exit >= 0) return;
+    second_ = Duramen({"load", data_dir_, "/dev/null", "--servers", "1", "--resume"});
+  }
+  bool WantsKill() override { return second_.exit >= 0; }
+  const Answer& second() const { return second_; }
+
+ private:
+  std::string data_dir_;
+  Answer second_;
+};
+
+TEST(Cli, T4_ASecondOpenerIsThree) {
+  const TempDir dir;
+  WriteAll(dir / "input", NumberedLines(100'000));
+  Result<Child> first = Child::Start({DURAMEN_BINARY, "load", dir / "data", dir / "input",
+                                      "--servers", "1", "--events", "--wal-max-size-bytes", "1MiB",
+                                      "--wal-max-files", "1000"});
+  ASSERT_TRUE(first.ok());
+  SecondOpener listener(dir / "data");
+  ASSERT_TRUE(first->Run(listener).ok());
+  EXPECT_EQ(listener.second().exit, 3) << listener.second().err;
+  EXPECT_THAT(listener.second().err, HasSubstr("hint: "));
+}
+
+TEST(Cli, TL5_BenchesPrintTheKeysOfTheContract) {
+  const TempDir dir;
+  const Answer disk = Duramen({"bench", "disk", "--seconds", "1", "--dir", dir.path(), "--json"});
+  ASSERT_EQ(disk.exit, 0) << disk.err;
+  for (const char* key : {"bench", "seed", "commit", "seconds", "sync_method", "entry_bytes",
+                          "cpu_user_s", "cpu_sys_s", "syncs_per_s", "bytes_per_s", "p50_us",
+                          "p99_us", "p999_us"}) {
+    EXPECT_THAT(disk.out, HasSubstr("\"" + std::string(key) + "\":")) << key;
+  }
+  const Answer wal =
+      Duramen({"bench", "wal", "--seconds", "1", "--servers", "10", "--dir", dir.path(), "--json",
+               "--wal-max-size-bytes", "1MiB", "--sync", "none"});
+  ASSERT_EQ(wal.exit, 0) << wal.err;
+  for (const char* key : {"entries_per_s", "wal_bytes_per_s", "entries_per_batch",
+                          "disk_bytes_per_s", "ratio_to_disk", "ratio_spread",
+                          "device_wait_share"}) {
+    EXPECT_THAT(wal.out, HasSubstr("\"" + std::string(key) + "\":")) << key;
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(dir.path())) << "nothing is left behind";
+}
+
+}  // namespace
+}  // namespace duramen::tools

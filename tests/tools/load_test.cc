@@ -1,0 +1,184 @@
+#include "tools/load.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/tools/files.h"
+#include "tools/dump.h"
+#include "tools/read_back.h"
+#include "tools/stat.h"
+#include "tools/verify.h"
+
+namespace duramen::tools {
+namespace {
+
+using testing::NumberedLines;
+using testing::TempDir;
+using testing::WriteAll;
+using ::testing::HasSubstr;
+
+struct Answer {
+  ExitCode exit;
+  std::string out;
+  std::string err;
+};
+
+class Load : public ::testing::Test {
+ protected:
+  Answer Run(LoadOptions options) {
+    options.dir = dir_ / "data";
+    if (options.file.empty()) options.file = dir_ / "input";
+    options.settings.flags.emplace_back("wal_max_size_bytes", "64KiB");
+    options.settings.flags.emplace_back("wal_max_files", "64");
+    Terminal terminal{Terminal::Captured{}};
+    const ExitCode exit = RunLoad(options, terminal);
+    return {exit, terminal.captured_out(), terminal.captured_err()};
+  }
+  std::string Dump(DumpOptions options) {
+    options.path = dir_ / "data";
+    Terminal terminal{Terminal::Captured{}};
+    EXPECT_EQ(RunDump(options, terminal), ExitCode::kClean) << terminal.captured_err();
+    return terminal.captured_out();
+  }
+  std::string Compare(const std::string& text) {
+    ReadBack lines;
+    const std::string dump = Dump({.output = {.format = Format::kJsonl}});
+    for (std::size_t at = 0; at < dump.size();) {
+      const std::size_t end = dump.find('\n', at);
+      lines.Add(std::string_view(dump).substr(at, end - at));
+      at = end + 1;
+    }
+    const InputText input(text);
+    return lines.Compare(input, input.line_count());
+  }
+
+  TempDir dir_;
+};
+
+TEST_F(Load, TL1_WhatGoesInComesOutOfTheDump) {
+  // Empty lines, bytes that are no text, no newline at the end.
+  const std::string text =
+      NumberedLines(500) + "\n\n" + std::string("\xff\x00\x1b odd\r\nlast", 13);
+  WriteAll(dir_ / "input", text);
+  const Answer answer = Run({.servers = 7, .writers = 2, .acks = true});
+  ASSERT_EQ(answer.exit, ExitCode::kClean) << answer.err;
+  EXPECT_EQ(Compare(text), "");
+  EXPECT_EQ(std::count(answer.out.begin(), answer.out.end(), '\n'), 504);
+}
+
+TEST_F(Load, TL5_AcknowledgementsAreInOrder) {
+  WriteAll(dir_ / "input", NumberedLines(300));
+  const Answer answer = Run({.servers = 5, .in_flight = 16, .acks = true});
+  ASSERT_EQ(answer.exit, ExitCode::kClean) << answer.err;
+  std::string expected;
+  for (int i = 1; i <= 300; ++i) expected += "ack " + std::to_string(i) + "\n";
+  EXPECT_EQ(answer.out, expected);
+}
+
+TEST_F(Load, TL5_ResumeGoesOnAfterTheLastDurableLine) {
+  const std::string text = NumberedLines(400);
+  WriteAll(dir_ / "part", NumberedLines(150));
+  WriteAll(dir_ / "input", text);
+  ASSERT_EQ(Run({.file = dir_ / "part", .servers = 9}).exit, ExitCode::kClean);
+  const Answer refused = Run({.servers = 9});
+  EXPECT_EQ(refused.exit, ExitCode::kRefused);
+  EXPECT_THAT(refused.err, HasSubstr("add --resume"));
+  const Answer answer = Run({.servers = 9, .acks = true, .resume = true});
+  ASSERT_EQ(answer.exit, ExitCode::kClean) << answer.err;
+  EXPECT_THAT(answer.out, ::testing::StartsWith("ack 151\n"));
+  EXPECT_EQ(Compare(text), "");
+  EXPECT_EQ(Run({.servers = 9, .resume = true}).exit, ExitCode::kClean) << "nothing is left to do";
+}
+
+TEST_F(Load, TL5_ResumeRefusesAnotherInput) {
+  WriteAll(dir_ / "input", NumberedLines(100));
+  ASSERT_EQ(Run({.servers = 4}).exit, ExitCode::kClean);
+  std::string other = NumberedLines(100);
+  other.replace(other.find("line 100"), 8, "LINE 100");
+  WriteAll(dir_ / "other", other);
+  EXPECT_EQ(Run({.file = dir_ / "other", .servers = 4, .resume = true}).exit, ExitCode::kUsage);
+  WriteAll(dir_ / "short", NumberedLines(50));
+  EXPECT_EQ(Run({.file = dir_ / "short", .servers = 4, .resume = true}).exit, ExitCode::kUsage);
+  const Answer servers = Run({.servers = 5, .resume = true});
+  EXPECT_EQ(servers.exit, ExitCode::kUsage);
+  EXPECT_THAT(servers.err, HasSubstr("same --servers"));
+}
+
+TEST_F(Load, TL5_AWalThatIsFullIsNoSpace) {
+  WriteAll(dir_ / "input", NumberedLines(20'000));
+  LoadOptions options{.servers = 4};
+  options.dir = dir_ / "data";
+  options.file = dir_ / "input";
+  options.overloaded_ms = 300;
+  options.settings.flags = {{"wal_max_size_bytes", "64KiB"}, {"wal_max_files", "4"}};
+  Terminal terminal{Terminal::Captured{}};
+  EXPECT_EQ(RunLoad(options, terminal), ExitCode::kNoSpace);
+  EXPECT_THAT(terminal.captured_err(), HasSubstr("--wal-max-files"));
+}
+
+TEST_F(Load, T4_BadNumbersAndPlaces) {
+  WriteAll(dir_ / "input", "a\n");
+  EXPECT_EQ(Run({.servers = 0}).exit, ExitCode::kUsage);
+  EXPECT_EQ(Run({.servers = 1, .writers = 2}).exit, ExitCode::kUsage);
+  EXPECT_EQ(Run({.file = dir_ / "none", .servers = 1}).exit, ExitCode::kUnreadable);
+  EXPECT_EQ(Run({.file = dir_.path(), .servers = 1}).exit, ExitCode::kUsage);
+}
+
+TEST_F(Load, TL1_DumpFiltersByServerIndexKindAndTerm) {
+  WriteAll(dir_ / "input", NumberedLines(60));
+  ASSERT_EQ(Run({.servers = 2}).exit, ExitCode::kClean);
+  const auto rows = [&](DumpOptions options) {
+    options.output.format = Format::kJsonl;
+    const std::string dump = Dump(options);
+    return std::count(dump.begin(), dump.end(), '\n');
+  };
+  const auto all = rows({.kind = "entry"});
+  EXPECT_EQ(all, 60);
+  EXPECT_EQ(rows({.kind = "128"}), 60);
+  EXPECT_EQ(rows({.kind = "129"}), 0);
+  EXPECT_EQ(rows({.server = "load-00000", .kind = "entry"}) +
+                rows({.server = "load-00001", .kind = "entry"}), 60);
+  EXPECT_EQ(rows({.server = "load-00000", .from = 3, .to = 7}), 5);
+  EXPECT_EQ(rows({.term = 1}), 60);
+  EXPECT_EQ(rows({.term = 2}), 0);
+  EXPECT_GE(rows({.kind = "identity"}), 2);
+  EXPECT_EQ(rows({.server = "load-00001", .from = 2, .to = 2, .kind = "entry"}), 1);
+}
+
+TEST_F(Load, TL1_DumpRawSortedIsTheInput) {
+  const std::string text = NumberedLines(200);
+  WriteAll(dir_ / "input", text);
+  ASSERT_EQ(Run({.servers = 3}).exit, ExitCode::kClean);
+  const std::string raw = Dump({.output = {.format = Format::kRaw}});
+  std::vector<std::string> lines;
+  for (std::size_t at = 0; at < raw.size();) {
+    const std::size_t end = raw.find('\n', at);
+    lines.push_back(raw.substr(at, end - at));
+    at = end + 1;
+  }
+  std::sort(lines.begin(), lines.end());
+  std::string together;
+  for (const std::string& line : lines) together += line.substr(13) + "\n";
+  EXPECT_EQ(together, text);
+}
+
+TEST_F(Load, TL4_StatAndNamesCountWhatIsThere) {
+  WriteAll(dir_ / "input", NumberedLines(2000));
+  ASSERT_EQ(Run({.servers = 3}).exit, ExitCode::kClean);
+  Terminal servers{Terminal::Captured{}};
+  StatOptions options{.path = dir_ / "data", .by = "server", .sort = "entries",
+                      .output = {.format = Format::kCsv}};
+  EXPECT_EQ(RunStat(options, servers), ExitCode::kClean);
+  EXPECT_THAT(servers.captured_out(), HasSubstr("load-00002"));
+  Terminal files{Terminal::Captured{}};
+  EXPECT_EQ(RunStat({.path = dir_ / "data"}, files), ExitCode::kClean);
+  EXPECT_THAT(files.captured_out(), HasSubstr("in service"));
+  options.sort = "colour";
+  EXPECT_EQ(RunStat(options, files), ExitCode::kUsage);
+  Terminal names{Terminal::Captured{}};
+  EXPECT_EQ(RunNames({.path = dir_ / "data"}, names), ExitCode::kClean);
+  EXPECT_THAT(names.captured_out(), HasSubstr("3 servers, 0 of them deleted: clean"));
+}
+
+}  // namespace
+}  // namespace duramen::tools

@@ -1,0 +1,134 @@
+// The pool of WAL files on a simulated disk: numbers, spares, failures.
+#include "wal/file_pool.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "base/loop_executor.h"
+#include "tests/sim/sim_file_system.h"
+
+namespace duramen::wal {
+namespace {
+
+constexpr std::uint64_t kFileBytes = 32 << 10;
+
+class FilePoolTest : public ::testing::Test {
+ protected:
+  FilePoolTest() {
+    EXPECT_TRUE(disk_.CreateDirectories("/wal").ok());
+    directory_ = disk_.Open("/wal").value();
+    pool_ = std::make_unique<FilePool>(
+        FilePoolOptions{.system = {}, .file_size_bytes = kFileBytes, .spare_files = 2},
+        FilePool::Environment{*directory_, executor_, clock_, ::duramen::Log(LogSink{})});
+    executor_.Start(*pool_);
+  }
+  ~FilePoolTest() override { executor_.Stop(*pool_); }
+  void Run() {
+    executor_.Wake(*pool_);
+    ASSERT_TRUE(executor_.RunUntilIdle(1000));
+  }
+  void RunThroughRetries() {
+    for (int i = 0; i < 20; ++i) {
+      Run();
+      if (!executor_.AdvanceToNextTimer()) return;
+    }
+  }
+  std::size_t Files() const { return directory_->List().value().size(); }
+
+  sim::SiteTable sites_;
+  sim::SimFileSystem disk_{sim::DiskState(), sites_};
+  ManualClock clock_;
+  LoopExecutor executor_{Rng(1), clock_};
+  std::unique_ptr<Directory> directory_;
+  std::unique_ptr<FilePool> pool_;
+};
+
+TEST_F(FilePoolTest, B4_TwoSparesAreKeptForRecovery) {
+  Run();
+  EXPECT_EQ(pool_->ready(), 3u);
+  EXPECT_TRUE(pool_->Take(2).has_value());
+  EXPECT_FALSE(pool_->Take(2).has_value()) << "two are kept";
+  EXPECT_TRUE(pool_->Take(0).has_value());
+  EXPECT_TRUE(pool_->Take(0).has_value());
+  EXPECT_FALSE(pool_->Take(0).has_value());
+}
+
+TEST_F(FilePoolTest, A13_NumbersAreNeverUsedTwice) {
+  std::set<std::uint64_t> seen;
+  std::vector<PoolFile> held;
+  for (int round = 0; round < 50; ++round) {
+    Run();
+    std::optional<PoolFile> file = pool_->Take(2);
+    ASSERT_TRUE(file.has_value());
+    EXPECT_TRUE(seen.insert(file->number).second);
+    held.push_back(*file);
+    if (held.size() < 3) continue;
+    pool_->Recycle(held.front().number, held.front().file, held.front().size_bytes);
+    held.erase(held.begin());
+  }
+  EXPECT_LE(Files(), 8u);
+}
+
+TEST_F(FilePoolTest, PW4_AFileIsHandedOutOnlyWhenItsNameIsDurable) {
+  Run();
+  const std::optional<PoolFile> file = pool_->Take(2);
+  ASSERT_TRUE(file.has_value());
+  const sim::Node node = disk_.disk().durable().FindPath("/wal/" + FileName(file->number));
+  ASSERT_NE(node, 0u);
+  EXPECT_EQ(disk_.disk().durable().content(node).size_bytes(), kFileBytes);
+}
+
+TEST_F(FilePoolTest, W15_OneFailureOfAnyCallDoesNotStopIt) {
+  for (const auto kind : {sim::OpKind::kSyncDirectory, sim::OpKind::kRename, sim::OpKind::kCreate,
+                          sim::OpKind::kAllocate, sim::OpKind::kSyncAll, sim::OpKind::kWrite}) {
+    for (int again = 0; again < 3; ++again) {
+      SCOPED_TRACE(sim::OpKindName(kind));
+      RunThroughRetries();
+      std::optional<PoolFile> file = pool_->Take(2);
+      ASSERT_TRUE(file.has_value());
+      disk_.Schedule({.kind = kind, .file_class = ""});
+      if (again != 1) {
+        pool_->Recycle(file->number, file->file, file->size_bytes);
+      } else {
+        pool_->Remove(file->number);
+      }
+      file.reset();
+      RunThroughRetries();
+      ASSERT_GE(pool_->ready(), 3u);
+    }
+  }
+}
+
+TEST_F(FilePoolTest, B3_AFullDiskIsSaidAndLeavesNoHalfMadeFile) {
+  disk_.Schedule({.kind = sim::OpKind::kAllocate,
+                  .file_class = "",
+                  .times = 5,
+                  .effect = sim::FaultEffect::kDiskFull});
+  Run();
+  EXPECT_EQ(pool_->ready(), 0u);
+  ASSERT_TRUE(pool_->failure().has_value());
+  EXPECT_EQ(pool_->failure()->code, ErrorCode::kDiskFull);
+  EXPECT_EQ(Files(), 0u);
+  RunThroughRetries();
+  EXPECT_EQ(pool_->ready(), 3u);
+  EXPECT_FALSE(pool_->failure().has_value());
+}
+
+TEST_F(FilePoolTest, A14_APoisonedFileIsRemovedNotReused) {
+  Run();
+  std::optional<PoolFile> file = pool_->Take(2);
+  const std::string name = FileName(file->number);
+  const sim::Node node = disk_.disk().visible().FindPath("/wal/" + name);
+  file.reset();
+  pool_->Remove(ParseFileName(name).value());
+  RunThroughRetries();
+  for (const auto& [entry, other] :
+       disk_.disk().visible().entries(disk_.disk().visible().FindPath("/wal"))) {
+    EXPECT_NE(other, node) << entry;
+  }
+}
+
+}  // namespace
+}  // namespace duramen::wal

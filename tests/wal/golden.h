@@ -1,0 +1,32 @@
+// What stands in tests/testdata/v1: the values that make_golden wrote there once, and that every
+// later release must read.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "duramen/log_store.h"
+#include "wal/batch.h"
+
+namespace duramen::golden {
+
+/// Single structures by name, encoded by the current code; "structures.txt" holds their bytes.
+std::map<std::string, std::vector<std::byte>> Structures();
+
+wal::FileHeader FileHeaderValue();
+wal::BatchHeader BatchHeaderValue();
+wal::RunHeader RunHeaderValue();
+wal::RecordHeader RecordHeaderValue();
+wal::Binding BindingValue();
+wal::ClosingHeader ClosingValue();
+inline constexpr std::uint64_t kOffset = 3 * wal::kBlockBytes;
+/// The file that all of them belong to.
+wal::FileContext Context();
+
+/// Options under which the golden store was written.
+LogStoreOptions StoreOptions(const std::string& directory);
+/// Per log name what it holds: "index:term:kind:payload".
+std::map<std::string, std::vector<std::string>> StoreContents();
+
+}  // namespace duramen::golden

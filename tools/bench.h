@@ -1,0 +1,44 @@
+// `duramen bench disk` and `duramen bench wal`: numbers of this disk and of the WAL on it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "tools/exit_code.h"
+#include "tools/output.h"
+#include "tools/settings_stack.h"
+#include "tools/terminal.h"
+
+namespace duramen::tools {
+
+struct BenchOptions {
+  std::string dir;  // empty: a fresh one in the current directory, removed afterwards
+  std::uint64_t seconds = 5;
+  std::uint64_t seed = 1;
+  std::string sync_method = "datasync";
+  OutputOptions output;
+};
+
+struct BenchDiskOptions {
+  BenchOptions common;
+  std::uint64_t batch_bytes = 4096;
+};
+
+/// The device through our own file port with no log on top: write, sync, again. Exit 0, 2, 4, 5.
+ExitCode RunBenchDisk(const BenchDiskOptions& options, Terminal& terminal);
+
+struct BenchWalOptions {
+  BenchOptions common;
+  std::uint64_t servers = 1000;
+  std::uint64_t entry_bytes = 256;
+  std::uint64_t in_flight = 10;  // entries outstanding per server
+  std::uint64_t writers = 1;
+  SettingSources settings;
+};
+
+/// A closed loop through LogStore; floors follow what is written, so files are recycled unflushed.
+/// Every second of it is followed by one that writes the same batch sizes to the bare file port, so
+/// that a disk whose speed changes from second to second can be compared with at all.
+ExitCode RunBenchWal(const BenchWalOptions& options, Terminal& terminal);
+
+}  // namespace duramen::tools

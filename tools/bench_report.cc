@@ -1,0 +1,80 @@
+#include "tools/bench_report.h"
+
+#include <sys/resource.h>
+
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "base/posix_io.h"
+#include "base/rng.h"
+#include "base/settings.h"
+#include "base/try.h"
+#include "tools/version.h"
+
+namespace duramen::tools {
+namespace {
+
+double Seconds(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+}
+
+rusage Usage() {
+  rusage usage{};
+  (void)::getrusage(RUSAGE_SELF, &usage);
+  return usage;
+}
+
+}  // namespace
+
+Result<BenchDirectory> BenchDirectory::Make(const std::string& wanted, std::uint64_t seed) {
+  PosixFileSystem file_system;
+  std::string parent = wanted.empty() ? "." : wanted;
+  TRY(file_system.CreateDirectories(parent));
+  const std::unique_ptr<Directory> directory = TRY(file_system.Open(parent));
+  const std::string name = "duramen-bench-" + Rng::FromSystem().NextUid().ToString().substr(0, 8) +
+                           "-" + std::to_string(seed);
+  TRY(directory->CreateDirectory(name));
+  return BenchDirectory(parent + "/" + name);
+}
+
+BenchDirectory::BenchDirectory(BenchDirectory&& other) noexcept
+    : path_(std::exchange(other.path_, {})) {}
+
+BenchDirectory::~BenchDirectory() {
+  if (path_.empty()) return;
+  std::error_code ignored;  // A bench's leftover harms nobody.
+  std::filesystem::remove_all(path_, ignored);
+}
+
+CpuTimer::CpuTimer() {
+  const rusage usage = Usage();
+  user_begin_ = Seconds(usage.ru_utime);
+  system_begin_ = Seconds(usage.ru_stime);
+}
+
+double CpuTimer::user_seconds() const { return Seconds(Usage().ru_utime) - user_begin_; }
+double CpuTimer::system_seconds() const { return Seconds(Usage().ru_stime) - system_begin_; }
+
+std::vector<Field> CommonFields(std::string_view bench, const BenchOptions& options,
+                                double seconds, std::uint64_t entry_bytes) {
+  return {{"bench", ColumnType::kText, std::string(bench)},
+          {"seed", ColumnType::kCount, options.seed},
+          {"commit", ColumnType::kText, CommitOfBuild()},
+          {"seconds", ColumnType::kDecimal, seconds},
+          {"sync_method", ColumnType::kText, options.sync_method},
+          {"entry_bytes", ColumnType::kCount, entry_bytes}};
+}
+
+void PrintBench(Terminal& terminal, const OutputOptions& output,
+                const std::vector<Field>& fields) {
+  PrintFacts(terminal, output, "bench", fields);
+}
+
+Result<SyncMethod> ParseSyncMethod(const std::string& text) {
+  LogStoreOptions options;
+  TRY(ParseSetting("wal_sync_method", text, options));
+  return options.wal_sync_method;
+}
+
+}  // namespace duramen::tools

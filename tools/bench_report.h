@@ -1,0 +1,49 @@
+// What all benches share: a directory of their own, the clock of the run, and the common keys.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tools/bench.h"
+
+namespace duramen::tools {
+
+/// A directory for one bench. A fresh one is removed with all in it when this is destroyed; a given
+/// one keeps what was in it.
+class BenchDirectory {
+ public:
+  /// Errors: kIo, kPermission, kRefused (a given directory with something in it).
+  static Result<BenchDirectory> Make(const std::string& wanted, std::uint64_t seed);
+  BenchDirectory(BenchDirectory&& other) noexcept;
+  BenchDirectory& operator=(BenchDirectory&&) = delete;
+  ~BenchDirectory();
+  const std::string& path() const { return path_; }
+
+ private:
+  explicit BenchDirectory(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
+
+/// CPU time that this process has used since it was made.
+class CpuTimer {
+ public:
+  CpuTimer();
+  double user_seconds() const;
+  double system_seconds() const;
+
+ private:
+  double user_begin_;
+  double system_begin_;
+};
+
+/// The keys that every bench prints first.
+std::vector<Field> CommonFields(std::string_view bench, const BenchOptions& options,
+                                double seconds, std::uint64_t entry_bytes);
+
+/// A table for people; with --json one object, as the last line.
+void PrintBench(Terminal& terminal, const OutputOptions& output, const std::vector<Field>& fields);
+
+/// Errors: kConfiguration.
+Result<SyncMethod> ParseSyncMethod(const std::string& text);
+
+}  // namespace duramen::tools

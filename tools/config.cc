@@ -1,0 +1,96 @@
+#include "tools/config.h"
+
+#include "base/settings.h"
+#include "tools/text.h"
+
+namespace duramen::tools {
+namespace {
+
+ExitCode Refuse(Terminal& terminal, const Error& error) {
+  terminal.Complain(error);
+  const ExitCode exit = ExitCodeOf(error.code);
+  return exit;
+}
+
+ExitCode Done(Terminal& terminal) {
+  const Status flushed = terminal.Flush();
+  return flushed.ok() ? ExitCode::kClean : Refuse(terminal, flushed.error());
+}
+
+std::string OriginOf(const SettingStack& stack, std::string_view name) {
+  const auto found = stack.origin.find(name);
+  return found == stack.origin.end() ? "default" : found->second;
+}
+
+/// What ValidateOptions wants besides the settings at hand: a directory is an argument of a verb.
+LogStoreOptions WithDirectory(LogStoreOptions options) {
+  if (options.data_dir.empty()) options.data_dir = "data";
+  return options;
+}
+
+}  // namespace
+
+ExitCode RunConfigShow(const SettingSources& sources, const OutputOptions& output,
+                       Terminal& terminal) {
+  const Result<SettingStack> stack = StackSettings(sources);
+  if (!stack.ok()) return Refuse(terminal, stack.error());
+  for (const std::string& warning : stack->warnings) terminal.Say("warning: " + warning);
+  Sheet sheet(terminal, output, "setting",
+              {{"setting", ColumnType::kText},
+               {"value", ColumnType::kText},
+               {"origin", ColumnType::kText},
+               {"type", ColumnType::kText, false},
+               {"unit", ColumnType::kText, false},
+               {"allowed", ColumnType::kText}});
+  for (const SettingSpec& setting : AllSettings()) {
+    const std::string value = SettingText(setting.name, stack->options);
+    const Cell row[] = {std::string(setting.name),
+                        value.empty() ? Cell{} : Cell{value},
+                        OriginOf(*stack, setting.name),
+                        std::string(SettingTypeName(setting.type)),
+                        std::string(setting.unit),
+                        AllowedText(setting)};
+    sheet.Add(row);
+  }
+  sheet.Finish(Plural(AllSettings().size(), "setting") +
+               "; flags beat the environment, and that beats the file");
+  return Done(terminal);
+}
+
+ExitCode RunConfigCheck(const SettingSources& sources, Terminal& terminal) {
+  const Result<SettingStack> stack = StackSettings(sources);
+  if (!stack.ok()) return Refuse(terminal, stack.error());
+  for (const std::string& warning : stack->warnings) terminal.Say("warning: " + warning);
+  const Status valid = ValidateOptions(WithDirectory(stack->options));
+  if (!valid.ok()) return Refuse(terminal, valid.error());
+  terminal.Out(sources.config_path + ": " + Plural(stack->origin.size(), "setting") + ", valid\n");
+  return Done(terminal);
+}
+
+ExitCode RunConfigExplain(const std::string& key, const OutputOptions& output, Terminal& terminal) {
+  const SettingSpec* setting = FindSetting(key);
+  if (setting == nullptr) {
+    const std::string_view nearest = NearestSetting(key);
+    return Refuse(terminal, {ErrorCode::kConfiguration, "there is no setting '" + key + "'",
+                             nearest.empty() ? "`duramen config show` lists them all"
+                                             : "duramen config explain " + std::string(nearest)});
+  }
+  const std::string standard(setting->default_value);
+  const Field fields[] = {
+      {"setting", ColumnType::kText, std::string(setting->name)},
+      {"type", ColumnType::kText, std::string(SettingTypeName(setting->type))},
+      {"unit", ColumnType::kText,
+       setting->unit.empty() ? Cell{} : Cell{std::string(setting->unit)}},
+      {"default", ColumnType::kText, standard.empty() ? Cell{} : Cell{standard}},
+      {"allowed", ColumnType::kText, AllowedText(*setting)},
+      {"part", ColumnType::kText, std::string(setting->part)},
+      {"since", ColumnType::kText, std::string(setting->since)},
+      {"in_a_file", ColumnType::kText, std::string(setting->name) + " = ..."},
+      {"in_the_environment", ColumnType::kText, EnvironmentName(setting->name)},
+      {"as_a_flag", ColumnType::kText, FlagName(setting->name)},
+      {"help", ColumnType::kText, std::string(setting->help)}};
+  PrintFacts(terminal, output, "setting", fields);
+  return Done(terminal);
+}
+
+}  // namespace duramen::tools

@@ -1,0 +1,328 @@
+// The duramen binary: which verbs there are and what they take. Everything else is behind the
+// function of each verb; this is the only file that knows CLI11.
+#include <CLI/CLI.hpp>
+
+#include <functional>
+#include <memory>
+
+#include "base/settings.h"
+#include "tools/bench.h"
+#include "tools/config.h"
+#include "tools/demo.h"
+#include "tools/dump.h"
+#include "tools/interrupt.h"
+#include "tools/load.h"
+#include "tools/stat.h"
+#include "tools/verify.h"
+#include "tools/version.h"
+
+namespace duramen::tools {
+namespace {
+
+using Run = std::function<ExitCode(Terminal&)>;
+
+/// What every verb has.
+struct CommonOptions {
+  std::string format = "table";
+  std::string payload = "text";
+  std::string color = "auto";
+  std::string out_path;
+  bool json = false;
+  bool bytes = false;
+
+  OutputOptions Output() const {
+    OutputOptions output;
+    const std::string& wanted = json ? std::string("json") : format;
+    if (wanted == "jsonl") output.format = Format::kJsonl;
+    if (wanted == "json") output.format = Format::kJson;
+    if (wanted == "csv") output.format = Format::kCsv;
+    if (wanted == "raw") output.format = Format::kRaw;
+    output.exact_bytes = bytes;
+    if (payload == "hex") output.payload = PayloadForm::kHex;
+    if (payload == "raw") output.payload = PayloadForm::kRaw;
+    if (payload == "none") output.payload = PayloadForm::kNone;
+    return output;
+  }
+  ColorMode Color() const {
+    if (color == "always") return ColorMode::kAlways;
+    return color == "never" ? ColorMode::kNever : ColorMode::kAuto;
+  }
+};
+
+/// The verbs of one command line; exactly one of them is run.
+class Cli {
+ public:
+  Cli() : app_("Duramen: many logs on one shared write-ahead log.", "duramen") {
+    app_.require_subcommand(1);
+    app_.set_version_flag("--version", VersionLine());
+    app_.footer(
+        "Examples:\n"
+        "  duramen demo                                   what it does, on a real text\n"
+        "  duramen load data --servers 200 FILE           every line, durable\n"
+        "  duramen dump data --server load-00007          one log, record by record\n"
+        "  duramen verify data                            is it whole, and if not, whose is lost\n"
+        "  duramen config explain wal_sync_method         what a setting does\n"
+        "Each verb has --help. Exit: 0 clean, 1 damage, 2 usage, 3 in use, 4 unreadable,\n"
+        "5 no space, 6 unknown version, 7 refused, 130 interrupted.");
+    AddDump();
+    AddVerify();
+    AddStat();
+    AddNames();
+    AddConfig();
+    AddLoad();
+    AddBench();
+    AddDemo();
+    AddVersion();
+  }
+
+  int Main(int argc, char** argv) {
+    try {
+      app_.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+      return Explain(error);
+    }
+    Terminal terminal;
+    terminal.SetColor(common_.Color());
+    if (!common_.out_path.empty()) {
+      const Status opened = terminal.WriteTo(common_.out_path);
+      if (!opened.ok()) {
+        terminal.Complain(opened.error());
+        return static_cast<int>(ExitCodeOf(opened.error().code));
+      }
+    }
+    return static_cast<int>(run_(terminal));
+  }
+
+ private:
+  /// Help and version are answers; everything else is usage.
+  int Explain(const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app_.exit(error);
+    Terminal terminal;
+    std::string verb;
+    for (const CLI::App* sub : app_.get_subcommands()) verb = sub->get_name() + " ";
+    terminal.Complain({ErrorCode::kInvalidArgument, error.what(), "duramen " + verb + "--help"});
+    return static_cast<int>(ExitCode::kUsage);
+  }
+
+  CLI::App& AddVerb(CLI::App& parent, const std::string& name, const std::string& what, Run run) {
+    CLI::App& verb = *parent.add_subcommand(name, what);
+    verb.add_option("--format", common_.format, "table, jsonl, json or csv; dump also raw")
+        ->check(CLI::IsMember({"table", "jsonl", "json", "csv", "raw"}));
+    verb.add_flag("--json", common_.json, "the same as --format json");
+    verb.add_flag("--bytes", common_.bytes, "sizes as plain numbers");
+    verb.add_option("-o", common_.out_path, "write data to this file");
+    verb.add_option("--color", common_.color, "auto, always or never")
+        ->check(CLI::IsMember({"auto", "always", "never"}));
+    verb.callback([this, run = std::move(run)] { run_ = run; });
+    return verb;
+  }
+
+  /// A file, and each setting as a flag of its own.
+  void AddSettings(CLI::App& verb, SettingSources& sources) {
+    verb.add_option("--config", sources.config_path, "a TOML file of settings");
+    for (const SettingSpec& setting : AllSettings()) {
+      if (setting.name == "data_dir") continue;  // An argument of the verb.
+      const std::string name(setting.name);
+      const auto add = [&sources, name](const std::string& text) {
+        sources.flags.emplace_back(name, text);
+      };
+      verb.add_option_function<std::string>(FlagName(setting.name), add, std::string(setting.help))
+          ->group("Settings");
+    }
+    sources.environment = SettingsInEnvironment();
+  }
+
+  void AddDump() {
+    CLI::App& verb = AddVerb(app_, "dump", "what stands in a WAL, one row per record",
+                             [this](Terminal& terminal) {
+                               dump_.output = common_.Output();
+                               return RunDump(dump_, terminal);
+                             });
+    verb.add_option("PATH", dump_.path, "a data directory, a WAL directory or one WAL file")
+        ->required();
+    verb.add_option("--server", dump_.server, "only this one; its name or uid");
+    verb.add_option("--from", dump_.from, "from this index on")->check(CLI::NonNegativeNumber);
+    verb.add_option("--to", dump_.to, "up to this index, itself included")
+        ->check(CLI::NonNegativeNumber);
+    verb.add_option("--term", dump_.term, "only entries of this term")
+        ->check(CLI::NonNegativeNumber);
+    verb.add_option("--kind", dump_.kind, "entry, row, mark, a run kind, a row kind or a number");
+    verb.add_flag("--all", dump_.all, "also what was cut, and files off the chain");
+    verb.add_flag("--stats", dump_.stats, "counts instead of rows");
+    verb.add_option("--payload", common_.payload, "text, hex, raw or none")
+        ->check(CLI::IsMember({"text", "hex", "raw", "none"}));
+    verb.footer("Examples:\n"
+                "  duramen dump data --kind entry --format jsonl\n"
+                "  duramen dump data --format raw | sort | cut -b14-     the lines of a load\n"
+                "  duramen dump data/wal/0000000000000001.wal --all --payload hex");
+  }
+
+  void AddVerify() {
+    CLI::App& verb = AddVerb(app_, "verify", "every checksum; what is damaged and whose it is",
+                             [this](Terminal& terminal) {
+                               verify_.output = common_.Output();
+                               return RunVerify(verify_, terminal);
+                             });
+    verb.add_option("PATH", verify_.path, "a data directory, a WAL directory or one WAL file")
+        ->required();
+    verb.add_flag("--strict", verify_.strict, "an unproven tail is a failed check too");
+    verb.footer("Examples:\n  duramen verify data\n  duramen verify data --strict --json");
+  }
+
+  void AddStat() {
+    CLI::App& verb = AddVerb(app_, "stat", "how full the WAL is, by file or by server",
+                             [this](Terminal& terminal) {
+                               stat_.output = common_.Output();
+                               return RunStat(stat_, terminal);
+                             });
+    verb.add_option("DIR", stat_.path, "a data directory")->required();
+    verb.add_option("--by", stat_.by, "file or server")->check(CLI::IsMember({"file", "server"}));
+    verb.add_option("--sort", stat_.sort, "a column");
+    verb.footer("Examples:\n  duramen stat data\n  duramen stat data --by server --sort live");
+  }
+
+  void AddNames() {
+    CLI::App& verb = AddVerb(app_, "names", "uid, name, node and cluster of every server",
+                             [this](Terminal& terminal) {
+                               names_.output = common_.Output();
+                               return RunNames(names_, terminal);
+                             });
+    verb.add_option("DIR", names_.path, "a data directory")->required();
+    verb.footer("Examples:\n  duramen names data --format csv");
+  }
+
+  void AddConfig() {
+    CLI::App& config = *app_.add_subcommand("config", "the settings");
+    config.require_subcommand(1);
+    CLI::App& show = AddVerb(config, "show", "every setting, its value and where that comes from",
+                             [this](Terminal& terminal) {
+                               return RunConfigShow(sources_, common_.Output(), terminal);
+                             });
+    AddSettings(show, sources_);
+    CLI::App& check = AddVerb(config, "check", "would a store start with this file",
+                              [this](Terminal& terminal) {
+                                return RunConfigCheck(check_sources_, terminal);
+                              });
+    check.add_option("FILE", check_sources_.config_path, "a TOML file of settings")->required();
+    check_sources_.environment = SettingsInEnvironment();
+    CLI::App& explain = AddVerb(config, "explain", "what a setting does and may be",
+                                [this](Terminal& terminal) {
+                                  return RunConfigExplain(key_, common_.Output(), terminal);
+                                });
+    explain.add_option("KEY", key_, "the name of a setting")->required();
+    config.footer("Examples:\n  duramen config show --config duramen.toml\n"
+                  "  duramen config explain memory_budget");
+  }
+
+  void AddLoad() {
+    CLI::App& verb = AddVerb(app_, "load", "every line of FILE as an entry of one of N logs",
+                             [this](Terminal& terminal) {
+                               load_.output = common_.Output();
+                               return RunLoad(load_, terminal);
+                             });
+    verb.add_option("DIR", load_.dir, "the data directory; made if it is not there")->required();
+    verb.add_option("FILE", load_.file, "lines; standard input without it");
+    verb.add_option("--servers", load_.servers, "logs to spread the lines over")->required();
+    verb.add_option("--writers", load_.writers, "rings into the WAL (1)");
+    verb.add_option("--in-flight", load_.in_flight, "lines not yet durable, at most (8192)");
+    verb.add_flag("--acks", load_.acks, "print `ack N` when line N is durable");
+    verb.add_flag("--resume", load_.resume, "go on after the last durable line");
+    verb.add_flag("--progress", load_.progress, "rate and time left, on a terminal");
+    verb.add_flag("--events", load_.events, "say what was recovered and posted")->group("");
+    AddSync(verb, load_.settings);
+    AddSettings(verb, load_.settings);
+    verb.footer("Examples:\n"
+                "  duramen load data --servers 1000 big.txt --progress\n"
+                "  tail -f app.log | duramen load data --servers 8 --acks\n"
+                "  duramen load data --servers 1000 big.txt --resume        after a crash");
+  }
+
+  void AddSync(CLI::App& verb, SettingSources& sources) {
+    verb.add_option_function<std::string>(
+        "--sync",
+        [&sources](const std::string& text) {
+          sources.flags.emplace_back("wal_sync_method", text);
+        },
+        "datasync, fsync or none; the same as --wal-sync-method");
+  }
+
+  void AddBenchCommon(CLI::App& verb, BenchOptions& options) {
+    verb.add_option("--dir", options.dir, "where; a fresh folder in it is removed afterwards");
+    verb.add_option("--seconds", options.seconds, "how long (5)")->check(CLI::Range(1, 86'400));
+    verb.add_option("--seed", options.seed, "of the payload (1)");
+    verb.add_option("--sync", options.sync_method, "datasync, fsync or none");
+  }
+
+  void AddBench() {
+    CLI::App& bench = *app_.add_subcommand("bench", "numbers of this disk, and of the WAL on it");
+    bench.require_subcommand(1);
+    CLI::App& disk = AddVerb(bench, "disk", "write and sync, with no log on top",
+                             [this](Terminal& terminal) {
+                               bench_disk_.common.output = common_.Output();
+                               return RunBenchDisk(bench_disk_, terminal);
+                             });
+    AddBenchCommon(disk, bench_disk_.common);
+    disk.add_option("--batch-bytes", bench_disk_.batch_bytes, "bytes of one write (4096)");
+    CLI::App& wal = AddVerb(bench, "wal", "entries through the log store, beside the bare disk",
+                            [this](Terminal& terminal) {
+                              bench_wal_.common.output = common_.Output();
+                              return RunBenchWal(bench_wal_, terminal);
+                            });
+    AddBenchCommon(wal, bench_wal_.common);
+    wal.add_option("--servers", bench_wal_.servers, "logs (1000)");
+    wal.add_option("--entry-bytes", bench_wal_.entry_bytes, "payload of an entry (256)");
+    wal.add_option("--in-flight", bench_wal_.in_flight, "entries outstanding per log (10)");
+    wal.add_option("--writers", bench_wal_.writers, "rings into the WAL (1)");
+    AddSettings(wal, bench_wal_.settings);
+    bench.footer("Examples:\n"
+                 "  duramen bench disk --batch-bytes 65536 --seconds 10 --json\n"
+                 "  duramen bench wal --servers 1000 --entry-bytes 256 --in-flight 10 --json");
+  }
+
+  void AddDemo() {
+    CLI::App& verb = AddVerb(app_, "demo", "a text into 200 logs on one WAL, killed on the way",
+                             [this](Terminal& terminal) {
+                               demo_.output = common_.Output();
+                               return RunDemo(demo_, terminal);
+                             });
+    verb.add_option("FILE", demo_.file, "a text; the licences of Debian without it");
+    verb.add_option("--servers", demo_.servers, "logs (200)");
+    verb.add_option("--seed", demo_.seed, "of the moments of the kills (1)");
+    verb.add_option("--kills", demo_.kills, "how many (5)")->check(CLI::Range(0, 1'000'000));
+    verb.add_option("--dir", demo_.dir, "where; kept afterwards");
+    verb.footer(
+        "Examples:\n  duramen demo\n  duramen demo book.txt --kills 20 --seed 7 --dir "
+        "/var/tmp/demo");
+  }
+
+  void AddVersion() {
+    AddVerb(app_, "version", "of this binary and of its formats", [](Terminal& terminal) {
+      terminal.Out(VersionLine() + "\n");
+      return terminal.Flush().ok() ? ExitCode::kClean : ExitCode::kUnreadable;
+    });
+  }
+
+  CLI::App app_;
+  Run run_;
+  CommonOptions common_;
+  DumpOptions dump_;
+  VerifyOptions verify_;
+  StatOptions stat_;
+  NamesOptions names_;
+  SettingSources sources_;
+  SettingSources check_sources_;
+  std::string key_;
+  LoadOptions load_;
+  BenchDiskOptions bench_disk_;
+  BenchWalOptions bench_wal_;
+  DemoOptions demo_;
+};
+
+}  // namespace
+}  // namespace duramen::tools
+
+int main(int argc, char** argv) {
+  duramen::tools::InstallInterruptHandler();
+  auto cli = std::make_unique<duramen::tools::Cli>();
+  return cli->Main(argc, argv);
+}

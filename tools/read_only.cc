@@ -1,0 +1,87 @@
+#include "tools/read_only.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/posix_io.h"
+#include "base/try.h"
+
+namespace duramen::tools {
+namespace {
+
+Error ReadOnly(const std::string& path) {
+  return {ErrorCode::kUnsupported, path + " is open for reading only", ""};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ReadOnlyFile>> ReadOnlyFile::Open(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (fd < 0 && errno == ELOOP) {
+    return Error{ErrorCode::kInvalidArgument, path + " is a symbolic link",
+                 "name the file that it points to"};
+  }
+  if (fd < 0) return PosixError("open", path, errno);
+  auto file = std::make_unique<ReadOnlyFile>(fd, path);
+  TRY(file->Measure());
+  return file;
+}
+
+ReadOnlyFile::~ReadOnlyFile() { ::close(fd_); }
+
+Status ReadOnlyFile::Measure() {
+  struct stat status {};
+  if (::fstat(fd_, &status) != 0) return PosixError("look at", path_, errno);
+  if (!S_ISREG(status.st_mode)) {
+    return Error{ErrorCode::kInvalidArgument, path_ + " is not a regular file",
+                 "name a WAL file or a data directory"};
+  }
+  size_bytes_ = static_cast<std::uint64_t>(status.st_size);
+  inode_ = status.st_ino;
+  content_end_ = 0;
+  // From hole to hole; as many steps as the file has pieces, so its real size bounds them.
+  off_t at = 0;
+  while (true) {
+    const off_t begin = ::lseek(fd_, at, SEEK_DATA);
+    if (begin < 0) break;
+    const off_t end = ::lseek(fd_, begin, SEEK_HOLE);
+    if (end < 0) break;
+    content_end_ = static_cast<std::uint64_t>(end);
+    at = end;
+  }
+  if (errno != ENXIO) content_end_ = size_bytes_;  // This file system cannot tell.
+  return {};
+}
+
+Result<std::size_t> ReadOnlyFile::Read(std::uint64_t offset, std::span<std::byte> bytes) const {
+  if (offset >= size_bytes_) return std::size_t{0};
+  const std::size_t wanted = std::min<std::uint64_t>(bytes.size(), size_bytes_ - offset);
+  const off_t content = ::lseek(fd_, static_cast<off_t>(offset), SEEK_DATA);
+  if ((content < 0 && errno == ENXIO) || content >= static_cast<off_t>(offset + wanted)) {
+    std::memset(bytes.data(), 0, wanted);
+    return wanted;
+  }
+  std::size_t done = 0;
+  while (done < wanted) {
+    const ssize_t read = ::pread(fd_, bytes.data() + done, wanted - done,
+                                 static_cast<off_t>(offset + done));
+    if (read < 0 && errno == EINTR) continue;
+    if (read < 0) return PosixError("read", path_, errno);
+    if (read == 0) break;
+    done += static_cast<std::size_t>(read);
+  }
+  return done;
+}
+
+Status ReadOnlyFile::Write(std::uint64_t, Bytes) { return ReadOnly(path_); }
+Status ReadOnlyFile::SyncData() { return ReadOnly(path_); }
+Status ReadOnlyFile::SyncAll() { return ReadOnly(path_); }
+Status ReadOnlyFile::Allocate(std::uint64_t) { return ReadOnly(path_); }
+Status ReadOnlyFile::Truncate(std::uint64_t) { return ReadOnly(path_); }
+
+}  // namespace duramen::tools

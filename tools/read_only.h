@@ -1,0 +1,49 @@
+// Files as the offline verbs see them: opened to be read, without a lock, without following a
+// symlink, without waiting for a fifo. Nothing on disk changes through them.
+//
+// Holes are answered with zeros and never read, and what lies behind the last byte of a file that
+// has space is not looked at: a terabyte of holes costs nothing.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/io.h"
+
+namespace duramen::tools {
+
+class ReadOnlyFile final : public File {
+ public:
+  /// Errors: kNotFound, kPermission, kIo, kInvalidArgument (no regular file).
+  static Result<std::unique_ptr<ReadOnlyFile>> Open(const std::string& path);
+  /// Takes `fd` over; Open is the way to make one.
+  ReadOnlyFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  ~ReadOnlyFile() override;
+  ReadOnlyFile(const ReadOnlyFile&) = delete;
+  ReadOnlyFile& operator=(const ReadOnlyFile&) = delete;
+  const std::string& path() const { return path_; }
+
+  Result<std::size_t> Read(std::uint64_t offset, std::span<std::byte> bytes) const override;
+  Status Write(std::uint64_t offset, Bytes bytes) override;
+  Status SyncData() override;
+  Status SyncAll() override;
+  Status Allocate(std::uint64_t size_bytes) override;
+  Status Truncate(std::uint64_t size_bytes) override;
+  Result<std::uint64_t> SizeBytes() const override { return size_bytes_; }
+  std::uint64_t size() const { return size_bytes_; }
+  /// Behind the last byte that is not in a hole.
+  std::uint64_t content_end() const { return content_end_; }
+  /// Tells files apart whatever their names.
+  std::uint64_t inode() const { return inode_; }
+
+ private:
+  Status Measure();
+  int fd_;
+  std::string path_;
+  std::uint64_t size_bytes_ = 0;
+  std::uint64_t content_end_ = 0;
+  std::uint64_t inode_ = 0;
+};
+
+}  // namespace duramen::tools

@@ -1,0 +1,312 @@
+#include "tools/stat.h"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+
+#include "base/bytes.h"
+#include "tools/findings.h"
+#include "tools/server_names.h"
+#include "tools/text.h"
+#include "tools/wal_walk.h"
+
+namespace duramen::tools {
+namespace {
+
+/// One server's log, folded: which runs still hold live entries.
+class ServerFold {
+ public:
+  struct Piece {
+    Index first = 0;
+    Index end = 0;
+    double bytes_per_entry = 0;
+    std::size_t file = 0;
+  };
+
+  void OnRun(const wal::RunView& run, std::size_t file) {
+    const wal::RunHeader& header = run.header;
+    written_bytes_ += wal::kRunHeaderBytes + header.bytes;
+    switch (header.kind) {
+      case wal::RunKind::kNext:
+      case wal::RunKind::kOverwrite: return Add(header, file);
+      case wal::RunKind::kJump:
+        pieces_.clear();
+        begin_ = end_ = header.first;
+        return Add(header, file);
+      case wal::RunKind::kTruncateSuffix: return Cut(header.first);
+      case wal::RunKind::kReset:
+        pieces_.clear();
+        begin_ = end_ = header.first;
+        return;
+      case wal::RunKind::kFloor: return Raise(header.first);
+      case wal::RunKind::kBounds:
+        if (!known_) end_ = header.first;
+        known_ = true;
+        return Raise(header.first);
+      case wal::RunKind::kSparse:
+      case wal::RunKind::kRows: break;
+    }
+  }
+
+  Index begin() const { return begin_; }
+  Index end() const { return end_; }
+  std::uint64_t written_bytes() const { return written_bytes_; }
+  const std::deque<Piece>& pieces() const { return pieces_; }
+  std::uint64_t live_entries() const {
+    std::uint64_t entries = 0;
+    for (const Piece& piece : pieces_) entries += piece.end - piece.first;
+    return entries;
+  }
+  static std::uint64_t LiveBytes(const Piece& piece) {
+    return static_cast<std::uint64_t>(static_cast<double>(piece.end - piece.first) *
+                                      piece.bytes_per_entry);
+  }
+  std::uint64_t live_bytes() const {
+    std::uint64_t bytes = 0;
+    for (const Piece& piece : pieces_) bytes += LiveBytes(piece);
+    return bytes;
+  }
+
+ private:
+  void Add(const wal::RunHeader& run, std::size_t file) {
+    if (!known_) begin_ = run.first;  // Older files are gone: it begins with what is left.
+    known_ = true;
+    Cut(run.first);
+    end_ = run.first + run.count;
+    pieces_.push_back({run.first, end_, static_cast<double>(run.bytes) / run.count, file});
+  }
+  void Cut(Index end) {
+    while (!pieces_.empty() && pieces_.back().first >= end) pieces_.pop_back();
+    if (!pieces_.empty()) pieces_.back().end = std::min(pieces_.back().end, end);
+    end_ = std::min(end_, end);
+    if (begin_ > end_) begin_ = end_;
+  }
+  void Raise(Index begin) {
+    while (!pieces_.empty() && pieces_.front().end <= begin) pieces_.pop_front();
+    if (!pieces_.empty()) pieces_.front().first = std::max(pieces_.front().first, begin);
+    begin_ = std::max(begin_, begin);
+    end_ = std::max(end_, begin_);
+  }
+
+  bool known_ = false;
+  Index begin_ = 1;
+  Index end_ = 1;
+  std::deque<Piece> pieces_;
+  std::uint64_t written_bytes_ = 0;
+};
+
+struct FileUse {
+  std::uint64_t batches = 0;
+  std::uint64_t first_batch = 0;
+  std::uint64_t last_batch = 0;
+  std::uint64_t batch_bytes = 0;
+};
+
+class Folder final : public WalVisitor {
+ public:
+  explicit Folder(const WalImage& image) : files_(image.files.size()) {}
+  void OnBatch(const WalkedBatch& batch) override {
+    FileUse& use = files_[batch.file];
+    if (use.batches++ == 0) use.first_batch = batch.number;
+    use.last_batch = batch.last_number;
+    use.batch_bytes += batch.bytes;
+  }
+  void OnRun(const WalkedRun& walked) override {
+    if (walked.owner != nullptr) servers_[walked.owner->uid].OnRun(walked.run, walked.batch.file);
+  }
+  void OnSkipped(const WalkedBatch&, std::uint64_t bytes, bool) override { skipped_ += bytes; }
+
+  const std::map<ServerUid, ServerFold>& servers() const { return servers_; }
+  const std::vector<FileUse>& files() const { return files_; }
+  std::uint64_t skipped() const { return skipped_; }
+
+ private:
+  std::map<ServerUid, ServerFold> servers_;
+  std::vector<FileUse> files_;
+  std::uint64_t skipped_ = 0;
+};
+
+using Rows = std::vector<std::vector<Cell>>;
+
+const std::vector<Column> kFileColumns = {{"file", ColumnType::kText},
+                                          {"state", ColumnType::kText},
+                                          {"size", ColumnType::kSize},
+                                          {"used", ColumnType::kSize},
+                                          {"fill_percent", ColumnType::kCount},
+                                          {"batches", ColumnType::kCount},
+                                          {"first_batch", ColumnType::kCount},
+                                          {"last_batch", ColumnType::kCount},
+                                          {"live", ColumnType::kSize},
+                                          {"garbage", ColumnType::kSize}};
+const std::vector<Column> kServerColumns = {{"server", ColumnType::kText},
+                                            {"uid", ColumnType::kText, false},
+                                            {"begin", ColumnType::kCount},
+                                            {"end", ColumnType::kCount},
+                                            {"entries", ColumnType::kCount},
+                                            {"live", ColumnType::kSize},
+                                            {"garbage", ColumnType::kSize},
+                                            {"files", ColumnType::kCount}};
+
+/// Numbers from the highest, text from the lowest. False: there is no such column.
+bool SortRows(Rows& rows, const std::vector<Column>& columns, const std::string& by) {
+  if (by.empty()) return true;
+  const auto found = std::find_if(columns.begin(), columns.end(),
+                                  [&](const Column& column) { return column.name == by; });
+  if (found == columns.end()) return false;
+  const auto place = static_cast<std::size_t>(found - columns.begin());
+  const auto number = [&](const std::vector<Cell>& row) {
+    const auto* value = std::get_if<std::uint64_t>(&row[place]);
+    return value == nullptr ? 0 : *value;
+  };
+  std::stable_sort(rows.begin(), rows.end(), [&](const auto& a, const auto& b) {
+    const auto* text = std::get_if<std::string>(&a[place]);
+    const auto* other = std::get_if<std::string>(&b[place]);
+    if (text != nullptr && other != nullptr) return *text < *other;
+    return number(a) > number(b);
+  });
+  return true;
+}
+
+ExitCode Print(const StatOptions& options, Terminal& terminal, const std::string& verdict,
+               Rows rows) {
+  const std::vector<Column>& columns = options.by == "file" ? kFileColumns : kServerColumns;
+  if (!SortRows(rows, columns, options.sort)) {
+    std::string names;
+    for (const Column& column : columns) names += " " + std::string(column.name);
+    terminal.Complain({ErrorCode::kInvalidArgument, "there is no column '" + options.sort + "'",
+                       "one of:" + names});
+    return ExitCode::kUsage;
+  }
+  Sheet sheet(terminal, options.output, options.by, columns);
+  for (const auto& row : rows) sheet.Add(row);
+  sheet.Finish(Plural(rows.size(), options.by) + ": " + verdict);
+  return ExitCode::kClean;
+}
+
+const char* FileState(const WalImage& image, std::size_t file) {
+  const wal::TailVerdict& verdict = image.verdict;
+  for (const wal::ChainFile& chain : verdict.chain) {
+    if (chain.file == file) return chain.end_batch == UINT64_MAX ? "in service" : "live";
+  }
+  for (const std::size_t orphan : verdict.orphans) {
+    if (orphan == file) return "orphan";
+  }
+  return "spare";
+}
+
+Rows FileRows(const WalImage& image, const Folder& fold) {
+  std::vector<std::uint64_t> live(image.files.size());
+  for (const auto& [uid, server] : fold.servers()) {
+    for (const ServerFold::Piece& piece : server.pieces()) {
+      live[piece.file] += ServerFold::LiveBytes(piece);
+    }
+  }
+  Rows rows;
+  for (std::size_t i = 0; i < image.files.size(); ++i) {
+    const FileUse& use = fold.files()[i];
+    const std::uint64_t used = use.batches == 0 ? 0 : use.batch_bytes + wal::kFirstBatchOffset;
+    const std::uint64_t size = image.files[i].size_bytes;
+    rows.push_back({image.files[i].name, std::string(FileState(image, i)), size, used,
+                    size == 0 ? std::uint64_t{0} : used * 100 / size, use.batches, Cell{}, Cell{},
+                    live[i], used > live[i] ? used - live[i] : 0});
+    if (use.batches > 0) {
+      rows.back()[6] = use.first_batch;
+      rows.back()[7] = use.last_batch;
+    }
+  }
+  return rows;
+}
+
+Rows ServerRows(const Folder& fold, const ServerNames& names) {
+  Rows rows;
+  for (const auto& [uid, server] : fold.servers()) {
+    std::set<std::size_t> files;
+    for (const ServerFold::Piece& piece : server.pieces()) files.insert(piece.file);
+    const std::uint64_t live = server.live_bytes();
+    const std::uint64_t written = server.written_bytes();
+    rows.push_back({names.NameOf(uid), uid.ToString(), server.begin(), server.end(),
+                    server.live_entries(), live, written > live ? written - live : 0,
+                    std::uint64_t{files.size()}});
+  }
+  // By name; of one name the incarnations as the uids fall.
+  std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) {
+    return std::get<std::string>(a[0]) < std::get<std::string>(b[0]);
+  });
+  return rows;
+}
+
+ExitCode Refuse(Terminal& terminal, const Error& error) {
+  terminal.Complain(error);
+  return ExitCodeOf(error.code);
+}
+
+ExitCode Conclude(Terminal& terminal, const WalImage& image) {
+  for (const ImageFinding& found : FindingsOf(image)) {
+    terminal.Say("note: " + SentenceOf(found.finding));
+  }
+  const Status flushed = terminal.Flush();
+  if (!flushed.ok()) return Refuse(terminal, flushed.error());
+  return image.damaged() ? ExitCode::kDamage : ExitCode::kClean;
+}
+
+}  // namespace
+
+ExitCode RunStat(const StatOptions& options, Terminal& terminal) {
+  if (options.by != "file" && options.by != "server") {
+    return Refuse(terminal, {ErrorCode::kInvalidArgument, "--by " + options.by + " is not possible",
+                             "--by file or --by server"});
+  }
+  const Result<WalImage> image = ReadWalImage(options.path);
+  if (!image.ok()) return Refuse(terminal, image.error());
+  const ServerNames names = ServerNames::Of(*image, {});
+  Folder fold(*image);
+  WalkWal(*image, {}, fold);
+  const bool by_file = options.by == "file";
+  Rows rows = by_file ? FileRows(*image, fold) : ServerRows(fold, names);
+  const ExitCode printed = Print(options, terminal, VerdictSentence(*image), std::move(rows));
+  return printed == ExitCode::kClean ? Conclude(terminal, *image) : printed;
+}
+
+ExitCode RunNames(const NamesOptions& options, Terminal& terminal) {
+  const Result<WalImage> image = ReadWalImage(options.path);
+  if (!image.ok()) return Refuse(terminal, image.error());
+  const ServerNames names = ServerNames::Of(*image, {});
+  Sheet sheet(terminal, options.output, "server",
+              {{"uid", ColumnType::kText},
+               {"name", ColumnType::kText},
+               {"node", ColumnType::kText},
+               {"cluster_id", ColumnType::kCount},
+               {"incarnation", ColumnType::kCount},
+               {"state", ColumnType::kText}});
+  std::uint64_t deleted = 0;
+  std::set<ServerUid> seen = names.seen();
+  for (const auto& [uid, rows] : names.table().servers()) seen.insert(uid);
+  std::vector<ServerUid> uids(seen.begin(), seen.end());
+  std::stable_sort(uids.begin(), uids.end(), [&](const ServerUid& a, const ServerUid& b) {
+    return names.NameOf(a) < names.NameOf(b);
+  });
+  for (const ServerUid& uid : uids) {
+    const meta::ServerRows* rows = names.table().Find(uid);
+    const bool identified = rows != nullptr && rows->has(meta::RowKind::kIdentity);
+    std::vector<Cell> cells = {uid.ToString(), Cell{}, Cell{}, Cell{}, Cell{}, Cell{}};
+    if (names.NameOf(uid) != uid.ToString()) cells[1] = names.NameOf(uid);
+    if (identified) {
+      cells[2] = rows->identity.node;
+      cells[3] = rows->identity.cluster_id;
+      cells[4] = rows->identity.incarnation;
+    }
+    const bool gone = rows != nullptr && rows->deleted();
+    deleted += gone ? 1 : 0;
+    const bool faulty = rows != nullptr && rows->faulty.faulty();
+    cells[5] = std::string(gone          ? "deleted"
+                           : faulty      ? "faulty: " + rows->faulty.reason
+                           : identified ? "open"
+                                         : "no identity row");
+    sheet.Add(cells);
+  }
+  sheet.Finish(Plural(uids.size(), "server") + ", " + Grouped(deleted) + " of them deleted: " +
+               VerdictSentence(*image));
+  return Conclude(terminal, *image);
+}
+
+}  // namespace duramen::tools

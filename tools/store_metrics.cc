@@ -1,0 +1,34 @@
+#include "tools/store_metrics.h"
+
+#include <utility>
+
+namespace duramen::tools {
+namespace {
+
+constexpr std::pair<std::string_view, std::uint64_t StoreMetrics::*> kNames[] = {
+    {"wal_batches", &StoreMetrics::batches},   {"wal_syncs", &StoreMetrics::syncs},
+    {"wal_bytes", &StoreMetrics::bytes},       {"wal_rolls", &StoreMetrics::rolls},
+    {"wal_write_ns", &StoreMetrics::write_ns}, {"wal_sync_ns", &StoreMetrics::sync_ns},
+    {"wal_busy_ns", &StoreMetrics::busy_ns}};
+
+}  // namespace
+
+StoreMetrics StoreMetrics::Of(const LogStore& store) {
+  StoreMetrics metrics;
+  store.VisitMetrics(
+      [](void* argument, const Metric& metric) {
+        for (const auto& [name, field] : kNames) {
+          if (metric.name == name) static_cast<StoreMetrics*>(argument)->*field = metric.value;
+        }
+      },
+      &metrics);
+  return metrics;
+}
+
+StoreMetrics StoreMetrics::operator-(const StoreMetrics& earlier) const {
+  StoreMetrics difference;
+  for (const auto& [name, field] : kNames) difference.*field = this->*field - earlier.*field;
+  return difference;
+}
+
+}  // namespace duramen::tools

@@ -1,0 +1,23 @@
+// The numbers of a LogStore that the tools show, read at one moment.
+#pragma once
+
+#include <cstdint>
+
+#include "duramen/log_store.h"
+
+namespace duramen::tools {
+
+struct StoreMetrics {
+  std::uint64_t batches = 0;
+  std::uint64_t syncs = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t rolls = 0;
+  std::uint64_t write_ns = 0;
+  std::uint64_t sync_ns = 0;
+  std::uint64_t busy_ns = 0;
+
+  static StoreMetrics Of(const LogStore& store);
+  StoreMetrics operator-(const StoreMetrics& earlier) const;
+};
+
+}  // namespace duramen::tools

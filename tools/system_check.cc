@@ -1,0 +1,81 @@
+#include "tools/system_check.h"
+
+#include "base/try.h"
+
+namespace duramen::tools {
+namespace {
+
+constexpr std::uint64_t kSmallFileBytesMax = 64 << 10;
+
+Result<std::vector<std::byte>> ReadSmall(const std::string& path) {
+  const std::unique_ptr<ReadOnlyFile> file = TRY(ReadOnlyFile::Open(path));
+  if (file->size() > kSmallFileBytesMax) {
+    return Error{ErrorCode::kCorruption, path + " is far too long", ""};
+  }
+  std::vector<std::byte> bytes(file->size());
+  bytes.resize(TRY(file->Read(0, bytes)));
+  return bytes;
+}
+
+template <typename T>
+class Checker {
+ public:
+  Checker(const char* name, std::vector<ImageFinding>& found) : name_(name), found_(found) {}
+
+  void Check(const Result<log::Copies<T>>& file, const SystemUuid& system) {
+    if (!file.ok() && file.error().code == ErrorCode::kNotFound) {
+      return Add(0, "it is not there; a start refuses the directory until it is restored",
+                 FindingKind::kMissingFile);
+    }
+    if (!file.ok()) return Add(0, file.error().message, FindingKind::kDamage);
+    for (std::size_t copy = 0; copy < log::kSystemCopies; ++copy) {
+      if (!file->copy_ok[copy]) {
+        Add(copy * log::kSystemBlockBytes, "one of its two copies cannot be read; nothing is lost");
+      }
+    }
+    if (!system.is_nil() && file->content.system != system) {
+      Add(0, "it names another system than the WAL files do");
+    }
+  }
+
+ private:
+  void Add(std::uint64_t offset, std::string sentence,
+           FindingKind kind = FindingKind::kHeaderCopy) {
+    Finding finding{.kind = kind,
+                    .file = name_,
+                    .offset_bytes = offset,
+                    .size_bytes = log::kSystemBlockBytes,
+                    .batch = 0,
+                    .sentence = std::move(sentence),
+                    .touched = {}};
+    found_.push_back({std::move(finding), false, true});
+  }
+
+  const char* name_;
+  std::vector<ImageFinding>& found_;
+};
+
+Result<log::Copies<log::IdentityFile>> ReadIdentityFile(const std::string& wal_dir) {
+  return log::DecodeIdentityFile(TRY(ReadSmall(wal_dir + "/" + kIdentityName)));
+}
+
+}  // namespace
+
+Result<log::Copies<log::SystemFile>> ReadSystemFile(const std::string& data_dir) {
+  return log::DecodeSystemFile(TRY(ReadSmall(data_dir + "/" + kSystemName)));
+}
+
+std::vector<ImageFinding> CheckSystemFiles(const std::string& path, const WalImage& image) {
+  std::vector<ImageFinding> found;
+  if (!image.whole || image.path == path) return found;
+  const Result<log::Copies<log::SystemFile>> system = ReadSystemFile(path);
+  const bool missing = !system.ok() && system.error().code == ErrorCode::kNotFound;
+  // SYSTEM is the last step of a creation; without it and without a log nothing was ever promised.
+  if (missing && image.verdict.batches.empty()) return found;
+  Checker<log::SystemFile>(kSystemName, found).Check(system, image.system);
+  Checker<log::IdentityFile>(kIdentityName, found)
+      .Check(ReadIdentityFile(image.path), image.system);
+  return found;
+}
+
+}  // namespace duramen::tools
