@@ -206,10 +206,8 @@ class Reading {
   /// The batches of a missing file stand as damage before the first batch of the next one.
   void ForgetMissingFiles() {
     image_.verdict.missing.clear();
-    std::erase_if(image_.verdict.batches, [&](const wal::JudgedBatch& batch) {
-      const wal::FileSummary& summary = image_.summaries[batch.file];
-      return !batch.intact && summary.header && batch.last_number < summary.header->first_batch;
-    });
+    std::erase_if(image_.verdict.batches,
+                  [](const wal::JudgedBatch& batch) { return batch.missing_file; });
   }
 
   WalImage image_;

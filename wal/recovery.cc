@@ -382,9 +382,9 @@ std::size_t Recovery::FirstCopied() const {
 
 Status Recovery::Commit(FilePool& pool, const std::vector<RowCopy>& extra_rows,
                         RowKeeper& keeper) {
-  const std::uint64_t needed = CopyBytes();
+  TRY(SettleChain(pool));
+  const std::uint64_t needed = CopyBytes(extra_rows);
   const std::uint64_t size = std::max(options_.file_size_bytes, needed);
-  TRY(RenewKeptHeader());
   PoolFile made = TRY(pool.Now(size));
   Status filled = FillFile(made, extra_rows);
   for (int attempt = 1; attempt < kFilesTried && !filled.ok(); ++attempt) {
@@ -418,14 +418,32 @@ Status Recovery::Commit(FilePool& pool, const std::vector<RowCopy>& extra_rows,
   return {};
 }
 
-/// The header of the file that is kept as predecessor may be in the page cache only: an earlier
-/// start that was killed between writing and syncing it. Written again, because a mere sync would
-/// report nothing after one that failed [A5, W24].
-Status Recovery::RenewKeptHeader() {
-  if (first_copied_ == 0) return {};
-  const std::size_t kept = verdict_.batches[first_copied_ - 1].file;
-  if (!files_[kept].header) return {};
-  return WriteHeader(*sources_[kept]->file, *files_[kept].header);
+/// A header that was read may be in the page cache only: of an earlier start that was killed between
+/// writing and syncing it. Written again, because a mere sync would report nothing after one that
+/// failed [A5, W24].
+Status Recovery::RenewHeader(std::size_t file) {
+  if (!files_[file].header) return {};
+  return WriteHeader(*sources_[file]->file, *files_[file].header);
+}
+
+/// Before anything depends on the chain as it was read: the new header, or the reuse of files that
+/// the newest one made superfluous. Without that reuse a loop of kills would pile files up [B4].
+Status Recovery::SettleChain(FilePool& pool) {
+  if (verdict_.chain.empty()) return {};
+  const std::size_t newest = verdict_.chain.back().file;
+  TRY(RenewHeader(newest));
+  const std::size_t kept =
+      first_copied_ > 0 ? verdict_.batches[first_copied_ - 1].file : newest;
+  if (kept != newest) TRY(RenewHeader(kept));
+  for (const std::size_t orphan : verdict_.orphans) {
+    if (Superseded(orphan)) pool.Adopt(files_[orphan].number, files_[orphan].size_bytes);
+  }
+  return {};
+}
+
+bool Recovery::Superseded(std::size_t orphan) const {
+  return ChainWhole() && files_[orphan].header &&
+         files_[orphan].number < files_[verdict_.chain.back().file].number;
 }
 
 Status Recovery::FillFile(PoolFile& made, const std::vector<RowCopy>& extra_rows) {
@@ -476,13 +494,16 @@ FileHeader Recovery::MakeHeader(const PoolFile& made, std::uint64_t life) const 
   return header;
 }
 
-std::uint64_t Recovery::CopyBytes() const {
-  std::uint64_t bytes = kFirstBatchOffset + 16 * kBlockBytes;
+std::uint64_t Recovery::CopyBytes(const std::vector<RowCopy>& extra_rows) const {
+  std::uint64_t bytes = kFirstBatchOffset + kSealReserveBytes;
   for (std::size_t i = first_copied_; i < verdict_.batches.size(); ++i) {
     // The bindings of another file may all have to be written again.
-    bytes += RoundUp(verdict_.batches[i].bytes * 8 / 5, kBlockBytes) + kBlockBytes;
+    bytes += RoundUp(verdict_.batches[i].bytes * 8 / 5, kBlockBytes);
   }
-  return RoundUp(bytes, kBlockBytes);
+  if (extra_rows.empty()) return bytes;
+  std::uint64_t record_bytes = 0;
+  for (const RowCopy& row : extra_rows) record_bytes += RecordBytes(row.payload.size());
+  return bytes + BatchBytes(record_bytes, extra_rows.size(), extra_rows.size());
 }
 
 Status Recovery::CopyBatch(const JudgedBatch& batch, File& file, const FileContext& context) {
@@ -636,7 +657,7 @@ void Recovery::RetireOldFiles(FilePool& pool) {
                        verdict_.spares.end();
     const bool orphan = std::find(verdict_.orphans.begin(), verdict_.orphans.end(), i) !=
                         verdict_.orphans.end();
-    if (live || spare || (orphan && NeverCommitted(i))) continue;
+    if (live || spare || (orphan && (NeverCommitted(i) || Superseded(i)))) continue;
     // With a hole in the chain an orphan may be what is missing: it is kept for `repair`.
     if (orphan && !ChainWhole()) continue;
     pool.Adopt(files_[i].number, files_[i].size_bytes);

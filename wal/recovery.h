@@ -142,9 +142,11 @@ class Recovery {
   Status WriteHeader(File& file, const FileHeader& header);
   Status SyncFile(File& file) const;
   FileHeader MakeHeader(const PoolFile& made, std::uint64_t life) const;
-  Status RenewKeptHeader();
+  Status RenewHeader(std::size_t file);
+  Status SettleChain(FilePool& pool);
+  bool Superseded(std::size_t orphan) const;
   Status FillFile(PoolFile& made, const std::vector<RowCopy>& extra_rows);
-  std::uint64_t CopyBytes() const;
+  std::uint64_t CopyBytes(const std::vector<RowCopy>& extra_rows) const;
   void KeepOldFiles();
   void RetireOldFiles(FilePool& pool);
   static RowCopy CopyOf(const RecordView& record, const RecordOwner& owner);

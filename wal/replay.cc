@@ -91,11 +91,6 @@ const ReplayedLog* Replay::Find(const ServerUid& uid) const {
 void Replay::Finish() {
   for (const auto& [uid, sequence] : damaged_rows_) logs_[slots_.at(uid)].rows_lost = true;
   for (ReplayedLog& log : logs_) {
-    if (log.has_records && log.stated_begin < log.bounds.begin) {
-      // Nothing said that the log begins so high: what stood before its first record is lost.
-      log.holes.insert(log.holes.begin(), {log.stated_begin, log.bounds.begin});
-      log.bounds.begin = log.stated_begin;
-    }
     if (log.terms.empty() || log.bounds.end == log.bounds.begin) continue;
     log.bounds.last_term = log.terms.back().term;
   }
@@ -106,9 +101,8 @@ void Replay::ApplyEntries(ReplayedLog& log, const RunHeader& run, LandedRun land
   if (run.kind == RunKind::kSparse) return;
   if (run.kind == RunKind::kJump) {
     Reset(log, run.first, 0);
-    log.stated_begin = run.first;
   } else if (!log.has_records) {
-    Reset(log, run.first, 0);
+    BeginAt(log, run.first);
   } else if (run.first > log.bounds.end) {
     AddHole(log, {log.bounds.end, run.first});
     log.bounds.end = run.first;
@@ -134,12 +128,11 @@ void Replay::ApplyEntries(ReplayedLog& log, const RunHeader& run, LandedRun land
 void Replay::ApplyMark(ReplayedLog& log, const RunHeader& run) {
   switch (run.kind) {
     case RunKind::kTruncateSuffix:
-      if (!log.has_records) Reset(log, run.first, 0);
+      if (!log.has_records) BeginAt(log, run.first);
       Cut(log, std::max(run.first, log.bounds.begin));
       break;
     case RunKind::kReset:
       Reset(log, run.first, run.term);
-      log.stated_begin = run.first;
       log.suspect = false;
       break;
     case RunKind::kFloor:
@@ -191,7 +184,6 @@ void Replay::Cut(ReplayedLog& log, Index new_end) {
 }
 
 void Replay::RaiseBegin(ReplayedLog& log, Index begin, Term term_before) {
-  log.stated_begin = std::max(log.stated_begin, begin);
   if (begin < log.bounds.begin) return;
   log.bounds.begin = begin;
   if (term_before != 0 || begin == 1) log.bounds.term_before_begin = term_before;
@@ -240,6 +232,14 @@ void Replay::OnLostCut(ReplayedLog& log, Index end) {
   log.holes.clear();
   log.bounds.end = std::max(end, log.bounds.begin);
   AddHole(log, {log.bounds.begin, log.bounds.end});
+}
+
+/// The first record seen of a log is at `first`. That it begins there has to be said by a floor, a
+/// reset or a bounds run; until one does, what stood before counts as lost.
+void Replay::BeginAt(ReplayedLog& log, Index first) {
+  Reset(log, 1, 0);
+  log.bounds.end = first;
+  AddHole(log, {1, first});
 }
 
 void Replay::AddHole(ReplayedLog& log, IndexRange range) {

@@ -41,7 +41,6 @@ struct ReplayedLog {
   bool suspect = false;            // may have lost records at its end; nothing later clears it
   bool rows_lost = false;          // a row may be lost: term and vote cannot be trusted [A1]
   bool has_records = false;
-  Index stated_begin = 1;          // largest begin that a floor, reset, jump or bounds run states
   std::uint64_t bounds_file = 0;   // newest file with a `bounds` run of it
 };
 
@@ -92,6 +91,7 @@ class Replay {
   void Cut(ReplayedLog& log, Index new_end);
   void RaiseBegin(ReplayedLog& log, Index begin, Term term_before);
   void Reset(ReplayedLog& log, Index begin, Term term_before);
+  void BeginAt(ReplayedLog& log, Index first);
   void AddHole(ReplayedLog& log, IndexRange range);
   void OnLostCut(ReplayedLog& log, Index end);
 

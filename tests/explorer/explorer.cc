@@ -54,7 +54,7 @@ SessionOptions Explorer::OptionsOf(const RunId& id) const {
   Rng rng(options.seed ^ 0x6661756C74ULL);
   static constexpr std::uint64_t kFileBytes[] = {48u << 10, 64u << 10, 96u << 10};
   options.sizes.wal_file_bytes = kFileBytes[id.seed % std::size(kFileBytes)];
-  if (id.seed % 7 == 3) options.sizes.wal_dir = "/elsewhere/wal";
+  if (id.seed % 3 == 1) options.sizes.wal_dir = "/elsewhere/wal";
   if (id.seed % 9 == 5) {
     options.sizes.large = true;
     options.sizes.wal_file_bytes = 1300u << 10;
@@ -153,7 +153,7 @@ std::uint64_t Explorer::Attempts(const Session& life, std::size_t boundary,
                                  std::uint64_t usual) const {
   const std::size_t length = life.machine().trace().size();
   for (const std::uint32_t site : boundary_sites_) {
-    if (boundary < length && IsRare(site)) return usual * 3 + 6;
+    if (boundary < length && IsRare(site)) return usual * 3 + 16;
   }
   return usual;
 }

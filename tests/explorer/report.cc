@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -102,6 +103,9 @@ std::string Summary(const Tally& tally, double seconds) {
             " in " + std::to_string(tally.runs[i]) + " runs, at least " +
             std::to_string(tally.rolls_min[i]) + " in each\n";
   }
+  const double cpu = static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+  text += Line("states per second of CPU time: %.0f (%.1f s)\n",
+               static_cast<double>(tally.judged) / std::max(cpu, 1e-9), cpu);
   text += Line("states/s: %.0f in %.1f s\n",
                static_cast<double>(tally.judged) / std::max(seconds, 1e-9), seconds);
   return text;
