@@ -82,7 +82,8 @@ void JudgeRun(const RunView& run, const FileContext& context, const RecordOwner*
 /// The bindings of a body without a closing to vouch for them. With the whole body intact they all
 /// hold; else those under whose uid the first record of a run of their slot verifies [C7].
 std::vector<Binding> BodyBindings(const BatchHeader& header, Bytes batch,
-                                  const FileContext& context, std::uint64_t offset) {
+                                  const FileContext& context, std::uint64_t offset,
+                                  std::vector<Binding>& unverified) {
   std::vector<Binding> bindings;
   const std::uint64_t begin = kBatchHeaderBytes;
   const std::uint64_t end = begin + std::uint64_t{header.binding_count} * kBindingBytes;
@@ -108,6 +109,7 @@ std::vector<Binding> BodyBindings(const BatchHeader& header, Bytes batch,
       }
       at += kRunHeaderBytes + run->bytes;
     }
+    unverified.push_back(binding);
     return true;
   });
   return bindings;
@@ -323,7 +325,7 @@ BatchContents ReadDamagedBatch(Bytes batch, const SystemUuid& system, const File
     body_end = std::min<std::size_t>(body_end, header->body_bytes);
   }
   if (!closing && header.ok()) {
-    contents.bindings = BodyBindings(*header, batch, context, offset);
+    contents.bindings = BodyBindings(*header, batch, context, offset, contents.unverified);
   }
   if (closing) {
     contents.bindings = closing->bindings;

@@ -111,6 +111,7 @@ struct DamagedRun {
 /// What a batch holds, intact or not.
 struct BatchContents {
   std::vector<Binding> bindings;
+  std::vector<Binding> unverified;     // bindings that nothing else in the batch vouches for
   std::vector<RunView> runs;           // readable, in order
   std::vector<DamagedRun> damaged;     // unreadable, by the closing block or the run's own header
   std::vector<RunView> partial;        // damaged runs again, for their readable records

@@ -272,6 +272,10 @@ void Recovery::ReplayDamaged(const JudgedBatch& batch, Source& source, RowKeeper
   for (const Binding& binding : contents.bindings) {
     slots[binding.slot] = {binding.uid, binding.cluster_id};
   }
+  for (const Binding& binding : contents.unverified) {
+    const ReplayedLog* known = replay_.Find(binding.uid);  // A wrong bit would name nobody.
+    if (known != nullptr) slots.emplace(binding.slot, known->owner);
+  }
   WalFinding finding{.kind = FindingKind::kDamage,
                      .file = file.number,
                      .offset = batch.offset,
@@ -331,11 +335,23 @@ void Recovery::AttributeSuspicions() {
       }
     }
     if (log.suspect) finding.touched.push_back({log.owner.uid, log.bounds.end, 0, log.rows_lost});
+    if (log.rows_lost && !RowsNamed(log.owner.uid)) {
+      finding.touched.push_back({.uid = log.owner.uid, .rows = true});
+    }
   }
 }
 
 bool Recovery::ChainWhole() const {
   return verdict_.missing.empty() && verdict_.headerless.empty();
+}
+
+bool Recovery::RowsNamed(const ServerUid& uid) const {
+  for (const WalFinding& finding : findings_) {
+    for (const TouchedLog& touched : finding.touched) {
+      if (touched.rows && touched.uid == uid) return true;
+    }
+  }
+  return false;
 }
 
 void Recovery::OfferSpares(FilePool& pool) const {

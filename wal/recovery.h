@@ -133,6 +133,7 @@ class Recovery {
   Status WriteBatch(File& file, BatchEncoder& encoder, BatchHeader& header);
   void AttributeSuspicions();
   bool ChainWhole() const;
+  bool RowsNamed(const ServerUid& uid) const;
   bool NeverCommitted(std::size_t orphan) const;
   bool RowsRepeatedAfter(std::size_t judged) const;
   std::optional<RecordOwner> GuessOwner(const RunView& run, const FileContext& context) const;

@@ -66,6 +66,7 @@ void Replay::OnUnattributedLoss() {
 }
 
 void Replay::OnRowsUnattributed() {
+  rows_unattributed_ = true;
   for (ReplayedLog& log : logs_) log.rows_lost = true;
 }
 
@@ -80,6 +81,8 @@ void Replay::OnDamagedRows(const RecordOwner& owner, const RunHeader& run) {
 }
 
 void Replay::OnReadableRow(const RecordOwner& owner, std::uint64_t sequence) {
+  ReplayedLog& log = LogOf(owner);
+  log.lowest_row = std::min(log.lowest_row, sequence);
   if (!damaged_rows_.empty()) damaged_rows_.erase({owner.uid, sequence});
 }
 
@@ -91,6 +94,8 @@ const ReplayedLog* Replay::Find(const ServerUid& uid) const {
 void Replay::Finish() {
   for (const auto& [uid, sequence] : damaged_rows_) logs_[slots_.at(uid)].rows_lost = true;
   for (ReplayedLog& log : logs_) {
+    // A log that is first heard of behind the loss, and not from its first row on.
+    if (rows_unattributed_ && log.lowest_row != 1) log.rows_lost = true;
     if (log.terms.empty() || log.bounds.end == log.bounds.begin) continue;
     log.bounds.last_term = log.terms.back().term;
   }

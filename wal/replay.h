@@ -41,6 +41,7 @@ struct ReplayedLog {
   bool suspect = false;            // may have lost records at its end; nothing later clears it
   bool rows_lost = false;          // a row may be lost: term and vote cannot be trusted [A1]
   bool has_records = false;
+  std::uint64_t lowest_row = UINT64_MAX;  // sequence, of the rows that could be read
   std::uint64_t bounds_file = 0;   // newest file with a `bounds` run of it
 };
 
@@ -98,6 +99,7 @@ class Replay {
   std::unordered_map<Uid128, std::uint32_t, Uid128Hash> slots_;
   std::vector<ReplayedLog> logs_;
   std::vector<LandedIndex::Change> changes_;
+  bool rows_unattributed_ = false;
   std::set<std::pair<Uid128, std::uint64_t>> damaged_rows_;  // uid and row sequence
   std::uint64_t entries_ = 0;
 };

@@ -33,8 +33,8 @@ void Repair(std::vector<std::byte>& bytes) {
     const std::uint64_t seed = SeedAt(context.seed, at);
     const auto closing = LoadLe<std::uint32_t>(batch + 68);
     if (closing >= wal::kBatchHeaderBytes && at + closing <= bytes.size()) {
-      StoreLe(batch + 56, Checksum({batch + wal::kBatchHeaderBytes,
-                                    closing - wal::kBatchHeaderBytes}, seed));
+      StoreLe(batch + 56,
+              Checksum({batch + wal::kBatchHeaderBytes, closing - wal::kBatchHeaderBytes}, seed));
     }
     const std::uint64_t front = Checksum({batch, 8}, seed);
     StoreLe(batch + 8, Checksum({batch + 16, wal::kBatchHeaderBytes - 16}, front));

@@ -22,8 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* input, std::size_t siz
       StoreLe(bytes.data() + 8, Checksum({bytes.data() + 16, length - 16}, front));
     }
   }
-  const Result<wal::ClosingHeader> closing =
-      wal::DecodeClosing(bytes, Uid128{}, context, offset);
+  const Result<wal::ClosingHeader> closing = wal::DecodeClosing(bytes, Uid128{}, context, offset);
   if (!closing.ok()) return 0;
   CHECK(closing->batch_bytes - closing->closing_offset <= bytes.size());
   CHECK(wal::ClosingBytes(closing->run_count, closing->binding_count) <= bytes.size());

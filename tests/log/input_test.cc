@@ -47,18 +47,26 @@ void ExpectRefused(const Result<T>& result, ErrorCode code) {
 TEST_F(InputTest, T5_NamesThatAreNone) {
   LogStore store = LogStore::Open(Options()).value();
   Writer writer = store.NewWriter().value();
-  const std::string bad[] = {"",          std::string(256, 'x'), "a\nb",     std::string("a\0b", 3),
-                             "\x7F",      "\xC2\x85",            "\xFF",     "\xC0\x80",
-                             "\xED\xA0\x80", "\xF4\x90\x80\x80",  "abc\xE2\x82",
+  const std::string bad[] = {"",
+                             std::string(256, 'x'),
+                             "a\nb",
+                             std::string("a\0b", 3),
+                             "\x7F",
+                             "\xC2\x85",
+                             "\xFF",
+                             "\xC0\x80",
+                             "\xED\xA0\x80",
+                             "\xF4\x90\x80\x80",
+                             "abc\xE2\x82",
                              std::string(10'000, 'n')};
   for (const std::string& name : bad) {
     const Result<LogRef> log = store.OpenLog(writer, name, OpenMode::kOpenOrCreate);
     ExpectRefused(log, ErrorCode::kInvalidArgument);
     EXPECT_THAT(log.error().hint, HasSubstr("255"));
   }
-  for (const std::string& name : {std::string("../../etc/passwd"), std::string("."),
-                                  std::string("a/b"), std::string(255, 'x'),
-                                  std::string("\xE2\x82\xAC")}) {
+  for (const std::string& name :
+       {std::string("../../etc/passwd"), std::string("."), std::string("a/b"),
+        std::string(255, 'x'), std::string("\xE2\x82\xAC")}) {
     EXPECT_TRUE(store.OpenLog(writer, name, OpenMode::kCreate).ok()) << name;
   }
   std::size_t entries = 0;  // Nothing outside of the directory, and no path made of a name.

@@ -47,8 +47,7 @@ Writer& Machine::writer(std::size_t number) {
 }
 
 LogRef Machine::Log(const std::string& name, std::size_t writer_number) {
-  const Result<LogRef> log =
-      store_->OpenLog(writer(writer_number), name, OpenMode::kOpenOrCreate);
+  const Result<LogRef> log = store_->OpenLog(writer(writer_number), name, OpenMode::kOpenOrCreate);
   EXPECT_TRUE(log.ok()) << log.error().message;
   return log.ok() ? *log : LogRef{};
 }

@@ -116,8 +116,8 @@ TEST(Recovery, W13_ACrashAtEachStepOfARecoveryTwice) {
   const std::vector<std::string> a = undisturbed.Contents("a");
   const std::vector<std::string> b = undisturbed.Contents("b");
   const auto crash_at = [](Machine& machine, std::uint64_t skip) {
-    machine.disk().Schedule({.kind = {}, .file_class = "", .skip = skip,
-                             .effect = sim::FaultEffect::kCrash});
+    machine.disk().Schedule(
+        {.kind = {}, .file_class = "", .skip = skip, .effect = sim::FaultEffect::kCrash});
     const bool done = machine.Open().ok() && machine.disk().faults_fired() == 0;
     machine.Kill();
     return !done;
@@ -155,8 +155,8 @@ TEST(Recovery, W14_TheSameVerdictAfterACrashBehindTheCut) {
     SCOPED_TRACE(skip);
     Machine machine;
     machine.UseDisk(disk);
-    machine.disk().Schedule({.kind = {}, .file_class = "", .skip = skip,
-                             .effect = sim::FaultEffect::kCrash});
+    machine.disk().Schedule(
+        {.kind = {}, .file_class = "", .skip = skip, .effect = sim::FaultEffect::kCrash});
     const bool opened = machine.Open().ok();
     machine.PowerLoss();  // What the first start had not synced is gone.
     machine.Start();
@@ -222,9 +222,11 @@ TEST(Recovery, W26_AHundredStartsLeaveNoMoreFilesThanTwo) {
       const LogRef log = machine.Log("a");
       if (write || start == 1) {
         machine.Write(log, machine.store().BoundsOf(log)->end, 1, {"x"});
-        ASSERT_TRUE(machine.Wait(machine.writer()
-                                     .TruncatePrefix(log, machine.store().BoundsOf(log)->end)
-                                     .value()).ok());
+        ASSERT_TRUE(machine
+                        .Wait(machine.writer()
+                                  .TruncatePrefix(log, machine.store().BoundsOf(log)->end)
+                                  .value())
+                        .ok());
       }
       machine.Settle();
       machine.Kill();
@@ -245,10 +247,14 @@ TEST(Recovery, B4_AHundredStartsAtZeroBytesFree) {
   machine.Settle();
   machine.Kill();
   for (int start = 0; start < 100; ++start) {
-    machine.disk().Schedule({.kind = sim::OpKind::kAllocate, .file_class = "",
-                             .times = UINT64_MAX, .effect = sim::FaultEffect::kDiskFull});
-    machine.disk().Schedule({.kind = sim::OpKind::kCreate, .file_class = "",
-                             .times = UINT64_MAX, .effect = sim::FaultEffect::kDiskFull});
+    machine.disk().Schedule({.kind = sim::OpKind::kAllocate,
+                             .file_class = "",
+                             .times = UINT64_MAX,
+                             .effect = sim::FaultEffect::kDiskFull});
+    machine.disk().Schedule({.kind = sim::OpKind::kCreate,
+                             .file_class = "",
+                             .times = UINT64_MAX,
+                             .effect = sim::FaultEffect::kDiskFull});
     const Status opened = machine.Open();
     ASSERT_TRUE(opened.ok()) << "start " << start << ": " << opened.error().message;
     ASSERT_THAT(machine.Contents("a"), ElementsAre("1:1:x"));
@@ -349,8 +355,8 @@ TEST(Recovery, W17_ADeletionIsWholeOrNotAtAll) {
 }
 
 /// Where the records of `log` stand in the newest WAL file, by kind of run.
-std::vector<std::uint64_t> PayloadsOf(const Machine& machine, const std::string& file,
-                                      bool rows, std::uint8_t row_kind = 0) {
+std::vector<std::uint64_t> PayloadsOf(const Machine& machine, const std::string& file, bool rows,
+                                      std::uint8_t row_kind = 0) {
   const std::vector<std::byte> bytes = machine.FileBytes("/data/wal/" + file);
   std::vector<std::uint64_t> places;
   const Result<wal::FileHeader> header = wal::DecodeFileHeader(Bytes(bytes), 0);
@@ -366,7 +372,8 @@ std::vector<std::uint64_t> PayloadsOf(const Machine& machine, const std::string&
     if (!contents.ok()) break;
     for (const wal::Binding& b : contents->bindings) slots[b.slot] = {b.uid, b.cluster_id};
     for (const wal::RunView& run : contents->runs) {
-      if ((run.header.kind == wal::RunKind::kRows) != rows || wal::IsMark(run.header.kind)) continue;
+      if ((run.header.kind == wal::RunKind::kRows) != rows || wal::IsMark(run.header.kind))
+        continue;
       wal::RecordReader reader(run, context, slots[run.header.slot]);
       while (!reader.AtEnd()) {
         const auto record = reader.Next();
@@ -441,8 +448,7 @@ TEST(Recovery, A1_AVoteThatMayBeLostNeverVotesAgain) {
     machine.Start();
     EXPECT_TRUE(InfoOf(machine.store().Logs(), "a")->faulty);
     EXPECT_FALSE(InfoOf(machine.store().Logs(), "b")->faulty);
-    EXPECT_EQ(machine.writer().PutVote(machine.Log("a"), 99, "x").error().code,
-              ErrorCode::kFaulty);
+    EXPECT_EQ(machine.writer().PutVote(machine.Log("a"), 99, "x").error().code, ErrorCode::kFaulty);
     machine.Kill();
   }
 }

@@ -217,8 +217,7 @@ TEST(Watermark, W9_GapsAreDetectedAfterAllWalFilesWereRecycled) {
     EXPECT_EQ(bounds.end, 6u);
     EXPECT_EQ(bounds.term_before_begin, 3u);
     EXPECT_EQ(machine.Append(again, 7, 3, {"gap"}).error().code, ErrorCode::kGap);
-    EXPECT_EQ(machine.Append(again, 6, 2, {"low"}).error().code,
-              ErrorCode::kTermBelowPredecessor);
+    EXPECT_EQ(machine.Append(again, 6, 2, {"low"}).error().code, ErrorCode::kTermBelowPredecessor);
   }
   const LogRef again = machine.Log("a");
   machine.Write(again, 6, 3, {"six"});
@@ -286,9 +285,9 @@ TEST(Watermark, W15_NothingIsAcknowledgedThatAFailedSyncCovered) {
     const std::uint64_t count = sim::CrashStates(here, sim::Profile::kAdversary).count();
     for (std::uint64_t n = 0; n < count; n += 1 + count / 40) {
       Machine after;
-      after.UseDisk(sim::DiskState(
-          sim::CrashStates(here, sim::Profile::kAdversary)
-              .Materialize(sim::CrashStates(here, sim::Profile::kAdversary).At(n))));
+      after.UseDisk(
+          sim::DiskState(sim::CrashStates(here, sim::Profile::kAdversary)
+                             .Materialize(sim::CrashStates(here, sim::Profile::kAdversary).At(n))));
       after.Start();
       ASSERT_EQ(after.Contents("a")[0], "1:1:one");
       ASSERT_FALSE(after.store().recovery_report().damaged());

@@ -25,13 +25,15 @@ std::string Text(std::size_t size, char fill) { return std::string(size, fill); 
 ImageBuilder Specimen(std::uint64_t number, std::uint64_t life) {
   ImageBuilder image(number, life, 28 << 10);
   image.Header({.system = {}, .oldest_live = 1, .first_batch = 1});
-  image.Next({{.log = 0, .first = 1, .payloads = {Text(50, 'a'), Text(7, 'b'), ""}},
-              {.log = 1, .kind = RunKind::kRows, .first = 1, .term = 0, .payloads = {Text(33, 'r')}},
-              {.log = 1, .first = 1, .payloads = {Text(300, 'c')}}});
+  image.Next(
+      {{.log = 0, .first = 1, .payloads = {Text(50, 'a'), Text(7, 'b'), ""}},
+       {.log = 1, .kind = RunKind::kRows, .first = 1, .term = 0, .payloads = {Text(33, 'r')}},
+       {.log = 1, .first = 1, .payloads = {Text(300, 'c')}}});
   image.Next({{.log = 2, .first = 1, .payloads = {Text(700, 'd'), Text(900, 'e')}},
               {.log = 0, .kind = RunKind::kTruncateSuffix, .first = 3, .epoch = 1}});
-  image.Next({{.log = 1, .kind = RunKind::kRows, .first = 2, .term = 0, .payloads = {Text(20, 's')}},
-              {.log = 0, .first = 3, .term = 2, .payloads = {Text(64, 'f')}, .epoch = 1}});
+  image.Next(
+      {{.log = 1, .kind = RunKind::kRows, .first = 2, .term = 0, .payloads = {Text(20, 's')}},
+       {.log = 0, .first = 3, .term = 2, .payloads = {Text(64, 'f')}, .epoch = 1}});
   image.Batch({.number = 4,
                .durable_upto = 3,
                .previous_checksum = image.batches().back().header.checksum,
@@ -134,9 +136,9 @@ class Tear : public ::testing::TestWithParam<bool> {
     std::copy_n(stale_.begin() + Signed(at), size, torn_.begin() + Signed(at));
   }
   void ExpectCutOrWhole() {
-    const bool whole = std::equal(torn_.begin() + Signed(last_.offset),
-                                  torn_.begin() + Signed(last_.end()),
-                                  whole_.bytes.begin() + Signed(last_.offset));
+    const bool whole =
+        std::equal(torn_.begin() + Signed(last_.offset), torn_.begin() + Signed(last_.end()),
+                   whole_.bytes.begin() + Signed(last_.offset));
     const FileSummary file = Scan(torn_, 1);
     const TailVerdict verdict = JudgeTail({&file, 1});
     if (whole) {
@@ -191,8 +193,8 @@ std::vector<RecordPlace> LostWith(const ImageBuilder& image, std::uint64_t offse
     for (const RunPlace& run : batch.runs) {
       for (const RecordPlace& record : run.records) {
         const std::uint64_t payload_end =
-            record.payload + run.spec.payloads[static_cast<std::size_t>(
-                                 &record - run.records.data())].size();
+            record.payload +
+            run.spec.payloads[static_cast<std::size_t>(&record - run.records.data())].size();
         if (offset >= record.header && offset < payload_end) lost.push_back(record);
       }
     }
@@ -324,8 +326,8 @@ TEST(Batch, W29_APayloadThatIsAWalFileIsNeverTakenForBatches) {
   ImageBuilder image(1, 11, 64 << 10);
   image.Header({.system = {}, .oldest_live = 1, .first_batch = 1});
   image.Next({{.log = 0, .first = 1, .payloads = {"before"}}});
-  const std::size_t lead = kBlockBytes - kBatchHeaderBytes - kBindingBytes - kRunHeaderBytes -
-                           2 * kRecordHeaderBytes;
+  const std::size_t lead =
+      kBlockBytes - kBatchHeaderBytes - kBindingBytes - kRunHeaderBytes - 2 * kRecordHeaderBytes;
   const BatchPlace carrier =
       image.Next({{.log = 1, .first = 1, .payloads = {Text(lead, 'l'), payload}}});
   ASSERT_EQ(carrier.runs[0].records[1].payload % kBlockBytes, 0u);

@@ -140,8 +140,10 @@ std::map<std::string, std::vector<std::string>> StoreContents() {
     logs["queue/a"].push_back(std::to_string(i) + ":1:128:a" + std::to_string(i) + filler);
   }
   logs["queue/a"].push_back("31:3:255:last");
-  logs["queue/b"] = {"3:2:200:b3", "4:2:200:b4'"};           // floor 3, 4 overwritten, cut at 5
-  logs["gr\xC3\xB6\xC3\x9F" "e"] = {"101:9:128:after the snapshot"};  // reset to 101
+  logs["queue/b"] = {"3:2:200:b3", "4:2:200:b4'"};  // floor 3, 4 overwritten, cut at 5
+  logs
+      ["gr\xC3\xB6\xC3\x9F"
+       "e"] = {"101:9:128:after the snapshot"};  // reset to 101
   logs["empty"] = {};
   return logs;
 }

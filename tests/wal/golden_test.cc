@@ -64,18 +64,16 @@ TEST(Golden, PW6_EveryStructureDecodes) {
   EXPECT_EQ(batch->durable_upto, 72u);
   EXPECT_EQ(batch->previous_checksum, 0xABCDEFu);
   EXPECT_EQ(batch->body_bytes, 4500u);
-  const auto run =
-      wal::DecodeRunHeader(golden.at("run_header"), SeedAt(context.seed, kOffset));
+  const auto run = wal::DecodeRunHeader(golden.at("run_header"), SeedAt(context.seed, kOffset));
   ASSERT_TRUE(run.ok());
   EXPECT_EQ(*run, RunHeaderValue());
   const wal::Binding binding = wal::DecodeBinding(golden.at("binding").data());
   EXPECT_EQ(binding.uid, BindingValue().uid);
-  const auto record = wal::DecodeRecordHeader(
-      golden.at("record_header"), wal::RecordSeed(context.seed, kOffset, binding.uid));
+  const auto record = wal::DecodeRecordHeader(golden.at("record_header"),
+                                              wal::RecordSeed(context.seed, kOffset, binding.uid));
   ASSERT_TRUE(record.ok());
   EXPECT_EQ(record->entry_checksum, RecordHeaderValue().entry_checksum);
-  const auto closing =
-      wal::DecodeClosing(golden.at("closing"), system, context, kOffset + 7680);
+  const auto closing = wal::DecodeClosing(golden.at("closing"), system, context, kOffset + 7680);
   ASSERT_TRUE(closing.ok()) << closing.error().message;
   EXPECT_EQ(closing->batch_checksum, 0x5555u);
   const auto file = log::DecodeSystemFile(golden.at("system"));
@@ -121,7 +119,12 @@ void ExpectTheGoldenStore(LogStore& store) {
   EXPECT_EQ(store.Get(a, "shape").error().code, ErrorCode::kNotFound);
   EXPECT_EQ(store.BoundsOf(b)->epoch, 2u);
   EXPECT_EQ(store.TermAt(b, 2).value(), 2u);
-  EXPECT_EQ(store.TermAt(by_name.at("gr\xC3\xB6\xC3\x9F" "e"), 100).value(), 9u);
+  EXPECT_EQ(store
+                .TermAt(by_name.at("gr\xC3\xB6\xC3\x9F"
+                                   "e"),
+                        100)
+                .value(),
+            9u);
 }
 
 // Opened twice: the second start reads what the current code made of it.

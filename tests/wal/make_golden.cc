@@ -30,7 +30,9 @@ class Maker {
     Append(gone, 1, 1, 128, "nobody sees this");
     const LogRef a = Log("queue/a");
     const LogRef b = Log("queue/b");
-    const LogRef snapshot = Log("gr\xC3\xB6\xC3\x9F" "e");
+    const LogRef snapshot =
+        Log("gr\xC3\xB6\xC3\x9F"
+            "e");
     (void)Log("empty");
     for (Index i = 1; i <= 6; ++i) Append(b, i, 2, 200, "b" + std::to_string(i));
     Wait(writer_.TruncatePrefix(b, 3));

@@ -24,7 +24,8 @@ class Feed {
     replay_.OnRun({.header = header, .offset = ++place_ * 100, .records = {}}, OwnerOf(0), file);
     return *this;
   }
-  Feed& Entries(RunKind kind, Index first, std::uint32_t count, Term term, std::uint64_t epoch = 0) {
+  Feed& Entries(RunKind kind, Index first, std::uint32_t count, Term term,
+                std::uint64_t epoch = 0) {
     return Run({.count = count, .first = first, .term = term, .epoch = epoch, .kind = kind});
   }
   Feed& Next(Index first, std::uint32_t count, Term term) {

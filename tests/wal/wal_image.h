@@ -35,7 +35,7 @@ struct RunSpec {
 /// Where a record stands, and whose it is.
 struct RecordPlace {
   std::uint32_t log = 0;
-  Index index = 0;      // 0: a row
+  Index index = 0;  // 0: a row
   Index run_last = 0;
   std::uint64_t header = 0;
   std::uint64_t payload = 0;
