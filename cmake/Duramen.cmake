@@ -8,6 +8,7 @@ target_include_directories(duramen_flags INTERFACE
   $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}> $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include>)
 target_compile_options(duramen_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
+  -Wno-missing-field-initializers  # designated initialisers leave the rest to its default
   -fvisibility=hidden -fno-omit-frame-pointer)
 if(DURAMEN_WERROR)
   target_compile_options(duramen_flags INTERFACE -Werror)

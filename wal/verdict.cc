@@ -193,7 +193,12 @@ class Judge {
     std::uint64_t offset = kFirstBatchOffset;
     // The batches of a file are in order, so one cursor finds them all.
     std::size_t cursor = 0;
-    for (std::uint64_t number = chain.first_batch; number <= last; ++number) {
+    // Headers that contradict each other must not bring a number twice.
+    std::uint64_t first = chain.first_batch;
+    if (!verdict_.batches.empty()) {
+      first = std::max(first, verdict_.batches.back().last_number + 1);
+    }
+    for (std::uint64_t number = first; number <= last; ++number) {
       while (cursor < file.batches.size() && file.batches[cursor].number < number) ++cursor;
       const BatchSummary* found = cursor < file.batches.size() ? &file.batches[cursor] : nullptr;
       if (found != nullptr && found->number != number) found = nullptr;

@@ -18,7 +18,9 @@ namespace {
 const testing::ImageBuilder& Specimen() {
   static const testing::ImageBuilder specimen = [] {
     testing::ImageBuilder image(1, 5);
-    image.Header({.first_batch = 1});
+    FileHeader header;
+    header.first_batch = 1;
+    image.Header(header);
     image.Next({{.log = 0, .first = 1, .payloads = {"one", "two", std::string(300, 'x')}},
                 {.log = 1, .first = 7, .payloads = {"seven"}}});
     image.Next({{.log = 0, .kind = RunKind::kOverwrite, .first = 2, .term = 3, .payloads = {"2"}}});

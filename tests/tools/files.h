@@ -65,7 +65,8 @@ inline std::vector<std::string> WalFiles(const std::string& data_dir) {
 inline std::string NumberedLines(std::uint64_t count) {
   std::string text;
   for (std::uint64_t i = 1; i <= count; ++i) {
-    text += "line " + std::to_string(i) + ": " + std::string(i * 7 % 90, 'a' + i % 26) + "\n";
+    const std::string filling(i * 7 % 90, static_cast<char>('a' + i % 26));
+    text += "line " + std::to_string(i) + ": " + filling + "\n";
   }
   return text;
 }
