@@ -1,4 +1,4 @@
-// The two layers of XXH3-64 (DESIGN: two layers; rule C1). The entry checksum is made once from
+// The two layers of XXH3-64 (rule C1). The entry checksum is made once from
 // what an entry is and travels with it everywhere; the container checksum is seeded with where
 // bytes belong, so that right bytes in the wrong place fail as surely as wrong bytes.
 #pragma once

@@ -117,14 +117,16 @@ Status LogStore::Impl::CheckIdentity() {
   const std::string hint = "mount or restore the directory that belongs to this system";
   if (!bytes.ok()) {
     return Error{ErrorCode::kCorruption,
-                 "'" + wal_dir->path() + "' has no IDENTITY file: it is not the wal_dir that this "
-                 "system wrote to", hint};
+                 "'" + wal_dir->path() +
+                     "' has no IDENTITY file: it is not the wal_dir that this "
+                     "system wrote to",
+                 hint};
   }
   const Result<log::Copies<log::IdentityFile>> identity = log::DecodeIdentityFile(*bytes);
   if (!identity.ok()) return identity.error();
   if (identity->content.system != system) {
-    return Error{ErrorCode::kConfiguration,
-                 "'" + wal_dir->path() + "' belongs to another system", hint};
+    return Error{ErrorCode::kConfiguration, "'" + wal_dir->path() + "' belongs to another system",
+                 hint};
   }
   for (std::size_t copy = 0; copy < log::kSystemCopies; ++copy) {
     if (identity->copy_ok[copy]) continue;
@@ -221,9 +223,9 @@ Status LogStore::Impl::CheckRowsFit() const {
   constexpr std::size_t kRowOverheadBytes = 64;
   if (largest + kRowOverheadBytes <= payload_bytes_max) return {};
   return Error{ErrorCode::kConfiguration,
-               "wal_max_size_bytes of " + std::to_string(options.wal_max_size_bytes) +
-                   " allows " + std::to_string(payload_bytes_max) +
-                   " bytes a record, but a stored value has " + std::to_string(largest),
+               "wal_max_size_bytes of " + std::to_string(options.wal_max_size_bytes) + " allows " +
+                   std::to_string(payload_bytes_max) + " bytes a record, but a stored value has " +
+                   std::to_string(largest),
                "raise wal_max_size_bytes to at least " +
                    std::to_string(RoundUp((largest + 4096) * 4 + 65536, wal::kBlockBytes))};
 }
@@ -232,7 +234,7 @@ std::string LogStore::Impl::NameOf(const ServerUid& uid) const {
   return rows.With([&](const meta::Table& table) {
     const meta::ServerRows* server = table.Find(uid);
     return server != nullptr && server->has(meta::RowKind::kIdentity) ? server->identity.name
-                                                                       : uid.ToString();
+                                                                      : uid.ToString();
   });
 }
 
@@ -279,8 +281,8 @@ Status LogStore::Impl::Judge(wal::Recovery& recovery, const ServerUid& left_out,
       found.to = unknown ? 0 : std::max(found.to, fault.to);
       found.from = found.from == 0 ? fault.from : std::min(found.from, fault.from);
     }
-    const bool news = found.from != fault.from || found.to != fault.to ||
-                      found.rows_lost != fault.rows_lost;
+    const bool news =
+        found.from != fault.from || found.to != fault.to || found.rows_lost != fault.rows_lost;
     if (!found.faulty() || !news) continue;
     found.reason = known ? "acknowledged records were lost to damage on disk"
                          : "its registration was lost to damage on disk";
@@ -368,8 +370,8 @@ void LogStore::Impl::RestoreLog(const wal::ReplayedLog& replayed) {
     return server->deleted();
   });
   if (deleted) {
-    const wal::LandedIndex::Change drop{wal::LandedIndex::Change::Kind::kReset, replayed.slot, 1,
-                                        {}};
+    const wal::LandedIndex::Change drop{
+        wal::LandedIndex::Change::Kind::kReset, replayed.slot, 1, {}};
     landed.Apply({&drop, 1});
     wal->CloseSlot(replayed.slot);
     return;

@@ -59,8 +59,8 @@ Result<Pin> LogStore::Impl::Read(LogRef ref, IndexRange range, std::size_t max_b
                "read it through its Writer's thread"};
 }
 
-Status LogStore::Impl::ReadOnce(const log::ServerLog& log, IndexRange range,
-                                std::size_t max_bytes, Pin::Impl& pin, bool& changed) const {
+Status LogStore::Impl::ReadOnce(const log::ServerLog& log, IndexRange range, std::size_t max_bytes,
+                                Pin::Impl& pin, bool& changed) const {
   memtable::EntryLocation locations[kLocateStep];
   std::uint64_t left = std::max<std::size_t>(max_bytes, 1);
   std::uint64_t version = 0;
@@ -74,8 +74,7 @@ Status LogStore::Impl::ReadOnce(const log::ServerLog& log, IndexRange range,
     for (Index index = located.range.begin; index < located.range.end && left > 0; ++index) {
       if (index < next) continue;  // A file read went further than one step.
       const memtable::EntryLocation& location = locations[index - located.range.begin];
-      if (location.slot.chunk != memtable::kNoChunk &&
-          ReadMemory(log, location, index, pin)) {
+      if (location.slot.chunk != memtable::kNoChunk && ReadMemory(log, location, index, pin)) {
         if (!pin.entries.empty() && pin.entries.back().payload.data() == nullptr &&
             location.slot.bytes > 0) {
           return Error{ErrorCode::kCorruption,
@@ -104,9 +103,8 @@ Status LogStore::Impl::ReadOnce(const log::ServerLog& log, IndexRange range,
 
 /// False: the chunk is gone, so the entry is in a WAL file. A payload that fails its checksum is
 /// returned with a null pointer.
-bool LogStore::Impl::ReadMemory(const log::ServerLog& log,
-                                const memtable::EntryLocation& location, Index index,
-                                Pin::Impl& pin) const {
+bool LogStore::Impl::ReadMemory(const log::ServerLog& log, const memtable::EntryLocation& location,
+                                Index index, Pin::Impl& pin) const {
   const memtable::Arena* arena = log.arena.load(std::memory_order_acquire);
   if (arena == nullptr) return false;
   const memtable::Slot& slot = location.slot;
@@ -173,10 +171,8 @@ Status LogStore::Impl::ReadFile(const log::ServerLog& log, IndexRange range,
     if (!record.ok()) return any ? Status{} : Status{lost(index)};
     any = true;
     budget_bytes -= std::min<std::uint64_t>(budget_bytes, record->payload.size());
-    pin.entries.push_back({.index = index,
-                           .term = run->term,
-                           .kind = record->kind,
-                           .payload = record->payload});
+    pin.entries.push_back(
+        {.index = index, .term = run->term, .kind = record->kind, .payload = record->payload});
   }
   return any ? Status{} : Status{lost(range.begin)};
 }

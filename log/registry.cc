@@ -117,8 +117,7 @@ std::uint32_t LogStore::Impl::TakeSlot() {
   return slot;
 }
 
-Result<LogRef> LogStore::Impl::OpenLog(Writer::Impl& writer, std::string_view name,
-                                       OpenMode mode) {
+Result<LogRef> LogStore::Impl::OpenLog(Writer::Impl& writer, std::string_view name, OpenMode mode) {
   if (closed.load(std::memory_order_relaxed)) {
     return Error{ErrorCode::kClosed, "the store is closed", ""};
   }
@@ -144,8 +143,7 @@ Result<LogRef> LogStore::Impl::OpenLog(Writer::Impl& writer, std::string_view na
                  "open it instead"};
   }
   if (log.writer != nullptr && log.writer != &writer) {
-    return Error{ErrorCode::kInUse,
-                 "log '" + std::string(name) + "' is open in another Writer",
+    return Error{ErrorCode::kInUse, "log '" + std::string(name) + "' is open in another Writer",
                  "a log belongs to one Writer; use that one or destroy it"};
   }
   log.writer = &writer;
@@ -224,11 +222,8 @@ Result<Ticket> LogStore::DeleteLog(Writer& writer, LogRef ref) {
   tombstone.last_record = 1;
   const std::uint64_t epoch = log->OpenEpoch(1);
   // The tombstone first: a crash between the two must not leave a log that is there and empty.
-  impl.descriptors = {tombstone,
-                      {.index = 1,
-                       .epoch = epoch,
-                       .slot = log->slot,
-                       .run_kind = wal::RunKind::kReset}};
+  impl.descriptors = {
+      tombstone, {.index = 1, .epoch = epoch, .slot = log->slot, .run_kind = wal::RunKind::kReset}};
   const Ticket ticket = impl.Push(*log, 0);
   log->deleted.store(true, std::memory_order_release);
   log->generation.fetch_add(1, std::memory_order_acq_rel);
@@ -270,8 +265,8 @@ void LogStore::Impl::ReleaseWriter(Writer::Impl* writer) {
   if (ForkGeneration() != fork_generation) return;  // The parent's; its memory is only a copy.
   const auto durable = [](void* argument) {
     const auto* self = static_cast<const Writer::Impl*>(argument);
-    return self->producer.released() >= self->producer.committed() ||
-           self->store.wal->stuck() || !self->store.started.load();
+    return self->producer.released() >= self->producer.committed() || self->store.wal->stuck() ||
+           !self->store.started.load();
   };
   if (started) {
     executor->Wake(*wal);
@@ -286,7 +281,8 @@ void LogStore::Impl::ReleaseWriter(Writer::Impl* writer) {
     const memtable::TableBounds bounds = log->table.Bounds();
     if (lost) {  // Any of them may have accepted what never became durable.
       const std::lock_guard log_lock(log->mutex);
-      log->stopped_by = {ErrorCode::kWalDown, "the WAL was down when the log's Writer was destroyed",
+      log->stopped_by = {ErrorCode::kWalDown,
+                         "the WAL was down when the log's Writer was destroyed",
                          "restart the process"};
       log->stopped.store(true, std::memory_order_release);
       const bool registered = rows.With([&](const meta::Table& table) {
@@ -298,8 +294,7 @@ void LogStore::Impl::ReleaseWriter(Writer::Impl* writer) {
         log->deleted.store(true, std::memory_order_release);
         names.erase(log->name);
       }
-      log->table.CutSuffix(
-          std::clamp(log->written_end.load(), bounds.begin, bounds.end));
+      log->table.CutSuffix(std::clamp(log->written_end.load(), bounds.begin, bounds.end));
     }
     log->table.ForgetSlots(log->table.Bounds().end);
     log->arena.store(nullptr, std::memory_order_release);
@@ -320,8 +315,8 @@ std::vector<LogInfo> LogStore::Logs() const {
   for (const auto& [name, slot] : impl_->names) {
     const log::ServerLog& log = *impl_->At(slot);
     if (log.deleted.load(std::memory_order_relaxed)) continue;
-    logs.push_back({log.ref(), name, log.owner.uid.ToString(),
-                    log.faulty.load(std::memory_order_relaxed)});
+    logs.push_back(
+        {log.ref(), name, log.owner.uid.ToString(), log.faulty.load(std::memory_order_relaxed)});
   }
   std::sort(logs.begin(), logs.end(),
             [](const LogInfo& a, const LogInfo& b) { return a.name < b.name; });

@@ -8,13 +8,20 @@ inline namespace v1 {
 
 const char* FindingKindName(FindingKind kind) noexcept {
   switch (kind) {
-    case FindingKind::kTornTail: return "torn_tail";
-    case FindingKind::kUnprovenTail: return "unproven_tail";
-    case FindingKind::kDamage: return "damage";
-    case FindingKind::kOrphanFile: return "orphan_file";
-    case FindingKind::kHeaderCopy: return "header_copy";
-    case FindingKind::kMissingFile: return "missing_file";
-    case FindingKind::kUnusedSpare: return "unused_spare";
+    case FindingKind::kTornTail:
+      return "torn_tail";
+    case FindingKind::kUnprovenTail:
+      return "unproven_tail";
+    case FindingKind::kDamage:
+      return "damage";
+    case FindingKind::kOrphanFile:
+      return "orphan_file";
+    case FindingKind::kHeaderCopy:
+      return "header_copy";
+    case FindingKind::kMissingFile:
+      return "missing_file";
+    case FindingKind::kUnusedSpare:
+      return "unused_spare";
   }
   return "unknown";
 }

@@ -49,9 +49,9 @@ struct WriterCallback {
   bool posted = false;
   std::atomic<int> owners{1};
 
-  void Notify() noexcept;   // WAL thread
+  void Notify() noexcept;  // WAL thread
   void Release() noexcept;
-  void Detach() noexcept;   // the Writer goes
+  void Detach() noexcept;  // the Writer goes
 };
 
 struct Writer::Impl {
@@ -67,8 +67,8 @@ struct Writer::Impl {
   std::vector<memtable::Slot> slots;
   std::vector<memtable::TermRun> terms;
   std::vector<wal::Notice> taken;
-  std::vector<Written> news;        // handed out by the last Poll
-  std::vector<Written> fresh;       // for the next one; at most one per log
+  std::vector<Written> news;   // handed out by the last Poll
+  std::vector<Written> fresh;  // for the next one; at most one per log
   std::uint64_t news_round = 1;
   /// Payload bytes of calls that are not durable, by the last position of the call.
   struct InFlight {

@@ -104,25 +104,26 @@ std::vector<std::byte> EncodeIdentityFile(const IdentityFile& file) {
 }
 
 Result<Copies<SystemFile>> DecodeSystemFile(Bytes bytes) {
-  return DecodeCopies<SystemFile>(
-      kSystem, bytes, [](const Uid128& uuid, ByteReader& reader, SystemFile& file) {
-        file.system = uuid;
-        file.created_unix_ms = reader.Get<std::int64_t>();
-        file.shards = reader.Get<std::uint32_t>();
-        const auto count = reader.Get<std::uint32_t>();
-        if (count > kWalDirsMax) return false;
-        for (std::uint32_t i = 0; i < count; ++i) file.wal_dirs.push_back(reader.GetString());
-        return true;
-      });
+  return DecodeCopies<SystemFile>(kSystem, bytes,
+                                  [](const Uid128& uuid, ByteReader& reader, SystemFile& file) {
+                                    file.system = uuid;
+                                    file.created_unix_ms = reader.Get<std::int64_t>();
+                                    file.shards = reader.Get<std::uint32_t>();
+                                    const auto count = reader.Get<std::uint32_t>();
+                                    if (count > kWalDirsMax) return false;
+                                    for (std::uint32_t i = 0; i < count; ++i)
+                                      file.wal_dirs.push_back(reader.GetString());
+                                    return true;
+                                  });
 }
 
 Result<Copies<IdentityFile>> DecodeIdentityFile(Bytes bytes) {
-  return DecodeCopies<IdentityFile>(
-      kIdentity, bytes, [](const Uid128& uuid, ByteReader& reader, IdentityFile& file) {
-        file.system = uuid;
-        file.wal_dir = reader.Get<std::uint32_t>();
-        return true;
-      });
+  return DecodeCopies<IdentityFile>(kIdentity, bytes,
+                                    [](const Uid128& uuid, ByteReader& reader, IdentityFile& file) {
+                                      file.system = uuid;
+                                      file.wal_dir = reader.Get<std::uint32_t>();
+                                      return true;
+                                    });
 }
 
 Result<std::vector<std::byte>> ReadSmallFile(const Directory& directory, std::string_view name) {

@@ -1,4 +1,5 @@
-// The appending side of a log store: one Writer, its ring and arena. See include/duramen/log_store.h.
+// The appending side of a log store: one Writer, its ring and arena. See
+// include/duramen/log_store.h.
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -154,9 +155,10 @@ void Writer::Impl::OnNotice(const wal::Notice& notice) {
   if (log == nullptr) return;
   if (notice.refused && !log->stopped.load(std::memory_order_relaxed)) {
     const std::lock_guard lock(log->mutex);
-    log->stopped_by = {notice.refusal,
-                       "a record of log '" + log->name + "' changed in memory before it was written",
-                       "the log is stopped; restart the process"};
+    log->stopped_by = {
+        notice.refusal,
+        "a record of log '" + log->name + "' changed in memory before it was written",
+        "the log is stopped; restart the process"};
     log->refused_position = notice.refused_position;
     log->stopped.store(true, std::memory_order_release);
   }
@@ -261,19 +263,17 @@ Status Writer::Impl::CheckGroup(log::ServerLog& log, std::span<const EntryView> 
     if (entry.term < before || entry.term == 0) {
       return Error{ErrorCode::kTermBelowPredecessor,
                    "entry " + std::to_string(entry.index) + " has term " +
-                       std::to_string(entry.term) + ", the one before it " +
-                       std::to_string(before),
+                       std::to_string(entry.term) + ", the one before it " + std::to_string(before),
                    "terms begin at 1 and never go down along a log"};
     }
     if (entry.kind < kFirstUserKind) {
       return Error{ErrorCode::kInvalidArgument,
-                   "kind " + std::to_string(entry.kind) + " is Duramen's own",
-                   "use 128 to 255"};
+                   "kind " + std::to_string(entry.kind) + " is Duramen's own", "use 128 to 255"};
     }
     if (entry.payload.size() > store.payload_bytes_max) {
       return Error{ErrorCode::kTooLarge,
-                   "an entry of " + std::to_string(entry.payload.size()) +
-                       " bytes; the limit is " + std::to_string(store.payload_bytes_max),
+                   "an entry of " + std::to_string(entry.payload.size()) + " bytes; the limit is " +
+                       std::to_string(store.payload_bytes_max),
                    "raise wal_max_size_bytes: an entry may take a quarter of a WAL file"};
     }
     before = entry.term;
@@ -293,8 +293,7 @@ Status Writer::Impl::Admit(std::uint64_t records, std::uint64_t bytes) {
   if (const auto refused = store.wal->refuses_entries()) {
     return Refused(*refused, store.wal->state_reason());
   }
-  const bool bytes_fit =
-      in_flight_bytes == 0 || in_flight_bytes + bytes <= store.tuning.ring_bytes;
+  const bool bytes_fit = in_flight_bytes == 0 || in_flight_bytes + bytes <= store.tuning.ring_bytes;
   if (producer.Free() < records + reserve || !bytes_fit) {
     return Error{ErrorCode::kOverloaded, "the Writer's ring is full",
                  "wait for an earlier ticket and try again"};
@@ -309,25 +308,26 @@ Status Writer::Impl::StoreEntries(log::ServerLog& log, std::span<const EntryView
   slots.clear();
   terms.clear();
   for (const EntryView& entry : entries) {
-    const std::uint64_t checksum = EntryChecksum(
-        {log.owner.cluster_id, entry.term, entry.index, entry.kind}, entry.payload);
+    const std::uint64_t checksum =
+        EntryChecksum({log.owner.cluster_id, entry.term, entry.index, entry.kind}, entry.payload);
     Result<memtable::ArenaSpan> span =
         arena->Store(checksum, entry.payload, memtable::BudgetUse::kEntries);
     if (!span.ok()) return std::move(span).error();
     const auto bytes = static_cast<std::uint32_t>(entry.payload.size());
     slots.push_back({span->chunk, span->offset, bytes, entry.kind});
-    if (terms.empty() || terms.back().term != entry.term) terms.push_back({entry.index, entry.term});
+    if (terms.empty() || terms.back().term != entry.term)
+      terms.push_back({entry.index, entry.term});
     const bool overwrites = entry.index == entries.front().index && entry.index < end;
-    descriptors.push_back({.index = entry.index,
-                           .term = entry.term,
-                           .entry_checksum = checksum,
-                           .slot = log.slot,
-                           .chunk = span->chunk,
-                           .offset = span->offset,
-                           .payload_bytes = bytes,
-                           .kind = entry.kind,
-                           .run_kind = overwrites ? wal::RunKind::kOverwrite
-                                                  : wal::RunKind::kNext});
+    descriptors.push_back(
+        {.index = entry.index,
+         .term = entry.term,
+         .entry_checksum = checksum,
+         .slot = log.slot,
+         .chunk = span->chunk,
+         .offset = span->offset,
+         .payload_bytes = bytes,
+         .kind = entry.kind,
+         .run_kind = overwrites ? wal::RunKind::kOverwrite : wal::RunKind::kNext});
   }
   return {};
 }
@@ -453,11 +453,12 @@ Result<Ticket> Writer::TruncatePrefix(LogRef ref, Index new_begin) {
   }
   TRY(impl_->MarksAdmitted());
   const Term term = log->table.TermAt(new_begin - 1).value_or(0);
-  const Ticket ticket = TRY(impl_->PostMark(*log, {.index = new_begin,
-                                             .term = term,
-                                             .epoch = log->epoch.load(std::memory_order_relaxed),
-                                             .slot = log->slot,
-                                             .run_kind = wal::RunKind::kFloor}));
+  const Ticket ticket =
+      TRY(impl_->PostMark(*log, {.index = new_begin,
+                                 .term = term,
+                                 .epoch = log->epoch.load(std::memory_order_relaxed),
+                                 .slot = log->slot,
+                                 .run_kind = wal::RunKind::kFloor}));
   log->table.CutPrefix(new_begin);
   return ticket;
 }
@@ -468,9 +469,8 @@ Result<Ticket> Writer::TruncateSuffix(LogRef ref, Index new_end) {
   const memtable::TableBounds bounds = log->table.Bounds();
   if (new_end < bounds.begin || new_end > bounds.end) {
     return Error{ErrorCode::kOutOfRange,
-                 "the log is [" + std::to_string(bounds.begin) + ", " +
-                     std::to_string(bounds.end) + "), so it cannot end at " +
-                     std::to_string(new_end),
+                 "the log is [" + std::to_string(bounds.begin) + ", " + std::to_string(bounds.end) +
+                     "), so it cannot end at " + std::to_string(new_end),
                  "cut inside the log, or use Reset"};
   }
   if (new_end == bounds.end) return Ticket{impl_->producer.committed()};
@@ -479,10 +479,10 @@ Result<Ticket> Writer::TruncateSuffix(LogRef ref, Index new_end) {
   log->table.CutSuffix(new_end);
   const std::uint64_t epoch = log->OpenEpoch(new_end);
   return impl_->PostMark(*log, {.index = new_end,
-                          .term = term,
-                          .epoch = epoch,
-                          .slot = log->slot,
-                          .run_kind = wal::RunKind::kTruncateSuffix});
+                                .term = term,
+                                .epoch = epoch,
+                                .slot = log->slot,
+                                .run_kind = wal::RunKind::kTruncateSuffix});
 }
 
 Result<Ticket> Writer::Reset(LogRef ref, Index begin, Term term_before_begin) {
@@ -497,10 +497,10 @@ Result<Ticket> Writer::Reset(LogRef ref, Index begin, Term term_before_begin) {
   const std::uint64_t epoch = log->OpenEpoch(begin);
   log->written_end.store(begin, std::memory_order_release);
   return impl_->PostMark(*log, {.index = begin,
-                          .term = term_before_begin,
-                          .epoch = epoch,
-                          .slot = log->slot,
-                          .run_kind = wal::RunKind::kReset});
+                                .term = term_before_begin,
+                                .epoch = epoch,
+                                .slot = log->slot,
+                                .run_kind = wal::RunKind::kReset});
 }
 
 Result<Ticket> Writer::PutVote(LogRef ref, Term term, std::string_view voted_for) {
@@ -541,8 +541,7 @@ Result<Ticket> Writer::PutLastApplied(LogRef ref, Index index) {
     return Error{ErrorCode::kOutOfRange, "an index at or above the log's end cannot be applied",
                  ""};
   }
-  const Ticket ticket =
-      TRY(impl_->PostRow(*log, meta::LastAppliedRow{index}, Durability::kLazy));
+  const Ticket ticket = TRY(impl_->PostRow(*log, meta::LastAppliedRow{index}, Durability::kLazy));
   const std::lock_guard lock(log->mutex);
   log->last_applied = index;
   return ticket;
@@ -615,7 +614,7 @@ Status Writer::Wait(Ticket ticket, Deadline deadline) {
            self->impl->store.closed.load();
   };
   if (impl_->producer.released() < ticket) {
-    impl_->store.executor->Wake(*impl_->store.wal);  // Lazy rows are asked for now.
+    impl_->store.executor->Wake(*impl_->store.wal);  // Lazy rows are due.
     (void)impl_->store.executor->Await(done, &waiting, deadline);
   }
   impl_->Process();

@@ -79,40 +79,50 @@ void JudgeRun(const RunView& run, const FileContext& context, const RecordOwner*
   if (owner != nullptr) out.partial.push_back(run);
 }
 
+/// Where a batch stands.
+struct RunPlace {
+  const FileContext& context;
+  std::uint64_t offset;
+};
+
+/// True when the first record of a run of the binding's slot verifies under its uid [C7].
+bool SomeRecordVouches(const Binding& binding, Bytes batch, const RunPlace& place,
+                       std::uint64_t runs_begin) {
+  std::uint64_t at = runs_begin;
+  while (at < batch.size()) {
+    const Bytes rest = batch.subspan(at);
+    const Result<RunHeader> run =
+        DecodeRunHeader(rest, SeedAt(place.context.seed, place.offset + at));
+    if (!run.ok()) return false;
+    const std::uint64_t seed =
+        RecordSeed(place.context.seed, place.offset + at + kRunHeaderBytes, binding.uid);
+    if (run->slot == binding.slot && DecodeRecordHeader(rest.subspan(kRunHeaderBytes), seed).ok()) {
+      return true;
+    }
+    at += kRunHeaderBytes + run->bytes;
+  }
+  return false;
+}
+
 /// The bindings of a body without a closing to vouch for them. With the whole body intact they all
 /// hold; else those under whose uid the first record of a run of their slot verifies [C7].
-std::vector<Binding> BodyBindings(const BatchHeader& header, Bytes batch,
-                                  const FileContext& context, std::uint64_t offset,
-                                  std::vector<Binding>& unverified) {
-  std::vector<Binding> bindings;
+/// Those that nothing vouches for go to `contents.unverified`.
+void ReadBodyBindings(const BatchHeader& header, Bytes batch, const RunPlace& place,
+                      BatchContents& contents) {
+  const auto& [context, offset] = place;
   const std::uint64_t begin = kBatchHeaderBytes;
   const std::uint64_t end = begin + std::uint64_t{header.binding_count} * kBindingBytes;
-  if (end > std::min<std::uint64_t>(batch.size(), header.body_bytes)) return bindings;
-  for (std::uint64_t at = begin; at < end; at += kBindingBytes) {
-    bindings.push_back(DecodeBinding(batch.data() + at));
-  }
+  if (end > std::min<std::uint64_t>(batch.size(), header.body_bytes)) return;
+  bool body_intact = false;
   if (batch.size() >= header.closing_offset) {
     const Bytes body = batch.subspan(begin, header.closing_offset - begin);
-    if (Checksum(body, SeedAt(context.seed, offset)) == header.body_checksum) return bindings;
+    body_intact = Checksum(body, SeedAt(context.seed, offset)) == header.body_checksum;
   }
-  std::erase_if(bindings, [&](const Binding& binding) {
-    std::uint64_t at = end;
-    while (at < batch.size()) {
-      const Bytes rest = batch.subspan(at);
-      const Result<RunHeader> run = DecodeRunHeader(rest, SeedAt(context.seed, offset + at));
-      if (!run.ok()) break;
-      const std::uint64_t seed =
-          RecordSeed(context.seed, offset + at + kRunHeaderBytes, binding.uid);
-      if (run->slot == binding.slot &&
-          DecodeRecordHeader(rest.subspan(kRunHeaderBytes), seed).ok()) {
-        return false;
-      }
-      at += kRunHeaderBytes + run->bytes;
-    }
-    unverified.push_back(binding);
-    return true;
-  });
-  return bindings;
+  for (std::uint64_t at = begin; at < end; at += kBindingBytes) {
+    const Binding binding = DecodeBinding(batch.data() + at);
+    const bool vouched = body_intact || SomeRecordVouches(binding, batch, place, end);
+    (vouched ? contents.bindings : contents.unverified).push_back(binding);
+  }
 }
 
 const RecordOwner* FindOwner(const SlotTable& slots, const std::vector<Binding>& bindings,
@@ -281,9 +291,8 @@ bool BatchIntact(const BatchHeader& header, Bytes batch, const SystemUuid& syste
   const FileContext own = ContextOf(header, system, context);
   const Bytes body = batch.subspan(kBatchHeaderBytes, header.closing_offset - kBatchHeaderBytes);
   if (Checksum(body, SeedAt(own.seed, offset)) != header.body_checksum) return false;
-  const Result<ClosingHeader> closing =
-      DecodeClosing(batch.subspan(header.closing_offset), system, own,
-                    offset + header.closing_offset);
+  const Result<ClosingHeader> closing = DecodeClosing(batch.subspan(header.closing_offset), system,
+                                                      own, offset + header.closing_offset);
   return closing.ok() && closing->number == header.number &&
          closing->batch_checksum == header.checksum &&
          closing->closing_offset == header.closing_offset;
@@ -325,7 +334,7 @@ BatchContents ReadDamagedBatch(Bytes batch, const SystemUuid& system, const File
     body_end = std::min<std::size_t>(body_end, header->body_bytes);
   }
   if (!closing && header.ok()) {
-    contents.bindings = BodyBindings(*header, batch, context, offset, contents.unverified);
+    ReadBodyBindings(*header, batch, {context, offset}, contents);
   }
   if (closing) {
     contents.bindings = closing->bindings;

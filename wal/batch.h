@@ -103,19 +103,19 @@ using SlotTable = std::unordered_map<std::uint32_t, RecordOwner>;
 /// A run of a damaged batch with what cannot be read of it.
 struct DamagedRun {
   RunHeader header;
-  Index first = 0;  // inclusive; for rows 0
-  Index last = 0;   // inclusive
+  Index first = 0;           // inclusive; for rows 0
+  Index last = 0;            // inclusive
   std::uint64_t offset = 0;  // of the run header, in the file
 };
 
 /// What a batch holds, intact or not.
 struct BatchContents {
   std::vector<Binding> bindings;
-  std::vector<Binding> unverified;     // bindings that nothing else in the batch vouches for
-  std::vector<RunView> runs;           // readable, in order
-  std::vector<DamagedRun> damaged;     // unreadable, by the closing block or the run's own header
-  std::vector<RunView> partial;        // damaged runs again, for their readable records
-  bool unattributed = false;           // bytes lost of which nothing says whose they were
+  std::vector<Binding> unverified;  // bindings that nothing else in the batch vouches for
+  std::vector<RunView> runs;        // readable, in order
+  std::vector<DamagedRun> damaged;  // unreadable, by the closing block or the run's own header
+  std::vector<RunView> partial;     // damaged runs again, for their readable records
+  bool unattributed = false;        // bytes lost of which nothing says whose they were
 };
 
 /// The context in which a batch header was found valid: the file's, or the header's own life where

@@ -11,7 +11,8 @@ namespace {
 constexpr std::uint64_t kZeroChunkBytes = 1 << 20;
 constexpr std::int64_t kZeroPauseNs = 4'000'000;  // between chunks: the WAL's syncs come first
 constexpr std::int64_t kRetryNs = 1'000'000'000;
-constexpr std::uint64_t kExtraUsed = 2;  // recycled files kept beyond the target, to save making new
+constexpr std::uint64_t kExtraUsed =
+    2;  // recycled files kept beyond the target, to save making new
 
 }  // namespace
 
@@ -86,8 +87,7 @@ std::optional<PoolFile> FilePool::Take(std::uint64_t kept) {
   return taken;  // The WAL wakes the pool when its round is over: it may have recycled a file.
 }
 
-void FilePool::Recycle(std::uint64_t number, std::shared_ptr<File> file,
-                       std::uint64_t size_bytes) {
+void FilePool::Recycle(std::uint64_t number, std::shared_ptr<File> file, std::uint64_t size_bytes) {
   {
     const std::lock_guard lock(mutex_);
     used_.push_back({number, std::move(file), size_bytes});
@@ -168,8 +168,7 @@ std::int64_t FilePool::ZeroNext() {
     next = ready_.front();
     zeroing_ = next.number;  // Not handed out meanwhile.
   }
-  const std::uint64_t size =
-      std::min(kZeroChunkBytes, next.size_bytes - next.zeroed_bytes);
+  const std::uint64_t size = std::min(kZeroChunkBytes, next.size_bytes - next.zeroed_bytes);
   Status zeroed = next.file->Write(next.zeroed_bytes, std::vector<std::byte>(size));
   if (zeroed.ok()) zeroed = next.file->SyncData();
   {

@@ -2,9 +2,9 @@
 // recovery alone [B4]. An actor of its own, so that making or zeroing a file delays no batch.
 //
 // A file gets a fresh number each time it enters the pool, by a rename, so that a number is never
-// used twice [A13]. Its directory entry is durable before it is handed out; its header is written at the roll [C4].
-// A file that is found at start without having been in service enters through Adopt; one whose
-// generation is done through Recycle; poisoned ones only through Remove [A14].
+// used twice [A13]. Its directory entry is durable before it is handed out; its header is written
+// at the roll [C4]. A file that is found at start without having been in service enters through
+// Adopt; one whose generation is done through Recycle; poisoned ones only through Remove [A14].
 #pragma once
 
 #include <cstdint>

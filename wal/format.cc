@@ -161,8 +161,7 @@ Result<BatchHeader> DecodeBatchHeader(Bytes bytes, const SystemUuid& system,
   const bool sizes_fit = header.batch_bytes % kBlockBytes == 0 && header.batch_bytes > 0 &&
                          header.batch_bytes <= kBatchBytesMax &&
                          header.closing_offset % kSectorBytes == 0 &&
-                         closing <= header.batch_bytes &&
-                         header.body_bytes >= kBatchHeaderBytes &&
+                         closing <= header.batch_bytes && header.body_bytes >= kBatchHeaderBytes &&
                          header.body_bytes <= header.closing_offset;
   if (!sizes_fit) return Corrupt("batch header sizes contradict each other");
   if (header.number > kNumberMax || header.durable_upto > kNumberMax) {
@@ -184,15 +183,24 @@ Binding DecodeBinding(const std::byte* bytes) {
 
 const char* RunKindName(RunKind kind) {
   switch (kind) {
-    case RunKind::kNext: return "next";
-    case RunKind::kOverwrite: return "overwrite";
-    case RunKind::kJump: return "jump";
-    case RunKind::kSparse: return "sparse";
-    case RunKind::kRows: return "rows";
-    case RunKind::kTruncateSuffix: return "truncate_suffix";
-    case RunKind::kReset: return "reset";
-    case RunKind::kFloor: return "floor";
-    case RunKind::kBounds: return "bounds";
+    case RunKind::kNext:
+      return "next";
+    case RunKind::kOverwrite:
+      return "overwrite";
+    case RunKind::kJump:
+      return "jump";
+    case RunKind::kSparse:
+      return "sparse";
+    case RunKind::kRows:
+      return "rows";
+    case RunKind::kTruncateSuffix:
+      return "truncate_suffix";
+    case RunKind::kReset:
+      return "reset";
+    case RunKind::kFloor:
+      return "floor";
+    case RunKind::kBounds:
+      return "bounds";
   }
   return "unknown";
 }
@@ -204,8 +212,7 @@ void EncodeRunHeader(const RunHeader& run, std::uint64_t seed, std::byte* out) {
 
 Result<RunHeader> DecodeRunHeader(Bytes bytes, std::uint64_t seed) {
   if (bytes.size() < kRunHeaderBytes) return Error{ErrorCode::kShortRead, "run cut off", ""};
-  if (LoadLe<std::uint64_t>(bytes.data()) !=
-      Checksum({bytes.data() + 8, kRunSummaryBytes}, seed)) {
+  if (LoadLe<std::uint64_t>(bytes.data()) != Checksum({bytes.data() + 8, kRunSummaryBytes}, seed)) {
     return Corrupt("run header checksum differs");
   }
   return DecodeRunSummary(bytes.data() + 8);
@@ -243,8 +250,8 @@ Result<RunHeader> DecodeRunSummary(const std::byte* bytes) {
 }
 
 std::uint64_t RecordSeed(std::uint64_t file_seed, std::uint64_t offset, const ServerUid& uid) {
-  return SeedAt(file_seed, offset) ^ LoadLe<std::uint64_t>(
-      reinterpret_cast<const std::byte*>(uid.bytes.data()));
+  return SeedAt(file_seed, offset) ^
+         LoadLe<std::uint64_t>(reinterpret_cast<const std::byte*>(uid.bytes.data()));
 }
 
 void EncodeRecordHeader(const RecordHeader& record, std::uint64_t seed, std::byte* out) {

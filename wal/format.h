@@ -56,11 +56,11 @@ struct FileHeader {
   std::uint64_t number = 0;
   std::uint64_t size_bytes = 0;
   std::uint64_t boot = 0;
-  std::uint64_t predecessor_number = 0;      // 0: none
+  std::uint64_t predecessor_number = 0;  // 0: none
   std::uint64_t predecessor_life = 0;
-  std::uint64_t predecessor_end = 0;         // its last batch that counts
-  std::uint64_t predecessor_checksum = 0;    // header checksum of that batch
-  std::uint64_t oldest_live = 0;             // a file from here on that is missing is damage
+  std::uint64_t predecessor_end = 0;       // its last batch that counts
+  std::uint64_t predecessor_checksum = 0;  // header checksum of that batch
+  std::uint64_t oldest_live = 0;           // a file from here on that is missing is damage
   std::uint64_t first_batch = 0;
   std::uint64_t durable_upto = 0;
   std::uint32_t sync_method = 0;
@@ -77,7 +77,7 @@ enum BatchFlags : std::uint16_t { kBatchSeal = 1, kBatchCopied = 2 };
 
 struct BatchHeader {
   std::uint16_t flags = 0;
-  std::uint64_t checksum = 0;           // of this header; the next batch repeats it
+  std::uint64_t checksum = 0;  // of this header; the next batch repeats it
   std::uint64_t life = 0;
   std::uint64_t file_number = 0;
   std::uint64_t number = 0;
@@ -90,7 +90,7 @@ struct BatchHeader {
   std::uint32_t binding_count = 0;
   std::uint32_t record_count = 0;
   std::uint32_t row_count = 0;
-  std::uint32_t body_bytes = 0;         // before the zeros that pad to a sector
+  std::uint32_t body_bytes = 0;  // before the zeros that pad to a sector
   std::uint64_t boot = 0;
 };
 
@@ -143,11 +143,11 @@ enum RunFlags : std::uint8_t {
 
 struct RunHeader {
   std::uint32_t slot = 0;
-  std::uint32_t count = 0;   // records
-  std::uint64_t first = 0;   // index of the first entry; see RunKind for the others
+  std::uint32_t count = 0;  // records
+  std::uint64_t first = 0;  // index of the first entry; see RunKind for the others
   std::uint64_t term = 0;
   std::uint64_t epoch = 0;
-  std::uint32_t bytes = 0;   // of all records
+  std::uint32_t bytes = 0;  // of all records
   RunKind kind = RunKind::kNext;
   std::uint8_t flags = 0;
   friend bool operator==(const RunHeader&, const RunHeader&) = default;

@@ -65,9 +65,9 @@ std::optional<LandedRun> LandedIndex::Find(std::uint32_t slot, Index index) cons
   const std::lock_guard lock(mutex_);
   if (slot >= runs_.size()) return std::nullopt;
   const std::deque<LandedRun>& runs = runs_[slot];
-  auto found = std::upper_bound(
-      runs.begin(), runs.end(), index,
-      [](Index wanted, const LandedRun& run) { return wanted < run.live_end; });
+  auto found =
+      std::upper_bound(runs.begin(), runs.end(), index,
+                       [](Index wanted, const LandedRun& run) { return wanted < run.live_end; });
   if (found == runs.end() || index < found->live_begin) return std::nullopt;
   return *found;
 }

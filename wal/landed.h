@@ -1,6 +1,6 @@
 // Where the live entries of every log stand in WAL files: index ranges per log and file, as they
-// landed [A11]. The WAL thread writes it after each sync; any thread finds runs to read entries that
-// are no longer in memory. A file with no live run holds no entry that anybody needs.
+// landed [A11]. The WAL thread writes it after each sync; any thread finds runs to read entries
+// that are no longer in memory. A file with no live run holds no entry that anybody needs.
 //
 // Per slot the runs partition [begin, end) in order of index: an overwrite, truncation or reset
 // trims what it cuts, a floor trims from the front. Sparse runs are not kept here.
@@ -21,12 +21,12 @@ namespace duramen::wal {
 
 struct LandedRun {
   std::uint64_t file = 0;
-  std::uint64_t offset = 0;      // of the run header
-  Index first = 0;               // of the run as written
-  std::uint32_t count = 0;       // as written
-  std::uint32_t bytes = 0;       // of its records
+  std::uint64_t offset = 0;  // of the run header
+  Index first = 0;           // of the run as written
+  std::uint32_t count = 0;   // as written
+  std::uint32_t bytes = 0;   // of its records
   Term term = 0;
-  Index live_begin = 0;          // what is still live of it
+  Index live_begin = 0;  // what is still live of it
   Index live_end = 0;
 };
 
@@ -59,7 +59,7 @@ class LandedIndex {
  private:
   void Drop(const LandedRun& run);
   mutable std::mutex mutex_;
-  std::vector<std::deque<LandedRun>> runs_;          // by slot
+  std::vector<std::deque<LandedRun>> runs_;           // by slot
   std::map<std::uint64_t, std::uint64_t> live_runs_;  // by file
   std::map<std::uint64_t, OpenWalFile> files_;
 };

@@ -15,17 +15,17 @@ namespace duramen::wal {
 
 /// One ring record: an entry, a row or a mark. Fixed layout, no pointers.
 struct Descriptor {
-  std::uint64_t index = 0;           // RunKind's `first`; for rows the row sequence
+  std::uint64_t index = 0;  // RunKind's `first`; for rows the row sequence
   std::uint64_t term = 0;
   std::uint64_t epoch = 0;
   std::uint64_t entry_checksum = 0;  // of {identity, payload}
   std::uint32_t slot = 0;
-  std::uint32_t chunk = 0;           // arena chunk and place of the payload
+  std::uint32_t chunk = 0;  // arena chunk and place of the payload
   std::uint32_t offset = 0;
   std::uint32_t payload_bytes = 0;
-  std::uint8_t kind = 0;             // of the entry or row
+  std::uint8_t kind = 0;  // of the entry or row
   RunKind run_kind = RunKind::kNext;
-  std::uint16_t last_record = 0;     // 1: a tombstone; nothing is carried behind it
+  std::uint16_t last_record = 0;  // 1: a tombstone; nothing is carried behind it
   std::uint32_t reserved32 = 0;
   std::uint64_t reserved64 = 0;
 };
@@ -85,8 +85,7 @@ class RowKeeper {
                      std::uint64_t file) = 0;
   /// Appends rows whose newest copy stands in a file <= `file_max`, about `bytes_max` of them;
   /// empty when there are none left.
-  virtual std::vector<CarriedRow> RowsToCarry(std::uint64_t file_max,
-                                              std::uint64_t bytes_max) = 0;
+  virtual std::vector<CarriedRow> RowsToCarry(std::uint64_t file_max, std::uint64_t bytes_max) = 0;
   /// Files <= `file_max` are gone: tombstones whose newest copy stood there can be forgotten.
   virtual void OnRecycled(std::uint64_t file_max) = 0;
 };

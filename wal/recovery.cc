@@ -7,6 +7,8 @@
 #include "base/check.h"
 #include "base/planted.h"
 #include "base/try.h"
+#include "wal/scan.h"
+#include "wal/scan.h"
 
 namespace duramen::wal {
 namespace {
@@ -90,11 +92,12 @@ void Recovery::JudgeFindings() {
     const FileSummary& file = files_[chain.file];
     for (std::uint64_t copy = 0; copy < kHeaderCopies; ++copy) {
       if (file.copy_ok[copy]) continue;
-      findings_.push_back({.kind = FindingKind::kHeaderCopy,
-                           .file = file.number,
-                           .offset = copy * kBlockBytes,
-                           .bytes = kBlockBytes,
-                           .sentence = "a copy of the file header cannot be read; nothing is lost"});
+      findings_.push_back(
+          {.kind = FindingKind::kHeaderCopy,
+           .file = file.number,
+           .offset = copy * kBlockBytes,
+           .bytes = kBlockBytes,
+           .sentence = "a copy of the file header cannot be read; nothing is lost"});
     }
   }
   for (const std::size_t orphan : verdict_.orphans) {
@@ -126,9 +129,8 @@ void Recovery::FindingForCut() {
     finding.sentence = "the batch is incomplete and nothing proves that it was ever durable; cut";
     Source& source = *sources_[cut.file];
     const FileContext context = files_[cut.file].Context(options_.system);
-    const BatchContents contents =
-        ReadDamagedBatch(source.window.At(cut.offset, cut.bytes), options_.system, context,
-                         cut.offset, SlotTable{});
+    const BatchContents contents = ReadDamagedBatch(
+        source.window.At(cut.offset, cut.bytes), options_.system, context, cut.offset, SlotTable{});
     for (const Binding& binding : contents.bindings) {
       finding.touched.push_back({.uid = binding.uid});
     }
@@ -255,9 +257,8 @@ void Recovery::OnOrphanRun(const RunView& run, const JudgedBatch& batch) {
 }
 
 std::size_t Recovery::FileIndex(std::uint64_t number) const {
-  const auto found =
-      std::find_if(files_.begin(), files_.end(),
-                   [&](const FileSummary& file) { return file.number == number; });
+  const auto found = std::find_if(files_.begin(), files_.end(),
+                                  [&](const FileSummary& file) { return file.number == number; });
   CHECK(found != files_.end());
   return static_cast<std::size_t>(found - files_.begin());
 }
@@ -367,9 +368,8 @@ void Recovery::OfferSpares(FilePool& pool) const {
 bool Recovery::NeverCommitted(std::size_t orphan) const {
   const FileSummary& file = files_[orphan];
   if (file.header || !ChainWhole()) return false;
-  return std::all_of(file.batches.begin(), file.batches.end(), [&](const BatchSummary& batch) {
-    return batch.number > verdict_.proven;
-  });
+  return std::all_of(file.batches.begin(), file.batches.end(),
+                     [&](const BatchSummary& batch) { return batch.number > verdict_.proven; });
 }
 
 /// Everything past the last proof; and before it whole small files, as long as nothing in them is
@@ -396,8 +396,7 @@ std::size_t Recovery::FirstCopied() const {
   return first;
 }
 
-Status Recovery::Commit(FilePool& pool, const std::vector<RowCopy>& extra_rows,
-                        RowKeeper& keeper) {
+Status Recovery::Commit(FilePool& pool, const std::vector<RowCopy>& extra_rows, RowKeeper& keeper) {
   TRY(SettleChain(pool));
   const std::uint64_t needed = CopyBytes(extra_rows);
   const std::uint64_t size = std::max(options_.file_size_bytes, needed);
@@ -434,9 +433,9 @@ Status Recovery::Commit(FilePool& pool, const std::vector<RowCopy>& extra_rows,
   return {};
 }
 
-/// A header that was read may be in the page cache only: of an earlier start that was killed between
-/// writing and syncing it. Written again, because a mere sync would report nothing after one that
-/// failed [A5, W24].
+/// A header that was read may be in the page cache only: of an earlier start that was killed
+/// between writing and syncing it. Written again, because a mere sync would report nothing after
+/// one that failed [A5, W24].
 Status Recovery::RenewHeader(std::size_t file) {
   if (!files_[file].header) return {};
   return WriteHeader(*sources_[file]->file, *files_[file].header);
@@ -448,8 +447,7 @@ Status Recovery::SettleChain(FilePool& pool) {
   if (verdict_.chain.empty()) return {};
   const std::size_t newest = verdict_.chain.back().file;
   TRY(RenewHeader(newest));
-  const std::size_t kept =
-      first_copied_ > 0 ? verdict_.batches[first_copied_ - 1].file : newest;
+  const std::size_t kept = first_copied_ > 0 ? verdict_.batches[first_copied_ - 1].file : newest;
   if (kept != newest) TRY(RenewHeader(kept));
   for (const std::size_t orphan : verdict_.orphans) {
     if (Superseded(orphan)) pool.Adopt(files_[orphan].number, files_[orphan].size_bytes);
@@ -529,8 +527,7 @@ Status Recovery::CopyBatch(const JudgedBatch& batch, File& file, const FileConte
   const BatchHeader old_header =
       TRY(DecodeBatchHeader(bytes, options_.system, file_context, batch.offset));
   const FileContext old_context = ContextOf(old_header, options_.system, file_context);
-  const BatchContents contents =
-      TRY(ReadIntactBatch(old_header, bytes, old_context, batch.offset));
+  const BatchContents contents = TRY(ReadIntactBatch(old_header, bytes, old_context, batch.offset));
   if (contents.runs.empty()) return {};  // A seal has nothing to copy.
   const SlotTable& slots = slot_tables_[batch.file];
   std::vector<std::byte> buffer(
@@ -565,12 +562,12 @@ Status Recovery::CopyBatch(const JudgedBatch& batch, File& file, const FileConte
       }
       const RecordView& record = *read;
       const bool is_entry = IsEntries(copy.kind);
-      const bool added = encoder.AddRecord(
-          {.identity = {owner->second.cluster_id, is_entry ? copy.term : 0,
-                        is_entry ? record.index : 0, record.kind},
-           .payload = record.payload.data(),
-           .payload_bytes = static_cast<std::uint32_t>(record.payload.size()),
-           .entry_checksum = record.entry_checksum});
+      const bool added =
+          encoder.AddRecord({.identity = {owner->second.cluster_id, is_entry ? copy.term : 0,
+                                          is_entry ? record.index : 0, record.kind},
+                             .payload = record.payload.data(),
+                             .payload_bytes = static_cast<std::uint32_t>(record.payload.size()),
+                             .entry_checksum = record.entry_checksum});
       CHECK(added);
       if (copy.kind != RunKind::kRows) continue;
       place.rows.push_back(CopyOf(record, owner->second));
@@ -666,13 +663,13 @@ void Recovery::KeepOldFiles() {
 
 void Recovery::RetireOldFiles(FilePool& pool) {
   for (std::size_t i = 0; i < files_.size(); ++i) {
-    const bool live = std::any_of(live_files_.begin(), live_files_.end(), [&](const LiveFile& kept) {
-      return kept.number == files_[i].number;
-    });
-    const bool spare = std::find(verdict_.spares.begin(), verdict_.spares.end(), i) !=
-                       verdict_.spares.end();
-    const bool orphan = std::find(verdict_.orphans.begin(), verdict_.orphans.end(), i) !=
-                        verdict_.orphans.end();
+    const bool live =
+        std::any_of(live_files_.begin(), live_files_.end(),
+                    [&](const LiveFile& kept) { return kept.number == files_[i].number; });
+    const bool spare =
+        std::find(verdict_.spares.begin(), verdict_.spares.end(), i) != verdict_.spares.end();
+    const bool orphan =
+        std::find(verdict_.orphans.begin(), verdict_.orphans.end(), i) != verdict_.orphans.end();
     if (live || spare || (orphan && (NeverCommitted(i) || Superseded(i)))) continue;
     // With a hole in the chain an orphan may be what is missing: it is kept for `repair`.
     if (orphan && !ChainWhole()) continue;

@@ -180,7 +180,7 @@ class Recovery {
   std::uint64_t new_life_ = 0;
   std::map<std::pair<std::uint64_t, std::uint64_t>, Relocated> relocated_;  // {file, offset}
   std::map<Uid128, std::uint64_t> copied_bounds_;
-  std::vector<std::size_t> unattributed_;  // in findings_
+  std::vector<std::size_t> unattributed_;                         // in findings_
   std::set<std::pair<std::size_t, std::uint32_t>> orphan_slots_;  // file in files_, slot
 };
 

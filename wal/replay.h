@@ -34,15 +34,15 @@ struct SlotBounds {
 
 struct ReplayedLog {
   RecordOwner owner;
-  std::uint32_t slot = 0;          // in this boot
+  std::uint32_t slot = 0;  // in this boot
   SlotBounds bounds;
-  std::vector<TermRun> terms;      // in order; the first may begin below bounds.begin
-  std::vector<IndexRange> holes;   // acknowledged entries that cannot be read
-  bool suspect = false;            // may have lost records at its end; nothing later clears it
-  bool rows_lost = false;          // a row may be lost: term and vote cannot be trusted [A1]
+  std::vector<TermRun> terms;     // in order; the first may begin below bounds.begin
+  std::vector<IndexRange> holes;  // acknowledged entries that cannot be read
+  bool suspect = false;           // may have lost records at its end; nothing later clears it
+  bool rows_lost = false;         // a row may be lost: term and vote cannot be trusted [A1]
   bool has_records = false;
   std::uint64_t lowest_row = UINT64_MAX;  // sequence, of the rows that could be read
-  std::uint64_t bounds_file = 0;   // newest file with a `bounds` run of it
+  std::uint64_t bounds_file = 0;          // newest file with a `bounds` run of it
 };
 
 class Replay {

@@ -66,17 +66,12 @@ void FileWindow::Fill(std::uint64_t offset, std::uint64_t bytes) {
   }
 }
 
-std::uint64_t FileSummary::scan_bytes() const {
-  return std::min(size_bytes, header ? header->size_bytes : kScanBytesMax);
-}
-
 FileSummary ScanHeaders(FileWindow& window, std::uint64_t number, const SystemUuid& system) {
   FileSummary summary;
   summary.number = number;
   summary.size_bytes = window.size_bytes();
   for (std::uint64_t copy = 0; copy < kHeaderCopies; ++copy) {
-    Result<FileHeader> header =
-        DecodeFileHeader(window.At(copy * kBlockBytes, kBlockBytes), copy);
+    Result<FileHeader> header = DecodeFileHeader(window.At(copy * kBlockBytes, kBlockBytes), copy);
     if (!header.ok()) {
       if (header.error().code == ErrorCode::kUnknownVersion) {
         summary.unknown_version = header.error();
@@ -116,7 +111,8 @@ void ScanBatches(FileWindow& window, const SystemUuid& system, FileSummary& summ
       continue;
     }
     if (summary.life == 0) summary.life = header->life;
-    if (header->boot < kNumberMax) summary.highest_boot = std::max(summary.highest_boot, header->boot);
+    if (header->boot < kNumberMax)
+      summary.highest_boot = std::max(summary.highest_boot, header->boot);
     if (gap_begin < at) FindClosings(window, system, summary, {gap_begin, at});
     const Bytes batch = window.At(at, header->batch_bytes);
     summary.batches.push_back({.number = header->number,

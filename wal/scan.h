@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "wal/batch.h"
 #include "wal/format.h"
+#include "wal/summary.h"
 
 namespace duramen::wal {
 
@@ -34,43 +35,6 @@ class FileWindow {
   std::vector<std::byte> buffer_;
   std::uint64_t bytes_read_ = 0;
   std::uint64_t unreadable_bytes_ = 0;
-};
-
-/// What is scanned of a file whose header cannot be read; the largest wal_max_size_bytes.
-inline constexpr std::uint64_t kScanBytesMax = 16ULL << 30;
-
-/// One batch as it was found, or a stretch in which only a closing was found.
-struct BatchSummary {
-  std::uint64_t number = 0;
-  std::uint64_t offset = 0;
-  std::uint64_t bytes = 0;
-  std::uint64_t durable_upto = 0;
-  std::uint64_t previous_checksum = 0;
-  std::uint64_t checksum = 0;
-  std::uint16_t flags = 0;
-  bool header_ok = false;
-  bool intact = false;  // header, body and closing
-};
-
-struct FileSummary {
-  std::uint64_t number = 0;  // by its name
-  std::uint64_t size_bytes = 0;
-  bool copy_ok[kHeaderCopies] = {false, false};
-  std::optional<FileHeader> header;   // of this number and in service
-  bool former_header = false;         // a valid header of another number: a recycled file
-  std::optional<Error> unknown_version;
-  std::uint64_t life = 0;             // from the header, else from its batches; 0: none
-  std::vector<BatchSummary> batches;  // in order of offset
-  std::uint64_t end_offset = kFirstBatchOffset;  // behind the last batch found
-  std::uint64_t highest_boot = 0;     // that a batch of it names
-  bool torn_bytes = false;            // a batch header of this life that cannot be read at the end
-  std::uint64_t bytes_read = 0;
-  /// How far batches can stand; a file may be made larger than it was written, by accident or ill
-  /// will, and is not read beyond.
-  std::uint64_t scan_bytes() const;
-  FileContext Context(const SystemUuid& system) const {
-    return FileContext::Of(system, number, life);
-  }
 };
 
 /// Reads headers only.

@@ -150,9 +150,8 @@ class Judge {
 
   void SortOutOthers() {
     for (std::size_t i = 0; i < files_.size(); ++i) {
-      const bool chained =
-          std::any_of(verdict_.chain.begin(), verdict_.chain.end(),
-                      [&](const ChainFile& chain) { return chain.file == i; });
+      const bool chained = std::any_of(verdict_.chain.begin(), verdict_.chain.end(),
+                                       [&](const ChainFile& chain) { return chain.file == i; });
       if (chained) continue;
       const bool was_used = files_[i].header || !files_[i].batches.empty();
       (was_used ? verdict_.orphans : verdict_.spares).push_back(i);

@@ -18,28 +18,28 @@
 #include <string>
 #include <vector>
 
-#include "wal/scan.h"
+#include "wal/summary.h"
 
 namespace duramen::wal {
 
 struct ChainFile {
-  std::size_t file = 0;           // in the summaries
+  std::size_t file = 0;  // in the summaries
   std::uint64_t first_batch = 0;
-  std::uint64_t end_batch = 0;    // last that counts; UINT64_MAX in the newest
-  bool missing_before = false;    // its predecessor is not there
+  std::uint64_t end_batch = 0;  // last that counts; UINT64_MAX in the newest
+  bool missing_before = false;  // its predecessor is not there
 };
 
 /// Batches [number, last_number] of one file, in order.
 struct JudgedBatch {
   std::size_t file = 0;
   std::uint64_t number = 0;
-  std::uint64_t last_number = 0;   // above `number` only for a stretch of damage without borders
+  std::uint64_t last_number = 0;  // above `number` only for a stretch of damage without borders
   std::uint64_t offset = 0;
   std::uint64_t bytes = 0;
-  std::uint64_t checksum = 0;      // 0: not known
+  std::uint64_t checksum = 0;  // 0: not known
   std::uint16_t flags = 0;
-  bool intact = false;             // false: damage
-  bool missing_file = false;       // damage: what stood in a file before this one
+  bool intact = false;        // false: damage
+  bool missing_file = false;  // damage: what stood in a file before this one
 };
 
 enum class CutKind : std::uint8_t { kNone, kTorn, kUnproven };
@@ -54,16 +54,16 @@ struct Cut {
 };
 
 struct TailVerdict {
-  std::vector<ChainFile> chain;        // oldest first; empty on a fresh directory
-  std::vector<std::size_t> orphans;    // were in service once, or hold batches, and do not count
-  std::vector<std::size_t> spares;     // never in service in this life
-  std::vector<std::size_t> headerless; // in the chain with both header copies gone
-  std::vector<std::uint64_t> missing;  // file numbers
+  std::vector<ChainFile> chain;         // oldest first; empty on a fresh directory
+  std::vector<std::size_t> orphans;     // were in service once, or hold batches, and do not count
+  std::vector<std::size_t> spares;      // never in service in this life
+  std::vector<std::size_t> headerless;  // in the chain with both header copies gone
+  std::vector<std::uint64_t> missing;   // file numbers
   std::uint64_t proven = 0;
   std::uint64_t oldest_live = 0;
-  bool oldest_live_known = true;  // false: the newest header is gone, so a missing file may have
-                                  // been recycled
-  std::uint64_t highest_batch = 0;     // seen anywhere; numbers go on above it
+  bool oldest_live_known = true;    // false: the newest header is gone, so a missing file may have
+                                    // been recycled
+  std::uint64_t highest_batch = 0;  // seen anywhere; numbers go on above it
   std::uint64_t highest_file = 0;
   std::vector<JudgedBatch> batches;
   Cut cut;

@@ -28,8 +28,8 @@ std::uint64_t MaxBatchBytes(std::uint64_t file_size_bytes) {
 
 std::uint64_t MaxPayloadBytes(std::uint64_t file_size_bytes) {
   const std::uint64_t overhead = BatchBytes(RecordBytes(0), 1, 1);
-  const std::uint64_t fixed = kBatchHeaderBytes + kBindingBytes + kRunHeaderBytes +
-                              RecordBytes(0) + ClosingBytes(1, 1) + kSectorBytes;
+  const std::uint64_t fixed = kBatchHeaderBytes + kBindingBytes + kRunHeaderBytes + RecordBytes(0) +
+                              ClosingBytes(1, 1) + kSectorBytes;
   const std::uint64_t batch = MaxBatchBytes(file_size_bytes);
   CHECK(batch >= overhead && batch > fixed);
   return (batch - fixed) / kRecordAlign * kRecordAlign;
@@ -42,8 +42,8 @@ Wal::Wal(const WalOptions& options, const Environment& environment, Recovery& re
   for (const LiveFile& file : live) {
     files_.push_back(file);
     environment_.landed.AddFile(
-        file.number, {file.file, FileContext::Of(options_.system, file.number, file.life),
-                      file.size_bytes});
+        file.number,
+        {file.file, FileContext::Of(options_.system, file.number, file.life), file.size_bytes});
   }
   environment_.landed.Apply(recovery.replay().TakeChanges());
   written_ = durable_ = recovery.position();
@@ -59,7 +59,8 @@ Wal::Wal(const WalOptions& options, const Environment& environment, Recovery& re
   repeats_ = recovery.TakeRepeats();
   sealed_ = !copied;
   for (const ReplayedLog& log : recovery.replay().logs()) {
-    Slot slot{.owner = log.owner, .planned = log.bounds, .encoded = log.bounds, .durable = log.bounds};
+    Slot slot{
+        .owner = log.owner, .planned = log.bounds, .encoded = log.bounds, .durable = log.bounds};
     slot.bounds_file = log.bounds_file;
     slot.bound_file = recovery.bound().contains(log.slot) ? current_.live.number : 0;
     slot.bound_times = 1;
@@ -224,14 +225,14 @@ bool Wal::PlanRecord(Plan& plan, std::uint32_t ring_number, const Descriptor& de
                      std::uint64_t room) {
   CHECK(descriptor.slot < slots_.size());
   Slot& slot = slots_[descriptor.slot];
-  const bool extends = slot.plan == plan.id && slot.run != UINT32_MAX &&
-                       Extends(plan.runs[slot.run], descriptor);
+  const bool extends =
+      slot.plan == plan.id && slot.run != UINT32_MAX && Extends(plan.runs[slot.run], descriptor);
   const std::uint64_t bytes =
       IsMark(descriptor.run_kind) ? 0 : RecordBytes(descriptor.payload_bytes);
-  const std::uint64_t after = BatchBytes(
-      plan.record_bytes + bytes,
-      plan.runs.size() + plan.copies.size() + plan.bounds.size() + (extends ? 0 : 1),
-      plan.bindings.size() + (IsBound(slot) ? 0 : 1));
+  const std::uint64_t after =
+      BatchBytes(plan.record_bytes + bytes,
+                 plan.runs.size() + plan.copies.size() + plan.bounds.size() + (extends ? 0 : 1),
+                 plan.bindings.size() + (IsBound(slot) ? 0 : 1));
   const bool file_full = options_.max_entries != 0 && IsEntries(descriptor.run_kind) &&
                          current_.entries + plan.entry_count >= options_.max_entries;
   if (after > room || file_full) {
@@ -259,8 +260,7 @@ bool Wal::PlanRecord(Plan& plan, std::uint32_t ring_number, const Descriptor& de
   }
   PlannedRun& run = plan.runs[slot.run];
   const auto place = static_cast<std::uint32_t>(plan.records.size());
-  plan.records.push_back(
-      {.descriptor = descriptor, .ring = ring_number, .position = position});
+  plan.records.push_back({.descriptor = descriptor, .ring = ring_number, .position = position});
   if (run.first == UINT32_MAX) run.first = place;
   if (run.last != UINT32_MAX) plan.records[run.last].next = place;
   run.last = place;
@@ -295,11 +295,14 @@ bool Wal::Accepts(const Slot& slot, const Descriptor& descriptor) const {
   const SlotBounds& bounds = slot.planned;
   if (descriptor.epoch < bounds.epoch) return false;
   switch (descriptor.run_kind) {
-    case RunKind::kNext: return descriptor.index == bounds.end;
+    case RunKind::kNext:
+      return descriptor.index == bounds.end;
     case RunKind::kOverwrite:
       return descriptor.index < bounds.end && descriptor.index >= bounds.begin;
-    case RunKind::kTruncateSuffix: return descriptor.index <= bounds.end;
-    default: return true;
+    case RunKind::kTruncateSuffix:
+      return descriptor.index <= bounds.end;
+    default:
+      return true;
   }
 }
 
@@ -336,7 +339,8 @@ void Wal::Advance(SlotBounds& bounds, const RunHeader& run) {
       bounds.begin = std::max(bounds.begin, run.first);
       bounds.term_before_begin = run.term;
       break;
-    default: return;
+    default:
+      return;
   }
   bounds.epoch = run.epoch;
 }
@@ -394,8 +398,8 @@ void Wal::PlanRepeats(Plan& plan, std::uint64_t room) {
 std::uint64_t Wal::RepeatBytes() const {
   std::uint64_t bytes = 0;
   for (const RowCopy& row : repeats_) {
-    bytes += RecordBytes(row.payload.size()) + kRunHeaderBytes + kRunSummaryBytes +
-             2 * kBindingBytes;
+    bytes +=
+        RecordBytes(row.payload.size()) + kRunHeaderBytes + kRunSummaryBytes + 2 * kBindingBytes;
   }
   return bytes;
 }

@@ -41,8 +41,8 @@ namespace duramen::wal {
 struct WalOptions {
   SystemUuid system;
   std::uint64_t boot = 1;
-  std::uint64_t max_entries = 0;        // of one file; 0: unset
-  std::uint64_t max_files = 16;         // above it new entries are not admitted
+  std::uint64_t max_entries = 0;  // of one file; 0: unset
+  std::uint64_t max_files = 16;   // above it new entries are not admitted
   std::uint64_t max_batch_records = 8192;
   std::uint64_t batch_bytes_max = 8u << 20;
   SyncMethod sync_method = SyncMethod::kDatasync;
@@ -116,15 +116,15 @@ class Wal final : public Actor {
   struct Slot {
     RecordOwner owner = {};
     SlotBounds planned = {};
-    SlotBounds encoded = {};             // behind the last run that went into a buffer
+    SlotBounds encoded = {};  // behind the last run that went into a buffer
     SlotBounds durable = {};
     std::uint64_t planned_rows = 0;
     std::uint64_t durable_rows = 0;
-    std::uint64_t bound_file = 0;    // file whose batches bind this slot
-    std::uint64_t bounds_file = 0;   // newest file with its bounds
-    std::uint64_t plan = 0;          // the plan that last touched it
-    std::uint32_t run = 0;           // its newest run in that plan
-    std::uint32_t ring = 0;          // who gets its notices
+    std::uint64_t bound_file = 0;   // file whose batches bind this slot
+    std::uint64_t bounds_file = 0;  // newest file with its bounds
+    std::uint64_t plan = 0;         // the plan that last touched it
+    std::uint32_t run = 0;          // its newest run in that plan
+    std::uint32_t ring = 0;         // who gets its notices
     bool open = false;
     bool ending = false;  // its tombstone is on the way: nothing is carried behind it
     bool stopped = false;
@@ -171,24 +171,22 @@ class Wal final : public Actor {
     std::vector<PlannedRun> runs;
     std::vector<Touched> touched;
     std::vector<Binding> bindings;
-    std::vector<RowCopy> copies;          // repeats, then carried rows
-    std::size_t repeats = 0;              // how many of them are repeats
-    std::vector<std::uint32_t> bounds;    // slots whose bounds are carried
+    std::vector<RowCopy> copies;        // repeats, then carried rows
+    std::size_t repeats = 0;            // how many of them are repeats
+    std::vector<std::uint32_t> bounds;  // slots whose bounds are carried
     std::uint64_t record_bytes = 0;
     std::uint64_t entry_count = 0;
     bool seal = false;
-    bool full = false;                    // more was waiting than fits
+    bool full = false;  // more was waiting than fits
     std::shared_ptr<File> file;
     std::uint64_t file_number = 0;
-    WalPosition position;                 // of the chain behind it
+    WalPosition position;                   // of the chain behind it
     std::vector<std::uint64_t> ring_taken;  // by ring: what it took
-    std::vector<RowCopy> rows;            // written in it, to be repeated
+    std::vector<RowCopy> rows;              // written in it, to be repeated
     std::vector<LandedIndex::Change> changes;
     std::unique_ptr<std::byte[]> buffer;
     std::size_t buffer_bytes = 0;
-    bool empty() const {
-      return records.empty() && copies.empty() && bounds.empty() && !seal;
-    }
+    bool empty() const { return records.empty() && copies.empty() && bounds.empty() && !seal; }
   };
   struct Message {
     enum class Kind : std::uint8_t { kOpenSlot, kCloseSlot, kAddRing, kRemoveRing } kind;
@@ -255,35 +253,35 @@ class Wal final : public Actor {
   std::vector<Ring> rings_;
   std::size_t next_ring_ = 0;
   Current current_;
-  std::deque<LiveFile> files_;             // oldest first; the last is current_
+  std::deque<LiveFile> files_;  // oldest first; the last is current_
   std::vector<std::uint64_t> poisoned_;
-  WalPosition written_;                    // the last batch written in the chain
-  WalPosition durable_;                    // the last one that is durable with all before it
-  std::uint64_t written_file_ = 0;         // that holds it; 0: none
+  WalPosition written_;             // the last batch written in the chain
+  WalPosition durable_;             // the last one that is durable with all before it
+  std::uint64_t written_file_ = 0;  // that holds it; 0: none
   std::uint64_t durable_file_ = 0;
-  std::uint64_t durable_upto_ = 0;         // as headers say it; `none` never moves it [C5]
-  std::vector<RowCopy> repeats_;           // rows of the last durable batches, still to be repeated
+  std::uint64_t durable_upto_ = 0;  // as headers say it; `none` never moves it [C5]
+  std::vector<RowCopy> repeats_;    // rows of the last durable batches, still to be repeated
   std::unordered_map<Uid128, std::uint32_t, Uid128Hash> slot_of_;
   Plan plans_[2];
   std::uint64_t plan_counter_ = 0;
   std::uint64_t retiring_ = 0;
   std::uint64_t retired_upto_ = 0;
-  std::uint64_t header_oldest_ = 0;        // oldest_live as the current file's header says it
+  std::uint64_t header_oldest_ = 0;  // oldest_live as the current file's header says it
   std::size_t bounds_cursor_ = 0;
   bool sealed_ = true;
   bool must_roll_ = false;
-  bool took_file_ = false;                 // the pool is woken when the round has recycled
-  std::uint32_t failures_ = 0;             // in a row
+  bool took_file_ = false;      // the pool is woken when the round has recycled
+  std::uint32_t failures_ = 0;  // in a row
   std::int64_t last_write_ns_ = 0;
   std::int64_t retry_at_ns_ = 0;
 
-  mutable std::mutex mailbox_mutex_;       // guards the three below
+  mutable std::mutex mailbox_mutex_;  // guards the three below
   std::vector<Message> mailbox_;
   std::vector<const RingPort*> registered_;
   std::string state_reason_;
   std::atomic<bool> has_mail_{false};
   std::atomic<WalState> state_{WalState::kUp};
-  std::atomic<bool> blocked_{false};       // a file is needed and none can be made
+  std::atomic<bool> blocked_{false};  // a file is needed and none can be made
   std::atomic<bool> entries_admitted_{true};
   std::atomic<bool> rows_admitted_{true};
   std::atomic<std::uint64_t> current_file_{0};

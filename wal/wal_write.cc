@@ -146,8 +146,7 @@ Status Wal::WritePlan(Plan& plan) {
     plan.buffer_bytes = RoundUp(std::max(bytes_max, 2 * plan.buffer_bytes), kBlockBytes);
     plan.buffer = std::make_unique_for_overwrite<std::byte[]>(plan.buffer_bytes);
   }
-  BatchEncoder encoder(current_.context, current_.offset,
-                       {plan.buffer.get(), plan.buffer_bytes});
+  BatchEncoder encoder(current_.context, current_.offset, {plan.buffer.get(), plan.buffer_bytes});
   for (const Binding& binding : plan.bindings) encoder.AddBinding(binding);
   EncodeCopies(plan, encoder);
   for (PlannedRun& run : plan.runs) EncodeRun(plan, run, encoder);
@@ -193,11 +192,11 @@ void Wal::EncodeCopies(Plan& plan, BatchEncoder& encoder) {
                         .flags = static_cast<std::uint8_t>(repeat ? kRunRepeat : kRunCarried)};
     encoder.BeginRun(run, row.owner.uid);
     const EntryIdentity identity{row.owner.cluster_id, 0, 0, row.kind};
-    const bool added = encoder.AddRecord(
-        {.identity = identity,
-         .payload = row.payload.data(),
-         .payload_bytes = static_cast<std::uint32_t>(row.payload.size()),
-         .entry_checksum = EntryChecksum(identity, row.payload)});
+    const bool added =
+        encoder.AddRecord({.identity = identity,
+                           .payload = row.payload.data(),
+                           .payload_bytes = static_cast<std::uint32_t>(row.payload.size()),
+                           .entry_checksum = EntryChecksum(identity, row.payload)});
     CHECK(added);
     (void)encoder.EndRun();
     if (!repeat) {
@@ -232,8 +231,8 @@ void Wal::EncodeRun(Plan& plan, PlannedRun& run, BatchEncoder& encoder) {
     }
     ++added;
     if (run.header.kind == RunKind::kRows) {
-      plan.rows.push_back({slot.owner, descriptor.kind,
-                           {payload, payload + descriptor.payload_bytes}});
+      plan.rows.push_back(
+          {slot.owner, descriptor.kind, {payload, payload + descriptor.payload_bytes}});
     }
   }
   if (slot.stopped && added == 0) {  // Marks behind a refused record go with it.
@@ -258,10 +257,13 @@ void Wal::EncodeRun(Plan& plan, PlannedRun& run, BatchEncoder& encoder) {
     case RunKind::kFloor:
       plan.changes.push_back({Kind::kFloor, slot_number, written.first, {}});
       break;
-    default: break;
+    default:
+      break;
   }
   if (!is_entries || written.kind == RunKind::kSparse) return;
-  plan.changes.push_back({Kind::kAdd, slot_number, 0,
+  plan.changes.push_back({Kind::kAdd,
+                          slot_number,
+                          0,
                           {.file = current_.live.number,
                            .offset = offset,
                            .first = written.first,
@@ -306,8 +308,7 @@ void Wal::AbandonPlan(Plan& plan) {
 /// Only a first start has blocks that were never written; see FilePool.
 Status Wal::ZeroAhead(std::uint64_t end_offset) {
   if (end_offset <= current_.zeroed) return {};
-  const std::uint64_t end =
-      std::min(end_offset + kZeroAheadBytes, current_.live.size_bytes);
+  const std::uint64_t end = std::min(end_offset + kZeroAheadBytes, current_.live.size_bytes);
   if (end > end_offset) {
     const std::vector<std::byte> zeros(end - end_offset);
     TRY(current_.live.file->Write(end_offset, zeros));
@@ -319,7 +320,8 @@ Status Wal::ZeroAhead(std::uint64_t end_offset) {
 /// The service header goes out with the file's first batch: one sync makes both durable [C4].
 Status Wal::Roll(bool& rolled) {
   const std::optional<Error> failure = environment_.pool.failure();
-  // Without space a spare goes to what frees space: marks, and the roll that lets files be recycled.
+  // Without space a spare goes to what frees space: marks, and the roll that lets files be
+  // recycled.
   const std::uint64_t kept = !failure ? UINT64_MAX : RollFreesFiles() ? 0 : 1;
   std::optional<PoolFile> taken = environment_.pool.Take(kept);
   if (!taken) {
@@ -354,9 +356,9 @@ Status Wal::Roll(bool& rolled) {
                     .sync_method = static_cast<std::uint32_t>(options_.sync_method),
                     .unix_ms = environment_.clock.UnixMs()};
   if (written_file_ != 0) {
-    const auto predecessor = std::find_if(
-        files_.begin(), files_.end(),
-        [&](const LiveFile& file) { return file.number == written_file_; });
+    const auto predecessor = std::find_if(files_.begin(), files_.end(), [&](const LiveFile& file) {
+      return file.number == written_file_;
+    });
     CHECK(predecessor != files_.end());
     header.predecessor_number = predecessor->number;
     header.predecessor_life = predecessor->life;
@@ -394,8 +396,7 @@ Status Wal::Sync(File& file) {
     return {};
   }
   const std::int64_t begin = environment_.clock.NowNs();
-  Status status =
-      options_.sync_method == SyncMethod::kFsync ? file.SyncAll() : file.SyncData();
+  Status status = options_.sync_method == SyncMethod::kFsync ? file.SyncAll() : file.SyncData();
   counters_.sync_ns.Add(static_cast<std::uint64_t>(environment_.clock.NowNs() - begin));
   counters_.syncs.Add(1);
   return status;
@@ -540,8 +541,7 @@ void Wal::RecycleRetired() {
   if (!header_durable && !Planted(PlantedBug::kRecycledBeforeHeader)) return;
   std::uint64_t recycled = 0;
   while (files_.size() > 1 && files_.front().number <= retired_upto_ &&
-         (files_.front().number < header_oldest_ ||
-          Planted(PlantedBug::kRecycledBeforeHeader))) {
+         (files_.front().number < header_oldest_ || Planted(PlantedBug::kRecycledBeforeHeader))) {
     const LiveFile file = files_.front();
     files_.pop_front();
     recycled = file.number;
@@ -562,8 +562,8 @@ void Wal::RecycleRetired() {
 
 void Wal::UpdateAdmission() {
   counters_.files.Set(files_.size());
-  const bool up = (state() == WalState::kUp || state() == WalState::kWaitingForFile) &&
-                  !OutOfFiles();
+  const bool up =
+      (state() == WalState::kUp || state() == WalState::kWaitingForFile) && !OutOfFiles();
   entries_admitted_.store(up && files_.size() <= options_.max_files, std::memory_order_release);
   rows_admitted_.store(files_.size() <= options_.max_files + kReserveFiles,
                        std::memory_order_release);
@@ -572,9 +572,12 @@ void Wal::UpdateAdmission() {
 std::optional<ErrorCode> Wal::refuses_entries() const {
   if (entries_admitted_.load(std::memory_order_acquire)) return std::nullopt;
   switch (state()) {
-    case WalState::kDown: return ErrorCode::kWalDown;
-    case WalState::kDiskFull: return ErrorCode::kDiskFull;
-    default: return ErrorCode::kOverloaded;
+    case WalState::kDown:
+      return ErrorCode::kWalDown;
+    case WalState::kDiskFull:
+      return ErrorCode::kDiskFull;
+    default:
+      return ErrorCode::kOverloaded;
   }
 }
 

@@ -30,14 +30,14 @@ enum class OpenMode : std::uint8_t { kOpen, kCreate, kOpenOrCreate };
 /// Settings, by the names they have in files, flags and the environment; ranges and units in
 /// `duramen config explain NAME`.
 struct LogStoreOptions {
-  std::string data_dir;                                // made if it is not there
-  std::string wal_dir;                                 // empty: data_dir/wal
-  std::uint64_t wal_max_size_bytes = 256'000'000;      // of one WAL file; rounded to 4096
-  std::uint64_t wal_max_entries = 0;                   // of one WAL file; 0: unset
-  std::uint64_t wal_max_files = 16;                    // new entries answer kOverloaded above this
-  std::uint64_t wal_max_batch_size = 8192;             // records
+  std::string data_dir;                            // made if it is not there
+  std::string wal_dir;                             // empty: data_dir/wal
+  std::uint64_t wal_max_size_bytes = 256'000'000;  // of one WAL file; rounded to 4096
+  std::uint64_t wal_max_entries = 0;               // of one WAL file; 0: unset
+  std::uint64_t wal_max_files = 16;                // new entries answer kOverloaded above this
+  std::uint64_t wal_max_batch_size = 8192;         // records
   SyncMethod wal_sync_method = SyncMethod::kDatasync;
-  std::uint64_t memory_budget = 1ULL << 30;            // bytes: arenas, rings, pinned reads
+  std::uint64_t memory_budget = 1ULL << 30;  // bytes: arenas, rings, pinned reads
   OnWalDown on_wal_down = OnWalDown::kStay;
   RecoveryMode recovery_mode = RecoveryMode::kContain;
   LogSink log_sink;
@@ -81,21 +81,21 @@ enum class Pressure : std::uint8_t { kNone, kHigh, kOverloaded };
 
 /// What became of a damaged or cut part of the WAL at the start.
 enum class FindingKind : std::uint8_t {
-  kTornTail,       // unacknowledged bytes of an interrupted batch; cut
-  kUnprovenTail,   // a complete header over a bad body with no proof; cut, and reported
-  kDamage,         // acknowledged bytes that cannot be read
-  kOrphanFile,     // a file off the chain; ignored
-  kHeaderCopy,     // one of two copies unreadable; nothing lost
-  kMissingFile,    // a live WAL file is not there
-  kUnusedSpare,    // a file that never was in service
+  kTornTail,      // unacknowledged bytes of an interrupted batch; cut
+  kUnprovenTail,  // a complete header over a bad body with no proof; cut, and reported
+  kDamage,        // acknowledged bytes that cannot be read
+  kOrphanFile,    // a file off the chain; ignored
+  kHeaderCopy,    // one of two copies unreadable; nothing lost
+  kMissingFile,   // a live WAL file is not there
+  kUnusedSpare,   // a file that never was in service
 };
 const char* FindingKindName(FindingKind kind) noexcept;
 
 struct TouchedRange {
-  std::string log;       // its name, or its uid where the name is lost
-  Index first = 0;       // inclusive; 0 with last = 0: rows only
-  Index last = 0;        // inclusive; 0 = unknown
-  bool rows = false;     // a row (term, vote, ...) may be lost
+  std::string log;    // its name, or its uid where the name is lost
+  Index first = 0;    // inclusive; 0 with last = 0: rows only
+  Index last = 0;     // inclusive; 0 = unknown
+  bool rows = false;  // a row (term, vote, ...) may be lost
 };
 
 struct Finding {
@@ -109,18 +109,18 @@ struct Finding {
 };
 
 struct RecoveryReport {
-  std::uint64_t boot = 0;             // number of this start
-  std::uint64_t wal_files = 0;        // live ones read
-  std::uint64_t batches = 0;          // accepted
-  std::uint64_t entries = 0;          // replayed
-  std::uint64_t proven_batch = 0;     // the last that a durable_upto proves
-  std::uint64_t copied_batches = 0;   // valid ones past the proof, made durable again
+  std::uint64_t boot = 0;            // number of this start
+  std::uint64_t wal_files = 0;       // live ones read
+  std::uint64_t batches = 0;         // accepted
+  std::uint64_t entries = 0;         // replayed
+  std::uint64_t proven_batch = 0;    // the last that a durable_upto proves
+  std::uint64_t copied_batches = 0;  // valid ones past the proof, made durable again
   std::uint64_t bytes_read = 0;
   std::int64_t nanoseconds = 0;
-  bool created = false;               // a fresh directory
+  bool created = false;  // a fresh directory
   std::vector<Finding> findings;
-  bool damaged() const noexcept;      // any finding that lost acknowledged bytes
-  std::string ToText() const;         // a paragraph for people
+  bool damaged() const noexcept;  // any finding that lost acknowledged bytes
+  std::string ToText() const;     // a paragraph for people
 };
 
 struct LogInfo {

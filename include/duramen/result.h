@@ -15,31 +15,31 @@ namespace duramen {
 inline namespace v1 {
 
 enum class ErrorCode : std::uint16_t {
-  kInvalidArgument = 1,       // a value that no call accepts: a bad name, an unknown kind
-  kNotFound = 2,              // no such log, file or key
-  kAlreadyExists = 3,         // create asked for something that is there
-  kIo = 4,                    // the operating system refused a read, write or sync
-  kCorruption = 5,            // bytes that do not match their checksum or their rules
-  kShortRead = 6,             // bytes end before the structure does
-  kUnknownVersion = 7,        // written by a newer release
-  kInUse = 8,                 // the directory or log is held by someone else
-  kPermission = 9,            // the operating system denies access
-  kDiskFull = 10,             // no space for new entries
-  kWalDown = 11,              // the WAL cannot make anything durable; its state says why
-  kOverloaded = 12,           // a bounded queue or budget is full; retry after a while
-  kTooLarge = 13,             // over a limit that is stated in the message
-  kGap = 14,                  // an index that does not follow the log's last; resend from the hint
-  kTermBelowPredecessor = 15, // an entry's term is below that of the entry before it
-  kFaulty = 16,               // this log has damage that needs a leader or `repair`
-  kTimeout = 17,              // the deadline passed; the outcome is unknown
-  kStaleRef = 18,             // a LogRef of a log that was deleted or of another store
-  kConfiguration = 19,        // a setting that is unknown, out of range or contradicts another
-  kOutOfRange = 20,           // an index below the log's begin or at or above its end
-  kClosed = 21,               // the store is closed
-  kForked = 22,               // used in a child of fork()
-  kRefused = 23,              // possible, but only with explicit consent
-  kUnsupported = 24,          // not on this kernel, file system or build
-  kWrongWriter = 25,          // a log belongs to one Writer, and this is not it
+  kInvalidArgument = 1,        // a value that no call accepts: a bad name, an unknown kind
+  kNotFound = 2,               // no such log, file or key
+  kAlreadyExists = 3,          // create asked for something that is there
+  kIo = 4,                     // the operating system refused a read, write or sync
+  kCorruption = 5,             // bytes that do not match their checksum or their rules
+  kShortRead = 6,              // bytes end before the structure does
+  kUnknownVersion = 7,         // written by a newer release
+  kInUse = 8,                  // the directory or log is held by someone else
+  kPermission = 9,             // the operating system denies access
+  kDiskFull = 10,              // no space for new entries
+  kWalDown = 11,               // the WAL cannot make anything durable; its state says why
+  kOverloaded = 12,            // a bounded queue or budget is full; retry after a while
+  kTooLarge = 13,              // over a limit that is stated in the message
+  kGap = 14,                   // an index that does not follow the log's last; resend from the hint
+  kTermBelowPredecessor = 15,  // an entry's term is below that of the entry before it
+  kFaulty = 16,                // this log has damage that needs a leader or `repair`
+  kTimeout = 17,               // the deadline passed; the outcome is unknown
+  kStaleRef = 18,              // a LogRef of a log that was deleted or of another store
+  kConfiguration = 19,         // a setting that is unknown, out of range or contradicts another
+  kOutOfRange = 20,            // an index below the log's begin or at or above its end
+  kClosed = 21,                // the store is closed
+  kForked = 22,                // used in a child of fork()
+  kRefused = 23,               // possible, but only with explicit consent
+  kUnsupported = 24,           // not on this kernel, file system or build
+  kWrongWriter = 25,           // a log belongs to one Writer, and this is not it
 };
 
 /// The name of a code as it is printed: "disk_full", "gap", ...

@@ -10,10 +10,11 @@
 namespace duramen {
 inline namespace v1 {
 
-using Bytes = std::span<const std::byte>;  // in: copied before the call returns. out: borrowed, see Pin
-using Index = std::uint64_t;               // 1-based; 0 is "before the first"
+using Bytes =
+    std::span<const std::byte>;  // in: copied before the call returns. out: borrowed, see Pin
+using Index = std::uint64_t;     // 1-based; 0 is "before the first"
 using Term = std::uint64_t;
-using Ticket = std::uint64_t;              // position in one Writer's order; 0 is "nothing"
+using Ticket = std::uint64_t;  // position in one Writer's order; 0 is "nothing"
 using Deadline = std::chrono::steady_clock::time_point;
 
 /// kSynced is acknowledged once durable and wakes the WAL; kLazy rides the next batch.
