@@ -48,6 +48,7 @@ Wal::Wal(const WalOptions& options, const Environment& environment, Recovery& re
   environment_.landed.Apply(recovery.replay().TakeChanges());
   written_ = durable_ = recovery.position();
   current_.live = files_.back();
+  committed_file_ = current_.live.number;
   current_.context = FileContext::Of(options_.system, current_.live.number, current_.live.life);
   current_.offset = written_.offset;
   current_.zeroed = current_.live.zeroed_bytes;

@@ -478,7 +478,13 @@ void Wal::Fail(const Error& error) {
   // A poisoned file without a durable batch holds nothing that counts.
   for (std::size_t i = files_.size(); i-- > 1 && files_[i].number > durable_file_;) {
     environment_.landed.RemoveFile(files_[i].number);
-    environment_.pool.Remove(files_[i].number);
+    // Recovery's file holds no batch yet, but its header is what let older files go: it stays until
+    // another header is durable.
+    if (files_[i].number == committed_file_) {
+      doomed_.push_back(files_[i].number);
+    } else {
+      environment_.pool.Remove(files_[i].number);
+    }
     files_.pop_back();
   }
   must_roll_ = true;
@@ -539,6 +545,8 @@ std::string Wal::state_reason() const {
 void Wal::RecycleRetired() {
   const bool header_durable = durable_file_ == current_.live.number;
   if (!header_durable && !Planted(PlantedBug::kRecycledBeforeHeader)) return;
+  for (const std::uint64_t number : doomed_) environment_.pool.Remove(number);
+  doomed_.clear();
   std::uint64_t recycled = 0;
   while (files_.size() > 1 && files_.front().number <= retired_upto_ &&
          (files_.front().number < header_oldest_ || Planted(PlantedBug::kRecycledBeforeHeader))) {
