@@ -214,7 +214,7 @@ TEST(Recovery, W25_TheLastDurableWriteNotTheHighestTermAtEveryCut) {
 
 // Starts that append nothing. With appends each kill leaves a batch of a block or two behind, and a
 // file is merged into the next one only while it is less than a quarter full.
-TEST(Recovery, W26_AHundredStartsLeaveNoMoreFilesThanTwo) {
+TEST(Recovery, W26_AHundredStartsThatAppendNothingPileNoFilesUp) {
   for (const bool write : {false}) {
     Machine machine;
     machine.options.wal_max_size_bytes = 256 << 10;
