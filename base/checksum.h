@@ -22,7 +22,14 @@ struct EntryIdentity {
 std::uint64_t EntryChecksum(const EntryIdentity& identity, Bytes payload);
 
 /// What kind of container bytes stand in; part of every seed.
-enum class FileKind : std::uint32_t { kSystem = 1, kWal = 2, kIdentity = 3, kAttempt = 4 };
+enum class FileKind : std::uint32_t {
+  kSystem = 1,
+  kWal = 2,
+  kIdentity = 3,
+  kAttempt = 4,
+  kSegment = 5,
+  kCheckpoint = 6
+};
 
 /// The seed of one life of one file; mix in the place with SeedAt.
 std::uint64_t FileSeed(const SystemUuid& system, FileKind kind, std::uint64_t life);

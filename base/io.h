@@ -71,6 +71,11 @@ class Directory {
   /// Sorted by name.
   virtual Result<std::vector<DirectoryEntry>> List() const = 0;
   virtual Status Sync() = 0;
+  /// syncfs: everything dirty on the file system that holds the directory, names included. A
+  /// failure may be a stranger's, or have struck any file of ours: all that was written since the
+  /// last success has to be written again, into new files [B8]. Errors: kUnsupported where the
+  /// kernel or the file system is not known to report every error.
+  virtual Status SyncFileSystem() = 0;
   /// Mode 0700. Errors: kAlreadyExists.
   virtual Status CreateDirectory(std::string_view name) = 0;
   virtual Status RemoveDirectory(std::string_view name) = 0;

@@ -2,11 +2,15 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <optional>
 #include <system_error>
 #include <utility>
@@ -158,6 +162,22 @@ std::string HolderOf(int fd) {
   return digits.empty() ? "" : " by process " + digits;
 }
 
+/// ext4, xfs and btrfs on Linux 5.8 or later, where syncfs answers with the errors of every inode.
+bool ReportsSyncErrors(int fd) {
+  struct statfs file_system = {};
+  if (::fstatfs(fd, &file_system) != 0) return false;
+  const auto type = static_cast<std::uint32_t>(file_system.f_type);
+  if (type != EXT4_SUPER_MAGIC && type != XFS_SUPER_MAGIC && type != BTRFS_SUPER_MAGIC) {
+    return false;
+  }
+  struct utsname kernel = {};
+  int major = 0;
+  int minor = 0;
+  if (::uname(&kernel) != 0) return false;
+  if (std::sscanf(kernel.release, "%d.%d", &major, &minor) != 2) return false;
+  return major > 5 || (major == 5 && minor >= 8);
+}
+
 class PosixDirectory final : public Directory {
  public:
   PosixDirectory(Descriptor fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
@@ -190,6 +210,16 @@ class PosixDirectory final : public Directory {
 
   Status Sync() override {
     if (::fsync(fd_.get()) != 0) return PosixError("sync", path_, errno);
+    return {};
+  }
+
+  Status SyncFileSystem() override {
+    if (!ReportsSyncErrors(fd_.get())) {
+      return Error{ErrorCode::kUnsupported,
+                   "'" + path_ + "' is on a file system that is not known to report every error",
+                   ""};
+    }
+    if (::syncfs(fd_.get()) != 0) return PosixError("sync the file system of", path_, errno);
     return {};
   }
 

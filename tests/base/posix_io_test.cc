@@ -333,6 +333,11 @@ TEST_F(PosixIo, TwoProcessesAndALockThatDiesWithItsHolder) {
   ::close(ready[1]);
 }
 
+TEST_F(PosixIo, B8_TheFileSystemIsSyncedOrSaidToBeUnknown) {
+  const Status synced = Open()->SyncFileSystem();
+  if (!synced.ok()) EXPECT_EQ(synced.error().code, ErrorCode::kUnsupported);
+}
+
 TEST_F(PosixIo, T6_WhatAStrangerWroteIntoTheLockFileIsNotRepeated) {
   auto lock = Open()->Lock("LOCK").value();
   for (const std::string& text : {std::string("\x1b[2J"), std::string(), std::string("rm -rf")}) {

@@ -7,9 +7,9 @@
 namespace duramen::sim {
 
 const char* OpKindName(OpKind kind) {
-  static constexpr const char* kNames[] = {"create",    "mkdir",    "write",         "allocate",
-                                           "truncate",  "rename",   "remove",        "rmdir",
-                                           "sync data", "sync all", "sync directory"};
+  static constexpr const char* kNames[] = {
+      "create", "mkdir", "write",     "allocate", "truncate",       "rename",
+      "remove", "rmdir", "sync data", "sync all", "sync directory", "sync file system"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 
@@ -23,7 +23,8 @@ bool IsNameChange(OpKind kind) {
 }
 
 bool IsSync(OpKind kind) {
-  return kind == OpKind::kSyncData || kind == OpKind::kSyncAll || kind == OpKind::kSyncDirectory;
+  return kind == OpKind::kSyncData || kind == OpKind::kSyncAll || kind == OpKind::kSyncDirectory ||
+         kind == OpKind::kSyncFileSystem;
 }
 
 std::string Describe(const Op& op) {
@@ -78,6 +79,7 @@ void ApplyChange(Image& image, const Op& op) {
     case OpKind::kSyncData:
     case OpKind::kSyncAll:
     case OpKind::kSyncDirectory:
+    case OpKind::kSyncFileSystem:
       return;
   }
 }
@@ -87,6 +89,7 @@ void DiskState::Apply(const Op& op) {
     if (!op.failed) SyncDirectory(op.node);
     return;
   }
+  if (op.kind == OpKind::kSyncFileSystem) return SyncFileSystem(op);
   if (IsSync(op.kind)) return SyncFile(op);
   if (op.failed && op.kind != OpKind::kWrite) return;
   if (op.kind == OpKind::kWrite && op.bytes->empty()) return;
@@ -165,6 +168,35 @@ void DiskState::SyncDirectory(Node directory) {
   }
   pending_ = std::move(rest);
   CommitJournal();
+}
+
+void DiskState::SyncFileSystem(const Op& op) {
+  std::vector<Pending> rest;
+  std::vector<Op> taken;
+  for (Pending& change : pending_) {
+    if (op.failed) {
+      if (change.op.kind == OpKind::kWrite && !change.clean && IsBelow(op.node, change.op.node)) {
+        change.clean = true;
+        change.overwritten.assign(SectorCount(change.op), false);
+      }
+      rest.push_back(std::move(change));
+    } else if (change.clean) {
+      rest.push_back(std::move(change));
+    } else {
+      taken.push_back(std::move(change.op));
+    }
+  }
+  pending_ = std::move(rest);
+  for (const Op& change : taken) MakeDurable(change);
+}
+
+/// As names are now.
+bool DiskState::IsBelow(Node directory, Node node) const {
+  for (const auto& [name, child] : visible_.entries(directory)) {
+    if (child == node) return true;
+    if (visible_.IsDirectory(child) && IsBelow(child, node)) return true;
+  }
+  return false;
 }
 
 /// Under ext4 one commit makes all metadata before it durable, whoever asked for it.

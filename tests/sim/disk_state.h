@@ -5,13 +5,16 @@
 //  - A write, allocation, truncation or directory change is visible at once and pending until a
 //  sync
 //    covers it. fdatasync and fsync cover what was done to that file; a directory sync covers what
-//    was done to names in that directory, and nothing else. Closing a file syncs nothing.
+//    was done to names in that directory, and nothing else; a sync of the file system covers all.
+//    Closing a file syncs nothing.
 //  - Process kill: the page cache survives; all that is visible stays visible and pending.
 //  - Power loss: pending changes survive in part, as crash_states.h says for each profile; a sector
 //  of
 //    512 bytes is written whole or not at all.
 //  - A sync that fails marks the file's dirty pages clean: they stay readable, no later sync writes
 //    them, and a power loss may keep any part of them. A later sync reports success.
+//    A failed sync of the file system does so for every file below the directory that it was asked
+//    through.
 //  - Reads never fail and durable bytes rot only where a test says so.
 //
 // A value, cheap to copy. One thread at a time. What stays true: replaying the same operations on
@@ -40,6 +43,7 @@ enum class OpKind : std::uint8_t {
   kSyncData,
   kSyncAll,
   kSyncDirectory,
+  kSyncFileSystem,
 };
 const char* OpKindName(OpKind kind);
 
@@ -89,6 +93,8 @@ class DiskState {
  private:
   void SyncFile(const Op& op);
   void SyncDirectory(Node directory);
+  void SyncFileSystem(const Op& op);
+  bool IsBelow(Node directory, Node node) const;
   void CommitJournal();
   void MakeDurable(const Op& op);
   void HideBelow(const Op& op);

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/try.h"
+#include "base/types.h"
 
 // The line of the store that asked. Every method of the port reads it first, so that it is never
 // the address of a helper in this file.
@@ -20,8 +21,16 @@ std::uint32_t SiteTable::Intern(std::string_view operation, const std::string& f
   return found->second;
 }
 
+namespace {
+
+/// Directories of servers are named by their uids.
+bool IsUid(std::string_view name) { return Uid128::Parse(name).ok(); }
+
+}  // namespace
+
 std::string FileClass(std::string_view directory_name, std::string_view name) {
-  std::string out(directory_name);
+  if (IsUid(name)) name = "UID";
+  std::string out(IsUid(directory_name) ? "UID" : directory_name);
   if (!out.empty() && !name.empty()) out += '/';
   bool in_number = false;
   for (const char c : name) {
@@ -153,6 +162,11 @@ class SimDirectory final : public Directory {
   Status Sync() override {
     const void* caller = CALLER;
     return Do({.kind = OpKind::kSyncDirectory, .node = node_}, "", caller);
+  }
+
+  Status SyncFileSystem() override {
+    const void* caller = CALLER;
+    return Do({.kind = OpKind::kSyncFileSystem, .node = node_}, "", caller);
   }
 
   Status CreateDirectory(std::string_view name) override {

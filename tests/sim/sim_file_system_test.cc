@@ -98,6 +98,23 @@ TEST_F(SimFileSystemTest, ProcessKillKeepsThePageCache) {
   EXPECT_EQ(After(PowerLoss(later), "a"), "old");
 }
 
+TEST_F(SimFileSystemTest, ASyncOfTheFileSystemCoversNamesAndBytes) {
+  auto file = directory_->Create("a").value();
+  ASSERT_TRUE(file->Write(0, AsBytes("hello")).ok());
+  ASSERT_TRUE(directory_->SyncFileSystem().ok());
+  EXPECT_TRUE(machine_.disk().pending().empty());
+}
+
+TEST_F(SimFileSystemTest, B8_AFailedSyncOfTheFileSystemMarksEveryFileBelowClean) {
+  auto file = directory_->Create("a").value();
+  ASSERT_TRUE(file->Write(0, AsBytes("hello")).ok());
+  machine_.Schedule({.kind = OpKind::kSyncFileSystem, .file_class = ""});
+  EXPECT_EQ(directory_->SyncFileSystem().error().code, ErrorCode::kIo);
+  ASSERT_TRUE(directory_->SyncFileSystem().ok());  // says success, writes nothing of it
+  ASSERT_EQ(machine_.disk().pending().size(), 1u);
+  EXPECT_TRUE(machine_.disk().pending().front().clean);
+}
+
 TEST_F(SimFileSystemTest, W24_AFailedSyncMarksPagesCleanForEver) {
   auto file = DurableFile("a", "old");
   machine_.Schedule({.kind = OpKind::kSyncData, .file_class = "d/a"});
