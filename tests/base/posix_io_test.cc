@@ -335,7 +335,7 @@ TEST_F(PosixIo, TwoProcessesAndALockThatDiesWithItsHolder) {
 
 TEST_F(PosixIo, B8_TheFileSystemIsSyncedOrSaidToBeUnknown) {
   const Status synced = Open()->SyncFileSystem();
-  if (!synced.ok()) EXPECT_EQ(synced.error().code, ErrorCode::kUnsupported);
+  EXPECT_TRUE(synced.ok() || synced.error().code == ErrorCode::kUnsupported);
 }
 
 TEST_F(PosixIo, T6_WhatAStrangerWroteIntoTheLockFileIsNotRepeated) {
