@@ -30,14 +30,15 @@ void DurableRows::OnRow(const wal::RecordOwner& owner, std::uint8_t kind, Bytes 
 }
 
 std::vector<wal::CarriedRow> DurableRows::RowsToCarry(std::uint64_t file_max,
-                                                      std::uint64_t bytes_max) {
+                                                      std::uint64_t bytes_max,
+                                                      std::uint64_t rows_max) {
   const std::lock_guard lock(mutex_);
   // From the start each time: rows that became durable in a later file have moved on, and those of
   // a batch that failed are offered again.
   meta::CarryCursor cursor;
   std::vector<wal::CarriedRow> rows;
   for (meta::CarriedRow& row :
-       table_.RowsNewestIn(file_max, cursor, {.rows = 1024, .bytes = bytes_max})) {
+       table_.RowsNewestIn(file_max, cursor, {.rows = rows_max, .bytes = bytes_max})) {
     std::vector<std::byte> payload;
     ByteWriter writer(payload);
     writer.Put(row.sequence);
@@ -45,6 +46,12 @@ std::vector<wal::CarriedRow> DurableRows::RowsToCarry(std::uint64_t file_max,
     rows.push_back({row.uid, static_cast<std::uint8_t>(row.kind), std::move(payload)});
   }
   return rows;
+}
+
+bool DurableRows::Deleted(const ServerUid& uid) const {
+  const std::lock_guard lock(mutex_);
+  const meta::ServerRows* server = table_.Find(uid);
+  return server != nullptr && server->deleted();
 }
 
 void DurableRows::OnRecycled(std::uint64_t file_max) {

@@ -18,8 +18,9 @@ class DurableRows final : public wal::RowKeeper {
  public:
   void OnRow(const wal::RecordOwner& owner, std::uint8_t kind, Bytes payload,
              std::uint64_t file) override;
-  std::vector<wal::CarriedRow> RowsToCarry(std::uint64_t file_max,
-                                           std::uint64_t bytes_max) override;
+  std::vector<wal::CarriedRow> RowsToCarry(std::uint64_t file_max, std::uint64_t bytes_max,
+                                           std::uint64_t rows_max) override;
+  bool Deleted(const ServerUid& uid) const override;
   void OnRecycled(std::uint64_t file_max) override;
 
   /// Logs whose tombstone was forgotten since the last call: their slots may be given again.

@@ -85,6 +85,15 @@ std::uint64_t LandedIndex::LiveRunsIn(std::uint64_t file) const {
   return found == live_runs_.end() ? 0 : found->second;
 }
 
+std::optional<std::pair<std::uint64_t, std::uint64_t>> LandedIndex::OldestOf(
+    std::uint32_t slot) const {
+  const std::lock_guard lock(mutex_);
+  if (slot >= runs_.size() || runs_[slot].empty()) return std::nullopt;
+  // In order of index they are in order of writing too: what is behind a run was written later.
+  const LandedRun& oldest = runs_[slot].front();
+  return std::pair(oldest.file, oldest.offset);
+}
+
 std::vector<LandedRun> LandedIndex::RunsOf(std::uint32_t slot) const {
   const std::lock_guard lock(mutex_);
   if (slot >= runs_.size()) return {};

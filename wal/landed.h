@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/io.h"
@@ -54,6 +55,8 @@ class LandedIndex {
   std::optional<LandedRun> Find(std::uint32_t slot, Index index) const;
   std::optional<OpenWalFile> FindFile(std::uint64_t number) const;
   std::uint64_t LiveRunsIn(std::uint64_t file) const;
+  /// {file, offset} of the slot's live run that was written first.
+  std::optional<std::pair<std::uint64_t, std::uint64_t>> OldestOf(std::uint32_t slot) const;
   std::vector<LandedRun> RunsOf(std::uint32_t slot) const;
 
  private:

@@ -83,9 +83,12 @@ class RowKeeper {
   /// `payload` is {row sequence u64, row}; `file` is where this copy of it stands.
   virtual void OnRow(const RecordOwner& owner, std::uint8_t kind, Bytes payload,
                      std::uint64_t file) = 0;
-  /// Appends rows whose newest copy stands in a file <= `file_max`, about `bytes_max` of them;
-  /// empty when there are none left.
-  virtual std::vector<CarriedRow> RowsToCarry(std::uint64_t file_max, std::uint64_t bytes_max) = 0;
+  /// Rows whose newest copy stands in a file <= `file_max`, about `bytes_max` and at most
+  /// `rows_max` of them; empty when there are none left.
+  virtual std::vector<CarriedRow> RowsToCarry(std::uint64_t file_max, std::uint64_t bytes_max,
+                                              std::uint64_t rows_max) = 0;
+  /// There is a tombstone of it.
+  virtual bool Deleted(const ServerUid& uid) const = 0;
   /// Files <= `file_max` are gone: tombstones whose newest copy stood there can be forgotten.
   virtual void OnRecycled(std::uint64_t file_max) = 0;
 };

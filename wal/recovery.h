@@ -3,7 +3,8 @@
 //   Scan    reads every file, gives the tail verdict, replays what counts. Changes nothing.
 //   Commit  1. a new file, its directory entry durable
 //           2. valid batches past the last proof (and small older files, so that restarts do not
-//              pile files up) copied into it under new numbers, then rows that record damage
+//              pile files up) copied into it under new numbers, then rows that record damage, and
+//              rows and bounds that stood in front of the first live entry: that is let go
 //           3. sync
 //           4. its header, both copies; sync. This is the commit: until here the old files are
 //              judged afresh by the next start, whatever a crash left.
@@ -28,6 +29,7 @@
 #include "wal/landed.h"
 #include "wal/port.h"
 #include "wal/replay.h"
+#include "wal/scan.h"
 #include "wal/verdict.h"
 
 namespace duramen::wal {
@@ -116,7 +118,13 @@ class Recovery {
   const std::map<std::uint32_t, RecordOwner>& bound() const { return bound_; }
 
  private:
-  struct Source;  // an open file with its window
+  /// An open file with its window.
+  struct Source {
+    std::shared_ptr<File> file;
+    FileWindow window;
+    explicit Source(std::shared_ptr<File> opened, std::uint64_t size_bytes)
+        : file(std::move(opened)), window(*file, size_bytes) {}
+  };
   Status OpenFiles();
   void JudgeFindings();
   void FindingForCut();
@@ -127,9 +135,18 @@ class Recovery {
   void ReplayDamagedRun(const DamagedRun& damage, const JudgedBatch& batch, WalFinding& finding);
   void ReplayRows(const RunView& run, const RecordOwner& owner, std::uint64_t file,
                   RowKeeper& keeper);
+  void PlanCopy(RowKeeper& keeper);
   std::size_t FirstCopied() const;
+  bool MayLetGo() const;
+  std::size_t FirstLive() const;
+  bool Carry(std::uint64_t file_max, RowKeeper& keeper);
+  bool keeps_files() const { return first_copied_ > first_kept_; }
+  std::uint64_t OldestKept() const;
   Status CopyBatch(const JudgedBatch& batch, File& file, const FileContext& context);
-  Status WriteExtraRows(const std::vector<RowCopy>& rows, File& file, const FileContext& context);
+  Status WriteExtraRows(const std::vector<RowCopy>& extra_rows, File& file,
+                        const FileContext& context);
+  void EncodeRow(const RowCopy& row, std::uint8_t flags, BatchEncoder& encoder);
+  void EncodeBounds(std::uint32_t slot, BatchEncoder& encoder) const;
   Status WriteBatch(File& file, BatchEncoder& encoder, BatchHeader& header);
   void AttributeSuspicions();
   bool ChainWhole() const;
@@ -140,6 +157,7 @@ class Recovery {
   void ResolveSlots(const std::vector<RunView>& runs, const JudgedBatch& batch);
   void OnOrphanRun(const RunView& run, const JudgedBatch& batch);
   std::size_t FileIndex(std::uint64_t number) const;
+  std::uint64_t FileBefore(std::uint64_t number) const;
   Status WriteHeader(File& file, const FileHeader& header);
   Status SyncFile(File& file) const;
   FileHeader MakeHeader(const PoolFile& made, std::uint64_t life) const;
@@ -148,6 +166,7 @@ class Recovery {
   bool Superseded(std::size_t orphan) const;
   Status FillFile(PoolFile& made, const std::vector<RowCopy>& extra_rows);
   std::uint64_t CopyBytes(const std::vector<RowCopy>& extra_rows) const;
+  std::uint64_t ExtraBytes(const std::vector<RowCopy>& extra_rows) const;
   void KeepOldFiles();
   void RetireOldFiles(FilePool& pool);
   static RowCopy CopyOf(const RecordView& record, const RecordOwner& owner);
@@ -171,7 +190,12 @@ class Recovery {
   std::vector<RowCopy> repeats_;
   std::map<std::uint32_t, RecordOwner> bound_;  // slots bound in the new file
   WalPosition position_;
+  // In verdict_.batches: those from first_copied_ on are copied, those from first_kept_ on stay
+  // where they are, and those before are let go.
   std::size_t first_copied_ = 0;
+  std::size_t first_kept_ = 0;
+  std::vector<RowCopy> carried_;               // rows that stood in what is let go
+  std::vector<std::uint32_t> carried_bounds_;  // slots
   std::uint64_t boot_ = 1;
   std::uint64_t bytes_read_ = 0;
   std::uint64_t copied_batches_ = 0;

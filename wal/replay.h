@@ -67,6 +67,7 @@ class Replay {
   /// readable copy of it.
   void OnDamagedRows(const RecordOwner& owner, const RunHeader& run);
   void OnReadableRow(const RecordOwner& owner, std::uint64_t sequence);
+  const std::vector<LandedIndex::Change>& changes() const { return changes_; }
   /// Moves the collected changes out.
   std::vector<LandedIndex::Change> TakeChanges() { return std::move(changes_); }
   /// Entries that recovery copied stand in another place now.

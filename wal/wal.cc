@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::uint64_t kQuantumBytes = 64 << 10;  // of one ring before the next has its turn
 constexpr std::uint64_t kCarryBytes = 256 << 10;
+constexpr std::uint64_t kCarryRows = 1024;
 constexpr std::uint32_t kBindTimes = 2;  // per file, in two batches
 
 std::uint64_t UsableBytes(std::uint64_t file_size_bytes) {
@@ -431,7 +432,7 @@ void Wal::PlanCarry(Plan& plan, std::uint64_t room) {
     const std::uint64_t budget = std::min(kCarryBytes, room / 4);
     std::vector<CarriedRow> rows;
     if (!Planted(PlantedBug::kRowsNotCarried)) {
-      rows = environment_.keeper.RowsToCarry(retiring_, budget);
+      rows = environment_.keeper.RowsToCarry(retiring_, budget, kCarryRows);
     }
     for (CarriedRow& row : rows) {
       const std::uint32_t slot = SlotForCopy(row.uid);

@@ -255,11 +255,11 @@ class Wal final : public Actor {
   Current current_;
   std::deque<LiveFile> files_;  // oldest first; the last is current_
   std::vector<std::uint64_t> poisoned_;
-  std::vector<std::uint64_t> doomed_;      // removed once another header is durable
-  std::uint64_t committed_file_ = 0;       // that recovery made
-  WalPosition written_;             // the last batch written in the chain
-  WalPosition durable_;             // the last one that is durable with all before it
-  std::uint64_t written_file_ = 0;  // that holds it; 0: none
+  std::vector<std::uint64_t> doomed_;  // removed once another header is durable
+  std::uint64_t committed_file_ = 0;   // that recovery made
+  WalPosition written_;                // the last batch written in the chain
+  WalPosition durable_;                // the last one that is durable with all before it
+  std::uint64_t written_file_ = 0;     // that holds it; 0: none
   std::uint64_t durable_file_ = 0;
   std::uint64_t durable_upto_ = 0;  // as headers say it; `none` never moves it [C5]
   std::vector<RowCopy> repeats_;    // rows of the last durable batches, still to be repeated

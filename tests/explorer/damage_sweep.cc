@@ -295,6 +295,44 @@ void DamageSweep::Try(std::size_t file_number, Damage damage, std::uint64_t offs
   Fail(sort, file.path + " byte " + std::to_string(offset) + ": " + verdict);
 }
 
+void DamageSweep::RunRows() {
+  std::map<std::pair<LogNumber, std::uint64_t>, std::vector<Place>> rows;
+  for (const SpecimenFile& file : specimen_.wal_files) {
+    for (const Piece& piece : file.map.pieces) {
+      if (piece.part != Part::kPayload || !piece.row) continue;
+      rows[{piece.log, piece.hash}].push_back({file.path, piece.begin, piece.repeat});
+    }
+  }
+  for (const auto& [row, copies] : rows) {
+    TryRow(row.first, copies);
+  }
+}
+
+void DamageSweep::TryRow(LogNumber log, const std::vector<Place>& copies) {
+  sim::Image image = specimen_.image;
+  std::string where = "all " + std::to_string(copies.size()) + " copies of a row,";
+  for (const Place& copy : copies) {
+    sim::FileContent& content = image.MutableContent(image.FindPath(copy.path));
+    std::byte byte{};
+    content.Read(copy.offset, {&byte, 1});
+    byte ^= std::byte{0x10};
+    content.Write(copy.offset, {&byte, 1});
+    where += " " + copy.path + " byte " + std::to_string(copy.offset);
+  }
+  Expected expected;
+  expected.rows[log] = true;
+  sim::SiteTable sites;
+  sim::SimFileSystem machine(sim::DiskState(image), sites);
+  Subject subject(machine, copies.front().offset, specimen_.sizes);
+  const Status opened = subject.Open();
+  ++tally_.opens;
+  if (!opened.ok()) return Fail(where, "the store does not open: " + opened.error().message);
+  bool identical = true;
+  const std::string verdict = JudgeOpened(subject.store(), expected, identical);
+  if (!verdict.empty()) return Fail(where, verdict + "\n  " + FindingsText(subject.store()));
+  ++(identical ? tally_.identical : tally_.reported);
+}
+
 void DamageSweep::Fail(const std::string& where, const std::string& text) {
   std::string sort = where + ": ";
   for (const char c : text.substr(0, text.find('\n'))) {

@@ -41,8 +41,9 @@ struct Specimen {
   std::vector<SpecimenFile> wal_files;    // in service, by number; all but the last are sealed
   std::vector<SpecimenFile> other_files;  // SYSTEM
 };
-/// Errors are those of the store.
-Result<Specimen> MakeSpecimen(std::uint64_t seed);
+/// With `recycled` the first files have gone, and what was carried out of them stands in the
+/// others. Errors are those of the store.
+Result<Specimen> MakeSpecimen(std::uint64_t seed, bool recycled = false);
 
 enum class Damage : std::uint8_t {
   kBitFlipped,
@@ -75,6 +76,8 @@ class DamageSweep {
   void Run(std::uint64_t stride);
   /// One mutation; `file` counts the WAL files, then the others.
   void Try(std::size_t file, Damage damage, std::uint64_t offset);
+  /// Of each row all copies at once, in whatever files they stand.
+  void RunRows();
   /// The store is open and the bytes change under it: what it reads is right, or an error.
   void RotUnderAnOpenStore(std::uint64_t stride);
   const SweepTally& tally() const { return tally_; }
@@ -90,6 +93,12 @@ class DamageSweep {
     std::uint64_t begin = 0;
     std::uint64_t end = 0;
   };
+  struct Place {
+    std::string path;
+    std::uint64_t offset = 0;
+    bool repeat = false;
+  };
+  void TryRow(LogNumber log, const std::vector<Place>& copies);
   void Fail(const std::string& where, const std::string& text);
   const SpecimenFile& FileAt(std::size_t file) const;
   std::vector<std::byte> Damaged(const SpecimenFile& file, Damage damage,

@@ -27,6 +27,21 @@ TEST(DamageSweep, W11_NamesExactlyWhatIsLostWhateverByteIsHit) {
   EXPECT_EQ(tally.by_damage.size(), static_cast<std::size_t>(Damage::kCount));
 }
 
+TEST(DamageSweep, A1_ARowOfWhichNoCopyIsLeftIsNeverMissedInSilence) {
+  std::uint64_t reported = 0;
+  for (std::uint64_t seed = 13; seed < 21; ++seed) {
+    const Result<Specimen> specimen = MakeSpecimen(seed, seed % 2 == 0);
+    ASSERT_TRUE(specimen.ok()) << specimen.error().message;
+    DamageSweep sweep(*specimen);
+    sweep.RunRows();
+    for (const auto& [sort, failure] : sweep.tally().failures) {
+      ADD_FAILURE() << failure.second << " times: " << failure.first;
+    }
+    reported += sweep.tally().reported;
+  }
+  EXPECT_GT(reported, 30u);
+}
+
 TEST(DamageSweep, W11_BytesThatRotUnderAnOpenStoreAreNeverServed) {
   const Result<Specimen> specimen = MakeSpecimen(12);
   ASSERT_TRUE(specimen.ok()) << specimen.error().message;

@@ -269,6 +269,7 @@ bool Explorer::Restart(const RunId& id, const sim::DiskState& disk, const Admiss
   subject.Destroy();
   AdmissibleWriter exactly{
       .logs = {}, .digests = {}, .acknowledged = observed.logs, .submitted = observed.logs};
+  for (const LogState& log : observed.logs) exactly.applied.push_back(log.last_applied);
   for (LogNumber log = 0; log < observed.logs.size(); ++log) exactly.logs.push_back(log);
   exactly.digests.push_back(DigestOf(exactly.logs, observed.logs));
   sim::SimFileSystem later(sim::DiskState(machine.disk().durable()), sites_);

@@ -194,6 +194,7 @@ Admissible History::AdmissibleAt(const Progress& progress) {
     AdmissibleWriter& mine = admissible[writer];
     mine.acknowledged = cursor_;
     Logs states = cursor_;
+    for (const LogState& state : states) mine.applied.push_back(state.last_applied);
     std::uint64_t digest = DigestOf(mine.logs, states);
     mine.digests.push_back(digest);
     for (std::uint32_t k = progress.acknowledged[writer]; k < progress.submitted[writer]; ++k) {
@@ -202,6 +203,7 @@ Admissible History::AdmissibleAt(const Progress& progress) {
       Apply(step, states[step.log]);
       digest += states[step.log].Digest(step.log);
       mine.digests.push_back(digest);
+      mine.applied[step.log] = std::min(mine.applied[step.log], states[step.log].last_applied);
     }
     mine.submitted = std::move(states);
   }

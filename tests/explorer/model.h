@@ -40,7 +40,7 @@ struct LogState {
   Term vote_term = 0;
   std::string voted_for;
   std::map<std::string, std::string, std::less<>> values;
-  Index last_applied = 0;  // lazy and clamped: not part of the digest
+  Index last_applied = 0;  // clamped by a recovery: not part of the digest, judged as a bound
 
   Index end() const { return begin + entries.size(); }
   /// Term of the last entry, or of what was before the first.
@@ -86,6 +86,7 @@ struct AdmissibleWriter {
   std::vector<std::uint64_t> digests;  // of `logs` together, one per admissible number of steps
   Logs acknowledged;                   // states of all logs at the smallest number; for messages
   Logs submitted;                      // and at the largest
+  std::vector<Index> applied = {};     // by log: the smallest last_applied of those states
 };
 using Admissible = std::vector<AdmissibleWriter>;
 

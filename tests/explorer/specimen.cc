@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::uint32_t kLogs = 6;
 constexpr std::size_t kFilesInService = 3;
+constexpr std::uint64_t kRecycled = 4;
 
 // Writes until three files are in service: entries of several sizes, votes, values, an overwrite, a
 // truncation, a floor that moves a little.
@@ -42,6 +43,14 @@ class SpecimenWriter {
     if (round == 3) TRY(writer(1).TruncateSuffix(refs_[1], bounds.end - 1));
     if (round == 4) TRY(writer(1).TruncatePrefix(refs_[1], bounds.begin + 1));
     for (Writer& one : subject_.writers()) TRY(one.Wait(last_, subject_.DeadlineIn(1'000'000'000)));
+    return {};
+  }
+  /// Little stays live, so that the first files are recycled.
+  Status MoveFloors() {
+    for (LogNumber log = 0; log < kLogs; ++log) {
+      const Bounds bounds = TRY(subject_.store().BoundsOf(refs_[log]));
+      if (bounds.end > bounds.begin) TRY(writer(log).TruncatePrefix(refs_[log], bounds.end - 1));
+    }
     return {};
   }
 
@@ -97,7 +106,7 @@ std::vector<SpecimenFile> FilesInService(const sim::Image& image,
 
 }  // namespace
 
-Result<Specimen> MakeSpecimen(std::uint64_t seed) {
+Result<Specimen> MakeSpecimen(std::uint64_t seed, bool recycled) {
   Specimen specimen;
   specimen.sizes.wal_file_bytes = 32u << 10;
   specimen.sizes.wal_files_max = 16;
@@ -109,9 +118,12 @@ Result<Specimen> MakeSpecimen(std::uint64_t seed) {
   TRY(subject.Open());
   SpecimenWriter writer(subject, rng);
   TRY(writer.OpenLogs());
-  for (std::uint64_t round = 0; specimen.wal_files.size() < kFilesInService; ++round) {
+  const auto recycles = [&] { return recycled && subject.Metric("recycled_files") < kRecycled; };
+  for (std::uint64_t round = 0; specimen.wal_files.size() < kFilesInService || recycles();
+       ++round) {
     if (round > 200) return Error{ErrorCode::kTimeout, "the WAL does not roll", ""};
     TRY(writer.Round(round));
+    if (recycles()) TRY(writer.MoveFloors());
     specimen.uids.clear();
     for (const LogInfo& info : subject.store().Logs()) {
       specimen.uids[info.uid] = ParseLogName(info.name);

@@ -42,9 +42,27 @@ std::string ReadEntries(const LogStore& store, LogRef log, Index end, LogState& 
       if (entry.index != next) {
         return "entry " + std::to_string(next) + " was read as " + std::to_string(entry.index);
       }
+      const Result<Term> term = store.TermAt(log, next);
+      if (!term.ok() || *term != entry.term) {
+        return "entry " + std::to_string(next) + " has term " + std::to_string(entry.term) +
+               ", but TermAt says " + (term.ok() ? std::to_string(*term) : term.error().message);
+      }
       state.entries.push_back({entry.term, EntryHash(entry.kind, entry.payload)});
       ++next;
     }
+  }
+  return "";
+}
+
+// Durable rows of last_applied are there; what a truncation took may not count as applied (M5).
+std::string JudgeApplied(const Observation& observed, const AdmissibleWriter& writer) {
+  for (const LogNumber log : writer.logs) {
+    const LogState& seen = observed.logs[log];
+    if (!seen.exists || log >= writer.applied.size()) continue;
+    const Index least = std::min(writer.applied[log], seen.end() - 1);
+    if (seen.last_applied >= least) continue;
+    return LogName(log) + " says that " + std::to_string(seen.last_applied) +
+           " was applied last, expected at least " + std::to_string(least);
   }
   return "";
 }
@@ -178,6 +196,8 @@ std::string Judge(const Observation& observed, const Admissible& admissible) {
     for (const LogNumber log : writer.logs) known[log] = true;
     const std::uint64_t digest = DigestOf(writer.logs, observed.logs);
     if (std::find(writer.digests.begin(), writer.digests.end(), digest) != writer.digests.end()) {
+      const std::string applied = JudgeApplied(observed, writer);
+      if (!applied.empty()) return applied;
       continue;
     }
     std::string text =

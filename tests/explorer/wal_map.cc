@@ -73,10 +73,11 @@ class Mapper {
       const wal::RecordView record = TRY(reader.Next());
       CHECK(record.offset == at_);
       Piece piece{.part = Part::kRecordHeader, .log = log, .row = row, .run_last = run_last};
+      piece.repeat = (run.header.flags & wal::kRunRepeat) != 0;
+      piece.hash = EntryHash(record.kind, record.payload);
       if (entries) {
         piece.index = record.index;
         piece.term = run.header.term;
-        piece.hash = EntryHash(record.kind, record.payload);
       }
       piece.end = at_ + wal::kRecordHeaderBytes;
       Lay(piece);

@@ -37,10 +37,11 @@ struct Piece {
   std::uint64_t batch = 0;  // number; 0 outside of batches
   LogNumber log = UINT32_MAX;
   bool row = false;
-  Index index = 0;     // of an entry's record
-  Index run_last = 0;  // last index of its run: a lost record header hides what follows it there
+  bool repeat = false;  // of a row: of a run with that flag
+  Index index = 0;      // of an entry's record
+  Index run_last = 0;   // last index of its run: a lost record header hides what follows it there
   Term term = 0;
-  std::uint64_t hash = 0;  // of an entry's kind and payload
+  std::uint64_t hash = 0;  // of kind and payload, so all copies of a row share it
 };
 
 struct WalMap {

@@ -2,8 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "tests/log/machine.h"
+#include "wal/format.h"
 
 namespace duramen::log {
 namespace {
@@ -44,6 +47,127 @@ TEST(Fault, W15_DownThenUpAgain) {
   machine.Start();
   EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:one", "2:1:two", "3:1:three"));
   EXPECT_FALSE(machine.store().recovery_report().damaged());
+}
+
+// No acknowledgement told of it, so nothing may speak of it later: no name, no carried bounds.
+TEST(Fault, A18_ALogWhoseRegistrationWentWithItsWriterNeverWas) {
+  Machine machine;
+  machine.Start();
+  const LogRef kept = machine.Log("kept", 0);
+  ASSERT_TRUE(machine.Wait(machine.Append(kept, 1, 1, {"1"}).value()).ok());
+  machine.Settle();
+  machine.disk().Schedule({.kind = sim::OpKind::kWrite,
+                           .file_class = "#.wal",
+                           .times = 4,
+                           .effect = sim::FaultEffect::kIoError});
+  {
+    Result<Writer> writer = machine.store().NewWriter();
+    ASSERT_TRUE(writer.ok());
+    ASSERT_TRUE(machine.store().OpenLog(*writer, "lost", OpenMode::kCreate).ok());
+    machine.Settle();
+    ASSERT_EQ(machine.store().pressure(), Pressure::kOverloaded);
+  }
+  for (int second = 0; second < 20; ++second) {
+    machine.Settle();
+    (void)machine.executor().AdvanceToNextTimer();
+  }
+  EXPECT_THAT(machine.store().Logs(), SizeIs(1));
+  for (Index i = 2; i <= 60; ++i) {  // Files are recycled, so bounds are carried.
+    machine.Write(kept, i, 1, {std::string(3000, 'x')});
+    ASSERT_TRUE(machine.Wait(machine.writer().TruncatePrefix(kept, i).value()).ok());
+  }
+  EXPECT_GT(machine.Metric("wal_recycled_files"), 0u);
+  machine.Kill();
+  machine.Start();
+  EXPECT_THAT(machine.store().Logs(), SizeIs(1));
+  EXPECT_FALSE(machine.store().recovery_report().damaged());
+}
+
+// Recovery's header is what lets older files go. Without a batch in it its file counts for nothing
+// once it is poisoned, yet it must stay until another header is durable.
+TEST(Fault, A10_APoisonedRecoveryFileStaysUntilTheNextHeaderIsDurable) {
+  Machine machine;
+  machine.Start();
+  machine.Write(machine.Log("a"), 1, 1, std::vector<std::string>(6, std::string(3000, 'x')));
+  machine.Idle();
+  ASSERT_TRUE(machine.Close().ok());
+  machine.Start();  // One file is kept as it is, so the new one begins without a batch.
+  const auto in_service = [&](const std::string& name) {
+    const auto files = machine.WalFiles();
+    if (std::find(files.begin(), files.end(), name) == files.end()) return false;
+    const std::vector<std::byte> bytes = machine.FileBytes("/data/wal/" + name);
+    const Result<wal::FileHeader> header = wal::DecodeFileHeader(Bytes(bytes), 0);
+    return header.ok() && wal::FileName(header->number) == name;
+  };
+  std::string newest;
+  for (const std::string& name : machine.WalFiles()) newest = in_service(name) ? name : newest;
+  ASSERT_EQ(machine.FileBytes("/data/wal/" + newest)[wal::kFirstBatchOffset], std::byte{0});
+  const LogRef log = machine.Log("a");
+  machine.Settle();
+  machine.disk().Schedule({.kind = sim::OpKind::kSyncData,
+                           .file_class = "#.wal",
+                           .times = 6,
+                           .effect = sim::FaultEffect::kIoError});
+  const Ticket ticket = machine.Append(log, 7, 1, {"seven"}).value();
+  machine.Settle();
+  ASSERT_EQ(machine.Metric("wal_rolls"), 1u);
+  EXPECT_TRUE(in_service(newest));
+  for (int second = 0; second < 20 && machine.writer().durable() < ticket; ++second) {
+    ASSERT_TRUE(machine.executor().AdvanceToNextTimer());
+    machine.Settle();
+  }
+  EXPECT_GE(machine.writer().durable(), ticket);
+  EXPECT_FALSE(in_service(newest)) << "it takes space for nothing";
+  machine.PowerLoss();
+  machine.Start();
+  EXPECT_FALSE(machine.store().recovery_report().damaged());
+  EXPECT_THAT(machine.Contents("a"), SizeIs(7));
+}
+
+// What a power loss now would leave of the log "a".
+void ExpectVoteAndFloor(Machine& machine) {
+  Machine after;
+  after.options = machine.options;
+  after.UseDisk(sim::DiskState(machine.disk().disk().durable()));
+  after.Start();
+  const LogRef log = after.Log("a");
+  EXPECT_EQ(after.store().VoteOf(log)->term, 7u);
+  EXPECT_EQ(after.store().BoundsOf(log)->begin, 2u);
+  EXPECT_EQ(after.store().BoundsOf(log)->term_before_begin, 3u);
+  EXPECT_FALSE(after.store().recovery_report().damaged());
+}
+
+// Whatever write or sync fails, also one that carries rows and bounds out of a file: no file is
+// given up before they are durable in another.
+TEST(Fault, A18_WhatIsBeingCarriedOutlastsEachFailure) {
+  constexpr Index kLive = 8;
+  for (const auto kind : {sim::OpKind::kSyncData, sim::OpKind::kWrite}) {
+    bool fired = true;
+    for (std::uint64_t skip = 0; fired && !HasFailure(); ++skip) {
+      SCOPED_TRACE(::testing::Message() << sim::OpKindName(kind) << " after " << skip);
+      Machine machine;
+      machine.options.wal_max_size_bytes = 32 << 10;
+      machine.Start();
+      const LogRef log = machine.Log("a");
+      const LogRef other = machine.Log("other");
+      machine.Write(log, 1, 3, {"x"});
+      ASSERT_TRUE(machine.Wait(machine.writer().PutVote(log, 7, "n").value()).ok());
+      ASSERT_TRUE(machine.Wait(machine.writer().TruncatePrefix(log, 2).value()).ok());
+      machine.disk().Schedule({.kind = kind,
+                               .file_class = "#.wal",
+                               .skip = skip,
+                               .effect = sim::FaultEffect::kIoError});
+      for (Index i = 1; i <= 30; ++i) {
+        machine.Write(other, i, 1, {std::string(2000, 'o')});
+        // Some files stay in use, the one that fails among them.
+        const Index begin = i > kLive ? i - kLive : 1;
+        ASSERT_TRUE(machine.Wait(machine.writer().TruncatePrefix(other, begin).value()).ok());
+        ExpectVoteAndFloor(machine);
+      }
+      fired = machine.disk().faults_fired() > 0;
+      EXPECT_GT(machine.Metric("wal_recycled_files"), 1u);
+    }
+  }
 }
 
 TEST(Fault, W15_APoolThatFailedOnceGoesOn) {

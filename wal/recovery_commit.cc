@@ -1,0 +1,451 @@
+// How recovery makes durable what it shows, and lets go of what is not needed; see wal/recovery.h.
+#include <algorithm>
+#include <functional>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/planted.h"
+#include "base/try.h"
+#include "wal/recovery.h"
+
+namespace duramen::wal {
+namespace {
+
+constexpr int kFilesTried = 3;
+constexpr std::uint64_t kBoundsPayloadBytes = 16;
+
+}  // namespace
+
+/// Everything past the last proof; and before it whole small files, as long as nothing in them is
+/// damaged, so that a hundred restarts leave no hundred files [B4].
+std::size_t Recovery::FirstCopied() const {
+  const std::vector<JudgedBatch>& batches = verdict_.batches;
+  std::size_t first = batches.size();
+  while (first > 0 && batches[first - 1].number > verdict_.proven) --first;
+  std::uint64_t bytes = 0;
+  for (std::size_t i = first; i < batches.size(); ++i) bytes += batches[i].bytes;
+  std::size_t chain = verdict_.chain.size();
+  while (chain-- > 0) {
+    const std::size_t file = verdict_.chain[chain].file;
+    std::size_t begin = first;
+    bool damaged = false;
+    while (begin > 0 && batches[begin - 1].file == file) {
+      --begin;
+      bytes += batches[begin].bytes;
+      damaged = damaged || !batches[begin].intact;
+    }
+    if (damaged || bytes > options_.merge_bytes_max) break;
+    first = begin;
+  }
+  return first;
+}
+
+/// What is let go: the batches before the first one with a live entry. Their newest rows are
+/// carried, and bounds are stated for every log, as the WAL does before it recycles a file; so a
+/// loop of kills costs no more files than what lives. After damage nothing is let go but by the
+/// WAL: what was lost is judged in the order in which it was written.
+void Recovery::PlanCopy(RowKeeper& keeper) {
+  first_copied_ = FirstCopied();
+  first_kept_ = 0;
+  carried_.clear();
+  carried_bounds_.clear();
+  if (!MayLetGo()) return;
+  const std::vector<JudgedBatch>& batches = verdict_.batches;
+  std::size_t kept = FirstLive();
+  std::uint64_t bytes = 0;
+  for (std::size_t i = kept; i < batches.size(); ++i) bytes += batches[i].bytes;
+  const bool fits = bytes <= options_.merge_bytes_max;
+  // What is not copied stays as whole files.
+  while (!fits && kept > 0 && batches[kept - 1].file == batches[kept].file) --kept;
+  if (kept == 0 || !Carry(files_[batches[kept - 1].file].number, keeper)) return;
+  first_kept_ = kept;
+  first_copied_ = fits ? kept : std::max(first_copied_, kept);
+}
+
+bool Recovery::MayLetGo() const {
+  if (options_.merge_bytes_max == 0 || !options_.left_out.is_nil()) return false;
+  if (!ChainWhole() || !verdict_.oldest_live_known) return false;
+  const auto damaged = [](const WalFinding& finding) {
+    return finding.kind == FindingKind::kDamage || finding.kind == FindingKind::kMissingFile;
+  };
+  if (std::any_of(findings_.begin(), findings_.end(), damaged)) return false;
+  return std::all_of(replay_.logs().begin(), replay_.logs().end(), [](const ReplayedLog& log) {
+    return log.holes.empty() && !log.suspect && !log.rows_lost;
+  });
+}
+
+/// The first batch that holds a live entry, or is past the last proof.
+std::size_t Recovery::FirstLive() const {
+  const std::vector<JudgedBatch>& batches = verdict_.batches;
+  std::size_t first = batches.size();
+  while (first > 0 && batches[first - 1].number > verdict_.proven) --first;
+  LandedIndex landed;
+  landed.Apply(replay_.changes());
+  std::pair<std::uint64_t, std::uint64_t> oldest{UINT64_MAX, UINT64_MAX};
+  for (const ReplayedLog& log : replay_.logs()) {
+    if (const auto place = landed.OldestOf(log.slot)) oldest = std::min(oldest, *place);
+  }
+  for (std::size_t i = 0; i < first; ++i) {
+    const JudgedBatch& batch = batches[i];
+    const std::uint64_t end = batch.offset + batch.bytes;
+    if (std::pair(files_[batch.file].number, end) > oldest) return i;
+  }
+  return first;
+}
+
+/// Collects what has to be written again before files up to `file_max` go. False, and nothing is
+/// collected, when that is too much for one start.
+bool Recovery::Carry(std::uint64_t file_max, RowKeeper& keeper) {
+  const std::uint64_t rows_max = options_.merge_bytes_max / kRunHeaderBytes;
+  const std::vector<CarriedRow> rows = keeper.RowsToCarry(file_max, UINT64_MAX, rows_max + 1);
+  if (rows.size() > rows_max) return false;
+  for (const CarriedRow& row : rows) {
+    const ReplayedLog* log = replay_.Find(row.uid);
+    CHECK(log != nullptr);  // Replay knows every log of which a row was read.
+    carried_.push_back({log->owner, row.kind, row.payload});
+  }
+  for (const ReplayedLog& log : replay_.logs()) {
+    // Behind the tombstone of a deleted log nothing may name it again.
+    if (log.has_records && !keeper.Deleted(log.owner.uid)) carried_bounds_.push_back(log.slot);
+  }
+  if (ExtraBytes({}) <= options_.merge_bytes_max) return true;
+  carried_.clear();
+  carried_bounds_.clear();
+  return false;
+}
+
+std::uint64_t Recovery::OldestKept() const {
+  const std::size_t oldest =
+      first_kept_ > 0 ? verdict_.batches[first_kept_].file : verdict_.chain[0].file;
+  return files_[oldest].number;
+}
+
+Status Recovery::Commit(FilePool& pool, const std::vector<RowCopy>& extra_rows, RowKeeper& keeper) {
+  PlanCopy(keeper);
+  TRY(SettleChain(pool));
+  const std::uint64_t needed = CopyBytes(extra_rows);
+  const std::uint64_t size = std::max(options_.file_size_bytes, needed);
+  PoolFile made = TRY(pool.Now(size));
+  Status filled = FillFile(made, extra_rows);
+  for (int attempt = 1; attempt < kFilesTried && !filled.ok(); ++attempt) {
+    pool.Remove(made.number);  // A bad spot in one spare must not keep the system down.
+    made = TRY(pool.Now(size));
+    filled = FillFile(made, extra_rows);
+  }
+  if (!filled.ok()) return filled;
+  for (const auto& [old_place, landed] : relocated_) {
+    for (const RowCopy& row : landed.rows) {
+      keeper.OnRow(row.owner, row.kind, row.payload, made.number);
+    }
+  }
+  for (const auto& rows : {std::cref(carried_), std::cref(extra_rows)}) {
+    for (const RowCopy& row : rows.get()) {
+      keeper.OnRow(row.owner, row.kind, row.payload, made.number);
+    }
+  }
+  for (const std::uint32_t slot : carried_bounds_) {
+    copied_bounds_[replay_.logs()[slot].owner.uid] = made.number;
+  }
+  for (const auto& [uid, file] : copied_bounds_) replay_.SetBoundsFile(uid, file);
+  replay_.Relocate([this](std::uint64_t file, std::uint64_t offset) {
+    const auto found = relocated_.find({file, offset});
+    return found == relocated_.end()
+               ? std::pair<std::uint64_t, std::uint64_t>{file, offset}
+               : std::pair<std::uint64_t, std::uint64_t>{new_file_number_, found->second.offset};
+  });
+  KeepOldFiles();
+  live_files_.push_back({.number = made.number,
+                         .life = new_life_,
+                         .size_bytes = made.size_bytes,
+                         .zeroed_bytes = made.zeroed_bytes,
+                         .file = made.file});
+  RetireOldFiles(pool);
+  return {};
+}
+
+/// A header that was read may be in the page cache only: of an earlier start that was killed
+/// between writing and syncing it. Written again, because a mere sync would report nothing after
+/// one that failed [A5, W24].
+Status Recovery::RenewHeader(std::size_t file) {
+  if (!files_[file].header) return {};
+  return WriteHeader(*sources_[file]->file, *files_[file].header);
+}
+
+/// Before anything depends on the chain as it was read: the new header, or the reuse of files that
+/// the newest one made superfluous. Without that reuse a loop of kills would pile files up [B4].
+Status Recovery::SettleChain(FilePool& pool) {
+  if (verdict_.chain.empty()) return {};
+  const std::size_t newest = verdict_.chain.back().file;
+  TRY(RenewHeader(newest));
+  const std::size_t kept = keeps_files() ? verdict_.batches[first_copied_ - 1].file : newest;
+  if (kept != newest) TRY(RenewHeader(kept));
+  for (const std::size_t orphan : verdict_.orphans) {
+    if (Superseded(orphan)) pool.Adopt(files_[orphan].number, files_[orphan].size_bytes);
+  }
+  return {};
+}
+
+bool Recovery::Superseded(std::size_t orphan) const {
+  return ChainWhole() && files_[orphan].header &&
+         files_[orphan].number < files_[verdict_.chain.back().file].number;
+}
+
+Status Recovery::FillFile(PoolFile& made, const std::vector<RowCopy>& extra_rows) {
+  new_file_number_ = made.number;
+  relocated_.clear();
+  copied_bounds_.clear();
+  bound_.clear();
+  repeats_.clear();
+  copied_batches_ = 0;
+  position_ = {};
+  new_life_ = rng_.Next() | 1;  // 0 means "not known"
+  const FileContext context = FileContext::Of(options_.system, made.number, new_life_);
+  const JudgedBatch* kept = keeps_files() ? &verdict_.batches[first_copied_ - 1] : nullptr;
+  position_.batch = kept != nullptr ? kept->last_number : 0;
+  position_.checksum = kept != nullptr ? kept->checksum : 0;
+  position_.next_batch = verdict_.highest_batch + 1;
+  const FileHeader header = MakeHeader(made, new_life_);
+  if (Planted(PlantedBug::kHeaderBeforeCopiedTail)) TRY(WriteHeader(*made.file, header));
+  for (std::size_t i = first_copied_; i < verdict_.batches.size(); ++i) {
+    TRY(CopyBatch(verdict_.batches[i], *made.file, context));
+  }
+  TRY(WriteExtraRows(extra_rows, *made.file, context));
+  if (position_.offset > kFirstBatchOffset) TRY(SyncFile(*made.file));
+  FileHeader final_header = header;
+  final_header.durable_upto = position_.batch;
+  return WriteHeader(*made.file, final_header);
+}
+
+FileHeader Recovery::MakeHeader(const PoolFile& made, std::uint64_t life) const {
+  FileHeader header{.system = options_.system,
+                    .life = life,
+                    .number = made.number,
+                    .size_bytes = made.size_bytes,
+                    .boot = boot_,
+                    .oldest_live = made.number,
+                    .first_batch = verdict_.highest_batch + 1,
+                    .durable_upto = verdict_.proven,
+                    .sync_method = static_cast<std::uint32_t>(options_.sync_method),
+                    .unix_ms = clock_.UnixMs()};
+  if (keeps_files()) {
+    const JudgedBatch& kept = verdict_.batches[first_copied_ - 1];
+    header.predecessor_number = files_[kept.file].number;
+    header.predecessor_life = files_[kept.file].life;
+    header.predecessor_end = kept.last_number;
+    header.predecessor_checksum = kept.checksum;
+    header.oldest_live = std::max(verdict_.oldest_live, OldestKept());
+  }
+  return header;
+}
+
+std::uint64_t Recovery::CopyBytes(const std::vector<RowCopy>& extra_rows) const {
+  std::uint64_t bytes = kFirstBatchOffset + kSealReserveBytes;
+  for (std::size_t i = first_copied_; i < verdict_.batches.size(); ++i) {
+    // The bindings of another file may all have to be written again.
+    bytes += RoundUp(verdict_.batches[i].bytes * 8 / 5, kBlockBytes);
+  }
+  return bytes + ExtraBytes(extra_rows);
+}
+
+/// Of the batch with carried rows, new rows and carried bounds; 0 when there is none.
+std::uint64_t Recovery::ExtraBytes(const std::vector<RowCopy>& extra_rows) const {
+  const std::uint64_t runs = carried_.size() + extra_rows.size() + carried_bounds_.size();
+  if (runs == 0) return 0;
+  std::uint64_t record_bytes = carried_bounds_.size() * RecordBytes(kBoundsPayloadBytes);
+  for (const RowCopy& row : carried_) record_bytes += RecordBytes(row.payload.size());
+  for (const RowCopy& row : extra_rows) record_bytes += RecordBytes(row.payload.size());
+  return BatchBytes(record_bytes, runs, runs);
+}
+
+Status Recovery::CopyBatch(const JudgedBatch& batch, File& file, const FileContext& context) {
+  const FileSummary& old_file = files_[batch.file];
+  const Bytes bytes = sources_[batch.file]->window.At(batch.offset, batch.bytes);
+  const FileContext file_context = old_file.Context(options_.system);
+  const BatchHeader old_header =
+      TRY(DecodeBatchHeader(bytes, options_.system, file_context, batch.offset));
+  const FileContext old_context = ContextOf(old_header, options_.system, file_context);
+  const BatchContents contents = TRY(ReadIntactBatch(old_header, bytes, old_context, batch.offset));
+  if (contents.runs.empty()) return {};  // A seal has nothing to copy.
+  const SlotTable& slots = slot_tables_[batch.file];
+  std::vector<std::byte> buffer(
+      RoundUp(batch.bytes + contents.runs.size() * 2 * kBindingBytes, kBlockBytes) + kBlockBytes);
+  BatchEncoder encoder(context, position_.offset, buffer);
+  std::set<std::uint32_t> bound_here;  // In every batch, so that the loss of one loses no binding.
+  for (const RunView& run : contents.runs) {
+    const auto owner = slots.find(run.header.slot);
+    if (owner == slots.end()) continue;
+    const std::uint32_t slot = replay_.SlotOf(owner->second);
+    bound_.emplace(slot, owner->second);
+    if (!bound_here.insert(slot).second) continue;
+    encoder.AddBinding({slot, owner->second.cluster_id, owner->second.uid});
+  }
+  repeats_.clear();
+  for (const RunView& run : contents.runs) {
+    const auto owner = slots.find(run.header.slot);
+    if (owner == slots.end()) continue;
+    RunHeader copy = run.header;
+    copy.slot = replay_.SlotOf(owner->second);
+    encoder.BeginRun(copy, owner->second.uid);
+    Relocated& place = relocated_[{old_file.number, run.offset}];
+    place.offset = encoder.run_offset();
+    if (copy.kind == RunKind::kBounds) copied_bounds_[owner->second.uid] = new_file_number_;
+    RecordReader reader(run, old_context, owner->second);
+    bool abandoned = false;
+    while (!reader.AtEnd()) {
+      const Result<RecordView> read = reader.Next();
+      if (!read.ok()) {  // Hostile, under good container checksums: the run stays behind.
+        abandoned = true;
+        break;
+      }
+      const RecordView& record = *read;
+      const bool is_entry = IsEntries(copy.kind);
+      const bool added =
+          encoder.AddRecord({.identity = {owner->second.cluster_id, is_entry ? copy.term : 0,
+                                          is_entry ? record.index : 0, record.kind},
+                             .payload = record.payload.data(),
+                             .payload_bytes = static_cast<std::uint32_t>(record.payload.size()),
+                             .entry_checksum = record.entry_checksum});
+      CHECK(added);
+      if (copy.kind != RunKind::kRows) continue;
+      if ((copy.flags & kRunRepeat) != 0) continue;
+      place.rows.push_back(CopyOf(record, owner->second));
+      repeats_.push_back(CopyOf(record, owner->second));
+    }
+    if (abandoned) {
+      encoder.AbandonRun();
+      relocated_.erase({old_file.number, run.offset});
+    } else {
+      (void)encoder.EndRun();
+    }
+  }
+  BatchHeader header{.flags = static_cast<std::uint16_t>(old_header.flags | kBatchCopied)};
+  ++copied_batches_;
+  return WriteBatch(file, encoder, header);
+}
+
+RowCopy Recovery::CopyOf(const RecordView& record, const RecordOwner& owner) {
+  return {owner, record.kind, {record.payload.begin(), record.payload.end()}};
+}
+
+/// Rows that stood in what is let go, rows that record damage, and at last the bounds, because they
+/// state what is true behind everything that was copied.
+Status Recovery::WriteExtraRows(const std::vector<RowCopy>& extra_rows, File& file,
+                                const FileContext& context) {
+  std::vector<std::byte> buffer(ExtraBytes(extra_rows));
+  if (buffer.empty()) return {};
+  BatchEncoder encoder(context, position_.offset, buffer);
+  std::set<std::uint32_t> bound_here;
+  const auto bind = [&](const RecordOwner& owner) {
+    const std::uint32_t slot = replay_.SlotOf(owner);
+    bound_.emplace(slot, owner);
+    if (bound_here.insert(slot).second) encoder.AddBinding({slot, owner.cluster_id, owner.uid});
+  };
+  for (const RowCopy& row : carried_) bind(row.owner);
+  for (const RowCopy& row : extra_rows) bind(row.owner);
+  for (const std::uint32_t slot : carried_bounds_) bind(replay_.logs()[slot].owner);
+  repeats_.clear();
+  for (const RowCopy& row : carried_) EncodeRow(row, kRunCarried, encoder);
+  for (const RowCopy& row : extra_rows) EncodeRow(row, 0, encoder);
+  for (const std::uint32_t slot : carried_bounds_) EncodeBounds(slot, encoder);
+  BatchHeader header{.flags = kBatchCopied};
+  return WriteBatch(file, encoder, header);
+}
+
+void Recovery::EncodeRow(const RowCopy& row, std::uint8_t flags, BatchEncoder& encoder) {
+  const RunHeader run{.slot = replay_.SlotOf(row.owner),
+                      .first = LoadLe<std::uint64_t>(row.payload.data()),
+                      .kind = RunKind::kRows,
+                      .flags = flags};
+  encoder.BeginRun(run, row.owner.uid);
+  const EntryIdentity identity{row.owner.cluster_id, 0, 0, row.kind};
+  CHECK(encoder.AddRecord({.identity = identity,
+                           .payload = row.payload.data(),
+                           .payload_bytes = static_cast<std::uint32_t>(row.payload.size()),
+                           .entry_checksum = EntryChecksum(identity, row.payload)}));
+  (void)encoder.EndRun();
+  repeats_.push_back(row);
+}
+
+void Recovery::EncodeBounds(std::uint32_t slot, BatchEncoder& encoder) const {
+  const ReplayedLog& log = replay_.logs()[slot];
+  encoder.BeginRun({.slot = slot,
+                    .first = log.bounds.begin,
+                    .term = log.bounds.term_before_begin,
+                    .epoch = log.bounds.epoch,
+                    .kind = RunKind::kBounds,
+                    .flags = kRunCarried},
+                   log.owner.uid);
+  std::byte payload[kBoundsPayloadBytes];
+  StoreLe(payload, log.bounds.end);
+  StoreLe(payload + 8, log.bounds.last_term);
+  const EntryIdentity identity{log.owner.cluster_id, 0, 0, 0};
+  CHECK(encoder.AddRecord({.identity = identity,
+                           .payload = payload,
+                           .payload_bytes = sizeof payload,
+                           .entry_checksum = EntryChecksum(identity, payload)}));
+  (void)encoder.EndRun();
+}
+
+Status Recovery::WriteBatch(File& file, BatchEncoder& encoder, BatchHeader& header) {
+  header.number = position_.next_batch;
+  header.durable_upto = verdict_.proven;  // Not itself: the header is the commit [A5].
+  header.previous_checksum = position_.checksum;
+  header.boot = boot_;
+  const Bytes bytes = encoder.Finish(header);
+  TRY(file.Write(position_.offset, bytes));
+  position_.offset += bytes.size();
+  position_.batch = header.number;
+  position_.checksum = header.checksum;
+  position_.next_batch = header.number + 1;
+  return {};
+}
+
+Status Recovery::WriteHeader(File& file, const FileHeader& header) {
+  std::vector<std::byte> blocks(kHeaderCopies * kBlockBytes);
+  for (std::uint64_t copy = 0; copy < kHeaderCopies; ++copy) {
+    EncodeFileHeader(header, copy,
+                     std::span(blocks).subspan(copy * kBlockBytes).first<kBlockBytes>());
+  }
+  TRY(file.Write(0, blocks));
+  return SyncFile(file);
+}
+
+Status Recovery::SyncFile(File& file) const {
+  // Also under `none`: what recovery moves may have been durable where it stood.
+  return options_.sync_method == SyncMethod::kFsync ? file.SyncAll() : file.SyncData();
+}
+
+void Recovery::KeepOldFiles() {
+  oldest_live_ = new_file_number_;
+  if (!keeps_files()) return;
+  const std::size_t last_kept = verdict_.batches[first_copied_ - 1].file;
+  for (const ChainFile& chain : verdict_.chain) {
+    const FileSummary& file = files_[chain.file];
+    if (file.number < OldestKept()) continue;
+    live_files_.push_back({.number = file.number,
+                           .life = file.life,
+                           .size_bytes = file.size_bytes,
+                           .zeroed_bytes = file.size_bytes,
+                           .file = sources_[chain.file]->file});
+    if (chain.file == last_kept) break;
+  }
+  oldest_live_ = live_files_.front().number;
+}
+
+void Recovery::RetireOldFiles(FilePool& pool) {
+  for (std::size_t i = 0; i < files_.size(); ++i) {
+    const bool live =
+        std::any_of(live_files_.begin(), live_files_.end(),
+                    [&](const LiveFile& kept) { return kept.number == files_[i].number; });
+    const bool spare =
+        std::find(verdict_.spares.begin(), verdict_.spares.end(), i) != verdict_.spares.end();
+    const bool orphan =
+        std::find(verdict_.orphans.begin(), verdict_.orphans.end(), i) != verdict_.orphans.end();
+    if (live || spare || (orphan && (NeverCommitted(i) || Superseded(i)))) continue;
+    // With a hole in the chain an orphan may be what is missing: it is kept for `repair`.
+    if (orphan && !ChainWhole()) continue;
+    pool.Adopt(files_[i].number, files_[i].size_bytes);
+  }
+}
+
+}  // namespace duramen::wal
