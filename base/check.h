@@ -8,9 +8,9 @@ namespace duramen {
 
 }  // namespace duramen
 
-#define CHECK(condition)                                                      \
-  do {                                                                        \
-    if (__builtin_expect(!(condition), 0)) {                                  \
-      ::duramen::CheckFailed(__FILE__, __LINE__, #condition);                 \
-    }                                                                         \
+#define CHECK(condition)                                      \
+  do {                                                        \
+    if (__builtin_expect(!(condition), 0)) {                  \
+      ::duramen::CheckFailed(__FILE__, __LINE__, #condition); \
+    }                                                         \
   } while (false)

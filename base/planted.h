@@ -19,8 +19,19 @@ enum class PlantedBug : std::uint8_t {
   kNoticeWithoutEpoch,         // a notice of an older epoch raises the watermark to its own end
   kChecksumNotCheckedOnRead,   // payload bytes are served unverified from a WAL file
   kRegistrationAfterFirstAck,  // a log's identity row is posted after its first entries
-  kRowsNotCarried,             // a WAL file is recycled without carrying its newest rows
-  kRecycledBeforeHeader,       // a WAL file is recycled before a header says it is not live
+  kNoSegmentSync,              // segment files are not synced before the checkpoint
+  kRetiredBeforeCheckpoints,   // WAL files go when their entries are in segments
+  kRetiredAfterOneCheckpoint,  // WAL files go when one of the two checkpoints covers them
+  kLeftoverBytesCount,         // a segment is read beyond what its row says
+  kFloorBeforeDurable,         // a flush leaves out what a floor cuts that is not durable
+  kCutForgottenAtHandOver,     // what was cut during a flush is served from segments
+  kRunCutIgnored,              // a segment run does not cut what older ones hold
+  kNoServersSync,              // new names in servers/ are not synced before the checkpoint
+  kLeftoverAppendedTo,         // a flush goes on behind bytes that no row knows
+  kSeedWithoutEpoch,           // a start takes bounds from a checkpoint without their epoch
+  kSegmentPayloadUnchecked,    // payload bytes are served unverified from a segment
+  kFaultNotInCheckpoint,       // checkpoints leave out that a log is faulty
+  kTombstoneForgottenEarly,    // the second checkpoint of a round lacks tombstones
   kPoisonPill,                 // a CHECK trips while the second log is replayed [B9]
   kCount,
 };

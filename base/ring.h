@@ -30,9 +30,9 @@ inline constexpr std::size_t kRingRecordBytes = 64;
 struct RingHeader {
   std::uint64_t magic;
   std::uint32_t version;
-  std::uint32_t capacity;                              // records; a power of two
-  alignas(64) std::atomic<std::uint64_t> committed;    // producer: last record added
-  alignas(64) std::atomic<std::uint64_t> released;     // consumer: last record done with
+  std::uint32_t capacity;                            // records; a power of two
+  alignas(64) std::atomic<std::uint64_t> committed;  // producer: last record added
+  alignas(64) std::atomic<std::uint64_t> released;   // consumer: last record done with
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 static_assert(sizeof(RingHeader) == 192);

@@ -58,8 +58,18 @@ constexpr SettingSpec kSettings[] = {
      .max = 65536,
      .part = "wal",
      .since = "0.1.0",
-     .help = "Live WAL files at most; above that new entries answer 'overloaded' until floors "
-             "move."},
+     .help = "Live WAL files at most; above that new entries answer 'overloaded' until the flush "
+             "has caught up."},
+    {.name = "wal_max_age",
+     .type = SettingType::kCount,
+     .unit = "seconds",
+     .default_value = "60",
+     .min = 0,
+     .max = 86'400,
+     .part = "wal",
+     .since = "0.1.0",
+     .help = "A WAL file that has held records for so long is rolled at any fill and flushed to "
+             "segments, so that an idle system does not keep its WAL for ever. 0: never."},
     {.name = "wal_max_batch_size",
      .type = SettingType::kCount,
      .unit = "records",
@@ -95,6 +105,25 @@ constexpr SettingSpec kSettings[] = {
      .since = "0.1.0",
      .help = "Always on: WAL files have their space before they are needed, so a full disk is "
              "found at a roll and not in a batch."},
+    {.name = "segment_max_entries",
+     .type = SettingType::kCount,
+     .unit = "entries",
+     .default_value = "4096",
+     .min = 1,
+     .max = 1ULL << 24,
+     .part = "segments",
+     .since = "0.1.0",
+     .help = "Entries in one segment file of a log. Segments are deleted whole, so smaller ones "
+             "give space back sooner and cost more files."},
+    {.name = "segment_max_size_bytes",
+     .type = SettingType::kSize,
+     .unit = "bytes",
+     .default_value = "64000000",
+     .min = 4 * kKiB,
+     .max = 4 * kGiB,
+     .part = "segments",
+     .since = "0.1.0",
+     .help = "Size of one segment file. An entry that is larger gets a file of its own."},
     {.name = "memory_budget",
      .type = SettingType::kSize,
      .unit = "bytes",
@@ -141,6 +170,9 @@ std::uint64_t LogStoreOptions::*NumberField(std::string_view name) {
   if (name == "wal_max_size_bytes") return &LogStoreOptions::wal_max_size_bytes;
   if (name == "wal_max_entries") return &LogStoreOptions::wal_max_entries;
   if (name == "wal_max_files") return &LogStoreOptions::wal_max_files;
+  if (name == "wal_max_age") return &LogStoreOptions::wal_max_age;
+  if (name == "segment_max_entries") return &LogStoreOptions::segment_max_entries;
+  if (name == "segment_max_size_bytes") return &LogStoreOptions::segment_max_size_bytes;
   if (name == "wal_max_batch_size") return &LogStoreOptions::wal_max_batch_size;
   if (name == "memory_budget") return &LogStoreOptions::memory_budget;
   CHECK(false);

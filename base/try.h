@@ -13,9 +13,9 @@ T Unwrap(Result<T>&& result) {
 inline void Unwrap(Result<void>&&) {}
 }  // namespace duramen::internal
 
-#define TRY(expression)                                                  \
-  __extension__({                                                        \
-    auto try_result = (expression);                                      \
-    if (!try_result.ok()) return std::move(try_result).error();          \
-    ::duramen::internal::Unwrap(std::move(try_result));                  \
+#define TRY(expression)                                         \
+  __extension__({                                               \
+    auto try_result = (expression);                             \
+    if (!try_result.ok()) return std::move(try_result).error(); \
+    ::duramen::internal::Unwrap(std::move(try_result));         \
   })

@@ -1,5 +1,7 @@
 #include "log/durable_rows.h"
 
+#include <algorithm>
+
 #include "base/bytes.h"
 
 namespace duramen::log {
@@ -29,16 +31,12 @@ void DurableRows::OnRow(const wal::RecordOwner& owner, std::uint8_t kind, Bytes 
   (void)table_.Apply({owner.uid, sequence, file}, *row);
 }
 
-std::vector<wal::CarriedRow> DurableRows::RowsToCarry(std::uint64_t file_max,
-                                                      std::uint64_t bytes_max,
-                                                      std::uint64_t rows_max) {
+std::optional<std::vector<wal::CarriedRow>> DurableRows::RowsToCarry(wal::FileRange files,
+                                                                     std::uint64_t rows_max) {
   const std::lock_guard lock(mutex_);
-  // From the start each time: rows that became durable in a later file have moved on, and those of
-  // a batch that failed are offered again.
-  meta::CarryCursor cursor;
   std::vector<wal::CarriedRow> rows;
-  for (meta::CarriedRow& row :
-       table_.RowsNewestIn(file_max, cursor, {.rows = rows_max, .bytes = bytes_max})) {
+  for (const meta::CarriedRow& row : table_.RowsNewestIn(files.begin, files.end)) {
+    if (rows.size() == rows_max) return std::nullopt;
     std::vector<std::byte> payload;
     ByteWriter writer(payload);
     writer.Put(row.sequence);
@@ -54,7 +52,36 @@ bool DurableRows::Deleted(const ServerUid& uid) const {
   return server != nullptr && server->deleted();
 }
 
-void DurableRows::OnRecycled(std::uint64_t file_max) {
+void DurableRows::Restore(const ServerUid& uid, const meta::ServerRows& server) {
+  const std::lock_guard lock(mutex_);
+  table_.Restore(uid, server);
+}
+
+void DurableRows::RestoreIncarnation(std::uint64_t highest) {
+  const std::lock_guard lock(mutex_);
+  table_.RestoreIncarnation(highest);
+}
+
+meta::FaultyRow DurableRows::AddFault(const ServerUid& uid, const IndexRange& range,
+                                      std::uint64_t file) {
+  const std::lock_guard lock(mutex_);
+  const meta::ServerRows* server = table_.Find(uid);
+  meta::FaultyRow fault;
+  std::uint64_t sequence = 1;
+  if (server != nullptr) {
+    fault = server->faulty;
+    sequence = server->highest_sequence + 1;
+    if (server->deleted()) return fault;
+  }
+  const bool open_end = fault.faulty() && fault.from != 0 && fault.to == 0;
+  fault.to = open_end ? 0 : std::max(fault.to, range.end - 1);
+  fault.from = fault.from == 0 ? range.begin : std::min(fault.from, range.begin);
+  if (fault.reason.empty()) fault.reason = "acknowledged records were lost to damage on disk";
+  (void)table_.Apply({uid, sequence, file}, fault);
+  return fault;
+}
+
+void DurableRows::OnRetired(std::uint64_t file_max) {
   const std::lock_guard lock(mutex_);
   for (const ServerUid& uid : table_.Forget(file_max)) forgotten_.push_back(uid);
 }

@@ -1,6 +1,6 @@
-// The rows that are durable, folded: what recovery starts from and what is carried before a WAL
-// file is recycled. Fed by the WAL thread (and by recovery before that); locked, because opening
-// and deleting logs look into it.
+// The rows that are durable, folded: what recovery starts from and what goes into checkpoints. Fed
+// by the WAL thread (and by recovery before that); locked, because opening and deleting logs look
+// into it.
 #pragma once
 
 #include <mutex>
@@ -18,10 +18,18 @@ class DurableRows final : public wal::RowKeeper {
  public:
   void OnRow(const wal::RecordOwner& owner, std::uint8_t kind, Bytes payload,
              std::uint64_t file) override;
-  std::vector<wal::CarriedRow> RowsToCarry(std::uint64_t file_max, std::uint64_t bytes_max,
-                                           std::uint64_t rows_max) override;
+  std::optional<std::vector<wal::CarriedRow>> RowsToCarry(wal::FileRange files,
+                                                          std::uint64_t rows_max) override;
   bool Deleted(const ServerUid& uid) const override;
-  void OnRecycled(std::uint64_t file_max) override;
+  /// What a checkpoint says of one server; before the first OnRow.
+  void Restore(const ServerUid& uid, const meta::ServerRows& server);
+  void RestoreIncarnation(std::uint64_t highest);
+  /// A flush could not read these entries. The row goes into the next checkpoints; `file` is the
+  /// last WAL file that those cover.
+  meta::FaultyRow AddFault(const ServerUid& uid, const IndexRange& range, std::uint64_t file);
+  /// WAL files up to `file_max` are gone and both checkpoints cover them: what ended in them can be
+  /// forgotten.
+  void OnRetired(std::uint64_t file_max);
 
   /// Logs whose tombstone was forgotten since the last call: their slots may be given again.
   std::vector<ServerUid> TakeForgotten();

@@ -41,6 +41,7 @@ LogStore::Impl::~Impl() {
   if (ForkGeneration() != fork_generation) {
     // The threads stayed in the parent: there is nothing to stop and nothing to write.
     (void)own_executor.release();
+    (void)flusher.release();
     (void)wal.release();
     (void)pool.release();
     return;
@@ -58,6 +59,7 @@ Status LogStore::Impl::Open(log::StorageEnvironment environment) {
   executor = &environment.executor;
   TRY(OpenDirectories());
   TRY(OpenSystem());
+  TRY(MakeFolders());
   return Recover();
 }
 
@@ -173,11 +175,21 @@ Status LogStore::Impl::CreateSystem() {
   return log::ReplaceFile(*data_dir, kSystemName, log::EncodeSystemFile(file));
 }
 
+/// Also of a store that an older release made.
+Status LogStore::Impl::MakeFolders() {
+  for (const char* name : {log::kMetaName, log::kServersName}) {
+    const Status made = data_dir->CreateDirectory(name);
+    if (!made.ok() && made.error().code != ErrorCode::kAlreadyExists) return made.error();
+  }
+  return data_dir->Sync();
+}
+
 Status LogStore::Impl::Recover() {
   const std::int64_t begin = clock->NowNs();
   const std::uint64_t file_size = options.wal_max_size_bytes;
   log::AttemptFile attempt(*data_dir);
   const bool left_out = !attempt.left_out().is_nil();
+  TRY(state.Load(*data_dir, system, rows));
   const wal::RecoveryOptions recovery_options{
       .system = system,
       .file_size_bytes = file_size,
@@ -185,12 +197,18 @@ Status LogStore::Impl::Recover() {
       .sync_method = options.wal_sync_method,
       // What is left out would not be copied, so nothing is moved then.
       .merge_bytes_max = left_out ? 0 : std::min(file_size / 4, kMergeBytesMax),
+      .covered = state.covered,
+      .seeds = &state.seeds,
       .left_out = attempt.left_out(),
       .note = [](void* argument,
                  const ServerUid& uid) { static_cast<log::AttemptFile*>(argument)->Note(uid); },
       .note_argument = &attempt};
   wal::Recovery recovery(*wal_dir, recovery_options, *clock, rng);
   TRY(recovery.Scan(rows));
+  for (const ServerUid& uid : state.FindLost(rows, recovery.replay())) {
+    (void)recovery.replay().SlotOf({.uid = uid, .cluster_id = 0});
+  }
+  state.DropHealed(recovery.replay());
   payload_bytes_max = wal::MaxPayloadBytes(file_size);
   TRY(CheckRowsFit());
   std::vector<wal::RowCopy> extra;
@@ -238,22 +256,30 @@ std::string LogStore::Impl::NameOf(const ServerUid& uid) const {
   });
 }
 
+Status LogStore::Impl::RefuseDamage(const wal::Recovery& recovery) const {
+  const auto refusal = [](const std::string& file, std::uint64_t offset, const std::string& why) {
+    return Error{ErrorCode::kCorruption, file + ", offset " + std::to_string(offset) + ": " + why,
+                 "recovery_mode strict refuses to start on damage; run `duramen verify`, or "
+                 "start with recovery_mode contain"};
+  };
+  const auto refused = [](FindingKind kind) {
+    return kind == FindingKind::kDamage || kind == FindingKind::kMissingFile ||
+           kind == FindingKind::kUnprovenTail;
+  };
+  for (const wal::WalFinding& finding : recovery.findings()) {
+    if (!refused(finding.kind)) continue;
+    return refusal(wal::FileName(finding.file), finding.offset, finding.sentence);
+  }
+  for (const Finding& finding : state.findings) {
+    if (refused(finding.kind)) return refusal(finding.file, finding.offset_bytes, finding.sentence);
+  }
+  return {};
+}
+
 /// Who is faulty from now on; durable before the new header hides the damage [A3].
 Status LogStore::Impl::Judge(wal::Recovery& recovery, const ServerUid& left_out,
                              std::vector<wal::RowCopy>& extra) {
-  if (options.recovery_mode == RecoveryMode::kStrict) {
-    for (const wal::WalFinding& finding : recovery.findings()) {
-      const bool damage = finding.kind == FindingKind::kDamage ||
-                          finding.kind == FindingKind::kMissingFile ||
-                          finding.kind == FindingKind::kUnprovenTail;
-      if (!damage) continue;
-      return Error{ErrorCode::kCorruption,
-                   wal::FileName(finding.file) + ", offset " + std::to_string(finding.offset) +
-                       ": " + finding.sentence,
-                   "recovery_mode strict refuses to start on damage; run `duramen verify`, or "
-                   "start with recovery_mode contain"};
-    }
-  }
+  if (options.recovery_mode == RecoveryMode::kStrict) TRY(RefuseDamage(recovery));
   for (const wal::ReplayedLog& log : recovery.replay().logs()) {
     const auto [fault, sequence, known] = rows.With([&](const meta::Table& table) {
       const meta::ServerRows* server = table.Find(log.owner.uid);
@@ -272,7 +298,12 @@ Status LogStore::Impl::Judge(wal::Recovery& recovery, const ServerUid& left_out,
       found.from = found.from == 0 ? log.bounds.end : found.from;
       found.to = 0;
     }
-    found.rows_lost = log.rows_lost || !known;
+    const bool lost = state.lost.contains(log.owner.uid);
+    if (lost) {  // Not even where it ended is known.
+      found.from = 1;
+      found.to = 0;
+    }
+    found.rows_lost = log.rows_lost || !known || lost;
     const bool poison = !left_out.is_nil() && log.owner.uid == left_out;
     if (poison) found.from = 1;
     found.rows_lost = found.rows_lost || fault.rows_lost;
@@ -303,6 +334,7 @@ void LogStore::Impl::FillReport(wal::Recovery& recovery, std::int64_t nanosecond
   report.copied_batches = recovery.copied_batches();
   report.bytes_read = recovery.bytes_read();
   report.nanoseconds = nanoseconds;
+  report.findings.insert(report.findings.end(), state.findings.begin(), state.findings.end());
   for (const wal::WalFinding& finding : recovery.findings()) {
     Finding told{.kind = finding.kind,
                  .file = wal::FileName(finding.file),
@@ -321,25 +353,63 @@ void LogStore::Impl::FillReport(wal::Recovery& recovery, std::int64_t nanosecond
 }
 
 void LogStore::Impl::StartThreads(wal::Recovery& recovery, bool keep_files) {
-  const wal::WalOptions wal_options{.system = system,
-                                    .boot = recovery.boot(),
-                                    .max_entries = options.wal_max_entries,
-                                    .max_files = options.wal_max_files,
-                                    .max_batch_records = options.wal_max_batch_size,
-                                    .batch_bytes_max = tuning.batch_bytes_max,
-                                    .sync_method = options.wal_sync_method,
-                                    .seal_after_ns = tuning.seal_after_ns,
-                                    .on_wal_down = options.on_wal_down,
-                                    .keep_files = keep_files};
+  const wal::WalOptions wal_options{
+      .system = system,
+      .boot = recovery.boot(),
+      .max_entries = options.wal_max_entries,
+      .max_files = options.wal_max_files,
+      .max_batch_records = options.wal_max_batch_size,
+      .batch_bytes_max = tuning.batch_bytes_max,
+      .sync_method = options.wal_sync_method,
+      .seal_after_ns = tuning.seal_after_ns,
+      .max_age_ns = static_cast<std::int64_t>(options.wal_max_age) * 1'000'000'000,
+      .on_wal_down = options.on_wal_down};
+  // What is live of a log that was left out is not known, so nothing may go.
+  segment_files = std::make_unique<segments::OpenFiles>(*state.servers_dir);
+  if (!keep_files) {
+    flusher = std::make_unique<log::Flusher>(
+        log::FlushOptions{.system = system,
+                          .limits = {.entries_max = options.segment_max_entries,
+                                     .bytes_max = options.segment_max_size_bytes},
+                          .files_synced_singly = tuning.files_synced_singly,
+                          .files_open_max = tuning.files_open_max},
+        log::Flusher::Environment{*state.servers_dir, *executor, *clock, landed, rows, *this,
+                                  *segment_files, log_},
+        state, Rng(rng.Next()));
+  }
   wal = std::make_unique<wal::Wal>(
-      wal_options, wal::Wal::Environment{*clock, *executor, *pool, landed, rows, log_}, recovery,
+      wal_options,
+      wal::Wal::Environment{*clock, *executor, *pool, landed, rows, flusher.get(), log_}, recovery,
       Rng(rng.Next()));
   BuildLogs(recovery);
   pool->set_waiter(wal.get());
   executor->Start(*pool);
+  if (flusher != nullptr) executor->Start(*flusher);
   executor->Start(*wal);
   executor->Wake(*pool);
   started = true;
+}
+
+void LogStore::Impl::OnSegments(std::uint32_t slot, const ServerUid& uid,
+                                const segments::SegmentList& list) {
+  log::ServerLog& log = *At(slot);
+  const std::lock_guard guard(log.mutex);
+  if (log.owner.uid == uid) log.segments = list;
+}
+
+void LogStore::Impl::OnFault(const ServerUid& uid, const meta::FaultyRow& fault) {
+  const std::lock_guard guard(mutex_);
+  const auto found = slot_of.find(uid);
+  if (found == slot_of.end()) return;
+  log::ServerLog& log = *At(found->second);
+  const std::lock_guard log_guard(log.mutex);
+  log.fault = fault;
+  log.faulty.store(true, std::memory_order_release);
+}
+
+void LogStore::Impl::OnRetired(std::uint64_t file) {
+  flushed_upto.store(file, std::memory_order_release);
+  wal->Retire(file);
 }
 
 void LogStore::Impl::BuildLogs(wal::Recovery& recovery) {
@@ -364,6 +434,8 @@ void LogStore::Impl::RestoreLog(const wal::ReplayedLog& replayed) {
     log.last_applied = std::min(server->last_applied.index, replayed.bounds.end - 1);
     log.row_sequence = server->highest_sequence;
     log.fault = server->faulty;
+    const auto flushed = state.servers.find(replayed.owner.uid);
+    if (flushed != state.servers.end()) log.segments = flushed->second.list;
     for (const auto& [key, value] : server->values) {
       if (!value.value.empty()) log.values[key] = value.value;
     }
@@ -416,6 +488,7 @@ Status LogStore::Impl::Close(Deadline deadline) {
   const bool down = wal->stuck();
   closed.store(true);
   executor->Stop(*wal);
+  if (flusher != nullptr) executor->Stop(*flusher);
   executor->Stop(*pool);
   const Status sealed = wal->Finish();
   wal->Detach();

@@ -1,8 +1,10 @@
-// Reading a log: from arenas without a copy, else from WAL files. See log/store.h.
+// Reading a log: from arenas without a copy, else from WAL files or segments. See log/store.h.
 //
 // A read is one consistent view: what was located under one version of the mem table, pinned, and
 // found under the same version again. Every payload is verified against its entry checksum on the
 // way out, wherever it came from.
+#include "segments/reader.h"
+
 #include <algorithm>
 
 #include "base/bytes.h"
@@ -11,6 +13,7 @@
 #include "base/planted.h"
 #include "base/try.h"
 #include "log/store.h"
+#include "wal/run_reader.h"
 
 namespace duramen {
 inline namespace v1 {
@@ -63,6 +66,7 @@ Status LogStore::Impl::ReadOnce(const log::ServerLog& log, IndexRange range, std
                                 Pin::Impl& pin, bool& changed) const {
   memtable::EntryLocation locations[kLocateStep];
   std::uint64_t left = std::max<std::size_t>(max_bytes, 1);
+  Reading to{pin, left};
   std::uint64_t version = 0;
   Index next = range.begin;
   while (next < range.end && left > 0) {
@@ -90,8 +94,9 @@ Status LogStore::Impl::ReadOnce(const log::ServerLog& log, IndexRange range, std
              locations[file_end - located.range.begin].slot.chunk == memtable::kNoChunk) {
         ++file_end;
       }
-      const Status status = ReadFile(log, {index, file_end}, left, pin);
-      changed = !log.table.UnchangedSince(version);
+      bool moved = false;
+      const Status status = ReadFile(log, {index, file_end}, to, moved);
+      changed = moved || !log.table.UnchangedSince(version);
       if (changed) return {};
       if (!status.ok()) return pin.entries.empty() ? status : Status{};
       next = pin.entries.back().index + 1;
@@ -125,56 +130,90 @@ bool LogStore::Impl::ReadMemory(const log::ServerLog& log, const memtable::Entry
   return true;
 }
 
-/// Adds entries of the one run that holds range.begin.
-Status LogStore::Impl::ReadFile(const log::ServerLog& log, IndexRange range,
-                                std::uint64_t& budget_bytes, Pin::Impl& pin) const {
-  const auto lost = [&](Index index) {
-    if (log.InHole(index)) {
-      return Error{ErrorCode::kFaulty,
-                   "entry " + std::to_string(index) + " was lost to damage on disk",
-                   "run `duramen verify` on the directory"};
-    }
-    return Error{ErrorCode::kCorruption,
-                 "entry " + std::to_string(index) + " cannot be read from its WAL file",
-                 "run `duramen verify` on the directory"};
-  };
-  const std::optional<wal::LandedRun> run = landed.Find(log.slot, range.begin);
-  if (!run) return lost(range.begin);
-  const std::optional<wal::OpenWalFile> file = landed.FindFile(run->file);
-  if (!file) return lost(range.begin);
-  const std::uint64_t bytes = wal::kRunHeaderBytes + run->bytes;
+Error LogStore::Impl::Lost(const log::ServerLog& log, Index index) const {
+  const std::string entry = "entry " + std::to_string(index);
+  const std::string hint = "run `duramen verify` on the directory";
+  if (log.InHole(index)) return {ErrorCode::kFaulty, entry + " was lost to damage on disk", hint};
+  return {ErrorCode::kCorruption, entry + " cannot be read from where it was written", hint};
+}
+
+Status LogStore::Impl::ReserveBuffer(std::uint64_t bytes, Pin::Impl& pin) const {
   if (!budget.TryReserve(bytes, memtable::BudgetUse::kReserve)) {
     return Error{ErrorCode::kOverloaded, "memory_budget has no room for this read",
                  "drop pins, or raise memory_budget"};
   }
   pin.reserved_bytes += bytes;
+  return {};
+}
+
+/// Adds entries of the one run that holds range.begin, in a WAL file or in a segment. `moved`: the
+/// run was flushed and its WAL file used again while it was read.
+Status LogStore::Impl::ReadFile(const log::ServerLog& log, IndexRange range, Reading& to,
+                                bool& moved) const {
+  const std::optional<wal::LandedRun> run = landed.Find(log.slot, range.begin);
+  if (!run) return ReadSegments(log, range, to);
+  const std::size_t before = to.pin.entries.size();
+  Status status = ReadWalFile(log, *run, range, to);
+  if (status.ok() && to.pin.entries.size() > before) return status;
+  const std::optional<wal::LandedRun> now = landed.Find(log.slot, range.begin);
+  moved = !now || now->file != run->file || now->offset != run->offset;
+  return status.ok() ? Lost(log, range.begin) : status;
+}
+
+Status LogStore::Impl::ReadWalFile(const log::ServerLog& log, const wal::LandedRun& run,
+                                   IndexRange range, Reading& to) const {
+  Pin::Impl& pin = to.pin;
+  const std::optional<wal::OpenWalFile> file = landed.FindFile(run.file);
+  if (!file) return Lost(log, range.begin);
+  const std::uint64_t bytes = wal::RunReader::BufferBytes(run);
+  TRY(ReserveBuffer(bytes, pin));
   pin.buffers.emplace_back(bytes);
-  std::vector<std::byte>& buffer = pin.buffers.back();
-  const std::size_t read = TRY(file->file->Read(run->offset, buffer));
-  if (read < wal::kRunHeaderBytes) return lost(range.begin);
-  const Bytes records = Bytes(buffer).subspan(wal::kRunHeaderBytes, read - wal::kRunHeaderBytes);
-  const wal::RunView view{.header = {.slot = log.slot,
-                                     .count = run->count,
-                                     .first = run->first,
-                                     .term = run->term,
-                                     .bytes = run->bytes},
-                          .offset = run->offset,
-                          .records = records};
-  wal::RecordReader reader(view, file->context, log.owner);
-  const Index end = std::min(range.end, run->live_end);
+  wal::RunReader reader =
+      TRY(wal::RunReader::Open(*file, {run, log.slot, log.owner}, pin.buffers.back()));
+  const Index end = std::min(range.end, run.live_end);
   bool any = false;
-  while (!reader.AtEnd() && reader.resumable() && reader.next_index() < end &&
-         (budget_bytes > 0 || !any)) {
+  while (!reader.AtEnd() && reader.next_index() < end && (to.left > 0 || !any)) {
     const Index index = reader.next_index();
     const Result<wal::RecordView> record = reader.Next();
     if (index < range.begin) continue;
-    if (!record.ok()) return any ? Status{} : Status{lost(index)};
+    if (!record.ok()) return any ? Status{} : Status{Lost(log, index)};
     any = true;
-    budget_bytes -= std::min<std::uint64_t>(budget_bytes, record->payload.size());
+    to.left -= std::min<std::uint64_t>(to.left, record->payload.size());
     pin.entries.push_back(
-        {.index = index, .term = run->term, .kind = record->kind, .payload = record->payload});
+        {.index = index, .term = run.term, .kind = record->kind, .payload = record->payload});
   }
-  return any ? Status{} : Status{lost(range.begin)};
+  return {};
+}
+
+/// Segments are never asked above what the log's durable cuts left of them [C8].
+Status LogStore::Impl::ReadSegments(const log::ServerLog& log, IndexRange range,
+                                    Reading& to) const {
+  Pin::Impl& pin = to.pin;
+  range.end = std::min(range.end, landed.FlushedEnd(log.slot));
+  if (range.empty()) return Lost(log, range.begin);
+  const segments::ServerIdentity identity{system, log.owner.uid, log.owner.cluster_id};
+  const segments::ReadPlan plan = segments::PlanRange(log.Segments(), identity, range, to.left);
+  if (plan.steps.empty()) return Lost(log, range.begin);
+  segments::ReadEntries read;
+  const Status status = segments::ExecutePlan(plan, *segment_files, read);
+  if (read.entries.empty()) {
+    const bool damaged = status.ok() || status.error().code == ErrorCode::kCorruption ||
+                         status.error().code == ErrorCode::kNotFound;
+    return damaged && log.InHole(range.begin) ? Status{Lost(log, range.begin)} : status;
+  }
+  std::uint64_t bytes = 0;
+  for (const std::vector<std::byte>& buffer : read.buffers) bytes += buffer.size();
+  TRY(ReserveBuffer(bytes, pin));
+  for (std::vector<std::byte>& buffer : read.buffers) pin.buffers.push_back(std::move(buffer));
+  for (const EntryView& entry : read.entries) {
+    // A segment that holds another term there is not of this log's present.
+    if (entry.term != log.table.TermAt(entry.index).value_or(entry.term)) {
+      return Lost(log, entry.index);
+    }
+    to.left -= std::min<std::uint64_t>(to.left, entry.payload.size());
+    pin.entries.push_back(entry);
+  }
+  return {};
 }
 
 Result<Pin> LogStore::Read(LogRef log, Index begin, Index end, std::size_t max_bytes) const {

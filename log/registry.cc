@@ -187,6 +187,7 @@ Result<LogRef> LogStore::Impl::CreateLog(Writer::Impl& writer, std::string_view 
     log.last_applied = 0;
     log.values.clear();
     log.fault = {};
+    log.segments = {};
   }
   wal->OpenSlot(slot, owner);
   if (Planted(PlantedBug::kRegistrationAfterFirstAck)) {
@@ -219,7 +220,6 @@ Result<Ticket> LogStore::DeleteLog(Writer& writer, LogRef ref) {
                  "wait for an earlier ticket and try again"};
   }
   wal::Descriptor tombstone = TRY(impl.StoreRow(*log, meta::TombstoneRow{}));
-  tombstone.last_record = 1;
   const std::uint64_t epoch = log->OpenEpoch(1);
   // The tombstone first: a crash between the two must not leave a log that is there and empty.
   impl.descriptors = {

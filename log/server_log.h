@@ -15,6 +15,7 @@
 #include "duramen/log_store.h"
 #include "memtable/mem_table.h"
 #include "meta/row.h"
+#include "segments/segment_list.h"
 #include "wal/port.h"
 
 namespace duramen::log {
@@ -33,6 +34,11 @@ class ServerLog {
   std::atomic<bool> stopped{false};  // takes no record any more in this process; see stopped_by
   std::atomic<bool> deleted{false};  // or never created
   memtable::MemTable table;
+  /// What segments hold; replaced as a whole by the flusher.
+  segments::SegmentList Segments() const {
+    const std::lock_guard lock(mutex);
+    return segments;
+  }
 
   // Fixed while the generation lasts.
   wal::RecordOwner owner;
@@ -58,6 +64,7 @@ class ServerLog {
   Index last_applied = 0;
   std::map<std::string, std::string, std::less<>> values;
   meta::FaultyRow fault;
+  segments::SegmentList segments;
   Error stopped_by;
   void* writer = nullptr;  // the Writer::Impl that it belongs to
 

@@ -28,6 +28,8 @@ struct StorageTuning {
   std::uint64_t batch_bytes_max = 8u << 20;  // encoded
   std::int64_t seal_after_ns = 3'000'000;    // idle time before a seal
   std::uint64_t spare_files = 2;             // kept for recovery alone [B4]
+  std::size_t files_synced_singly = 4;       // of a flush; more: one sync of the file system
+  std::size_t files_open_max = 256;          // of a flush
 };
 
 Result<LogStore> OpenLogStore(const LogStoreOptions& options, StorageEnvironment environment,

@@ -17,11 +17,14 @@
 #include "base/shared_memory.h"
 #include "log/attempt_file.h"
 #include "log/durable_rows.h"
+#include "log/durable_state.h"
+#include "log/flusher.h"
 #include "log/server_log.h"
 #include "log/storage.h"
 #include "memtable/arena.h"
 #include "memtable/block_pool.h"
 #include "memtable/memory_budget.h"
+#include "segments/open_files.h"
 #include "wal/wal.h"
 
 namespace duramen {
@@ -85,6 +88,7 @@ struct Writer::Impl {
   std::deque<InFlight> in_flight;
   std::uint64_t in_flight_bytes = 0;
   std::uint64_t seen_released = 0;
+  std::uint64_t seen_flushed = 0;
   std::vector<std::pair<Ticket, log::ServerLog*>> deleting;
   std::vector<Failure> failures;
   int event_fd = -1;
@@ -107,11 +111,12 @@ struct Writer::Impl {
   Result<Ticket> PostRow(log::ServerLog& log, const meta::Row& row, Durability durability);
   Result<wal::Descriptor> StoreRow(log::ServerLog& log, const meta::Row& row);
   void FreeMemory();
+  void ForgetFlushed();
 };
 
-struct LogStore::Impl {
+struct LogStore::Impl final : log::Flusher::Store {
   Impl(const LogStoreOptions& options, const log::StorageTuning& tuning, Rng rng);
-  ~Impl();
+  ~Impl() override;
 
   // log_store.cc: opening and closing
   Status Open(log::StorageEnvironment environment);
@@ -119,7 +124,9 @@ struct LogStore::Impl {
   Status OpenSystem();
   Status CreateSystem();
   Status CheckIdentity();
+  Status MakeFolders();
   Status Recover();
+  Status RefuseDamage(const wal::Recovery& recovery) const;
   Status Judge(wal::Recovery& recovery, const ServerUid& left_out,
                std::vector<wal::RowCopy>& extra);
   void BuildLogs(wal::Recovery& recovery);
@@ -129,6 +136,12 @@ struct LogStore::Impl {
   std::string NameOf(const ServerUid& uid) const;
   void StartThreads(wal::Recovery& recovery, bool keep_files);
   Status Close(Deadline deadline);
+
+  // log::Flusher::Store
+  void OnSegments(std::uint32_t slot, const ServerUid& uid,
+                  const segments::SegmentList& list) override;
+  void OnFault(const ServerUid& uid, const meta::FaultyRow& fault) override;
+  void OnRetired(std::uint64_t file) override;
 
   // registry.cc: logs by slot and name
   log::ServerLog* At(std::uint32_t slot) const;
@@ -146,8 +159,17 @@ struct LogStore::Impl {
                   Pin::Impl& pin, bool& changed) const;
   bool ReadMemory(const log::ServerLog& log, const memtable::EntryLocation& location, Index index,
                   Pin::Impl& pin) const;
-  Status ReadFile(const log::ServerLog& log, IndexRange range, std::uint64_t& budget,
-                  Pin::Impl& pin) const;
+  /// Where a read puts what it finds, and how many bytes of payload it may still take.
+  struct Reading {
+    Pin::Impl& pin;
+    std::uint64_t& left;
+  };
+  Status ReadFile(const log::ServerLog& log, IndexRange range, Reading& to, bool& moved) const;
+  Status ReadWalFile(const log::ServerLog& log, const wal::LandedRun& run, IndexRange range,
+                     Reading& to) const;
+  Status ReadSegments(const log::ServerLog& log, IndexRange range, Reading& to) const;
+  Status ReserveBuffer(std::uint64_t bytes, Pin::Impl& pin) const;
+  Error Lost(const log::ServerLog& log, Index index) const;
 
   LogStoreOptions options;
   log::StorageTuning tuning;
@@ -163,6 +185,7 @@ struct LogStore::Impl {
 
   std::unique_ptr<Directory> data_dir;
   std::unique_ptr<Directory> wal_dir;
+  log::DurableState state;  // the flusher's after the start
   std::unique_ptr<FileLock> data_lock;
   std::unique_ptr<FileLock> wal_lock;
   SystemUuid system;
@@ -173,6 +196,9 @@ struct LogStore::Impl {
   wal::LandedIndex landed;
   std::unique_ptr<wal::FilePool> pool;
   std::unique_ptr<wal::Wal> wal;
+  std::unique_ptr<segments::OpenFiles> segment_files;
+  std::unique_ptr<log::Flusher> flusher;
+  std::atomic<std::uint64_t> flushed_upto{0};  // WAL file; what landed up to it is in segments
   RecoveryReport report;
   std::atomic<bool> closed{false};
   std::uint32_t fork_generation = 0;

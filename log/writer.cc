@@ -134,7 +134,8 @@ Result<log::ServerLog*> Writer::Impl::Own(LogRef ref) {
 /// Takes what the WAL said since the last call.
 void Writer::Impl::Process() {
   const std::uint64_t released = producer.released();
-  if (released == seen_released && notices.empty()) return;
+  const bool flushed = store.flushed_upto.load(std::memory_order_relaxed) != seen_flushed;
+  if (released == seen_released && notices.empty() && !flushed) return;
   seen_released = released;
   // The file is read behind the position: it is at or behind every file that those landed in [A11].
   arena->NoteDurable(released, store.wal->current_file());
@@ -216,9 +217,10 @@ void Writer::Impl::Finish(log::ServerLog& log) {
   store.names.erase(log.name);
 }
 
-/// Chunks whose WAL files are gone always; under pressure also those that a WAL file holds.
+/// Chunks that segments hold always; under pressure also those that a WAL file holds.
 void Writer::Impl::FreeMemory() {
-  memtable::FreeRequest request{.recycled_file = store.wal->recycled_upto()};
+  ForgetFlushed();
+  memtable::FreeRequest request{.recycled_file = store.flushed_upto.load()};
   const bool pressed = store.budget.AboveHighWater();
   if (pressed) request.evict_to_bytes = arena->live_bytes() / 2;
   (void)arena->Free(request);
@@ -230,6 +232,23 @@ void Writer::Impl::FreeMemory() {
     const memtable::TableBounds bounds = log->table.Bounds();
     const Index written = log->written_end.load(std::memory_order_relaxed);
     log->table.ForgetSlots(std::clamp(written, bounds.begin, bounds.end));
+  }
+}
+
+/// The index of what a flush took: only a read of cold entries needs it again, and finds it on
+/// disk.
+void Writer::Impl::ForgetFlushed() {
+  const std::uint64_t flushed = store.flushed_upto.load();
+  if (flushed == seen_flushed) return;
+  seen_flushed = flushed;
+  const std::lock_guard lock(store.mutex_);
+  for (const auto& log : store.owned_logs) {
+    if (log->arena.load(std::memory_order_relaxed) != arena) continue;
+    const memtable::TableBounds bounds = log->table.Bounds();
+    // What was cut since, durable or not, is above every written entry that is left.
+    const Index written = log->written_end.load(std::memory_order_relaxed);
+    const Index end = std::min(written, store.landed.FlushedEnd(log->slot));
+    if (end > bounds.in_memory_begin) log->table.ForgetSlots(std::min(end, bounds.end));
   }
 }
 
@@ -460,6 +479,13 @@ Result<Ticket> Writer::TruncatePrefix(LogRef ref, Index new_begin) {
                                  .slot = log->slot,
                                  .run_kind = wal::RunKind::kFloor}));
   log->table.CutPrefix(new_begin);
+  if (Planted(PlantedBug::kFloorBeforeDurable)) {
+    const wal::LandedIndex::Change floor{.kind = wal::LandedIndex::Change::Kind::kFloor,
+                                         .slot = log->slot,
+                                         .index = new_begin,
+                                         .run = {}};
+    impl_->store.landed.Apply({&floor, 1});
+  }
   return ticket;
 }
 

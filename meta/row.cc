@@ -46,6 +46,14 @@ struct Encoder {
     out.PutString(row.reason);
   }
   void operator()(const TombstoneRow&) const {}
+  void operator()(const FlushedRow& row) const {
+    out.Put<std::uint64_t>(row.segment);
+    out.Put<std::uint64_t>(row.segment_bytes);
+    out.Put<std::uint64_t>(row.end);
+    out.Put<std::uint64_t>(row.last_term);
+    out.Put<std::uint64_t>(row.epoch);
+    out.Put<std::uint64_t>(row.segment_begin);
+  }
 };
 
 /// A string whose length is checked against its limit before anything is allocated.
@@ -101,6 +109,17 @@ FaultyRow GetFaulty(ByteReader& in, bool& well_formed) {
   return row;
 }
 
+FlushedRow GetFlushed(ByteReader& in) {
+  FlushedRow row;
+  row.segment = in.Get<std::uint64_t>();
+  row.segment_bytes = in.Get<std::uint64_t>();
+  row.end = in.Get<std::uint64_t>();
+  row.last_term = in.Get<std::uint64_t>();
+  row.epoch = in.Get<std::uint64_t>();
+  row.segment_begin = in.Get<std::uint64_t>();
+  return row;
+}
+
 Row GetRow(RowKind kind, ByteReader& in, bool& well_formed) {
   switch (kind) {
     case RowKind::kIdentity:
@@ -117,6 +136,8 @@ Row GetRow(RowKind kind, ByteReader& in, bool& well_formed) {
       return GetFaulty(in, well_formed);
     case RowKind::kTombstone:
       return TombstoneRow{};
+    case RowKind::kFlushed:
+      return GetFlushed(in);
   }
   CHECK(false);  // The caller has asked IsRowKind.
   return TombstoneRow{};
@@ -172,6 +193,12 @@ struct Validator {
     return TooLarge("a reason", row.reason.size(), kReasonBytesMax);
   }
   Status operator()(const TombstoneRow&) const { return {}; }
+  Status operator()(const FlushedRow& row) const {
+    if (row.end == 0) return Invalid("a flushed end of 0 is none of a log");
+    if (row.segment != 0) return {};
+    if (row.segment_bytes == 0 && row.end == 1 && row.last_term == 0) return {};
+    return Invalid("entries below " + std::to_string(row.end) + " are flushed into no segment");
+  }
 };
 
 }  // namespace
@@ -192,6 +219,8 @@ const char* RowKindName(RowKind kind) noexcept {
       return "faulty";
     case RowKind::kTombstone:
       return "tombstone";
+    case RowKind::kFlushed:
+      return "flushed";
   }
   return "unknown";
 }

@@ -25,9 +25,10 @@ enum class RowKind : std::uint8_t {
   kValue = 5,
   kFaulty = 6,
   kTombstone = 7,
+  kFlushed = 8,
 };
 inline constexpr std::uint8_t kFirstRowKind = 1;
-inline constexpr std::uint8_t kLastRowKind = 7;
+inline constexpr std::uint8_t kLastRowKind = 8;
 constexpr bool IsRowKind(std::uint8_t kind) {
   return kind >= kFirstRowKind && kind <= kLastRowKind;
 }
@@ -93,15 +94,27 @@ struct TombstoneRow {
   friend bool operator==(const TombstoneRow&, const TombstoneRow&) = default;
 };
 
+/// How far the log stands in segment files, as of the last flush; the authority over them: what a
+/// segment holds beyond was never counted, what it lacks is damage (rules A6, A7).
+struct FlushedRow {
+  std::uint64_t segment = 0;        // number of the last segment written to; 0: nothing was flushed
+  std::uint64_t segment_bytes = 0;  // its length
+  Index end = 1;  // first index not flushed; those below, down to the log's begin, are in segments
+  Term last_term = 0;  // of end - 1
+  std::uint64_t epoch = 0;
+  Index segment_begin = 0;  // where the live entries of the last segment begin; 0: not known
+  friend bool operator==(const FlushedRow&, const FlushedRow&) = default;
+};
+
 using Row = std::variant<IdentityRow, VoteRow, LastAppliedRow, BoundsRow, ValueRow, FaultyRow,
-                         TombstoneRow>;
+                         TombstoneRow, FlushedRow>;
 
 RowKind KindOf(const Row& row);
 
 /// The payload of the row's record. Requires: within the limits (ValidateRow).
 std::vector<std::byte> EncodeRow(const Row& row);
 /// Errors: kTooLarge (over a limit), kInvalidArgument (empty name or key, begin 0, end below begin,
-/// to below from).
+/// to below from, a flushed end of 0, something flushed into no segment).
 Status ValidateRow(const Row& row);
 /// Takes hostile bytes. A row that decodes encodes to the same bytes.
 /// Errors: kCorruption (too short, too long, over a limit, unknown kind, what ValidateRow refuses),

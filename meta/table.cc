@@ -25,15 +25,10 @@ Applied Fold(RowStamp& stamp, const StampedRow& at) {
   return Applied::kReplaced;
 }
 
-/// Recycling the files up to `file_max`, in order, takes the last copy of the row, and every older
-/// copy before it or with it. Only what ended may go this way.
-bool LastCopyIn(const RowStamp& stamp, std::uint64_t file_max) {
-  return stamp.present() && stamp.file <= file_max && stamp.older_file <= stamp.file;
-}
-
-bool MustCarry(const RowStamp& stamp, std::uint64_t file_max, bool ended) {
-  if (!stamp.present() || stamp.file > file_max) return false;
-  return !ended || !LastCopyIn(stamp, file_max);
+/// Letting go of the files up to `file_max` takes the last copy of the row, and every older copy.
+/// Only what ended may be forgotten.
+bool AllCopiesIn(const RowStamp& stamp, std::uint64_t file_max) {
+  return stamp.present() && std::max(stamp.file, stamp.older_file) <= file_max;
 }
 
 Row RowOf(const ServerRows& server, RowKind kind) {
@@ -50,74 +45,14 @@ Row RowOf(const ServerRows& server, RowKind kind) {
       return server.faulty;
     case RowKind::kTombstone:
       return TombstoneRow{};
+    case RowKind::kFlushed:
+      return server.flushed;
     case RowKind::kValue:
       break;
   }
   CHECK(false);  // Values are a component per key.
   return TombstoneRow{};
 }
-
-/// One slice of rows to carry, filled server by server in the order of the cursor.
-class CarrySlice {
- public:
-  CarrySlice(std::uint64_t file_max, CarryCursor& cursor, const CarryLimit& limit)
-      : file_max_(file_max), cursor_(cursor), limit_(limit) {}
-
-  /// Goes on behind the cursor where it is in this server. False: full, the server is not done.
-  bool Take(const ServerUid& uid, const ServerRows& server) {
-    if (uid != cursor_.uid) {
-      cursor_ = CarryCursor{};
-      cursor_.uid = uid;
-    }
-    for (std::uint8_t number = std::max<std::uint8_t>(cursor_.kind, 1); number <= kLastRowKind;
-         ++number) {
-      const auto kind = static_cast<RowKind>(number);
-      const bool taken = kind == RowKind::kValue ? TakeValues(server) : TakeOne(server, kind);
-      if (!taken) return false;
-    }
-    return true;
-  }
-  std::vector<CarriedRow> rows;
-
- private:
-  bool TakeOne(const ServerRows& server, RowKind kind) {
-    if (static_cast<std::uint8_t>(kind) <= cursor_.kind) return true;
-    const bool ended =
-        kind == RowKind::kTombstone || (kind == RowKind::kFaulty && !server.faulty.faulty());
-    const RowStamp& stamp = server.stamp(kind);
-    if (!MustCarry(stamp, file_max_, ended)) return true;
-    return Add(stamp, kind, RowOf(server, kind));
-  }
-
-  bool TakeValues(const ServerRows& server) {
-    auto value = server.values.begin();
-    if (cursor_.kind == static_cast<std::uint8_t>(RowKind::kValue)) {
-      value = server.values.upper_bound(cursor_.key);
-    }
-    for (; value != server.values.end(); ++value) {
-      const auto& [key, row] = *value;
-      if (!MustCarry(row.stamp, file_max_, row.value.empty())) continue;
-      if (!Add(row.stamp, RowKind::kValue, ValueRow{key, row.value})) return false;
-      cursor_.key = key;
-    }
-    return true;
-  }
-
-  bool Add(const RowStamp& stamp, RowKind kind, const Row& row) {
-    if (rows.size() >= limit_.rows && !rows.empty()) return false;
-    std::vector<std::byte> payload = EncodeRow(row);
-    if (!rows.empty() && bytes_ + payload.size() > limit_.bytes) return false;
-    bytes_ += payload.size();
-    rows.push_back({cursor_.uid, stamp.sequence, kind, std::move(payload)});
-    cursor_.kind = static_cast<std::uint8_t>(kind);
-    return true;
-  }
-
-  const std::uint64_t file_max_;
-  CarryCursor& cursor_;
-  const CarryLimit limit_;
-  std::size_t bytes_ = 0;
-};
 
 }  // namespace
 
@@ -162,6 +97,9 @@ void Table::Replace(const ServerUid& uid, ServerRows& server, const Row& row) {
       return;
     case RowKind::kTombstone:
       return BecomeDeleted(uid, server);
+    case RowKind::kFlushed:
+      server.flushed = std::get<FlushedRow>(row);
+      return;
   }
 }
 
@@ -209,30 +147,53 @@ std::optional<ServerUid> Table::FindByName(std::string_view name) const {
   return std::get<2>(newest);
 }
 
-std::vector<CarriedRow> Table::RowsNewestIn(std::uint64_t file_max, CarryCursor& cursor,
-                                            const CarryLimit& limit) const {
-  CarrySlice slice(file_max, cursor, limit);
-  if (cursor.done) return {};
-  for (auto at = servers_.lower_bound(cursor.uid); at != servers_.end(); ++at) {
-    if (!slice.Take(at->first, at->second)) return std::move(slice.rows);
+std::vector<CarriedRow> Table::RowsNewestIn(std::uint64_t file_begin,
+                                            std::uint64_t file_end) const {
+  std::vector<CarriedRow> rows;
+  for (const auto& [uid, server] : servers_) {
+    const auto add = [&](const RowStamp& stamp, bool ended, const Row& row) {
+      if (!stamp.present() || stamp.file < file_begin || stamp.file >= file_end) return;
+      // Where files go one by one, no older copy may outlive the row.
+      if (ended && stamp.older_file <= stamp.file) return;
+      rows.push_back({uid, stamp.sequence, KindOf(row), EncodeRow(row)});
+    };
+    for (std::uint8_t number = kFirstRowKind; number <= kLastRowKind; ++number) {
+      const auto kind = static_cast<RowKind>(number);
+      if (kind == RowKind::kValue) {
+        for (const auto& [key, value] : server.values) {
+          add(value.stamp, value.value.empty(), ValueRow{key, value.value});
+        }
+        continue;
+      }
+      // A tombstone also speaks of the server's directory, so only Forget lets go of it.
+      const bool ended = kind == RowKind::kFaulty && !server.faulty.faulty();
+      add(server.stamp(kind), ended, RowOf(server, kind));
+    }
   }
-  cursor.done = true;
-  return std::move(slice.rows);
+  return rows;
+}
+
+void Table::Restore(const ServerUid& uid, const ServerRows& server) {
+  const bool added = servers_.try_emplace(uid, server).second;
+  CHECK(added);
+  if (!server.has(RowKind::kIdentity) || server.deleted()) return;
+  names_.emplace(server.identity.name, server.identity.incarnation, uid);
+  highest_incarnation_ = std::max(highest_incarnation_, server.identity.incarnation);
 }
 
 std::vector<ServerUid> Table::Forget(std::uint64_t file_max) {
   std::vector<ServerUid> forgotten;
   for (auto at = servers_.begin(); at != servers_.end();) {
     auto& [uid, server] = *at;
-    if (LastCopyIn(server.stamp(RowKind::kTombstone), file_max)) {
+    if (AllCopiesIn(server.stamp(RowKind::kTombstone), file_max)) {
       forgotten.push_back(uid);
       at = servers_.erase(at);
       continue;
     }
     RowStamp& fault = server.stamp(RowKind::kFaulty);
-    if (!server.faulty.faulty() && LastCopyIn(fault, file_max)) fault = {};
+    if (!server.faulty.faulty() && AllCopiesIn(fault, file_max)) fault = {};
     for (auto value = server.values.begin(); value != server.values.end();) {
-      const bool gone = value->second.value.empty() && LastCopyIn(value->second.stamp, file_max);
+      const bool gone = value->second.value.empty() && AllCopiesIn(value->second.stamp, file_max);
       value = gone ? server.values.erase(value) : std::next(value);
     }
     ++at;

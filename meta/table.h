@@ -48,6 +48,7 @@ struct ServerRows {
   LastAppliedRow last_applied;
   BoundsRow bounds;
   FaultyRow faulty;
+  FlushedRow flushed;
   std::map<std::string, Value, std::less<>> values;
   /// By kind; the one of kValue is not used.
   std::array<RowStamp, kLastRowKind + 1> stamps;
@@ -80,20 +81,6 @@ struct CarriedRow {
   std::vector<std::byte> payload;
 };
 
-/// Where RowsNewestIn goes on. A fresh one begins.
-struct CarryCursor {
-  ServerUid uid;
-  std::uint8_t kind = 0;  // the last one returned of that server; 0: none
-  std::string key;
-  bool done = false;
-};
-
-/// At least one row is returned, whatever its size.
-struct CarryLimit {
-  std::size_t rows = 1024;
-  std::size_t bytes = 1u << 20;
-};
-
 class Table {
  public:
   /// Requires: sequence and file at least 1; an identity row names the uid it is applied to
@@ -108,11 +95,14 @@ class Table {
   const std::map<ServerUid, ServerRows>& servers() const { return servers_; }
   std::uint64_t highest_incarnation() const { return highest_incarnation_; }
 
-  /// The components whose newest copy lies in a file <= file_max, in bounded slices, in a fixed
-  /// order; cursor.done says that there are no more. Left out is what Forget(file_max) would drop.
-  /// The table may change between slices: what was replaced meanwhile has a newer file anyway.
-  std::vector<CarriedRow> RowsNewestIn(std::uint64_t file_max, CarryCursor& cursor,
-                                       const CarryLimit& limit) const;
+  /// The components whose newest copy lies in a file of [file_begin, file_end), by server and kind.
+  /// Left out are removed keys and faults that are over, without an older copy in a later file.
+  std::vector<CarriedRow> RowsNewestIn(std::uint64_t file_begin, std::uint64_t file_end) const;
+  /// What a checkpoint says of a server. Requires: nothing is known of it yet.
+  void Restore(const ServerUid& uid, const ServerRows& server);
+  void RestoreIncarnation(std::uint64_t highest) {
+    highest_incarnation_ = std::max(highest_incarnation_, highest);
+  }
   /// WAL files up to `file_max` were recycled, in order. Forgets what ended and had its last copy
   /// there: deleted servers, removed keys, faults that are over. Requires: a server's entries never
   /// land in a later file than its tombstone (they precede it in the same ring).

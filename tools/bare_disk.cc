@@ -44,8 +44,8 @@ BareDisk::~BareDisk() {
 }
 
 Status BareDisk::Write(std::uint64_t bytes) {
-  const std::uint64_t size = std::min(RoundUp(std::max<std::uint64_t>(bytes, 1), kBlockBytes),
-                                      size_bytes_);
+  const std::uint64_t size =
+      std::min(RoundUp(std::max<std::uint64_t>(bytes, 1), kBlockBytes), size_bytes_);
   if (buffer_.size() < size) {
     // Not zeros: a device may do those for nothing.
     Rng rng(size);

@@ -56,8 +56,8 @@ CpuTimer::CpuTimer() {
 double CpuTimer::user_seconds() const { return Seconds(Usage().ru_utime) - user_begin_; }
 double CpuTimer::system_seconds() const { return Seconds(Usage().ru_stime) - system_begin_; }
 
-std::vector<Field> CommonFields(std::string_view bench, const BenchOptions& options,
-                                double seconds, std::uint64_t entry_bytes) {
+std::vector<Field> CommonFields(std::string_view bench, const BenchOptions& options, double seconds,
+                                std::uint64_t entry_bytes) {
   return {{"bench", ColumnType::kText, std::string(bench)},
           {"seed", ColumnType::kCount, options.seed},
           {"commit", ColumnType::kText, CommitOfBuild()},
@@ -66,8 +66,7 @@ std::vector<Field> CommonFields(std::string_view bench, const BenchOptions& opti
           {"entry_bytes", ColumnType::kCount, entry_bytes}};
 }
 
-void PrintBench(Terminal& terminal, const OutputOptions& output,
-                const std::vector<Field>& fields) {
+void PrintBench(Terminal& terminal, const OutputOptions& output, const std::vector<Field>& fields) {
   PrintFacts(terminal, output, "bench", fields);
 }
 

@@ -300,9 +300,9 @@ Status Bench(const BenchWalOptions& options, Terminal& terminal) {
       TRY(BenchDirectory::Make(options.common.dir, options.common.seed));
   stack.options.data_dir = directory.path() + "/data";
   LogStore store = TRY(LogStore::Open(stack.options));
-  BareDisk disk = TRY(BareDisk::Create(
-      directory.path(), std::min(stack.options.wal_max_size_bytes, kDiskFileBytes),
-      stack.options.wal_sync_method));
+  BareDisk disk = TRY(BareDisk::Create(directory.path(),
+                                       std::min(stack.options.wal_max_size_bytes, kDiskFileBytes),
+                                       stack.options.wal_sync_method));
   std::vector<Field> fields;
   Status status;
   {

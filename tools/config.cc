@@ -44,12 +44,9 @@ ExitCode RunConfigShow(const SettingSources& sources, const OutputOptions& outpu
                {"allowed", ColumnType::kText}});
   for (const SettingSpec& setting : AllSettings()) {
     const std::string value = SettingText(setting.name, stack->options);
-    const Cell row[] = {std::string(setting.name),
-                        value.empty() ? Cell{} : Cell{value},
-                        OriginOf(*stack, setting.name),
-                        std::string(SettingTypeName(setting.type)),
-                        std::string(setting.unit),
-                        AllowedText(setting)};
+    const Cell row[] = {std::string(setting.name),      value.empty() ? Cell{} : Cell{value},
+                        OriginOf(*stack, setting.name), std::string(SettingTypeName(setting.type)),
+                        std::string(setting.unit),      AllowedText(setting)};
     sheet.Add(row);
   }
   sheet.Finish(Plural(AllSettings().size(), "setting") +

@@ -24,7 +24,7 @@ namespace {
 constexpr const char* kLicences = "/usr/share/common-licenses";
 constexpr std::uint64_t kInputBytesMax = 1ULL << 30;
 constexpr std::uint64_t kLinesMin = 2000;  // a shorter text is repeated: kills need lines in flight
-constexpr std::uint64_t kWalBytesMin = 128 << 10;
+constexpr std::uint64_t kWalBytesMin = 64 << 10;
 
 Result<std::string> ReadWhole(const std::string& path) {
   // Through a LineReader's rules: the operator's own FILE may be a symlink or a pipe.
@@ -83,10 +83,10 @@ Status WriteInput(const std::string& dir, const std::string& text) {
   return file->Write(0, AsBytes(text));
 }
 
-/// So small that the WAL rolls while the text is loaded, and as many as it may need.
+/// So small that the WAL rolls and is flushed while the text is loaded, and as many as it may need.
 std::vector<std::string> WalFlags(std::uint64_t text_bytes) {
   const std::uint64_t size =
-      std::clamp<std::uint64_t>(RoundUp(text_bytes / 4, 4096), kWalBytesMin, 64 << 20);
+      std::clamp<std::uint64_t>(RoundUp(text_bytes / 16, 4096), kWalBytesMin, 64 << 20);
   return {"--wal-max-size-bytes", std::to_string(size), "--wal-max-files", "4096"};
 }
 
@@ -123,14 +123,16 @@ class Demo {
                   {"on_disk", ColumnType::kCount},
                   {"files_afterwards", ColumnType::kText}});
     std::uint64_t run = 0;
-    const KillLoopResult result =
-        TRY(RunKillLoop(loop, input, [&](const KillRound& round) {
-          const Cell row[] = {++run,         std::string(round.killed ? "SIGKILL" : "finished"),
-                              Recovered(round.recovered), round.acked,
-                              round.outstanding, round.lines_on_disk,
-                              round.verdict};
-          rounds.Add(row);
-        }));
+    const KillLoopResult result = TRY(RunKillLoop(loop, input, [&](const KillRound& round) {
+      const Cell row[] = {++run,
+                          std::string(round.killed ? "SIGKILL" : "finished"),
+                          Recovered(round.recovered),
+                          round.acked,
+                          round.outstanding,
+                          round.lines_on_disk,
+                          round.verdict};
+      rounds.Add(row);
+    }));
     const double seconds = static_cast<double>(clock_.NowNs() - begin_ns) / 1e9;
     return Conclude(input, result, rounds, seconds);
   }

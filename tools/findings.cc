@@ -19,6 +19,14 @@ class Collector {
            .touched = {}},
           true);
     }
+    if (!image_.verdict.reaches_covered) {
+      const bool none = image_.verdict.chain.empty();
+      Add({.kind = FindingKind::kDamage,
+           .file = none ? "wal" : image_.files[image_.verdict.chain.front().file].name,
+           .sentence = "what followed the checkpoint is gone; nothing says whose it was",
+           .touched = {}},
+          true);
+    }
     for (const std::size_t file : image_.headless) {
       Add({.kind = FindingKind::kDamage,
            .file = image_.files[file].name,
@@ -74,7 +82,7 @@ class Collector {
                     .size_bytes = batch.bytes,
                     .batch = batch.number,
                     .sentence = "bytes that were durable cannot be read",
-           .touched = {}};
+                    .touched = {}};
     if (batch.last_number != batch.number) {
       finding.sentence = "batches " + std::to_string(batch.number) + " to " +
                          std::to_string(batch.last_number) + " were durable and are not there";
@@ -124,9 +132,12 @@ std::string SentenceOf(const Finding& finding) {
 std::string VerdictSentence(const WalImage& image) {
   if (image.damaged()) return "damage";
   switch (image.verdict.cut.kind) {
-    case wal::CutKind::kTorn: return "clean, with a torn tail that a start cuts";
-    case wal::CutKind::kUnproven: return "clean, with an unproven tail that a start cuts";
-    case wal::CutKind::kNone: break;
+    case wal::CutKind::kTorn:
+      return "clean, with a torn tail that a start cuts";
+    case wal::CutKind::kUnproven:
+      return "clean, with an unproven tail that a start cuts";
+    case wal::CutKind::kNone:
+      break;
   }
   return "clean";
 }

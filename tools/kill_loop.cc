@@ -179,10 +179,17 @@ class KillLoop {
   }
 
   std::vector<std::string> LoadCommand() const {
-    std::vector<std::string> command = {options_.program, "load", dir_, options_.input_path,
-                                        "--servers", std::to_string(options_.servers),
-                                        "--in-flight", std::to_string(options_.in_flight),
-                                        "--acks", "--resume", "--events"};
+    std::vector<std::string> command = {options_.program,
+                                        "load",
+                                        dir_,
+                                        options_.input_path,
+                                        "--servers",
+                                        std::to_string(options_.servers),
+                                        "--in-flight",
+                                        std::to_string(options_.in_flight),
+                                        "--acks",
+                                        "--resume",
+                                        "--events"};
     command.insert(command.end(), options_.load_flags.begin(), options_.load_flags.end());
     return command;
   }
@@ -201,8 +208,8 @@ class KillLoop {
       round.verdict = "nothing created yet";
       return {};
     }
-    round.lines_on_disk = lines.count();
     std::string problem = lines.Compare(input_, acked_);
+    round.lines_on_disk = lines.count();
     if (problem.empty() && dumped != 0) problem = "dump ended with exit " + std::to_string(dumped);
     if (problem.empty() && verified.code != 0) {
       problem = "verify ended with exit " + std::to_string(verified.code) + ": " + round.verdict;

@@ -23,7 +23,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr std::uint64_t kBurstLines = 64;          // posted before acknowledgements are looked at
+constexpr std::uint64_t kBurstLines = 64;  // posted before acknowledgements are looked at
 constexpr auto kCloseMax = std::chrono::seconds(60);
 constexpr std::uint64_t kInFlightMax = 1 << 20;
 
@@ -65,8 +65,7 @@ class Loader {
     for (std::uint64_t i = 0; i < options_.servers; ++i) TRY(OpenTarget(i));
     started_ns_ = clock_.NowNs();
     if (resumed_ > 0 && !options_.resume) {
-      return Error{ErrorCode::kRefused,
-                   options_.dir + " already holds " + Plural(resumed_, "line"),
+      return Error{ErrorCode::kRefused, options_.dir + " already holds " + Plural(resumed_, "line"),
                    "add --resume to go on after them, or name a new directory"};
     }
     return {};
@@ -171,8 +170,8 @@ class Loader {
       if (last && payload_ != target.last_payload) return OtherInput(line_);
       return false;
     }
-    const EntryView entry{.index = target.lines, .term = 1, .kind = kLineKind,
-                          .payload = AsBytes(payload_)};
+    const EntryView entry{
+        .index = target.lines, .term = 1, .kind = kLineKind, .payload = AsBytes(payload_)};
     const Ticket ticket = TRY(Append(target, entry));
     lanes_[target.lane].pending.push_back({ticket, line_, now_ns});
     if (first_posted_ == 0) first_posted_ = line_;
@@ -200,8 +199,10 @@ class Loader {
         give_up = steady_clock::now() + milliseconds(options_.overloaded_ms);
       if (Interrupted() || steady_clock::now() < give_up) continue;
       return Error{ErrorCode::kOverloaded,
-                   "line " + std::to_string(line_) + " does not fit: the WAL's files are full, and "
-                   "load moves no floor (" + ticket.error().message + ")",
+                   "line " + std::to_string(line_) +
+                       " does not fit: the WAL's files are full, and "
+                       "load moves no floor (" +
+                       ticket.error().message + ")",
                    "raise --wal-max-files or --wal-max-size-bytes and go on with --resume"};
     }
   }
@@ -262,9 +263,8 @@ class Loader {
   void SayPosted() {
     const StoreMetrics metrics = StoreMetrics::Of(store_);
     terminal_.Say("posted " + std::to_string(line_) + " from " + std::to_string(first_posted_) +
-                  " batches " +
-                  std::to_string(metrics.batches) + " syncs " + std::to_string(metrics.syncs) +
-                  " rolls " + std::to_string(metrics.rolls));
+                  " batches " + std::to_string(metrics.batches) + " syncs " +
+                  std::to_string(metrics.syncs) + " rolls " + std::to_string(metrics.rolls));
   }
 
   void ShowProgress() {
@@ -324,8 +324,7 @@ ExitCode Refuse(Terminal& terminal, const Error& error) {
 }
 
 Status CheckOptions(const LoadOptions& options) {
-  const auto between = [](std::string_view flag, std::uint64_t value,
-                          std::uint64_t max) -> Status {
+  const auto between = [](std::string_view flag, std::uint64_t value, std::uint64_t max) -> Status {
     if (value >= 1 && value <= max) return {};
     return Error{ErrorCode::kInvalidArgument,
                  std::string(flag) + " " + std::to_string(value) + " is not possible",

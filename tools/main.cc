@@ -1,7 +1,6 @@
 // The duramen binary: which verbs there are and what they take. Everything else is behind the
 // function of each verb; this is the only file that knows CLI11.
 #include <CLI/CLI.hpp>
-
 #include <functional>
 #include <memory>
 
@@ -9,12 +8,14 @@
 #include "tools/bench.h"
 #include "tools/config.h"
 #include "tools/demo.h"
+#include "tools/du.h"
 #include "tools/dump.h"
 #include "tools/interrupt.h"
 #include "tools/load.h"
 #include "tools/stat.h"
 #include "tools/verify.h"
 #include "tools/version.h"
+#include "tools/why_retained.h"
 
 namespace duramen::tools {
 namespace {
@@ -68,6 +69,8 @@ class Cli {
     AddVerify();
     AddStat();
     AddNames();
+    AddDu();
+    AddWhyRetained();
     AddConfig();
     AddLoad();
     AddBench();
@@ -133,12 +136,12 @@ class Cli {
   }
 
   void AddDump() {
-    CLI::App& verb = AddVerb(app_, "dump", "what stands in a WAL, one row per record",
+    CLI::App& verb = AddVerb(app_, "dump", "what stands in segments, WAL and checkpoints",
                              [this](Terminal& terminal) {
                                dump_.output = common_.Output();
                                return RunDump(dump_, terminal);
                              });
-    verb.add_option("PATH", dump_.path, "a data directory, a WAL directory or one WAL file")
+    verb.add_option("PATH", dump_.path, "a data directory, or one .wal, .seg or checkpoint file")
         ->required();
     verb.add_option("--server", dump_.server, "only this one; its name or uid");
     verb.add_option("--from", dump_.from, "from this index on")->check(CLI::NonNegativeNumber);
@@ -151,10 +154,11 @@ class Cli {
     verb.add_flag("--stats", dump_.stats, "counts instead of rows");
     verb.add_option("--payload", common_.payload, "text, hex, raw or none")
         ->check(CLI::IsMember({"text", "hex", "raw", "none"}));
-    verb.footer("Examples:\n"
-                "  duramen dump data --kind entry --format jsonl\n"
-                "  duramen dump data --format raw | sort | cut -b14-     the lines of a load\n"
-                "  duramen dump data/wal/0000000000000001.wal --all --payload hex");
+    verb.footer(
+        "Examples:\n"
+        "  duramen dump data --kind entry --format jsonl\n"
+        "  duramen dump data --format raw | sort | cut -b14-     the lines of a load\n"
+        "  duramen dump data/wal/0000000000000001.wal --all --payload hex");
   }
 
   void AddVerify() {
@@ -170,7 +174,7 @@ class Cli {
   }
 
   void AddStat() {
-    CLI::App& verb = AddVerb(app_, "stat", "how full the WAL is, by file or by server",
+    CLI::App& verb = AddVerb(app_, "stat", "what fills WAL and segments, by file or by server",
                              [this](Terminal& terminal) {
                                stat_.output = common_.Output();
                                return RunStat(stat_, terminal);
@@ -191,27 +195,48 @@ class Cli {
     verb.footer("Examples:\n  duramen names data --format csv");
   }
 
+  void AddDu() {
+    CLI::App& verb = AddVerb(app_, "du", "bytes on disk, by server", [this](Terminal& terminal) {
+      du_.output = common_.Output();
+      return RunDu(du_, terminal);
+    });
+    verb.add_option("DIR", du_.path, "a data directory")->required();
+    verb.footer("Examples:\n  duramen du data\n  duramen du data --bytes --format csv");
+  }
+
+  void AddWhyRetained() {
+    CLI::App& verb =
+        AddVerb(app_, "why-retained", "why a file is still there, or what a server keeps",
+                [this](Terminal& terminal) {
+                  why_.output = common_.Output();
+                  return RunWhyRetained(why_, terminal);
+                });
+    verb.add_option("DIR", why_.path, "a data directory")->required();
+    verb.add_option("WHAT", why_.what, "N.wal, servers/UID/N.seg, or a server")->required();
+    verb.footer(
+        "Examples:\n  duramen why-retained data 0000000000000007.wal\n"
+        "  duramen why-retained data orders");
+  }
+
   void AddConfig() {
     CLI::App& config = *app_.add_subcommand("config", "the settings");
     config.require_subcommand(1);
-    CLI::App& show = AddVerb(config, "show", "every setting, its value and where that comes from",
-                             [this](Terminal& terminal) {
-                               return RunConfigShow(sources_, common_.Output(), terminal);
-                             });
+    CLI::App& show = AddVerb(
+        config, "show", "every setting, its value and where that comes from",
+        [this](Terminal& terminal) { return RunConfigShow(sources_, common_.Output(), terminal); });
     AddSettings(show, sources_);
-    CLI::App& check = AddVerb(config, "check", "would a store start with this file",
-                              [this](Terminal& terminal) {
-                                return RunConfigCheck(check_sources_, terminal);
-                              });
+    CLI::App& check =
+        AddVerb(config, "check", "would a store start with this file",
+                [this](Terminal& terminal) { return RunConfigCheck(check_sources_, terminal); });
     check.add_option("FILE", check_sources_.config_path, "a TOML file of settings")->required();
     check_sources_.environment = SettingsInEnvironment();
-    CLI::App& explain = AddVerb(config, "explain", "what a setting does and may be",
-                                [this](Terminal& terminal) {
-                                  return RunConfigExplain(key_, common_.Output(), terminal);
-                                });
+    CLI::App& explain = AddVerb(
+        config, "explain", "what a setting does and may be",
+        [this](Terminal& terminal) { return RunConfigExplain(key_, common_.Output(), terminal); });
     explain.add_option("KEY", key_, "the name of a setting")->required();
-    config.footer("Examples:\n  duramen config show --config duramen.toml\n"
-                  "  duramen config explain memory_budget");
+    config.footer(
+        "Examples:\n  duramen config show --config duramen.toml\n"
+        "  duramen config explain memory_budget");
   }
 
   void AddLoad() {
@@ -231,10 +256,11 @@ class Cli {
     verb.add_flag("--events", load_.events, "say what was recovered and posted")->group("");
     AddSync(verb, load_.settings);
     AddSettings(verb, load_.settings);
-    verb.footer("Examples:\n"
-                "  duramen load data --servers 1000 big.txt --progress\n"
-                "  tail -f app.log | duramen load data --servers 8 --acks\n"
-                "  duramen load data --servers 1000 big.txt --resume        after a crash");
+    verb.footer(
+        "Examples:\n"
+        "  duramen load data --servers 1000 big.txt --progress\n"
+        "  tail -f app.log | duramen load data --servers 8 --acks\n"
+        "  duramen load data --servers 1000 big.txt --resume        after a crash");
   }
 
   void AddSync(CLI::App& verb, SettingSources& sources) {
@@ -256,11 +282,11 @@ class Cli {
   void AddBench() {
     CLI::App& bench = *app_.add_subcommand("bench", "numbers of this disk, and of the WAL on it");
     bench.require_subcommand(1);
-    CLI::App& disk = AddVerb(bench, "disk", "write and sync, with no log on top",
-                             [this](Terminal& terminal) {
-                               bench_disk_.common.output = common_.Output();
-                               return RunBenchDisk(bench_disk_, terminal);
-                             });
+    CLI::App& disk =
+        AddVerb(bench, "disk", "write and sync, with no log on top", [this](Terminal& terminal) {
+          bench_disk_.common.output = common_.Output();
+          return RunBenchDisk(bench_disk_, terminal);
+        });
     AddBenchCommon(disk, bench_disk_.common);
     disk.add_option("--batch-bytes", bench_disk_.batch_bytes, "bytes of one write (4096)");
     CLI::App& wal = AddVerb(bench, "wal", "entries through the log store, beside the bare disk",
@@ -274,9 +300,10 @@ class Cli {
     wal.add_option("--in-flight", bench_wal_.in_flight, "entries outstanding per log (10)");
     wal.add_option("--writers", bench_wal_.writers, "rings into the WAL (1)");
     AddSettings(wal, bench_wal_.settings);
-    bench.footer("Examples:\n"
-                 "  duramen bench disk --batch-bytes 65536 --seconds 10 --json\n"
-                 "  duramen bench wal --servers 1000 --entry-bytes 256 --in-flight 10 --json");
+    bench.footer(
+        "Examples:\n"
+        "  duramen bench disk --batch-bytes 65536 --seconds 10 --json\n"
+        "  duramen bench wal --servers 1000 --entry-bytes 256 --in-flight 10 --json");
   }
 
   void AddDemo() {
@@ -309,6 +336,8 @@ class Cli {
   VerifyOptions verify_;
   StatOptions stat_;
   NamesOptions names_;
+  DuOptions du_;
+  WhyRetainedOptions why_;
   SettingSources sources_;
   SettingSources check_sources_;
   std::string key_;

@@ -19,10 +19,14 @@ bool IsNumeric(ColumnType type) {
 
 std::string PayloadText(Bytes bytes, PayloadForm form) {
   switch (form) {
-    case PayloadForm::kText: return EscapeText(AsText(bytes));
-    case PayloadForm::kHex: return Hex(bytes);
-    case PayloadForm::kRaw: return std::string(AsText(bytes));
-    case PayloadForm::kNone: break;
+    case PayloadForm::kText:
+      return EscapeText(AsText(bytes));
+    case PayloadForm::kHex:
+      return Hex(bytes);
+    case PayloadForm::kRaw:
+      return std::string(AsText(bytes));
+    case PayloadForm::kNone:
+      break;
   }
   return "";
 }
@@ -72,9 +76,7 @@ void AppendCell(std::string& out, const Column& column, const Cell& cell, Payloa
   AppendMember(out, column.name, value);
 }
 
-std::string ObjectHead(std::string_view kind) {
-  return "{\"v\":1,\"kind\":" + JsonString(kind);
-}
+std::string ObjectHead(std::string_view kind) { return "{\"v\":1,\"kind\":" + JsonString(kind); }
 
 void AppendPadded(std::string& line, std::string_view text, std::size_t width, bool right) {
   const std::size_t used = DisplayWidth(text);
@@ -116,9 +118,12 @@ void Sheet::Add(std::span<const Cell> cells) {
   CHECK(cells.size() == columns_.size());
   ++rows_;
   switch (options_.format) {
-    case Format::kTable: return AddTableRow(cells);
-    case Format::kJsonl: return terminal_.Out(ObjectOf(cells) + "\n");
-    case Format::kJson: return terminal_.Out((rows_ == 1 ? "\n" : ",\n") + ObjectOf(cells));
+    case Format::kTable:
+      return AddTableRow(cells);
+    case Format::kJsonl:
+      return terminal_.Out(ObjectOf(cells) + "\n");
+    case Format::kJson:
+      return terminal_.Out((rows_ == 1 ? "\n" : ",\n") + ObjectOf(cells));
     case Format::kCsv: {
       std::string line;
       for (std::size_t i = 0; i < cells.size(); ++i) {
@@ -127,7 +132,8 @@ void Sheet::Add(std::span<const Cell> cells) {
       }
       return terminal_.Out(line + "\n");
     }
-    case Format::kRaw: break;
+    case Format::kRaw:
+      break;
   }
   for (const Cell& cell : cells) {
     if (const auto* bytes = std::get_if<Bytes>(&cell)) {

@@ -47,14 +47,27 @@ void ReadBack::Add(std::string_view json) {
   const std::optional<std::string> payload = FromBase64(TextIn(object, "data"));
   if (!payload || payload->size() != CountIn(object, "data_len")) return;
   const std::optional<DecodedLine> line = DecodeLine(*payload);
-  if (line) lines_.emplace_back(line->line, std::string(line->text));
+  if (!line) return;
+  lines_.push_back({line->line, std::string(line->text), TextIn(object, "uid"),
+                    CountIn(object, "index"), TextIn(object, "source")});
+}
+
+/// One entry of one log, once in each place; twice in one place is twice.
+void ReadBack::Unite() {
+  std::sort(lines_.begin(), lines_.end());
+  const auto copy = [](const Line& a, const Line& b) {
+    return a.number == b.number && a.text == b.text && a.log == b.log && a.index == b.index &&
+           a.source != b.source;
+  };
+  lines_.erase(std::unique(lines_.begin(), lines_.end(), copy), lines_.end());
 }
 
 std::string ReadBack::Compare(const InputText& input, std::uint64_t acked) {
-  std::sort(lines_.begin(), lines_.end());
+  Unite();
   std::string text;
   for (std::size_t i = 0; i < lines_.size(); ++i) {
-    const auto& [number, line] = lines_[i];
+    const std::uint64_t number = lines_[i].number;
+    const std::string& line = lines_[i].text;
     if (number < i + 1) return "line " + std::to_string(number) + " came back twice";
     if (number > i + 1) return "line " + std::to_string(i + 1) + " is missing, later ones are not";
     if (number > input.line_count()) return "line " + std::to_string(number) + " was never given";

@@ -6,8 +6,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
+
+#include "duramen/types.h"
 
 namespace duramen::tools {
 
@@ -38,7 +39,8 @@ struct LoadSummary {
 };
 std::optional<LoadSummary> ParseLoadSummary(std::string_view json);
 
-/// Lines as they came back, in any order.
+/// Lines as they came back, in any order. An entry may stand in a segment and in the WAL as well;
+/// when both say the same it is one line.
 class ReadBack {
  public:
   /// Takes one line of the dump; what is no entry of a load is left out.
@@ -47,10 +49,20 @@ class ReadBack {
   /// `input`. Returns what is wrong: a line missing below the last one, twice, altered, or fewer
   /// than `acked`; empty when all is well.
   std::string Compare(const InputText& input, std::uint64_t acked);
+  /// Different ones, after Compare.
   std::uint64_t count() const { return lines_.size(); }
 
  private:
-  std::vector<std::pair<std::uint64_t, std::string>> lines_;
+  struct Line {
+    std::uint64_t number = 0;
+    std::string text;
+    std::string log;  // and where in it
+    Index index = 0;
+    std::string source;
+    auto operator<=>(const Line&) const = default;
+  };
+  void Unite();
+  std::vector<Line> lines_;
 };
 
 }  // namespace duramen::tools

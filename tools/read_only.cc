@@ -68,8 +68,8 @@ Result<std::size_t> ReadOnlyFile::Read(std::uint64_t offset, std::span<std::byte
   }
   std::size_t done = 0;
   while (done < wanted) {
-    const ssize_t read = ::pread(fd_, bytes.data() + done, wanted - done,
-                                 static_cast<off_t>(offset + done));
+    const ssize_t read =
+        ::pread(fd_, bytes.data() + done, wanted - done, static_cast<off_t>(offset + done));
     if (read < 0 && errno == EINTR) continue;
     if (read < 0) return PosixError("read", path_, errno);
     if (read == 0) break;

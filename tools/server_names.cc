@@ -11,21 +11,23 @@ namespace {
 
 class RowCollector final : public WalVisitor {
  public:
-  RowCollector(const WalImage& image, ServerNames& names) : image_(image), names_(names) {}
+  RowCollector(const WalImage& image, ServerNames& names, WalVisitor* also)
+      : image_(image), names_(names), also_(also) {}
   void OnRun(const WalkedRun& walked) override {
+    if (also_ != nullptr) also_->OnRun(walked);
     if (walked.owner == nullptr) return;
     names_.seen().insert(walked.owner->uid);
     if (walked.run.header.kind != wal::RunKind::kRows) return;
     const std::uint64_t file = image_.summaries[walked.batch.file].number;
-    ForEachRecord(walked, [&](const wal::RecordView& record) {
-      names_.Apply(*walked.owner, record, file);
-    });
+    ForEachRecord(
+        walked, [&](const wal::RecordView& record) { names_.Apply(*walked.owner, record, file); });
   }
   void OnSkipped(const WalkedBatch&, std::uint64_t, bool) override {}
 
  private:
   const WalImage& image_;
   ServerNames& names_;
+  WalVisitor* const also_;
 };
 
 struct RowPrinter {
@@ -52,6 +54,11 @@ struct RowPrinter {
            (row.rows_lost ? " rows_lost" : "") + " reason=" + row.reason;
   }
   std::string operator()(const meta::TombstoneRow&) const { return "deleted"; }
+  std::string operator()(const meta::FlushedRow& row) const {
+    return "segment=" + std::to_string(row.segment) +
+           " bytes=" + std::to_string(row.segment_bytes) + " end=" + std::to_string(row.end) +
+           " last_term=" + std::to_string(row.last_term) + " epoch=" + std::to_string(row.epoch);
+  }
 };
 
 }  // namespace
@@ -68,11 +75,26 @@ Result<DecodedRow> DecodeRowRecord(const wal::RecordView& record) {
 
 std::string RowText(const meta::Row& row) { return std::visit(RowPrinter{}, row); }
 
-ServerNames ServerNames::Of(const WalImage& image, const WalkOptions& options) {
+ServerNames ServerNames::Of(const StoreImage& image, const WalkOptions& options, WalVisitor* also) {
   ServerNames names;
-  RowCollector collector(image, names);
-  WalkWal(image, options, collector);
+  if (image.rows != nullptr) {
+    image.rows->With([&](const meta::Table& table) { names.Learn(table); });
+  }
+  if (image.state != nullptr) {
+    const std::set<ServerUid>& unnamed = image.state->candidates();
+    names.seen_.insert(unnamed.begin(), unnamed.end());
+  }
+  RowCollector collector(image.wal, names, also);
+  WalkWal(image.wal, options, collector);
   return names;
+}
+
+void ServerNames::Learn(const meta::Table& table) {
+  table_ = table;
+  for (const auto& [uid, rows] : table.servers()) {
+    seen_.insert(uid);
+    if (rows.has(meta::RowKind::kIdentity)) names_[uid] = rows.identity.name;
+  }
 }
 
 void ServerNames::Apply(const wal::RecordOwner& owner, const wal::RecordView& record,

@@ -1,5 +1,5 @@
-// Who is who in a WAL: the rows of every server, folded, so that a uid can be shown as a name and a
-// name be given where a uid is expected.
+// Who is who in a store: the rows of every server, folded, so that a uid can be shown as a name and
+// a name be given where a uid is expected.
 #pragma once
 
 #include <optional>
@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "meta/table.h"
+#include "tools/store_image.h"
 #include "tools/wal_walk.h"
 
 namespace duramen::tools {
@@ -24,8 +25,12 @@ std::string RowText(const meta::Row& row);
 
 class ServerNames {
  public:
-  /// Reads all rows of the image; a damaged one is left out.
-  static ServerNames Of(const WalImage& image, const WalkOptions& options);
+  /// Reads all rows of the image, those of its checkpoints first; a damaged one is left out.
+  /// `also` sees the same walk; may be null.
+  static ServerNames Of(const StoreImage& image, const WalkOptions& options,
+                        WalVisitor* also = nullptr);
+  /// Of a file on its own.
+  void Learn(const meta::Table& table);
   /// The name; the uid where no row tells the name.
   std::string NameOf(const ServerUid& uid) const;
   /// All incarnations that `name_or_uid` may mean; empty where there is none.

@@ -4,8 +4,10 @@
 #include <deque>
 #include <map>
 
-#include "base/bytes.h"
+#include "base/try.h"
 #include "tools/findings.h"
+#include "tools/log_ranges.h"
+#include "tools/segment_walk.h"
 #include "tools/server_names.h"
 #include "tools/text.h"
 #include "tools/wal_walk.h"
@@ -23,28 +25,41 @@ class ServerFold {
     std::size_t file = 0;
   };
 
-  void OnRun(const wal::RunView& run, std::size_t file) {
+  /// As of the end of `covered_file`: what runs in files up to it say is in here already.
+  void Seed(const wal::SlotBounds& bounds, std::uint64_t covered_file) {
+    begin_ = bounds.begin;
+    end_ = bounds.end;
+    known_ = true;
+    covered_file_ = covered_file;
+  }
+
+  void OnRun(const wal::RunView& run, std::size_t file, std::uint64_t number) {
     const wal::RunHeader& header = run.header;
     written_bytes_ += wal::kRunHeaderBytes + header.bytes;
+    if (number <= covered_file_) return;
     switch (header.kind) {
       case wal::RunKind::kNext:
-      case wal::RunKind::kOverwrite: return Add(header, file);
+      case wal::RunKind::kOverwrite:
+        return Add(header, file);
       case wal::RunKind::kJump:
         pieces_.clear();
         begin_ = end_ = header.first;
         return Add(header, file);
-      case wal::RunKind::kTruncateSuffix: return Cut(header.first);
+      case wal::RunKind::kTruncateSuffix:
+        return Cut(header.first);
       case wal::RunKind::kReset:
         pieces_.clear();
         begin_ = end_ = header.first;
         return;
-      case wal::RunKind::kFloor: return Raise(header.first);
+      case wal::RunKind::kFloor:
+        return Raise(header.first);
       case wal::RunKind::kBounds:
         if (!known_) end_ = header.first;
         known_ = true;
         return Raise(header.first);
       case wal::RunKind::kSparse:
-      case wal::RunKind::kRows: break;
+      case wal::RunKind::kRows:
+        break;
     }
   }
 
@@ -93,6 +108,17 @@ class ServerFold {
   Index end_ = 1;
   std::deque<Piece> pieces_;
   std::uint64_t written_bytes_ = 0;
+  std::uint64_t covered_file_ = 0;
+};
+
+/// What one server has in segments.
+struct SegmentTotals {
+  std::vector<SegmentUse> files;
+  std::vector<std::pair<std::string, std::uint64_t>> leftovers;  // name, bytes
+  Index flushed_end = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t live_bytes = 0;
+  std::uint64_t live_entries = 0;
 };
 
 struct FileUse {
@@ -104,7 +130,12 @@ struct FileUse {
 
 class Folder final : public WalVisitor {
  public:
-  explicit Folder(const WalImage& image) : files_(image.files.size()) {}
+  explicit Folder(const StoreImage& image) : image_(image.wal), files_(image.wal.files.size()) {
+    if (image.state == nullptr) return;
+    for (const wal::LogSeed& seed : image.state->seeds) {
+      servers_[seed.owner.uid].Seed(seed.bounds, seed.covered_file);
+    }
+  }
   void OnBatch(const WalkedBatch& batch) override {
     FileUse& use = files_[batch.file];
     if (use.batches++ == 0) use.first_batch = batch.number;
@@ -112,7 +143,9 @@ class Folder final : public WalVisitor {
     use.batch_bytes += batch.bytes;
   }
   void OnRun(const WalkedRun& walked) override {
-    if (walked.owner != nullptr) servers_[walked.owner->uid].OnRun(walked.run, walked.batch.file);
+    if (walked.owner == nullptr) return;
+    servers_[walked.owner->uid].OnRun(walked.run, walked.batch.file,
+                                      image_.summaries[walked.batch.file].number);
   }
   void OnSkipped(const WalkedBatch&, std::uint64_t bytes, bool) override { skipped_ += bytes; }
 
@@ -121,6 +154,7 @@ class Folder final : public WalVisitor {
   std::uint64_t skipped() const { return skipped_; }
 
  private:
+  const WalImage& image_;
   std::map<ServerUid, ServerFold> servers_;
   std::vector<FileUse> files_;
   std::uint64_t skipped_ = 0;
@@ -128,24 +162,19 @@ class Folder final : public WalVisitor {
 
 using Rows = std::vector<std::vector<Cell>>;
 
-const std::vector<Column> kFileColumns = {{"file", ColumnType::kText},
-                                          {"state", ColumnType::kText},
-                                          {"size", ColumnType::kSize},
-                                          {"used", ColumnType::kSize},
-                                          {"fill_percent", ColumnType::kCount},
-                                          {"batches", ColumnType::kCount},
-                                          {"first_batch", ColumnType::kCount},
-                                          {"last_batch", ColumnType::kCount},
-                                          {"live", ColumnType::kSize},
-                                          {"garbage", ColumnType::kSize}};
-const std::vector<Column> kServerColumns = {{"server", ColumnType::kText},
-                                            {"uid", ColumnType::kText, false},
-                                            {"begin", ColumnType::kCount},
-                                            {"end", ColumnType::kCount},
-                                            {"entries", ColumnType::kCount},
-                                            {"live", ColumnType::kSize},
-                                            {"garbage", ColumnType::kSize},
-                                            {"files", ColumnType::kCount}};
+const std::vector<Column> kFileColumns = {
+    {"file", ColumnType::kText},          {"state", ColumnType::kText},
+    {"size", ColumnType::kSize},          {"used", ColumnType::kSize},
+    {"fill_percent", ColumnType::kCount}, {"batches", ColumnType::kCount},
+    {"first_batch", ColumnType::kCount},  {"last_batch", ColumnType::kCount},
+    {"live", ColumnType::kSize},          {"garbage", ColumnType::kSize}};
+const std::vector<Column> kServerColumns = {
+    {"server", ColumnType::kText},       {"uid", ColumnType::kText, false},
+    {"begin", ColumnType::kCount},       {"end", ColumnType::kCount},
+    {"flushed_end", ColumnType::kCount}, {"entries", ColumnType::kCount},
+    {"wal", ColumnType::kSize},          {"segments", ColumnType::kSize},
+    {"live", ColumnType::kSize},         {"garbage", ColumnType::kSize},
+    {"files", ColumnType::kCount}};
 
 /// Numbers from the highest, text from the lowest. False: there is no such column.
 bool SortRows(Rows& rows, const std::vector<Column>& columns, const std::string& by) {
@@ -188,10 +217,52 @@ const char* FileState(const WalImage& image, std::size_t file) {
   for (const wal::ChainFile& chain : verdict.chain) {
     if (chain.file == file) return chain.end_batch == UINT64_MAX ? "in service" : "live";
   }
-  for (const std::size_t orphan : verdict.orphans) {
-    if (orphan == file) return "orphan";
-  }
+  if (std::ranges::find(verdict.orphans, file) != verdict.orphans.end()) return "orphan";
+  if (std::ranges::find(verdict.covered, file) != verdict.covered.end()) return "covered";
   return "spare";
+}
+
+using ServerSegmentTotals = std::map<ServerUid, SegmentTotals>;
+
+Result<SegmentTotals> TotalsOf(const StoreImage& image, const ServerUid& uid, IndexRange live) {
+  const log::ServerSegments& server = image.state->servers.at(uid);
+  const std::unique_ptr<Directory> directory =
+      TRY(image.state->servers_dir->OpenDirectory(uid.ToString()));
+  SegmentTotals totals{.flushed_end = server.flushed.segment == 0 ? 0 : server.flushed.end};
+  totals.files = TRY(MeasureSegments({.directory = directory.get(),
+                                      .identity = server.identity,
+                                      .list = server.list,
+                                      .live = live}));
+  for (const SegmentUse& use : totals.files) {
+    totals.live_bytes += use.live_bytes;
+    totals.live_entries += use.live_entries;
+  }
+  for (const DirectoryEntry& entry : TRY(directory->List())) {
+    if (!entry.is_regular) continue;
+    totals.bytes += entry.size_bytes;
+    const auto number = segments::ParseFileName(entry.name);
+    if (number && server.list.FindNumber(*number) != nullptr) continue;
+    totals.leftovers.emplace_back(entry.name, entry.size_bytes);
+  }
+  return totals;
+}
+
+Result<ServerSegmentTotals> SegmentsOf(const StoreImage& image, const LogRanges& ranges) {
+  ServerSegmentTotals all;
+  if (image.path.empty() || image.state == nullptr) return all;
+  for (const auto& [uid, server] : image.state->servers) {
+    Result<SegmentTotals> totals = TotalsOf(image, uid, ranges.Of(uid));
+    // A running store removed the directory of a server that was deleted.
+    if (!totals.ok() && totals.error().code == ErrorCode::kNotFound) continue;
+    if (!totals.ok()) return totals.error();
+    all[uid] = std::move(*totals);
+  }
+  return all;
+}
+
+std::vector<Cell> FileRow(std::string name, std::string state, std::uint64_t size) {
+  return {std::move(name), std::move(state), size,   Cell{}, Cell{},
+          Cell{},          Cell{},           Cell{}, Cell{}, Cell{}};
 }
 
 Rows FileRows(const WalImage& image, const Folder& fold) {
@@ -206,27 +277,59 @@ Rows FileRows(const WalImage& image, const Folder& fold) {
     const FileUse& use = fold.files()[i];
     const std::uint64_t used = use.batches == 0 ? 0 : use.batch_bytes + wal::kFirstBatchOffset;
     const std::uint64_t size = image.files[i].size_bytes;
-    rows.push_back({image.files[i].name, std::string(FileState(image, i)), size, used,
-                    size == 0 ? std::uint64_t{0} : used * 100 / size, use.batches, Cell{}, Cell{},
-                    live[i], used > live[i] ? used - live[i] : 0});
+    std::vector<Cell> row = FileRow(image.files[i].name, FileState(image, i), size);
+    row[3] = used;
+    row[4] = size == 0 ? std::uint64_t{0} : used * 100 / size;
+    row[5] = use.batches;
     if (use.batches > 0) {
-      rows.back()[6] = use.first_batch;
-      rows.back()[7] = use.last_batch;
+      row[6] = use.first_batch;
+      row[7] = use.last_batch;
     }
+    row[8] = live[i];
+    row[9] = used > live[i] ? used - live[i] : 0;
+    rows.push_back(std::move(row));
   }
   return rows;
 }
 
-Rows ServerRows(const Folder& fold, const ServerNames& names) {
+void AddSegmentRows(const ServerSegmentTotals& servers, Rows& rows) {
+  for (const auto& [uid, totals] : servers) {
+    const std::string prefix = std::string(log::kServersName) + "/" + uid.ToString() + "/";
+    for (const SegmentUse& use : totals.files) {
+      const bool live = use.live_bytes > 0;
+      std::vector<Cell> row = FileRow(prefix + segments::FileName(use.number),
+                                      live ? "segment" : "dead segment", use.bytes);
+      row[3] = use.bytes;
+      row[8] = use.live_bytes;
+      row[9] = use.bytes > use.live_bytes ? use.bytes - use.live_bytes : 0;
+      rows.push_back(std::move(row));
+    }
+    for (const auto& [name, bytes] : totals.leftovers) {
+      rows.push_back(FileRow(prefix + name, "leftover", bytes));
+      rows.back()[9] = bytes;
+    }
+  }
+}
+
+Rows ServerRows(const Folder& fold, const ServerNames& names, const ServerSegmentTotals& segments) {
+  std::set<ServerUid> uids;
+  for (const auto& [uid, server] : fold.servers()) uids.insert(uid);
+  for (const auto& [uid, totals] : segments) uids.insert(uid);
   Rows rows;
-  for (const auto& [uid, server] : fold.servers()) {
+  for (const ServerUid& uid : uids) {
+    const auto folded = fold.servers().find(uid);
+    const ServerFold server = folded == fold.servers().end() ? ServerFold() : folded->second;
+    const auto flushed = segments.find(uid);
+    const SegmentTotals in_segments = flushed == segments.end() ? SegmentTotals() : flushed->second;
     std::set<std::size_t> files;
     for (const ServerFold::Piece& piece : server.pieces()) files.insert(piece.file);
-    const std::uint64_t live = server.live_bytes();
-    const std::uint64_t written = server.written_bytes();
-    rows.push_back({names.NameOf(uid), uid.ToString(), server.begin(), server.end(),
-                    server.live_entries(), live, written > live ? written - live : 0,
-                    std::uint64_t{files.size()}});
+    const std::uint64_t live = server.live_bytes() + in_segments.live_bytes;
+    const std::uint64_t stored = server.written_bytes() + in_segments.bytes;
+    rows.push_back({names.NameOf(uid), uid.ToString(), server.begin(), server.end(), Cell{},
+                    server.live_entries() + in_segments.live_entries, server.written_bytes(),
+                    in_segments.bytes, live, stored > live ? stored - live : 0,
+                    std::uint64_t{files.size() + in_segments.files.size()}});
+    if (in_segments.flushed_end != 0) rows.back()[4] = in_segments.flushed_end;
   }
   // By name; of one name the incarnations as the uids fall.
   std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) {
@@ -240,9 +343,12 @@ ExitCode Refuse(Terminal& terminal, const Error& error) {
   return ExitCodeOf(error.code);
 }
 
-ExitCode Conclude(Terminal& terminal, const WalImage& image) {
-  for (const ImageFinding& found : FindingsOf(image)) {
+ExitCode Conclude(Terminal& terminal, const StoreImage& image) {
+  for (const ImageFinding& found : FindingsOf(image.wal)) {
     terminal.Say("note: " + SentenceOf(found.finding));
+  }
+  if (image.state != nullptr) {
+    for (const Finding& found : image.state->findings) terminal.Say("note: " + SentenceOf(found));
   }
   const Status flushed = terminal.Flush();
   if (!flushed.ok()) return Refuse(terminal, flushed.error());
@@ -256,19 +362,23 @@ ExitCode RunStat(const StatOptions& options, Terminal& terminal) {
     return Refuse(terminal, {ErrorCode::kInvalidArgument, "--by " + options.by + " is not possible",
                              "--by file or --by server"});
   }
-  const Result<WalImage> image = ReadWalImage(options.path);
+  const Result<StoreImage> image = ReadStoreImage(options.path);
   if (!image.ok()) return Refuse(terminal, image.error());
-  const ServerNames names = ServerNames::Of(*image, {});
+  LogRanges ranges(*image);
+  const ServerNames names = ServerNames::Of(*image, {}, &ranges);
   Folder fold(*image);
-  WalkWal(*image, {}, fold);
+  WalkWal(image->wal, {}, fold);
+  const Result<ServerSegmentTotals> segments = SegmentsOf(*image, ranges);
+  if (!segments.ok()) return Refuse(terminal, segments.error());
   const bool by_file = options.by == "file";
-  Rows rows = by_file ? FileRows(*image, fold) : ServerRows(fold, names);
+  Rows rows = by_file ? FileRows(image->wal, fold) : ServerRows(fold, names, *segments);
+  if (by_file) AddSegmentRows(*segments, rows);
   const ExitCode printed = Print(options, terminal, VerdictSentence(*image), std::move(rows));
   return printed == ExitCode::kClean ? Conclude(terminal, *image) : printed;
 }
 
 ExitCode RunNames(const NamesOptions& options, Terminal& terminal) {
-  const Result<WalImage> image = ReadWalImage(options.path);
+  const Result<StoreImage> image = ReadStoreImage(options.path);
   if (!image.ok()) return Refuse(terminal, image.error());
   const ServerNames names = ServerNames::Of(*image, {});
   Sheet sheet(terminal, options.output, "server",
@@ -298,14 +408,14 @@ ExitCode RunNames(const NamesOptions& options, Terminal& terminal) {
     const bool gone = rows != nullptr && rows->deleted();
     deleted += gone ? 1 : 0;
     const bool faulty = rows != nullptr && rows->faulty.faulty();
-    cells[5] = std::string(gone          ? "deleted"
-                           : faulty      ? "faulty: " + rows->faulty.reason
+    cells[5] = std::string(gone         ? "deleted"
+                           : faulty     ? "faulty: " + rows->faulty.reason
                            : identified ? "open"
-                                         : "no identity row");
+                                        : "no identity row");
     sheet.Add(cells);
   }
-  sheet.Finish(Plural(uids.size(), "server") + ", " + Grouped(deleted) + " of them deleted: " +
-               VerdictSentence(*image));
+  sheet.Finish(Plural(uids.size(), "server") + ", " + Grouped(deleted) +
+               " of them deleted: " + VerdictSentence(*image));
   return Conclude(terminal, *image);
 }
 

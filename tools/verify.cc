@@ -1,42 +1,31 @@
 #include "tools/verify.h"
 
-#include <algorithm>
+#include <iterator>
 #include <map>
 #include <optional>
 
-#include "base/check.h"
+#include "base/clock.h"
+#include "base/try.h"
 #include "tools/findings.h"
 #include "tools/interrupt.h"
 #include "tools/server_names.h"
+#include "tools/store_check.h"
 #include "tools/system_check.h"
 #include "tools/text.h"
 #include "tools/wal_walk.h"
-#include "wal/replay.h"
 
 namespace duramen::tools {
 namespace {
 
-struct Touched {
-  ServerUid uid;
-  Index first = 0;
-  Index last = 0;
-  bool rows = false;
-};
-
-/// A finding with the logs it touches, still by uid.
-struct Attributed {
-  ImageFinding found;
-  std::vector<Touched> touched;
-};
-
-/// Reads every record of what counts, as a start would.
+/// Reads every record of what counts in the WAL. Whose damage is, is said by CheckWal; of a file on
+/// its own only by what stands in it.
 class Verifier final : public WalVisitor {
  public:
   explicit Verifier(const WalImage& image) : image_(image) {
+    if (image.whole) return;
     for (ImageFinding& found : FindingsOf(image)) {
-      const Finding& finding = found.finding;
-      if (finding.kind == FindingKind::kDamage) {
-        places_[{finding.file, finding.batch}] = findings_.size();
+      if (found.finding.kind == FindingKind::kDamage) {
+        places_[found.finding.batch] = findings_.size();
       }
       findings_.push_back({std::move(found), {}});
     }
@@ -45,29 +34,17 @@ class Verifier final : public WalVisitor {
   void OnBatch(const WalkedBatch& batch) override {
     ++batches_;
     bytes_ += batch.bytes;
-    if (batch.intact) {
-      current_.reset();
-      return;
-    }
-    const auto place = places_.find({image_.files[batch.file].name, batch.number});
-    CHECK(place != places_.end());  // Both come from the same verdict.
-    current_ = place->second;
+    current_.reset();
+    const auto place = places_.find(batch.number);
+    if (!batch.intact && place != places_.end()) current_ = place->second;
   }
 
   void OnRun(const WalkedRun& walked) override {
     const wal::RunHeader& run = walked.run.header;
     if (walked.owner == nullptr) {
-      unattributed_.push_back(findings_.size());
-      replay_.OnUnattributedLoss();
-      replay_.OnRowsUnattributed();
+      if (image_.whole) return;
       return Fail(walked.batch, "a run in slot " + std::to_string(run.slot) +
                                     ", whose binding is lost: nothing says whose it is");
-    }
-    const std::uint64_t file = image_.summaries[walked.batch.file].number;
-    if (run.kind == wal::RunKind::kRows) {
-      replay_.SlotOf(*walked.owner);
-    } else if (!walked.partial) {
-      replay_.OnRun(walked.run, *walked.owner, file);
     }
     std::string bad_row;
     const std::uint64_t unreadable = ForEachRecord(walked, [&](const wal::RecordView& record) {
@@ -75,7 +52,6 @@ class Verifier final : public WalVisitor {
       if (run.kind != wal::RunKind::kRows) return;
       const Result<DecodedRow> row = DecodeRowRecord(record);
       if (!row.ok()) bad_row = row.error().message;
-      if (row.ok()) replay_.OnReadableRow(*walked.owner, row->sequence);
     });
     if (!bad_row.empty()) Fail(walked.batch, "a row cannot be read: " + bad_row);
     if (unreadable > 0 && !walked.partial && !wal::IsMark(run.kind)) {
@@ -83,35 +59,23 @@ class Verifier final : public WalVisitor {
     }
   }
 
-  void OnDamagedRun(const WalkedBatch& batch, const wal::DamagedRun& damage,
+  void OnDamagedRun(const WalkedBatch&, const wal::DamagedRun& damage,
                     const wal::RecordOwner* owner) override {
-    if (owner == nullptr) return replay_.OnUnattributedLoss();
-    if (damage.header.kind == wal::RunKind::kRows) {
-      if ((damage.header.flags & wal::kRunRepeat) != 0) return;
-      replay_.OnDamagedRows(*owner, damage.header);
-      findings_[*current_].touched.push_back({.uid = owner->uid, .rows = true});
-      return;
-    }
-    findings_[*current_].touched.push_back({owner->uid, damage.first, damage.last, false});
-    replay_.OnDamagedRun(damage, *owner, image_.summaries[batch.file].number, damage.offset);
+    if (!current_ || owner == nullptr) return;
+    const bool rows = damage.header.kind == wal::RunKind::kRows;
+    if (rows && (damage.header.flags & wal::kRunRepeat) != 0) return;
+    findings_[*current_].touched.push_back(
+        {owner->uid, rows ? 0 : damage.first, rows ? 0 : damage.last, rows});
   }
 
   void OnSkipped(const WalkedBatch& batch, std::uint64_t, bool unattributed) override {
+    if (image_.whole) return;
     if (!current_) return Fail(batch, "its lists do not fit its checksum");
-    if (!unattributed) return;
-    findings_[*current_].found.finding.sentence += "; nothing in it says whose they were";
-    unattributed_.push_back(*current_);
-    replay_.OnUnattributedLoss();
-    if (!RowsRepeatedAfter(batches_ - 1)) replay_.OnRowsUnattributed();
+    if (unattributed) {
+      findings_[*current_].found.finding.sentence += "; nothing in it says whose they were";
+    }
   }
   bool wants_more() const override { return !Interrupted(); }
-
-  /// What only the end of the log can decide.
-  void Finish() {
-    replay_.Finish();
-    for (Attributed& finding : findings_) DropRepeatedRows(finding);
-    AttributeSuspicions();
-  }
 
   std::vector<Attributed>& findings() { return findings_; }
   std::uint64_t batches() const { return batches_; }
@@ -119,18 +83,6 @@ class Verifier final : public WalVisitor {
   std::uint64_t bytes() const { return bytes_; }
 
  private:
-  /// Rows stand again in the next batch, or in the one after where the next one opened a file in
-  /// the same round. A stretch of several lost batches may have held both copies.
-  bool RowsRepeatedAfter(std::size_t judged) const {
-    const std::vector<wal::JudgedBatch>& batches = image_.verdict.batches;
-    if (batches[judged].last_number != batches[judged].number || batches[judged].bytes == 0) {
-      return false;
-    }
-    if (judged + 1 >= batches.size() || !batches[judged + 1].intact) return false;
-    if (batches[judged + 1].file == batches[judged].file) return true;
-    return judged + 2 < batches.size() && batches[judged + 2].intact;
-  }
-
   void Fail(const WalkedBatch& batch, std::string sentence) {
     Finding finding{.kind = FindingKind::kDamage,
                     .file = image_.files[batch.file].name,
@@ -142,54 +94,16 @@ class Verifier final : public WalVisitor {
     findings_.push_back({{std::move(finding), true, true}, {}});
   }
 
-  /// Rows stand in two batches; what the other one still has is not lost.
-  void DropRepeatedRows(Attributed& finding) {
-    std::erase_if(finding.touched, [&](const Touched& touched) {
-      const wal::ReplayedLog* log = touched.rows ? replay_.Find(touched.uid) : nullptr;
-      return log != nullptr && !log->rows_lost;
-    });
-  }
-
-  /// Holes and suspicions that no summary explains belong to the first stretch of which nothing
-  /// says whose it was.
-  void AttributeSuspicions() {
-    if (unattributed_.empty()) return;
-    Attributed& finding = findings_[unattributed_.front()];
-    for (const wal::ReplayedLog& log : replay_.logs()) {
-      for (const IndexRange& hole : log.holes) {
-        if (!Explained(log.owner.uid, hole)) {
-          finding.touched.push_back({log.owner.uid, hole.begin, hole.end - 1, log.rows_lost});
-        }
-      }
-      if (log.suspect) {
-        finding.touched.push_back({log.owner.uid, log.bounds.end, 0, log.rows_lost});
-      }
-    }
-  }
-
-  bool Explained(const ServerUid& uid, const IndexRange& hole) const {
-    for (const Attributed& finding : findings_) {
-      for (const Touched& touched : finding.touched) {
-        if (touched.uid == uid && touched.first <= hole.begin && touched.last + 1 >= hole.end) {
-          return true;
-        }
-      }
-    }
-    return false;
-  }
-
   const WalImage& image_;
-  wal::Replay replay_;
   std::vector<Attributed> findings_;
-  std::map<std::pair<std::string, std::uint64_t>, std::size_t> places_;  // file, batch -> finding
-  std::optional<std::size_t> current_;  // of the damaged batch that is being read
-  std::vector<std::size_t> unattributed_;
+  std::map<std::uint64_t, std::size_t> places_;  // batch -> finding; of a file on its own
+  std::optional<std::size_t> current_;           // of the damaged batch that is being read
   std::uint64_t batches_ = 0;
   std::uint64_t records_ = 0;
   std::uint64_t bytes_ = 0;
 };
 
-std::string RangeText(const Touched& touched) {
+std::string RangeText(const wal::TouchedLog& touched) {
   if (touched.rows) return "rows (term, vote)";
   if (touched.last == 0) return "from " + std::to_string(touched.first);
   if (touched.first == touched.last) return "entry " + std::to_string(touched.first);
@@ -204,7 +118,9 @@ std::string AcknowledgedText(const ImageFinding& found) {
 class Report {
  public:
   Report(const VerifyOptions& options, Terminal& terminal, const ServerNames& names)
-      : options_(options), terminal_(terminal), names_(names),
+      : options_(options),
+        terminal_(terminal),
+        names_(names),
         sheet_(terminal, options.output, "finding",
                {{"finding", ColumnType::kText},
                 {"file", ColumnType::kText},
@@ -226,41 +142,58 @@ class Report {
     acknowledged_ = acknowledged_ || finding.found.acknowledged;
     unproven_ = unproven_ || finding.found.finding.kind == FindingKind::kUnprovenTail;
     if (finding.touched.empty()) AddRow(finding.found, nullptr);
-    for (const Touched& touched : finding.touched) AddRow(finding.found, &touched);
+    for (const wal::TouchedLog& touched : finding.touched) AddRow(finding.found, &touched);
   }
 
-  ExitCode Finish(const Verifier& verifier, const WalImage& image) {
+  ExitCode Finish(const Verifier& verifier, const WalImage& image,
+                  const SegmentProgress& segments) {
     const bool failed = failed_ || (options_.strict && unproven_);
     std::string verdict = VerdictSentence(image);
     if (acknowledged_) verdict = "damage: acknowledged bytes are lost";
     if (failed && !acknowledged_) verdict = "a check failed; no acknowledged entry is lost";
-    const Field summary[] = {
-        {"files", ColumnType::kCount, std::uint64_t{image.files.size()}},
-        {"batches", ColumnType::kCount, verifier.batches()},
-        {"records", ColumnType::kCount, verifier.records()},
-        {"bytes", ColumnType::kSize, verifier.bytes()},
-        {"findings", ColumnType::kCount, findings_},
-        {"proven_batch", ColumnType::kCount, image.verdict.proven},
-        {"clean", ColumnType::kFlag, !failed},
-        {"verdict", ColumnType::kText, verdict}};
+    const Field summary[] = {{"files", ColumnType::kCount, std::uint64_t{image.files.size()}},
+                             {"batches", ColumnType::kCount, verifier.batches()},
+                             {"records", ColumnType::kCount, verifier.records()},
+                             {"bytes", ColumnType::kSize, verifier.bytes()},
+                             {"segment_entries", ColumnType::kCount, segments.entries},
+                             {"segment_bytes", ColumnType::kSize, segments.bytes},
+                             {"findings", ColumnType::kCount, findings_},
+                             {"proven_batch", ColumnType::kCount, image.verdict.proven},
+                             {"clean", ColumnType::kFlag, !failed},
+                             {"verdict", ColumnType::kText, verdict}};
     sheet_.Finish(Plural(findings_, "finding") + " in " + Plural(verifier.records(), "record") +
                       ", " + Plural(verifier.batches(), "batch") + ", " +
-                      Plural(image.files.size(), "file") + ": " + verdict,
+                      Plural(image.files.size(), "file") + InSegments(segments) + ": " + verdict,
                   summary);
     for (const std::string& next : next_) terminal_.Say("next: " + next);
     if (acknowledged_ && image.whole) {
-      terminal_.Say("next: a start contains the damage to the logs above, marks them faulty and "
-                    "serves all others; recovery_mode = \"strict\" refuses to start instead");
+      terminal_.Say(
+          "next: a start contains the damage to the logs above, marks them faulty and "
+          "serves all others; recovery_mode = \"strict\" refuses to start instead");
     }
     return failed ? ExitCode::kDamage : ExitCode::kClean;
   }
 
  private:
-  void AddRow(const ImageFinding& found, const Touched* touched) {
+  static std::string InSegments(const SegmentProgress& segments) {
+    if (segments.entries == 0) return "";
+    return ", " + Plural(segments.entries, "entry") + " in segments";
+  }
+
+  void AddRow(const ImageFinding& found, const wal::TouchedLog* touched) {
     const Finding& finding = found.finding;
-    std::vector<Cell> cells = {std::string(FindingKindName(finding.kind)), finding.file,
-                               finding.offset_bytes, finding.size_bytes, Cell{}, Cell{}, Cell{},
-                               Cell{}, Cell{}, Cell{}, Cell{}, AcknowledgedText(found),
+    std::vector<Cell> cells = {std::string(FindingKindName(finding.kind)),
+                               finding.file,
+                               finding.offset_bytes,
+                               finding.size_bytes,
+                               Cell{},
+                               Cell{},
+                               Cell{},
+                               Cell{},
+                               Cell{},
+                               Cell{},
+                               Cell{},
+                               AcknowledgedText(found),
                                finding.sentence};
     if (finding.batch != 0) cells[4] = finding.batch;
     if (touched != nullptr) {
@@ -271,8 +204,8 @@ class Report {
       cells[9] = touched->rows;
       cells[10] = RangeText(*touched);
       if (!touched->rows && next_.size() < 3) {
-        std::string command = "duramen dump " + options_.path + " --all --server " +
-                              touched->uid.ToString();
+        std::string command =
+            "duramen dump " + options_.path + " --all --server " + touched->uid.ToString();
         if (touched->first > 1) command += " --from " + std::to_string(touched->first - 1);
         if (touched->last != 0) command += " --to " + std::to_string(touched->last + 1);
         next_.push_back(command + "  # what is left around it");
@@ -292,29 +225,81 @@ class Report {
   bool unproven_ = false;
 };
 
+/// Rate and time left on a terminal; false when the user has had enough.
+class ProgressLine {
+ public:
+  explicit ProgressLine(Terminal& terminal) : terminal_(terminal), begin_ns_(clock_.NowNs()) {}
+
+  bool Show(const SegmentProgress& progress) {
+    last_ = progress;
+    const double seconds = static_cast<double>(clock_.NowNs() - begin_ns_) / 1e9;
+    if (terminal_.shows_progress() && seconds > shown_at_ + 0.2 && progress.bytes > 0) {
+      shown_at_ = seconds;
+      const double rate = static_cast<double>(progress.bytes) / seconds;
+      const double left = static_cast<double>(progress.bytes_total - progress.bytes) / rate;
+      terminal_.Progress(Grouped(progress.servers_done) + " of " + Grouped(progress.servers) +
+                         " servers, " + HumanBytes(static_cast<std::uint64_t>(rate)) + "/s, " +
+                         Decimal(left, 0) + " s left");
+    }
+    return !Interrupted();
+  }
+  const SegmentProgress& last() const { return last_; }
+
+ private:
+  Terminal& terminal_;
+  SystemClock clock_;
+  std::int64_t begin_ns_;
+  double shown_at_ = 0;
+  SegmentProgress last_;
+};
+
+/// Everything beside the records of the WAL.
+Result<std::vector<Attributed>> CheckStore(const VerifyOptions& options, StoreImage& image,
+                                           ProgressLine& progress) {
+  std::vector<Attributed> found;
+  if (!image.wal.whole) return found;
+  for (ImageFinding& finding : CheckSystemFiles(options.path, image.wal)) {
+    found.push_back({std::move(finding), {}});
+  }
+  if (image.wal.system.is_nil()) {
+    for (ImageFinding& finding : FindingsOf(image.wal)) found.push_back({std::move(finding), {}});
+    return found;
+  }
+  std::vector<Attributed> wal = TRY(CheckWal(options.path, image));
+  const ServerNames names = ServerNames::Of(image, {});
+  std::vector<Attributed> beside;
+  if (!image.path.empty()) beside = CheckBeside(image, names);
+  found.insert(found.end(), beside.begin(), beside.end());
+  found.insert(found.end(), std::make_move_iterator(wal.begin()),
+               std::make_move_iterator(wal.end()));
+  if (image.path.empty()) return found;
+  const std::vector<Attributed> segments =
+      TRY(CheckSegments(image, beside, [&](const auto& now) { return progress.Show(now); }));
+  found.insert(found.end(), segments.begin(), segments.end());
+  return found;
+}
+
 }  // namespace
 
 ExitCode RunVerify(const VerifyOptions& options, Terminal& terminal) {
-  const Result<WalImage> image = ReadWalImage(options.path);
-  if (!image.ok()) {
-    terminal.Complain(image.error());
-    return ExitCodeOf(image.error().code);
-  }
+  const auto refuse = [&](const Error& error) {
+    terminal.Complain(error);
+    return ExitCodeOf(error.code);
+  };
+  Result<StoreImage> image = ReadStoreImage(options.path);
+  if (!image.ok()) return refuse(image.error());
+  ProgressLine progress(terminal);
+  const Result<std::vector<Attributed>> found = CheckStore(options, *image, progress);
+  if (!found.ok()) return refuse(found.error());
   const ServerNames names = ServerNames::Of(*image, {});
-  Verifier verifier(*image);
-  WalkWal(*image, {}, verifier);
-  verifier.Finish();
+  Verifier verifier(image->wal);
+  WalkWal(image->wal, {}, verifier);
   Report report(options, terminal, names);
-  for (ImageFinding& found : CheckSystemFiles(options.path, *image)) {
-    report.Add({std::move(found), {}});
-  }
+  for (const Attributed& finding : *found) report.Add(finding);
   for (const Attributed& finding : verifier.findings()) report.Add(finding);
-  const ExitCode exit = report.Finish(verifier, *image);
+  const ExitCode exit = report.Finish(verifier, image->wal, progress.last());
   const Status flushed = terminal.Flush();
-  if (!flushed.ok()) {
-    terminal.Complain(flushed.error());
-    return ExitCodeOf(flushed.error().code);
-  }
+  if (!flushed.ok()) return refuse(flushed.error());
   return Interrupted() ? ExitCode::kInterrupted : exit;
 }
 

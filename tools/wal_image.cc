@@ -11,7 +11,7 @@
 namespace duramen::tools {
 namespace {
 
-constexpr int kReadingsMax = 6;
+constexpr int kReadingsMax = 12;
 constexpr const char* kWhatToName = "name a data directory, its wal directory or a .wal file";
 
 struct FoundFile {
@@ -122,7 +122,7 @@ class Reading {
     image_.whole = directory;
   }
 
-  Result<WalImage> Run() {
+  Result<WalImage> Run(BesideWal* beside) {
     TRY(Open());
     if (!image_.whole) TRY(JudgeLoneFile());
     for (std::size_t i = 0; i < fronts_.size() && image_.system.is_nil(); ++i) {
@@ -130,7 +130,9 @@ class Reading {
     }
     for (std::size_t i = 0; i < image_.files.size(); ++i) Scan(i);
     if (image_.whole) ForgetRecycledFiles();
-    image_.verdict = wal::JudgeTail(image_.summaries);
+    wal::FileEnd covered;
+    if (beside != nullptr) covered = TRY(beside->Read(image_));
+    image_.verdict = wal::JudgeTail(image_.summaries, covered);
     // The others were not given; or the newest header is gone, and they may have been recycled.
     if (!image_.whole || !image_.verdict.oldest_live_known) ForgetMissingFiles();
     return std::move(image_);
@@ -226,6 +228,7 @@ std::string SymptomsOf(const WalImage& image) {
   for (const std::uint64_t number : image.verdict.missing) text += std::to_string(number) + "! ";
   for (const std::size_t file : image.headless) text += image.files[file].name + "? ";
   for (const std::size_t file : image.verdict.headerless) text += image.files[file].name + "# ";
+  if (!image.verdict.reaches_covered) text += "gap behind the checkpoints ";
   return text;
 }
 
@@ -237,7 +240,7 @@ bool LeftService(const ImageFile& file) {
 }
 
 bool WalImage::damaged() const {
-  if (!verdict.missing.empty() || !headless.empty()) return true;
+  if (!verdict.missing.empty() || !headless.empty() || !verdict.reaches_covered) return true;
   return std::any_of(verdict.batches.begin(), verdict.batches.end(),
                      [](const wal::JudgedBatch& batch) { return !batch.intact; });
 }
@@ -264,7 +267,7 @@ Result<std::string> LocateWal(const std::string& path) {
                path + " holds no WAL: neither a 'wal' directory nor WAL files", kWhatToName};
 }
 
-Result<WalImage> ReadWalImage(const std::string& path) {
+Result<WalImage> ReadWalImage(const std::string& path, BesideWal* beside) {
   // A directory first: what is none answers that it is a file.
   Result<std::string> wal_path = LocateWal(path);
   const bool directory = wal_path.ok();
@@ -276,9 +279,10 @@ Result<WalImage> ReadWalImage(const std::string& path) {
   std::string symptoms;
   for (int reading = 0;; ++reading) {
     Reading attempt(directory ? *wal_path : path, directory);
-    WalImage image = TRY(attempt.Run());
+    WalImage image = TRY(attempt.Run(beside));
     if (image.unknown_version) return *image.unknown_version;
-    const std::string now = SymptomsOf(image);
+    std::string now = SymptomsOf(image);
+    if (beside != nullptr) now += beside->Symptoms();
     const bool settled = now.empty() || now == symptoms;
     if (settled || !directory || reading + 1 == kReadingsMax) return image;
     symptoms = now;

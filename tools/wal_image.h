@@ -31,8 +31,8 @@ struct ImageFile {
 bool LeftService(const ImageFile& file);
 
 struct WalImage {
-  std::string path;         // of the directory, or of the file
-  bool whole = false;       // a directory: a file that is missing in it is missing
+  std::string path;    // of the directory, or of the file
+  bool whole = false;  // a directory: a file that is missing in it is missing
   SystemUuid system;
   std::vector<ImageFile> files;
   std::vector<wal::FileSummary> summaries;  // one for each of `files`
@@ -48,9 +48,19 @@ struct WalImage {
   }
 };
 
-/// Errors: kNotFound, kPermission, kIo, kInvalidArgument (a symlink, a device), kUnsupported (no
-/// WAL file, nor a directory that holds one), kUnknownVersion.
-Result<WalImage> ReadWalImage(const std::string& path);
+/// What the WAL is judged with. Read behind the WAL in each reading of it.
+class BesideWal {
+ public:
+  virtual ~BesideWal() = default;
+  /// The last batch that checkpoints cover. `scanned` has no verdict yet.
+  virtual Result<wal::FileEnd> Read(const WalImage& scanned) = 0;
+  /// What is wrong there, as text: two readings that say the same are believed.
+  virtual std::string Symptoms() const = 0;
+};
+
+/// Without `beside` nothing is covered. Errors: kNotFound, kPermission, kIo, kInvalidArgument (a
+/// symlink, a device), kUnsupported (no WAL file, nor a directory that holds one), kUnknownVersion.
+Result<WalImage> ReadWalImage(const std::string& path, BesideWal* beside = nullptr);
 
 /// The directory of the WAL files that the directory `path` stands for: a wal_dir of its own is
 /// found through SYSTEM. Errors: as ReadWalImage; kInvalidArgument when `path` is a file.

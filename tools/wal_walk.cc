@@ -39,6 +39,8 @@ class Walk {
     std::map<std::pair<std::size_t, std::uint64_t>, const wal::JudgedBatch*> live;
     std::set<std::size_t> chained;
     for (const wal::ChainFile& chain : image_.verdict.chain) chained.insert(chain.file);
+    const std::set<std::size_t> covered(image_.verdict.covered.begin(),
+                                        image_.verdict.covered.end());
     for (const wal::JudgedBatch& judged : image_.verdict.batches) {
       live[{judged.file, judged.offset}] = &judged;
     }
@@ -58,7 +60,9 @@ class Walk {
                .bytes = summary.bytes,
                .flags = summary.flags,
                .intact = summary.intact,
-               .standing = chained.count(file) != 0 ? Standing::kCut : Standing::kOrphan});
+               .standing = chained.count(file) != 0   ? Standing::kCut
+                           : covered.count(file) != 0 ? Standing::kCovered
+                                                      : Standing::kOrphan});
       }
     }
     for (const auto& [place, judged] : live) Batch(FromJudged(*judged));  // Lost without a trace.
@@ -107,8 +111,8 @@ class Walk {
     const wal::FileContext context = image_.summaries[batch.file].Context(image_.system);
     const Bytes bytes =
         WindowOf(batch.file).At(batch.offset, std::min(batch.bytes, kDamagedBytesMax));
-    const wal::BatchContents contents = wal::ReadDamagedBatch(
-        bytes, image_.system, context, batch.offset, slots_[batch.file]);
+    const wal::BatchContents contents =
+        wal::ReadDamagedBatch(bytes, image_.system, context, batch.offset, slots_[batch.file]);
     Bind(batch.file, contents.bindings);
     std::uint64_t readable = 0;
     // In the order in which they were written.
@@ -118,9 +122,8 @@ class Walk {
     for (const wal::RunView& run : contents.partial) runs.push_back(&run);
     const wal::RunView* const* first_partial = runs.data() + whole;
     std::set<const wal::RunView*> partial(first_partial, first_partial + (runs.size() - whole));
-    std::sort(runs.begin(), runs.end(), [](const wal::RunView* a, const wal::RunView* b) {
-      return a->offset < b->offset;
-    });
+    std::sort(runs.begin(), runs.end(),
+              [](const wal::RunView* a, const wal::RunView* b) { return a->offset < b->offset; });
     std::size_t next_damaged = 0;
     const auto report_damaged = [&](std::uint64_t before) {
       for (; next_damaged < contents.damaged.size(); ++next_damaged) {
@@ -138,9 +141,9 @@ class Walk {
       visitor_.OnRun(walked);
     }
     report_damaged(UINT64_MAX);
-    visitor_.OnSkipped(batch, batch.bytes > readable ? batch.bytes - readable : 0,
-                       contents.unattributed || batch.last_number != batch.number ||
-                           batch.bytes == 0);
+    visitor_.OnSkipped(
+        batch, batch.bytes > readable ? batch.bytes - readable : 0,
+        contents.unattributed || batch.last_number != batch.number || batch.bytes == 0);
   }
 
   void Bind(std::size_t file, const std::vector<wal::Binding>& bindings) {
@@ -185,9 +188,14 @@ class Walk {
 
 const char* StandingName(Standing standing) noexcept {
   switch (standing) {
-    case Standing::kLive: return "live";
-    case Standing::kCut: return "cut";
-    case Standing::kOrphan: return "orphan";
+    case Standing::kLive:
+      return "live";
+    case Standing::kCut:
+      return "cut";
+    case Standing::kOrphan:
+      return "orphan";
+    case Standing::kCovered:
+      return "covered";
   }
   return "unknown";
 }

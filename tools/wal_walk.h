@@ -14,7 +14,12 @@
 namespace duramen::tools {
 
 /// Whether a batch takes part in a recovery.
-enum class Standing : std::uint8_t { kLive, kCut, kOrphan };
+enum class Standing : std::uint8_t {
+  kLive,
+  kCut,      // behind a torn tail, or cut by what was written later
+  kOrphan,   // in a file off the chain
+  kCovered,  // folded into checkpoints and segments
+};
 const char* StandingName(Standing standing) noexcept;
 
 struct WalkedBatch {

@@ -48,6 +48,14 @@ struct FileContext {
   }
 };
 
+/// A file and the last batch of it that counts.
+struct FileEnd {
+  std::uint64_t file = 0;  // number; 0: none
+  std::uint64_t life = 0;
+  std::uint64_t batch = 0;
+  std::uint64_t checksum = 0;  // of that batch's header
+};
+
 /// Written when the file enters service; a file without one for its number is a spare. Two copies
 /// stand in the first two blocks; each block is under one checksum as a whole.
 struct FileHeader {

@@ -2,8 +2,9 @@
 // landed [A11]. The WAL thread writes it after each sync; any thread finds runs to read entries
 // that are no longer in memory. A file with no live run holds no entry that anybody needs.
 //
-// Per slot the runs partition [begin, end) in order of index: an overwrite, truncation or reset
-// trims what it cuts, a floor trims from the front. Sparse runs are not kept here.
+// Per slot the runs are in order of index, and of file: an overwrite, truncation or reset trims
+// what it cuts, a floor trims from the front, a flush takes whole files from the front. Entries
+// below `flushed_end` that no run holds are in segments. Sparse runs are not kept here.
 #pragma once
 
 #include <cstdint>
@@ -42,10 +43,10 @@ class LandedIndex {
  public:
   /// One change to the index; the WAL collects those of a batch and applies them under one lock.
   struct Change {
-    enum class Kind : std::uint8_t { kAdd, kCut, kFloor, kReset };
+    enum class Kind : std::uint8_t { kAdd, kCut, kFloor, kReset, kFlushed };
     Kind kind = Kind::kAdd;
     std::uint32_t slot = 0;
-    Index index = 0;  // new end, new begin, or the begin of a reset
+    Index index = 0;  // new end, new begin, the begin of a reset, or the end of what is in segments
     LandedRun run;    // kAdd; its live range is set from first and count
   };
   void Apply(std::span<const Change> changes);
@@ -54,16 +55,40 @@ class LandedIndex {
   /// The live run that holds `index`.
   std::optional<LandedRun> Find(std::uint32_t slot, Index index) const;
   std::optional<OpenWalFile> FindFile(std::uint64_t number) const;
-  std::uint64_t LiveRunsIn(std::uint64_t file) const;
   /// {file, offset} of the slot's live run that was written first.
   std::optional<std::pair<std::uint64_t, std::uint64_t>> OldestOf(std::uint32_t slot) const;
   std::vector<LandedRun> RunsOf(std::uint32_t slot) const;
 
+  /// What is still live of one log in the files up to some number.
+  struct Survivors {
+    std::uint32_t slot = 0;
+    Index segments_end = 1;  // what segments hold at and above it is dead
+    std::vector<LandedRun> runs;
+  };
+  /// Of every log with live runs in files <= `file_max`. Only what is durable is in here, so no
+  /// floor or cut is used before it is durable [A9].
+  std::vector<Survivors> SurvivorsUpTo(std::uint64_t file_max);
+  /// Of one log again, after its flush failed: it may have been cut since.
+  Survivors SurvivorsOf(std::uint32_t slot, std::uint64_t file_max);
+  /// The runs that SurvivorsUpTo(file_max) gave for `slot` are in segments now, up to `end`. What
+  /// was cut since then stays cut [C8].
+  void OnFlushed(std::uint32_t slot, std::uint64_t file_max, Index end);
+  /// Entries below it that no run holds are in segments.
+  Index FlushedEnd(std::uint32_t slot) const;
+  /// Of the log; 0: never moved since the start.
+  Index Floor(std::uint32_t slot) const;
+
  private:
-  void Drop(const LandedRun& run);
+  struct Log {
+    std::deque<LandedRun> runs;
+    Index flushed_end = 1;
+    Index floor = 0;
+    Index lowest_cut = UINT64_MAX;  // since the last SurvivorsUpTo
+  };
+  void Apply(const Change& change);
+  Survivors Collect(std::uint32_t slot, std::uint64_t file_max);
   mutable std::mutex mutex_;
-  std::vector<std::deque<LandedRun>> runs_;           // by slot
-  std::map<std::uint64_t, std::uint64_t> live_runs_;  // by file
+  std::vector<Log> logs_;  // by slot
   std::map<std::uint64_t, OpenWalFile> files_;
 };
 

@@ -4,12 +4,14 @@
 
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "base/ring.h"
 #include "base/types.h"
 #include "duramen/result.h"
 #include "wal/format.h"
+#include "wal/replay.h"
 
 namespace duramen::wal {
 
@@ -25,7 +27,7 @@ struct Descriptor {
   std::uint32_t payload_bytes = 0;
   std::uint8_t kind = 0;  // of the entry or row
   RunKind run_kind = RunKind::kNext;
-  std::uint16_t last_record = 0;  // 1: a tombstone; nothing is carried behind it
+  std::uint16_t reserved16 = 0;
   std::uint32_t reserved32 = 0;
   std::uint64_t reserved64 = 0;
 };
@@ -69,11 +71,35 @@ struct RingPort {
   NoticeBoard* notices = nullptr;
 };
 
-/// A row to write again before its file is recycled.
+/// A row to write again before its file is let go.
 struct CarriedRow {
   ServerUid uid;
   std::uint8_t kind = 0;
   std::vector<std::byte> payload;  // {row sequence u64, row}
+};
+/// WAL files [begin, end) by number.
+struct FileRange {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+};
+
+/// One log as all batches up to the end of a file left it.
+struct ClosedLog {
+  RecordOwner owner;
+  SlotBounds bounds;
+  bool open = false;  // false: nobody's slot, or its log is deleted
+};
+/// What the WAL holds up to the end of one file. Nothing is added to it any more, and it is
+/// durable.
+struct ClosedGeneration {
+  FileEnd end;
+  std::vector<ClosedLog> logs;  // by slot
+};
+/// Who flushes them. Called on the WAL thread.
+class GenerationSink {
+ public:
+  virtual ~GenerationSink() = default;
+  virtual void OnClosed(ClosedGeneration generation) = 0;
 };
 
 /// Who keeps the durable rows. Called on the WAL thread (and during recovery, before it starts).
@@ -83,14 +109,12 @@ class RowKeeper {
   /// `payload` is {row sequence u64, row}; `file` is where this copy of it stands.
   virtual void OnRow(const RecordOwner& owner, std::uint8_t kind, Bytes payload,
                      std::uint64_t file) = 0;
-  /// Rows whose newest copy stands in a file <= `file_max`, about `bytes_max` and at most
-  /// `rows_max` of them; empty when there are none left.
-  virtual std::vector<CarriedRow> RowsToCarry(std::uint64_t file_max, std::uint64_t bytes_max,
-                                              std::uint64_t rows_max) = 0;
+  /// Rows whose newest copy stands in a file of `files` (half-open numbers); nothing, if they are
+  /// more than `rows_max`.
+  virtual std::optional<std::vector<CarriedRow>> RowsToCarry(FileRange files,
+                                                             std::uint64_t rows_max) = 0;
   /// There is a tombstone of it.
   virtual bool Deleted(const ServerUid& uid) const = 0;
-  /// Files <= `file_max` are gone: tombstones whose newest copy stood there can be forgotten.
-  virtual void OnRecycled(std::uint64_t file_max) = 0;
 };
 
 }  // namespace duramen::wal

@@ -17,23 +17,58 @@ Recovery::~Recovery() = default;
 
 Status Recovery::Scan(RowKeeper& keeper) {
   TRY(OpenFiles());
-  verdict_ = JudgeTail(files_);
+  if (options_.seeds != nullptr) {
+    for (const LogSeed& seed : *options_.seeds) replay_.Seed(seed);
+  }
+  verdict_ = JudgeTail(files_, options_.covered);
   for (const FileSummary& file : files_) {
     if (file.header) boot_ = std::max(boot_, file.header->boot + 1);
     boot_ = std::max(boot_, file.highest_boot + 1);
     bytes_read_ += file.bytes_read;
   }
   JudgeFindings();
+  if (!verdict_.reaches_covered && !Unsynced()) OnMissingStart();
+  base_batches_ = FirstCopied();
   for (std::size_t i = 0; i < verdict_.batches.size(); ++i) {
     const JudgedBatch& batch = verdict_.batches[i];
+    if (i == base_batches_) base_bounds_ = replay_.BoundsNow();
     const std::size_t before = unattributed_.size();
     if (batch.missing_file && !verdict_.oldest_live_known) continue;
     ReplayBatch(batch, keeper);
-    if (unattributed_.size() > before && !RowsRepeatedAfter(i)) replay_.OnRowsUnattributed();
+    if (unattributed_.size() > before && !RowsRepeatedAfter(i)) {
+      replay_.OnRowsUnattributed(files_[batch.file].number);
+    }
+  }
+  if (base_batches_ == verdict_.batches.size()) base_bounds_ = replay_.BoundsNow();
+  if (changed_in_ != 0) {
+    return Error{ErrorCode::kIo, FileName(changed_in_) + " changed while it was read",
+                 "is another process writing to the directory?"};
   }
   replay_.Finish();
   AttributeSuspicions();
   return {};
+}
+
+/// Under `none` the WAL behind a checkpoint may never have been durable [C14].
+bool Recovery::Unsynced() const {
+  if (options_.sync_method == SyncMethod::kNone) return true;
+  constexpr auto kNone = static_cast<std::uint32_t>(SyncMethod::kNone);
+  return std::any_of(verdict_.covered.begin(), verdict_.covered.end(), [&](std::size_t file) {
+    return files_[file].header && files_[file].header->sync_method == kNone;
+  });
+}
+
+/// Rule A2: rows that the WAL does not go on from are not "old but good".
+void Recovery::OnMissingStart() {
+  const std::uint64_t file =
+      verdict_.chain.empty() ? options_.covered.file : files_[verdict_.chain.front().file].number;
+  unattributed_.push_back(findings_.size());
+  findings_.push_back(
+      {.kind = FindingKind::kDamage,
+       .file = file,
+       .sentence = "what followed the checkpoint is gone; nothing says whose it was"});
+  replay_.OnUnattributedLoss(UINT64_MAX);
+  replay_.OnRowsUnattributed(UINT64_MAX);
 }
 
 /// Rows stand again in the next batch, or in the one after where the next one opened a file in the
@@ -60,7 +95,7 @@ Status Recovery::OpenFiles() {
     auto source = std::make_unique<Source>(std::move(file), size_bytes);
     FileSummary summary = ScanHeaders(source->window, number, options_.system);
     if (summary.unknown_version) return *summary.unknown_version;
-    ScanBatches(source->window, options_.system, summary);
+    if (number > options_.covered.file) ScanBatches(source->window, options_.system, summary);
     files_.push_back(std::move(summary));
     sources_.push_back(std::move(source));
   }
@@ -138,7 +173,12 @@ void Recovery::ReplayIntact(const JudgedBatch& batch, Source& source, RowKeeper&
   const FileContext file_context = file.Context(options_.system);
   const Result<BatchHeader> header =
       DecodeBatchHeader(bytes, options_.system, file_context, batch.offset);
-  CHECK(header.ok());  // The scan found it intact a moment ago.
+  if (!header.ok()) {
+    // The scan found it intact a moment ago: somebody writes here, or the device is not to be
+    // trusted.
+    changed_in_ = file.number;
+    return;
+  }
   const FileContext context = ContextOf(*header, options_.system, file_context);
   const Result<BatchContents> contents = ReadIntactBatch(*header, bytes, context, batch.offset);
   SlotTable& slots = slot_tables_[batch.file];
@@ -188,10 +228,12 @@ void Recovery::ReplayDamagedRun(const DamagedRun& damage, const JudgedBatch& bat
                                 WalFinding& finding) {
   const SlotTable& slots = slot_tables_[batch.file];
   const auto owner = slots.find(damage.header.slot);
+  const std::uint64_t file = files_[batch.file].number;
   if (owner == slots.end()) {
-    replay_.OnUnattributedLoss();
+    replay_.OnUnattributedLoss(file);
     return;
   }
+  if (replay_.Covers(owner->second.uid, file)) return;
   if (damage.header.kind == RunKind::kRows) {
     if ((damage.header.flags & kRunRepeat) != 0) return;
     replay_.OnDamagedRows(owner->second, damage.header);
@@ -200,7 +242,7 @@ void Recovery::ReplayDamagedRun(const DamagedRun& damage, const JudgedBatch& bat
   }
   finding.touched.push_back({owner->second.uid, damage.first, damage.last, false});
   if (owner->second.uid == options_.left_out) return;
-  replay_.OnDamagedRun(damage, owner->second, files_[batch.file].number, damage.offset);
+  replay_.OnDamagedRun(damage, owner->second, file, damage.offset);
 }
 
 void Recovery::ReplayRows(const RunView& run, const RecordOwner& owner, std::uint64_t file,
@@ -233,12 +275,13 @@ std::optional<RecordOwner> Recovery::GuessOwner(const RunView& run,
 }
 
 void Recovery::OnOrphanRun(const RunView& run, const JudgedBatch& batch) {
-  if (IsEntries(run.header.kind)) replay_.OnUnattributedLoss();
-  if (run.header.kind == RunKind::kRows) replay_.OnRowsUnattributed();
+  const std::uint64_t file = files_[batch.file].number;
+  if (IsEntries(run.header.kind)) replay_.OnUnattributedLoss(file);
+  if (run.header.kind == RunKind::kRows) replay_.OnRowsUnattributed(file);
   if (!orphan_slots_.insert({batch.file, run.header.slot}).second) return;  // Said already.
   unattributed_.push_back(findings_.size());
   findings_.push_back({.kind = FindingKind::kDamage,
-                       .file = files_[batch.file].number,
+                       .file = file,
                        .offset = run.offset,
                        .bytes = kRunHeaderBytes + run.header.bytes,
                        .batch = batch.number,
@@ -304,7 +347,7 @@ void Recovery::ReplayDamaged(const JudgedBatch& batch, Source& source, RowKeeper
   if (contents.unattributed || batch.last_number != batch.number || batch.missing_file) {
     finding.sentence += "; nothing says whose they were";
     unattributed_.push_back(findings_.size());
-    replay_.OnUnattributedLoss();
+    replay_.OnUnattributedLoss(file.number);
   }
   findings_.push_back(std::move(finding));
 }

@@ -57,7 +57,9 @@ struct RecoveryOptions {
   std::uint64_t spare_files = 2;
   SyncMethod sync_method = SyncMethod::kDatasync;
   std::uint64_t merge_bytes_max = 0;  // older content copied forward at most
-  ServerUid left_out = {};            // whose entries and marks are not looked at [B9]
+  FileEnd covered = {};  // files up to it are not needed; they stay until they are retired
+  const std::vector<LogSeed>* seeds = nullptr;  // what checkpoints and segments say; outlives Scan
+  ServerUid left_out = {};                      // whose entries and marks are not looked at [B9]
   /// Called before work on a log's records; may be null.
   void (*note)(void* argument, const ServerUid& uid) = nullptr;
   void* note_argument = nullptr;
@@ -92,7 +94,8 @@ class Recovery {
   Recovery(Directory& directory, const RecoveryOptions& options, Clock& clock, Rng& rng);
   ~Recovery();
 
-  /// Errors: kIo, kUnknownVersion. Damage is no error but a finding.
+  /// Errors: kIo (also when a file changed under the reader's hands), kUnknownVersion. Damage is no
+  /// error but a finding.
   Status Scan(RowKeeper& keeper);
   /// Errors: kIo, kDiskFull; nothing that counted is lost then, and Scan can be run again.
   Status Commit(FilePool& pool, const std::vector<RowCopy>& extra_rows, RowKeeper& keeper);
@@ -113,7 +116,13 @@ class Recovery {
   std::vector<LiveFile> TakeLiveFiles() { return std::move(live_files_); }
   WalPosition position() const { return position_; }
   std::vector<RowCopy> TakeRepeats() { return std::move(repeats_); }
-  std::uint64_t oldest_live() const { return oldest_live_; }
+  /// What the new file follows; a file that may be gone, where a checkpoint covers it.
+  FileEnd base() const { return base_; }
+  /// The bounds of all logs at the end of the base, by slot; none where the base is not a file that
+  /// was kept, or is not known to end there.
+  const std::vector<SlotBounds>* base_bounds() const {
+    return keeps_files() && first_copied_ == base_batches_ ? &base_bounds_ : nullptr;
+  }
   /// Slots that the new file's batches have bound.
   const std::map<std::uint32_t, RecordOwner>& bound() const { return bound_; }
 
@@ -126,6 +135,8 @@ class Recovery {
         : file(std::move(opened)), window(*file, size_bytes) {}
   };
   Status OpenFiles();
+  void OnMissingStart();
+  bool Unsynced() const;
   void JudgeFindings();
   void FindingForCut();
   void ReplayBatch(const JudgedBatch& batch, RowKeeper& keeper);
@@ -197,15 +208,17 @@ class Recovery {
   std::vector<RowCopy> carried_;               // rows that stood in what is let go
   std::vector<std::uint32_t> carried_bounds_;  // slots
   std::uint64_t boot_ = 1;
+  std::uint64_t changed_in_ = 0;  // a file that said two things in one scan; 0: none
   std::uint64_t bytes_read_ = 0;
   std::uint64_t copied_batches_ = 0;
-  std::uint64_t oldest_live_ = 0;
+  FileEnd base_;
+  std::size_t base_batches_ = 0;  // in verdict_.batches: those that stay where they are
+  std::vector<SlotBounds> base_bounds_;
   std::uint64_t new_file_number_ = 0;
   std::uint64_t new_life_ = 0;
   std::map<std::pair<std::uint64_t, std::uint64_t>, Relocated> relocated_;  // {file, offset}
-  std::map<Uid128, std::uint64_t> copied_bounds_;
-  std::vector<std::size_t> unattributed_;                         // in findings_
-  std::set<std::pair<std::size_t, std::uint32_t>> orphan_slots_;  // file in files_, slot
+  std::vector<std::size_t> unattributed_;                                   // in findings_
+  std::set<std::pair<std::size_t, std::uint32_t>> orphan_slots_;            // file in files_, slot
 };
 
 }  // namespace duramen::wal

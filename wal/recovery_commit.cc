@@ -64,6 +64,8 @@ void Recovery::PlanCopy(RowKeeper& keeper) {
 
 bool Recovery::MayLetGo() const {
   if (options_.merge_bytes_max == 0 || !options_.left_out.is_nil()) return false;
+  // A checkpoint speaks of the state at its generation's end, and the WAL has to go on from there.
+  if (options_.covered.file != 0) return false;
   if (!ChainWhole() || !verdict_.oldest_live_known) return false;
   const auto damaged = [](const WalFinding& finding) {
     return finding.kind == FindingKind::kDamage || finding.kind == FindingKind::kMissingFile;
@@ -97,9 +99,11 @@ std::size_t Recovery::FirstLive() const {
 /// collected, when that is too much for one start.
 bool Recovery::Carry(std::uint64_t file_max, RowKeeper& keeper) {
   const std::uint64_t rows_max = options_.merge_bytes_max / kRunHeaderBytes;
-  const std::vector<CarriedRow> rows = keeper.RowsToCarry(file_max, UINT64_MAX, rows_max + 1);
-  if (rows.size() > rows_max) return false;
-  for (const CarriedRow& row : rows) {
+  // What the checkpoint has need not be carried.
+  const std::optional<std::vector<CarriedRow>> rows =
+      keeper.RowsToCarry({options_.covered.file + 1, file_max + 1}, rows_max);
+  if (!rows) return false;
+  for (const CarriedRow& row : *rows) {
     const ReplayedLog* log = replay_.Find(row.uid);
     CHECK(log != nullptr);  // Replay knows every log of which a row was read.
     carried_.push_back({log->owner, row.kind, row.payload});
@@ -143,10 +147,6 @@ Status Recovery::Commit(FilePool& pool, const std::vector<RowCopy>& extra_rows, 
       keeper.OnRow(row.owner, row.kind, row.payload, made.number);
     }
   }
-  for (const std::uint32_t slot : carried_bounds_) {
-    copied_bounds_[replay_.logs()[slot].owner.uid] = made.number;
-  }
-  for (const auto& [uid, file] : copied_bounds_) replay_.SetBoundsFile(uid, file);
   replay_.Relocate([this](std::uint64_t file, std::uint64_t offset) {
     const auto found = relocated_.find({file, offset});
     return found == relocated_.end()
@@ -193,7 +193,6 @@ bool Recovery::Superseded(std::size_t orphan) const {
 Status Recovery::FillFile(PoolFile& made, const std::vector<RowCopy>& extra_rows) {
   new_file_number_ = made.number;
   relocated_.clear();
-  copied_bounds_.clear();
   bound_.clear();
   repeats_.clear();
   copied_batches_ = 0;
@@ -201,8 +200,15 @@ Status Recovery::FillFile(PoolFile& made, const std::vector<RowCopy>& extra_rows
   new_life_ = rng_.Next() | 1;  // 0 means "not known"
   const FileContext context = FileContext::Of(options_.system, made.number, new_life_);
   const JudgedBatch* kept = keeps_files() ? &verdict_.batches[first_copied_ - 1] : nullptr;
-  position_.batch = kept != nullptr ? kept->last_number : 0;
-  position_.checksum = kept != nullptr ? kept->checksum : 0;
+  base_ = options_.covered;
+  if (kept != nullptr) {
+    base_ = {.file = files_[kept->file].number,
+             .life = files_[kept->file].life,
+             .batch = kept->last_number,
+             .checksum = kept->checksum};
+  }
+  position_.batch = base_.batch;
+  position_.checksum = base_.checksum;
   position_.next_batch = verdict_.highest_batch + 1;
   const FileHeader header = MakeHeader(made, new_life_);
   if (Planted(PlantedBug::kHeaderBeforeCopiedTail)) TRY(WriteHeader(*made.file, header));
@@ -227,12 +233,13 @@ FileHeader Recovery::MakeHeader(const PoolFile& made, std::uint64_t life) const 
                     .durable_upto = verdict_.proven,
                     .sync_method = static_cast<std::uint32_t>(options_.sync_method),
                     .unix_ms = clock_.UnixMs()};
-  if (keeps_files()) {
-    const JudgedBatch& kept = verdict_.batches[first_copied_ - 1];
-    header.predecessor_number = files_[kept.file].number;
-    header.predecessor_life = files_[kept.file].life;
-    header.predecessor_end = kept.last_number;
-    header.predecessor_checksum = kept.checksum;
+  header.predecessor_number = base_.file;
+  header.predecessor_life = base_.life;
+  header.predecessor_end = base_.batch;
+  header.predecessor_checksum = base_.checksum;
+  if (!verdict_.covered.empty()) {
+    header.oldest_live = files_[verdict_.covered.front()].number;
+  } else if (keeps_files()) {
     header.oldest_live = std::max(verdict_.oldest_live, OldestKept());
   }
   return header;
@@ -288,7 +295,6 @@ Status Recovery::CopyBatch(const JudgedBatch& batch, File& file, const FileConte
     encoder.BeginRun(copy, owner->second.uid);
     Relocated& place = relocated_[{old_file.number, run.offset}];
     place.offset = encoder.run_offset();
-    if (copy.kind == RunKind::kBounds) copied_bounds_[owner->second.uid] = new_file_number_;
     RecordReader reader(run, old_context, owner->second);
     bool abandoned = false;
     while (!reader.AtEnd()) {
@@ -415,21 +421,23 @@ Status Recovery::SyncFile(File& file) const {
   return options_.sync_method == SyncMethod::kFsync ? file.SyncAll() : file.SyncData();
 }
 
+/// Covered ones stay until both checkpoints are known to cover them.
 void Recovery::KeepOldFiles() {
-  oldest_live_ = new_file_number_;
-  if (!keeps_files()) return;
-  const std::size_t last_kept = verdict_.batches[first_copied_ - 1].file;
-  for (const ChainFile& chain : verdict_.chain) {
-    const FileSummary& file = files_[chain.file];
-    if (file.number < OldestKept()) continue;
+  const auto keep = [this](std::size_t index) {
+    const FileSummary& file = files_[index];
     live_files_.push_back({.number = file.number,
                            .life = file.life,
                            .size_bytes = file.size_bytes,
                            .zeroed_bytes = file.size_bytes,
-                           .file = sources_[chain.file]->file});
+                           .file = sources_[index]->file});
+  };
+  for (const std::size_t covered : verdict_.covered) keep(covered);
+  if (!keeps_files()) return;
+  const std::size_t last_kept = verdict_.batches[first_copied_ - 1].file;
+  for (const ChainFile& chain : verdict_.chain) {
+    if (files_[chain.file].number >= OldestKept()) keep(chain.file);
     if (chain.file == last_kept) break;
   }
-  oldest_live_ = live_files_.front().number;
 }
 
 void Recovery::RetireOldFiles(FilePool& pool) {

@@ -20,8 +20,20 @@ std::uint32_t Replay::SlotOf(const RecordOwner& owner) {
   return found->second;
 }
 
+void Replay::Seed(const LogSeed& seed) {
+  ReplayedLog& log = LogOf(seed.owner);
+  log.bounds = seed.bounds;
+  log.terms = seed.terms;
+  log.holes = seed.holes;
+  log.covered_file = seed.covered_file;
+  log.has_records = true;
+  changes_.push_back({LandedIndex::Change::Kind::kFlushed, log.slot, seed.flushed_end, {}});
+  changes_.push_back({LandedIndex::Change::Kind::kFloor, log.slot, seed.bounds.begin, {}});
+}
+
 void Replay::OnRun(const RunView& run, const RecordOwner& owner, std::uint64_t file) {
   ReplayedLog& log = LogOf(owner);
+  if (file <= log.covered_file) return;
   CheckEpoch(log, run.header);
   CHECK(!Planted(PlantedBug::kPoisonPill) || log.slot != 1);
   if (IsEntries(run.header.kind)) {
@@ -35,13 +47,14 @@ void Replay::OnRun(const RunView& run, const RecordOwner& owner, std::uint64_t f
   } else if (IsMark(run.header.kind)) {
     ApplyMark(log, run.header);
   } else if (run.header.kind == RunKind::kBounds) {
-    ApplyBounds(log, run, file);
+    ApplyBounds(log, run);
   }
 }
 
 void Replay::OnDamagedRun(const DamagedRun& damage, const RecordOwner& owner, std::uint64_t file,
                           std::uint64_t offset) {
   ReplayedLog& log = LogOf(owner);
+  if (file <= log.covered_file) return;
   if (damage.header.kind == RunKind::kBounds) {
     // Its end and last term are gone: whether the log ended higher is not known.
     log.suspect = true;
@@ -61,13 +74,13 @@ void Replay::OnDamagedRun(const DamagedRun& damage, const RecordOwner& owner, st
   if (damage.header.kind != RunKind::kSparse) AddHole(log, {damage.first, damage.last + 1});
 }
 
-void Replay::OnUnattributedLoss() {
-  for (ReplayedLog& log : logs_) log.suspect = true;
+void Replay::OnUnattributedLoss(std::uint64_t file) {
+  for (ReplayedLog& log : logs_) log.suspect = log.suspect || file > log.covered_file;
 }
 
-void Replay::OnRowsUnattributed() {
+void Replay::OnRowsUnattributed(std::uint64_t file) {
   rows_unattributed_ = true;
-  for (ReplayedLog& log : logs_) log.rows_lost = true;
+  for (ReplayedLog& log : logs_) log.rows_lost = log.rows_lost || file > log.covered_file;
 }
 
 void Replay::OnDamagedRows(const RecordOwner& owner, const RunHeader& run) {
@@ -91,11 +104,23 @@ const ReplayedLog* Replay::Find(const ServerUid& uid) const {
   return found == slots_.end() ? nullptr : &logs_[found->second];
 }
 
+std::vector<SlotBounds> Replay::BoundsNow() const {
+  std::vector<SlotBounds> bounds;
+  bounds.reserve(logs_.size());
+  for (const ReplayedLog& log : logs_) {
+    bounds.push_back(log.bounds);
+    if (log.terms.empty() || log.bounds.end == log.bounds.begin) continue;
+    bounds.back().last_term = log.terms.back().term;
+  }
+  return bounds;
+}
+
 void Replay::Finish() {
   for (const auto& [uid, sequence] : damaged_rows_) logs_[slots_.at(uid)].rows_lost = true;
   for (ReplayedLog& log : logs_) {
     // A log that is first heard of behind the loss, and not from its first row on.
-    if (rows_unattributed_ && log.lowest_row != 1) log.rows_lost = true;
+    const bool from_the_first = log.covered_file != 0 || log.lowest_row == 1;
+    if (rows_unattributed_ && !from_the_first) log.rows_lost = true;
     if (log.terms.empty() || log.bounds.end == log.bounds.begin) continue;
     log.bounds.last_term = log.terms.back().term;
   }
@@ -150,8 +175,7 @@ void Replay::ApplyMark(ReplayedLog& log, const RunHeader& run) {
   log.bounds.epoch = std::max(log.bounds.epoch, run.epoch);
 }
 
-void Replay::ApplyBounds(ReplayedLog& log, const RunView& run, std::uint64_t file) {
-  log.bounds_file = std::max(log.bounds_file, file);
+void Replay::ApplyBounds(ReplayedLog& log, const RunView& run) {
   const std::size_t at = kRecordHeaderBytes;
   if (run.records.size() < at + 16) return;
   const auto end = LoadLe<Index>(run.records.data() + at);

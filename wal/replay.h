@@ -42,11 +42,23 @@ struct ReplayedLog {
   bool rows_lost = false;         // a row may be lost: term and vote cannot be trusted [A1]
   bool has_records = false;
   std::uint64_t lowest_row = UINT64_MAX;  // sequence, of the rows that could be read
-  std::uint64_t bounds_file = 0;          // newest file with a `bounds` run of it
+  std::uint64_t covered_file = 0;         // what files up to it say is in `bounds` already
+};
+
+/// What a checkpoint and segments say of a log.
+struct LogSeed {
+  RecordOwner owner;
+  SlotBounds bounds;           // as of the end of covered_file
+  std::vector<TermRun> terms;  // of what is in segments
+  std::vector<IndexRange> holes;
+  Index flushed_end = 1;  // entries below it are in segments
+  std::uint64_t covered_file = 0;
 };
 
 class Replay {
  public:
+  /// Before the first run. Runs of that log in files up to covered_file are ignored from then on.
+  void Seed(const LogSeed& seed);
   /// Slots of this boot, given out in order of first appearance.
   std::uint32_t SlotOf(const RecordOwner& owner);
   const ReplayedLog* Find(const ServerUid& uid) const;
@@ -59,10 +71,10 @@ class Replay {
   /// A run of which [damage.first, damage.last] cannot be read.
   void OnDamagedRun(const DamagedRun& damage, const RecordOwner& owner, std::uint64_t file,
                     std::uint64_t offset);
-  /// Bytes lost of which nothing says whose: every log known so far becomes suspect.
-  void OnUnattributedLoss();
+  /// Bytes lost of `file` of which nothing says whose: every log known so far becomes suspect.
+  void OnUnattributedLoss(std::uint64_t file);
   /// The same of rows, and nothing readable behind it repeats them.
-  void OnRowsUnattributed();
+  void OnRowsUnattributed(std::uint64_t file);
   /// The rows of `run`, with sequences from run.first on, may not be readable; each is cleared by a
   /// readable copy of it.
   void OnDamagedRows(const RecordOwner& owner, const RunHeader& run);
@@ -78,9 +90,12 @@ class Replay {
       std::tie(change.run.file, change.run.offset) = place(change.run.file, change.run.offset);
     }
   }
-  void SetBoundsFile(const ServerUid& uid, std::uint64_t file) {
-    logs_[slots_.at(uid)].bounds_file = file;
+  bool Covers(const ServerUid& uid, std::uint64_t file) const {
+    const ReplayedLog* log = Find(uid);
+    return log != nullptr && file <= log->covered_file;
   }
+  /// Of all logs at this point, by slot.
+  std::vector<SlotBounds> BoundsNow() const;
   /// After the last batch: decides what of the suspicions stands.
   void Finish();
 
@@ -89,7 +104,7 @@ class Replay {
   void CheckEpoch(ReplayedLog& log, const RunHeader& run);
   void ApplyEntries(ReplayedLog& log, const RunHeader& run, LandedRun landed);
   void ApplyMark(ReplayedLog& log, const RunHeader& run);
-  void ApplyBounds(ReplayedLog& log, const RunView& run, std::uint64_t file);
+  void ApplyBounds(ReplayedLog& log, const RunView& run);
   void Cut(ReplayedLog& log, Index new_end);
   void RaiseBegin(ReplayedLog& log, Index begin, Term term_before);
   void Reset(ReplayedLog& log, Index begin, Term term_before);

@@ -22,11 +22,13 @@ bool ProvenByItself(const FileSummary& file) {
 
 class Judge {
  public:
-  explicit Judge(std::span<const FileSummary> files) : files_(files) {}
+  Judge(std::span<const FileSummary> files, const FileEnd& covered)
+      : files_(files), covered_(covered) {}
 
   TailVerdict Run() {
     FindHighest();
     BuildChain();
+    JudgeReach();
     SortOutOthers();
     FindProof();
     for (std::size_t i = 0; i < verdict_.chain.size() && !stopped_; ++i) JudgeFile(i);
@@ -35,6 +37,8 @@ class Judge {
 
  private:
   void FindHighest() {
+    verdict_.highest_file = covered_.file;
+    verdict_.highest_batch = covered_.batch;
     for (const FileSummary& file : files_) {
       verdict_.highest_file = std::max(verdict_.highest_file, file.number);
       std::uint64_t& highest = verdict_.highest_batch;
@@ -62,6 +66,7 @@ class Judge {
   void BuildChain() {
     std::optional<std::size_t> at;
     for (std::size_t i = files_.size(); i-- > 0 && !at;) {
+      if (files_[i].number <= covered_.file) break;
       if (files_[i].header || ProvenByItself(files_[i])) at = i;
     }
     verdict_.oldest_live_known = !at || files_[*at].header;
@@ -104,7 +109,8 @@ class Judge {
       return linked ? linked : NearestBelow(file.number, end);
     }
     const FileHeader& header = *file.header;
-    if (header.predecessor_number == 0 || header.predecessor_number < verdict_.oldest_live) {
+    const std::uint64_t predecessor = header.predecessor_number;
+    if (predecessor == 0 || predecessor < verdict_.oldest_live || predecessor <= covered_.file) {
       return std::nullopt;
     }
     const std::optional<std::size_t> found = FindFile(header.predecessor_number);
@@ -126,6 +132,7 @@ class Judge {
     for (const BatchSummary& own : file.batches) {
       if (own.number != lowest || !own.header_ok || own.previous_checksum == 0) continue;
       for (std::size_t i = 0; i < files_.size() && files_[i].number < file.number; ++i) {
+        if (files_[i].number <= covered_.file) continue;
         for (const BatchSummary& batch : files_[i].batches) {
           if (batch.checksum != own.previous_checksum) continue;
           end = batch.number;
@@ -141,6 +148,7 @@ class Judge {
     for (std::size_t i = files_.size(); i-- > 0;) {
       const FileSummary& file = files_[i];
       if (file.number >= number || file.number < verdict_.oldest_live || !InService(i)) continue;
+      if (file.number <= covered_.file) continue;
       end = file.header && file.header->first_batch > 0 ? file.header->first_batch - 1 : 0;
       for (const BatchSummary& batch : file.batches) end = std::max(end, batch.number);
       return i;
@@ -148,11 +156,31 @@ class Judge {
     return std::nullopt;
   }
 
+  /// What a checkpoint covers has a successor: the file whose first batch made it a closed one.
+  void JudgeReach() {
+    if (covered_.file == 0) return;
+    if (verdict_.chain.empty()) {
+      verdict_.reaches_covered = false;
+      return;
+    }
+    const FileSummary& first = files_[verdict_.chain.front().file];
+    if (first.header) {
+      verdict_.reaches_covered = first.header->predecessor_number <= covered_.file &&
+                                 first.header->predecessor_end <= covered_.batch;
+    } else {
+      verdict_.reaches_covered = verdict_.chain.front().first_batch <= covered_.batch + 1;
+    }
+  }
+
   void SortOutOthers() {
     for (std::size_t i = 0; i < files_.size(); ++i) {
       const bool chained = std::any_of(verdict_.chain.begin(), verdict_.chain.end(),
                                        [&](const ChainFile& chain) { return chain.file == i; });
       if (chained) continue;
+      if (files_[i].number <= covered_.file) {
+        verdict_.covered.push_back(i);
+        continue;
+      }
       const bool was_used = files_[i].header || !files_[i].batches.empty();
       (was_used ? verdict_.orphans : verdict_.spares).push_back(i);
     }
@@ -160,6 +188,7 @@ class Judge {
 
   void FindProof() {
     if (Planted(PlantedBug::kDurableUptoIgnored)) return;
+    verdict_.proven = covered_.batch;
     for (const ChainFile& chain : verdict_.chain) {
       const FileSummary& file = files_[chain.file];
       if (file.header) verdict_.proven = std::max(verdict_.proven, file.header->durable_upto);
@@ -298,12 +327,15 @@ class Judge {
   }
 
   std::span<const FileSummary> files_;
+  FileEnd covered_;
   TailVerdict verdict_;
   bool stopped_ = false;
 };
 
 }  // namespace
 
-TailVerdict JudgeTail(std::span<const FileSummary> files) { return Judge(files).Run(); }
+TailVerdict JudgeTail(std::span<const FileSummary> files, const FileEnd& covered) {
+  return Judge(files, covered).Run();
+}
 
 }  // namespace duramen::wal

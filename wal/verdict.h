@@ -10,6 +10,8 @@
 //    its own batches says that one of its batches is durable (the header was then durable as well).
 //    Its predecessor is the nearest lower file that was in service.
 //  * A file that is missing is damage; the chain goes on below it.
+//  * Files up to the covered one are not needed: checkpoints and segments hold what they held. The
+//    chain ends above it.
 #pragma once
 
 #include <cstdint>
@@ -57,8 +59,10 @@ struct TailVerdict {
   std::vector<ChainFile> chain;         // oldest first; empty on a fresh directory
   std::vector<std::size_t> orphans;     // were in service once, or hold batches, and do not count
   std::vector<std::size_t> spares;      // never in service in this life
+  std::vector<std::size_t> covered;     // not needed any more
   std::vector<std::size_t> headerless;  // in the chain with both header copies gone
   std::vector<std::uint64_t> missing;   // file numbers
+  bool reaches_covered = true;  // false: between the covered batch and the chain something is gone
   std::uint64_t proven = 0;
   std::uint64_t oldest_live = 0;
   bool oldest_live_known = true;    // false: the newest header is gone, so a missing file may have
@@ -69,7 +73,7 @@ struct TailVerdict {
   Cut cut;
 };
 
-/// `files` in order of their numbers.
-TailVerdict JudgeTail(std::span<const FileSummary> files);
+/// `files` in order of their numbers. `covered`: the last batch that a checkpoint covers.
+TailVerdict JudgeTail(std::span<const FileSummary> files, const FileEnd& covered = {});
 
 }  // namespace duramen::wal

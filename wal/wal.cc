@@ -11,9 +11,7 @@ namespace duramen::wal {
 namespace {
 
 constexpr std::uint64_t kQuantumBytes = 64 << 10;  // of one ring before the next has its turn
-constexpr std::uint64_t kCarryBytes = 256 << 10;
-constexpr std::uint64_t kCarryRows = 1024;
-constexpr std::uint32_t kBindTimes = 2;  // per file, in two batches
+constexpr std::uint32_t kBindTimes = 2;            // per file, in two batches
 
 std::uint64_t UsableBytes(std::uint64_t file_size_bytes) {
   const std::uint64_t kept = kFirstBatchOffset + kSealReserveBytes;
@@ -54,16 +52,16 @@ Wal::Wal(const WalOptions& options, const Environment& environment, Recovery& re
   current_.offset = written_.offset;
   current_.zeroed = current_.live.zeroed_bytes;
   const bool copied = written_.offset > kFirstBatchOffset;
-  const std::size_t files = files_.size();
-  written_file_ = copied ? current_.live.number : files > 1 ? files_[files - 2].number : 0;
+  base_ = recovery.base();
+  written_file_ = copied ? current_.live.number : base_.file;
   durable_file_ = written_file_;
+  current_.first_record_ns = copied ? environment_.clock.NowNs() : 0;
   durable_upto_ = durable_.batch;  // Recovery synced it, whatever the method.
   repeats_ = recovery.TakeRepeats();
   sealed_ = !copied;
   for (const ReplayedLog& log : recovery.replay().logs()) {
     Slot slot{
         .owner = log.owner, .planned = log.bounds, .encoded = log.bounds, .durable = log.bounds};
-    slot.bounds_file = log.bounds_file;
     slot.bound_file = recovery.bound().contains(log.slot) ? current_.live.number : 0;
     slot.bound_times = 1;
     slot.open = true;
@@ -71,26 +69,45 @@ Wal::Wal(const WalOptions& options, const Environment& environment, Recovery& re
     slot_of_[log.owner.uid] = log.slot;
     slots_.push_back(slot);
   }
+  CloseBase(recovery);
   current_file_.store(current_.live.number, std::memory_order_release);
   recycled_upto_.store(files_.front().number - 1, std::memory_order_release);
   for (Plan& plan : plans_) plan.records.reserve(options_.max_batch_records);
   UpdateAdmission();
 }
 
+/// What earlier boots left is a closed generation from the start: a loop of kills would otherwise
+/// pile up files that nobody flushes [B4].
+void Wal::CloseBase(const Recovery& recovery) {
+  const std::vector<SlotBounds>* bounds = recovery.base_bounds();
+  if (environment_.sink == nullptr || bounds == nullptr) return;
+  ClosedGeneration closed;
+  closed.end = base_;
+  for (std::size_t slot = 0; slot < bounds->size(); ++slot) {
+    closed.logs.push_back({slots_[slot].owner, (*bounds)[slot], slots_[slot].open});
+  }
+  closed_file_ = base_.file;
+  environment_.sink->OnClosed(std::move(closed));
+}
+
 void Wal::OpenSlot(std::uint32_t slot, const RecordOwner& owner) {
-  Post({.kind = Message::Kind::kOpenSlot, .slot = slot, .owner = owner, .port = nullptr});
+  Post({.kind = Message::Kind::kOpenSlot, .slot = slot, .owner = owner});
 }
 
 void Wal::CloseSlot(std::uint32_t slot) {
-  Post({.kind = Message::Kind::kCloseSlot, .slot = slot, .owner = {}, .port = nullptr});
+  Post({.kind = Message::Kind::kCloseSlot, .slot = slot, .owner = {}});
+}
+
+void Wal::Retire(std::uint64_t file) {
+  Post({.kind = Message::Kind::kRetire, .owner = {}, .file = file});
 }
 
 void Wal::AddRing(const RingPort* port) {
-  Post({.kind = Message::Kind::kAddRing, .slot = 0, .owner = {}, .port = port});
+  Post({.kind = Message::Kind::kAddRing, .owner = {}, .port = port});
 }
 
 void Wal::RemoveRing(const RingPort* port) {
-  Post({.kind = Message::Kind::kRemoveRing, .slot = 0, .owner = {}, .port = port});
+  Post({.kind = Message::Kind::kRemoveRing, .owner = {}, .port = port});
   struct Waiting {
     Wal* wal;
     const RingPort* port;
@@ -111,7 +128,9 @@ void Wal::Post(const Message& message) {
     if (message.kind == Message::Kind::kAddRing) registered_.push_back(message.port);
     has_mail_.store(true, std::memory_order_release);
   }
-  if (message.kind == Message::Kind::kRemoveRing) environment_.executor.Wake(*this);
+  const bool soon =
+      message.kind == Message::Kind::kRemoveRing || message.kind == Message::Kind::kRetire;
+  if (soon) environment_.executor.Wake(*this);
 }
 
 void Wal::ReadMailbox() {
@@ -137,9 +156,10 @@ void Wal::Handle(const Message& message) {
       Slot& slot = slots_[message.slot];
       if (slot.open && slot.owner.uid == message.owner.uid) break;  // Known from recovery.
       slot_of_.erase(slot.owner.uid);
+      // A tombstone that is forgotten already need not be written again.
+      std::erase_if(repeats_, [&](const RowCopy& row) { return row.owner.uid == slot.owner.uid; });
       slot = Slot{.owner = message.owner};
       slot.open = true;
-      slot.bounds_file = current_.live.number;
       slot_of_[message.owner.uid] = message.slot;
       break;
     }
@@ -161,6 +181,11 @@ void Wal::Handle(const Message& message) {
       std::erase(registered_, message.port);
       break;
     }
+    case Message::Kind::kRetire:
+      retired_upto_ = std::max(retired_upto_, message.file);
+      RecycleRetired();
+      UpdateAdmission();
+      break;
   }
 }
 
@@ -184,9 +209,7 @@ void Wal::StartPlan(Plan& plan) {
   plan.runs.clear();
   plan.touched.clear();
   plan.bindings.clear();
-  plan.copies.clear();
-  plan.repeats = 0;
-  plan.bounds.clear();
+  plan.repeats.clear();
   plan.record_bytes = 0;
   plan.entry_count = 0;
   plan.seal = false;
@@ -197,7 +220,7 @@ void Wal::StartPlan(Plan& plan) {
 }
 
 std::uint64_t Wal::PlanBytes(const Plan& plan) const {
-  return BatchBytes(plan.record_bytes, plan.runs.size() + plan.copies.size() + plan.bounds.size(),
+  return BatchBytes(plan.record_bytes, plan.runs.size() + plan.repeats.size(),
                     plan.bindings.size());
 }
 
@@ -231,10 +254,9 @@ bool Wal::PlanRecord(Plan& plan, std::uint32_t ring_number, const Descriptor& de
       slot.plan == plan.id && slot.run != UINT32_MAX && Extends(plan.runs[slot.run], descriptor);
   const std::uint64_t bytes =
       IsMark(descriptor.run_kind) ? 0 : RecordBytes(descriptor.payload_bytes);
-  const std::uint64_t after =
-      BatchBytes(plan.record_bytes + bytes,
-                 plan.runs.size() + plan.copies.size() + plan.bounds.size() + (extends ? 0 : 1),
-                 plan.bindings.size() + (IsBound(slot) ? 0 : 1));
+  const std::uint64_t after = BatchBytes(plan.record_bytes + bytes,
+                                         plan.runs.size() + plan.repeats.size() + (extends ? 0 : 1),
+                                         plan.bindings.size() + (IsBound(slot) ? 0 : 1));
   const bool file_full = options_.max_entries != 0 && IsEntries(descriptor.run_kind) &&
                          current_.entries + plan.entry_count >= options_.max_entries;
   if (after > room || file_full) {
@@ -277,7 +299,6 @@ bool Wal::PlanRecord(Plan& plan, std::uint32_t ring_number, const Descriptor& de
                          .kind = descriptor.run_kind});
   if (descriptor.run_kind == RunKind::kRows) {
     slot.planned_rows = descriptor.index;
-    slot.ending = slot.ending || descriptor.last_record != 0;
   }
   return true;
 }
@@ -383,18 +404,16 @@ void Wal::FinishPlan(Plan& plan) {
 
 /// Rows are written twice, in different blocks: at commit and again in the next batch [A1].
 void Wal::PlanRepeats(Plan& plan, std::uint64_t room) {
-  const std::size_t carried = plan.copies.size();
   for (const RowCopy& row : repeats_) {
-    plan.copies.push_back(row);
+    plan.repeats.push_back(row);
     plan.record_bytes += RecordBytes(row.payload.size());
     Bind(plan, SlotForCopy(row.owner.uid));
     if (PlanBytes(plan) > room) {
       plan.record_bytes -= RecordBytes(row.payload.size());
-      plan.copies.pop_back();
+      plan.repeats.pop_back();
       break;
     }
   }
-  plan.repeats = plan.copies.size() - carried;
 }
 
 std::uint64_t Wal::RepeatBytes() const {
@@ -411,75 +430,6 @@ std::uint32_t Wal::SlotForCopy(const ServerUid& uid) const {
   const auto found = slot_of_.find(uid);
   CHECK(found != slot_of_.end());
   return found->second;
-}
-
-void Wal::PlanCarry(Plan& plan, std::uint64_t room) {
-  if (options_.keep_files) return;
-  while (true) {
-    if (retiring_ == 0) {
-      // The first file that is not retired yet; never the one that holds the last durable batch.
-      const auto next = std::find_if(files_.begin(), files_.end(), [&](const LiveFile& file) {
-        return file.number > retired_upto_;
-      });
-      if (next == files_.end() || next->number >= durable_file_ ||
-          next->number == current_.live.number) {
-        return;
-      }
-      if (environment_.landed.LiveRunsIn(next->number) > 0) return;
-      retiring_ = next->number;
-      bounds_cursor_ = 0;
-    }
-    const std::uint64_t budget = std::min(kCarryBytes, room / 4);
-    std::vector<CarriedRow> rows;
-    if (!Planted(PlantedBug::kRowsNotCarried)) {
-      rows = environment_.keeper.RowsToCarry(retiring_, budget, kCarryRows);
-    }
-    for (CarriedRow& row : rows) {
-      const std::uint32_t slot = SlotForCopy(row.uid);
-      const std::uint64_t bytes = RecordBytes(row.payload.size());
-      Bind(plan, slot);
-      plan.copies.push_back({slots_[slot].owner, row.kind, std::move(row.payload)});
-      plan.record_bytes += bytes;
-      if (PlanBytes(plan) > room) {  // The rest is offered again for the next batch.
-        plan.record_bytes -= bytes;
-        plan.copies.pop_back();
-        plan.full = true;
-        return;
-      }
-    }
-    if (!rows.empty()) return;
-    if (PlanBounds(plan, room)) return;
-    retired_upto_ = retiring_;
-    retiring_ = 0;
-    if (Planted(PlantedBug::kRecycledBeforeHeader)) RecycleRetired();
-  }
-}
-
-/// True when bounds are on their way or do not fit; false when all are carried and durable.
-bool Wal::PlanBounds(Plan& plan, std::uint64_t room) {
-  for (; bounds_cursor_ < slots_.size(); ++bounds_cursor_) {
-    const Slot& slot = slots_[bounds_cursor_];
-    if (!slot.open || slot.ending || slot.bounds_file > retiring_) continue;
-    const auto slot_number = static_cast<std::uint32_t>(bounds_cursor_);
-    plan.bounds.push_back(slot_number);
-    plan.record_bytes += RecordBytes(16);
-    Bind(plan, slot_number);
-    if (PlanBytes(plan) > std::min(room, kCarryBytes)) {
-      plan.bounds.pop_back();
-      plan.record_bytes -= RecordBytes(16);
-      plan.full = plan.full || PlanBytes(plan) + kBlockBytes > room;
-      return true;
-    }
-  }
-  if (!plan.bounds.empty()) return true;
-  // Whether all of them are durable is looked at once more from the start.
-  for (const Slot& slot : slots_) {
-    if (slot.open && !slot.ending && slot.bounds_file <= retiring_) {
-      bounds_cursor_ = 0;
-      return true;
-    }
-  }
-  return false;
 }
 
 }  // namespace duramen::wal

@@ -11,9 +11,9 @@
 // the predecessor at the last acknowledged batch. If that fails too the WAL is down: nothing is
 // acknowledged, Append answers kWalDown, reads go on, and it tries again once a second.
 //
-// A file none of whose entries is live any more is retired: its newest rows and the bounds of its
-// logs are written again first (carried); it is recycled after the next roll, when a durable header
-// says that it is not needed [A10, A18].
+// When the first batch of the next file is durable, the one before it is a closed generation: it is
+// handed to the flusher with the state of all logs at its end, and stays until Retire says that
+// nothing of it is needed any more. Files go in number order [A10].
 #pragma once
 
 #include <atomic>
@@ -47,16 +47,16 @@ struct WalOptions {
   std::uint64_t batch_bytes_max = 8u << 20;
   SyncMethod sync_method = SyncMethod::kDatasync;
   std::int64_t seal_after_ns = 3'000'000;
+  std::int64_t max_age_ns = 0;  // a file with records is rolled after so long; 0: never
   OnWalDown on_wal_down = OnWalDown::kStay;
-  bool keep_files = false;  // recycle nothing: a log was left out, so what is live is not known
 };
 
 enum class WalState : std::uint8_t { kUp, kWaitingForFile, kDiskFull, kDown };
 
 /// Written by the WAL thread, read by any.
 struct WalCounters {
-  Counter batches, entries, rows, marks, bytes, syncs, rolls, seals, carried_rows, recycled_files,
-      poisoned_files, refused_records, write_ns, sync_ns, encode_ns, busy_ns, files;
+  Counter batches, entries, rows, marks, bytes, syncs, rolls, seals, recycled_files, poisoned_files,
+      refused_records, write_ns, sync_ns, encode_ns, busy_ns, files;
 };
 
 /// The largest batch that a file of `file_size_bytes` may hold: a quarter of what is usable, so
@@ -73,6 +73,7 @@ class Wal final : public Actor {
     FilePool& pool;
     LandedIndex& landed;
     RowKeeper& keeper;
+    GenerationSink* sink;  // null: generations stay, a log was left out
     Log log;
   };
   /// `recovery` has been committed; everything in `environment` outlives the WAL.
@@ -86,11 +87,13 @@ class Wal final : public Actor {
   /// Before the first record of `slot`. A slot may be given again once its log is closed and the
   /// keeper has dropped its tombstone.
   void OpenSlot(std::uint32_t slot, const RecordOwner& owner);
-  /// After its last record is durable: no bounds are carried for it any more.
+  /// After its last record is durable.
   void CloseSlot(std::uint32_t slot);
   void AddRing(const RingPort* port);
   /// Returns when the WAL thread no longer touches the port.
   void RemoveRing(const RingPort* port);
+  /// Nothing in files up to `file` is needed any more: checkpoints and segments have it.
+  void Retire(std::uint64_t file);
   WalState state() const { return state_.load(std::memory_order_acquire); }
   std::string state_reason() const;
   /// Nothing: new entries are admitted. kOverloaded, kDiskFull, kWalDown otherwise.
@@ -120,13 +123,11 @@ class Wal final : public Actor {
     SlotBounds durable = {};
     std::uint64_t planned_rows = 0;
     std::uint64_t durable_rows = 0;
-    std::uint64_t bound_file = 0;   // file whose batches bind this slot
-    std::uint64_t bounds_file = 0;  // newest file with its bounds
-    std::uint64_t plan = 0;         // the plan that last touched it
-    std::uint32_t run = 0;          // its newest run in that plan
-    std::uint32_t ring = 0;         // who gets its notices
+    std::uint64_t bound_file = 0;  // file whose batches bind this slot
+    std::uint64_t plan = 0;        // the plan that last touched it
+    std::uint32_t run = 0;         // its newest run in that plan
+    std::uint32_t ring = 0;        // who gets its notices
     bool open = false;
-    bool ending = false;  // its tombstone is on the way: nothing is carried behind it
     bool stopped = false;
     std::uint64_t refused_position = 0;  // in its ring, of the first record refused
     std::uint64_t bound_plan = 0;        // the plan that last bound it
@@ -155,6 +156,7 @@ class Wal final : public Actor {
     FileContext context;
     std::uint64_t offset = kFirstBatchOffset;
     std::uint64_t entries = 0;
+    std::int64_t first_record_ns = 0;  // 0: it holds no record yet
     std::uint64_t zeroed = 0;
     bool poisoned = false;
   };
@@ -171,9 +173,7 @@ class Wal final : public Actor {
     std::vector<PlannedRun> runs;
     std::vector<Touched> touched;
     std::vector<Binding> bindings;
-    std::vector<RowCopy> copies;        // repeats, then carried rows
-    std::size_t repeats = 0;            // how many of them are repeats
-    std::vector<std::uint32_t> bounds;  // slots whose bounds are carried
+    std::vector<RowCopy> repeats;
     std::uint64_t record_bytes = 0;
     std::uint64_t entry_count = 0;
     bool seal = false;
@@ -186,13 +186,14 @@ class Wal final : public Actor {
     std::vector<LandedIndex::Change> changes;
     std::unique_ptr<std::byte[]> buffer;
     std::size_t buffer_bytes = 0;
-    bool empty() const { return records.empty() && copies.empty() && bounds.empty() && !seal; }
+    bool empty() const { return records.empty() && repeats.empty() && !seal; }
   };
   struct Message {
-    enum class Kind : std::uint8_t { kOpenSlot, kCloseSlot, kAddRing, kRemoveRing } kind;
+    enum class Kind : std::uint8_t { kOpenSlot, kCloseSlot, kAddRing, kRemoveRing, kRetire } kind;
     std::uint32_t slot = 0;
     RecordOwner owner;
     const RingPort* port = nullptr;
+    std::uint64_t file = 0;
   };
 
   // wal.cc: what goes into a batch
@@ -214,8 +215,6 @@ class Wal final : public Actor {
   void PlanRepeats(Plan& plan, std::uint64_t room);
   std::uint32_t SlotForCopy(const ServerUid& uid) const;
   void Bind(Plan& plan, std::uint32_t slot_number);
-  void PlanCarry(Plan& plan, std::uint64_t room);
-  bool PlanBounds(Plan& plan, std::uint64_t room);
   std::uint64_t PlanBytes(const Plan& plan) const;
   std::uint64_t RepeatBytes() const;
   bool Extends(const PlannedRun& run, const Descriptor& descriptor) const;
@@ -226,8 +225,7 @@ class Wal final : public Actor {
   Status WriteRound(bool seal, bool& wrote);
   Status SyncAndPublish(Plan& plan);
   Status WritePlan(Plan& plan);
-  void EncodeCopies(Plan& plan, BatchEncoder& encoder);
-  void EncodeBounds(Plan& plan, BatchEncoder& encoder);
+  void EncodeRepeats(const Plan& plan, BatchEncoder& encoder);
   void EncodeRun(Plan& plan, PlannedRun& run, BatchEncoder& encoder);
   Status ZeroAhead(std::uint64_t end_offset);
   Status Roll(bool& rolled);
@@ -239,12 +237,13 @@ class Wal final : public Actor {
   void Fail(const Error& error);
   void ForgetPlans();
   void SetState(WalState state, const std::string& reason);
+  void CloseBase(const Recovery& recovery);
+  void CloseGeneration();
   void RecycleRetired();
-  bool RollFreesFiles() const;
+  std::int64_t RollDue() const;
   bool OutOfFiles() const;
   void UpdateAdmission();
   std::uint64_t Room() const;
-  std::uint64_t OldestNeeded() const;
 
   WalOptions options_;
   Environment environment_;
@@ -266,10 +265,9 @@ class Wal final : public Actor {
   std::unordered_map<Uid128, std::uint32_t, Uid128Hash> slot_of_;
   Plan plans_[2];
   std::uint64_t plan_counter_ = 0;
-  std::uint64_t retiring_ = 0;
+  FileEnd base_;                   // what recovery's file follows; it may be gone
+  std::uint64_t closed_file_ = 0;  // the newest that the sink was told of
   std::uint64_t retired_upto_ = 0;
-  std::uint64_t header_oldest_ = 0;  // oldest_live as the current file's header says it
-  std::size_t bounds_cursor_ = 0;
   bool sealed_ = true;
   bool must_roll_ = false;
   bool took_file_ = false;      // the pool is woken when the round has recycled

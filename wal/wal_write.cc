@@ -45,7 +45,7 @@ std::int64_t Wal::Round() {
              out_of_files ? "no next WAL file can be made" : "");
     RecycleRetired();
     UpdateAdmission();
-    must_roll_ = must_roll_ || RollFreesFiles();
+    must_roll_ = must_roll_ || now >= RollDue();
     if (took_file_) environment_.executor.Wake(environment_.pool);
     took_file_ = false;
     return kAgain;
@@ -53,17 +53,17 @@ std::int64_t Wal::Round() {
   return Idle(now);
 }
 
-/// Nothing is waiting: the one seal of this idle period, or a roll that frees files.
+/// Nothing is waiting: the one seal of this idle period, or a roll because of the file's age.
 std::int64_t Wal::Idle(std::int64_t now_ns) {
   if (state() == WalState::kDown) return retry_at_ns_;
-  if (!must_roll_ && RollFreesFiles()) {
+  if (!must_roll_ && now_ns >= RollDue()) {
     must_roll_ = true;
     return kAgain;
   }
   if (blocked_.load(std::memory_order_relaxed) || state() == WalState::kWaitingForFile) {
     return kIdle;
   }
-  if (sealed_ || options_.sync_method == SyncMethod::kNone) return kIdle;
+  if (sealed_ || options_.sync_method == SyncMethod::kNone) return RollDue();
   if (now_ns - last_write_ns_ < options_.seal_after_ns) {
     return last_write_ns_ + options_.seal_after_ns;
   }
@@ -77,11 +77,10 @@ std::int64_t Wal::Idle(std::int64_t now_ns) {
   return kAgain;  // Something may have arrived meanwhile; the next step finds out.
 }
 
-/// At the limit of files a roll at any fill is worth it when its header lets some be recycled [B1].
-bool Wal::RollFreesFiles() const {
-  return retired_upto_ >= files_.front().number &&
-         (files_.size() > options_.max_files || environment_.pool.failure()) &&
-         current_.offset > kFirstBatchOffset && environment_.pool.ready() > 0;
+/// A generation that nobody closes would keep its entries out of segments for ever.
+std::int64_t Wal::RollDue() const {
+  if (options_.max_age_ns == 0 || current_.first_record_ns == 0 || must_roll_) return kIdle;
+  return current_.first_record_ns + options_.max_age_ns;
 }
 
 /// What is left are the spares, which are not for entries [B4].
@@ -103,9 +102,8 @@ Status Wal::WriteRound(bool seal, bool& wrote) {
   } else if (!must_roll_) {
     const std::uint64_t room = Room();
     const std::uint64_t rest = room - std::min(RepeatBytes(), room / 2);
-    PlanCarry(first, rest);
     if (!RingsEmpty()) PlanRecords(first, rest);
-    // Last, because repeats alone make no batch; they are encoded first, see EncodeCopies.
+    // Last, because repeats alone make no batch; they are encoded first.
     if (!first.empty()) PlanRepeats(first, room);
   }
   FinishPlan(first);
@@ -148,12 +146,11 @@ Status Wal::WritePlan(Plan& plan) {
   }
   BatchEncoder encoder(current_.context, current_.offset, {plan.buffer.get(), plan.buffer_bytes});
   for (const Binding& binding : plan.bindings) encoder.AddBinding(binding);
-  EncodeCopies(plan, encoder);
+  EncodeRepeats(plan, encoder);
   for (PlannedRun& run : plan.runs) EncodeRun(plan, run, encoder);
   for (Touched& touched : plan.touched) {  // What was refused while encoding is not durable.
     if (slots_[touched.slot].stopped) touched.bounds = slots_[touched.slot].planned;
   }
-  EncodeBounds(plan, encoder);
   BatchHeader header{.flags = static_cast<std::uint16_t>(plan.seal ? kBatchSeal : 0)};
   header.number = written_.next_batch;
   header.durable_upto = durable_upto_;
@@ -169,6 +166,7 @@ Status Wal::WritePlan(Plan& plan) {
   counters_.write_ns.Add(static_cast<std::uint64_t>(environment_.clock.NowNs() - encoded));
   current_.offset += bytes.size();
   current_.entries += plan.entry_count;
+  if (current_.first_record_ns == 0 && !plan.seal) current_.first_record_ns = encoded;
   written_ = {.batch = header.number,
               .checksum = header.checksum,
               .next_batch = header.number + 1,
@@ -180,16 +178,12 @@ Status Wal::WritePlan(Plan& plan) {
 }
 
 /// Rows come before what was appended after them, so that a replay in order sees the newest last.
-void Wal::EncodeCopies(Plan& plan, BatchEncoder& encoder) {
-  // Repeats were planned last, when it was known that there is a batch; they stand first.
-  const std::size_t carried = plan.copies.size() - plan.repeats;
-  for (std::size_t i = 0; i < plan.copies.size(); ++i) {
-    const bool repeat = i < plan.repeats;
-    const RowCopy& row = plan.copies[repeat ? carried + i : i - plan.repeats];
+void Wal::EncodeRepeats(const Plan& plan, BatchEncoder& encoder) {
+  for (const RowCopy& row : plan.repeats) {
     const RunHeader run{.slot = SlotForCopy(row.owner.uid),
                         .first = LoadLe<std::uint64_t>(row.payload.data()),
                         .kind = RunKind::kRows,
-                        .flags = static_cast<std::uint8_t>(repeat ? kRunRepeat : kRunCarried)};
+                        .flags = kRunRepeat};
     encoder.BeginRun(run, row.owner.uid);
     const EntryIdentity identity{row.owner.cluster_id, 0, 0, row.kind};
     const bool added =
@@ -199,10 +193,6 @@ void Wal::EncodeCopies(Plan& plan, BatchEncoder& encoder) {
                            .entry_checksum = EntryChecksum(identity, row.payload)});
     CHECK(added);
     (void)encoder.EndRun();
-    if (!repeat) {
-      plan.rows.push_back(row);
-      counters_.carried_rows.Add(1);
-    }
   }
 }
 
@@ -272,30 +262,6 @@ void Wal::EncodeRun(Plan& plan, PlannedRun& run, BatchEncoder& encoder) {
                            .term = written.term}});
 }
 
-/// Behind the batch's records, because they state what is true behind them.
-void Wal::EncodeBounds(Plan& plan, BatchEncoder& encoder) {
-  for (const std::uint32_t slot_number : plan.bounds) {
-    const Slot& slot = slots_[slot_number];
-    const SlotBounds& bounds = slot.planned;
-    encoder.BeginRun({.slot = slot_number,
-                      .first = bounds.begin,
-                      .term = bounds.term_before_begin,
-                      .epoch = bounds.epoch,
-                      .kind = RunKind::kBounds,
-                      .flags = kRunCarried},
-                     slot.owner.uid);
-    std::byte payload[16];
-    StoreLe(payload, bounds.end);
-    StoreLe(payload + 8, bounds.last_term);
-    const EntryIdentity identity{slot.owner.cluster_id, 0, 0, 0};
-    CHECK(encoder.AddRecord({.identity = identity,
-                             .payload = payload,
-                             .payload_bytes = sizeof payload,
-                             .entry_checksum = EntryChecksum(identity, payload)}));
-    (void)encoder.EndRun();
-  }
-}
-
 /// Nothing of the plan is written: what it bound is not bound, and what it refused is answered now.
 void Wal::AbandonPlan(Plan& plan) {
   for (const Binding& binding : plan.bindings) slots_[binding.slot].bound_file = 0;
@@ -320,9 +286,8 @@ Status Wal::ZeroAhead(std::uint64_t end_offset) {
 /// The service header goes out with the file's first batch: one sync makes both durable [C4].
 Status Wal::Roll(bool& rolled) {
   const std::optional<Error> failure = environment_.pool.failure();
-  // Without space a spare goes to what frees space: marks, and the roll that lets files be
-  // recycled.
-  const std::uint64_t kept = !failure ? UINT64_MAX : RollFreesFiles() ? 0 : 1;
+  // Without space a spare goes to what frees space: marks.
+  const std::uint64_t kept = !failure ? UINT64_MAX : 1;
   std::optional<PoolFile> taken = environment_.pool.Take(kept);
   if (!taken) {
     if (failure && failure->code == ErrorCode::kDiskFull) {
@@ -355,18 +320,17 @@ Status Wal::Roll(bool& rolled) {
                     .durable_upto = durable_upto_,
                     .sync_method = static_cast<std::uint32_t>(options_.sync_method),
                     .unix_ms = environment_.clock.UnixMs()};
+  header.oldest_live = files_.front().number;
   if (written_file_ != 0) {
     const auto predecessor = std::find_if(files_.begin(), files_.end(), [&](const LiveFile& file) {
       return file.number == written_file_;
     });
-    CHECK(predecessor != files_.end());
-    header.predecessor_number = predecessor->number;
-    header.predecessor_life = predecessor->life;
+    CHECK(predecessor != files_.end() || written_file_ == base_.file);
+    header.predecessor_number = written_file_;
+    header.predecessor_life = predecessor != files_.end() ? predecessor->life : base_.life;
     header.predecessor_end = written_.batch;
     header.predecessor_checksum = written_.checksum;
-    header.oldest_live = std::min(OldestNeeded(), predecessor->number);
   }
-  header_oldest_ = header.oldest_live;
   const FileContext context = FileContext::Of(options_.system, live.number, live.life);
   files_.push_back(live);
   environment_.landed.AddFile(live.number, {live.file, context, live.size_bytes});
@@ -381,14 +345,6 @@ Status Wal::Roll(bool& rolled) {
   }
   counters_.rolls.Add(1);
   return live.file->Write(0, blocks);
-}
-
-/// The first file that is still needed.
-std::uint64_t Wal::OldestNeeded() const {
-  for (const LiveFile& file : files_) {
-    if (file.number > retired_upto_) return file.number;
-  }
-  return files_.back().number;
 }
 
 Status Wal::Sync(File& file) {
@@ -409,20 +365,19 @@ Status Wal::SyncAndPublish(Plan& plan) {
 }
 
 void Wal::Publish(Plan& plan) {
+  if (plan.file_number != durable_file_ && durable_file_ != 0) CloseGeneration();
   durable_ = plan.position;
   durable_file_ = plan.file_number;
   if (options_.sync_method != SyncMethod::kNone) durable_upto_ = plan.position.batch;
   environment_.landed.Apply(plan.changes);
-  const std::size_t carried = plan.copies.size() - plan.repeats;
-  for (std::size_t i = carried; i < plan.copies.size(); ++i) {
-    const RowCopy& row = plan.copies[i];
+  for (const RowCopy& row : plan.repeats) {
     environment_.keeper.OnRow(row.owner, row.kind, row.payload, plan.file_number);
   }
   for (const RowCopy& row : plan.rows) {
     environment_.keeper.OnRow(row.owner, row.kind, row.payload, plan.file_number);
   }
-  repeats_.erase(repeats_.begin(), repeats_.begin() + static_cast<std::ptrdiff_t>(plan.repeats));
-  for (const std::uint32_t slot : plan.bounds) slots_[slot].bounds_file = plan.file_number;
+  const auto repeated = static_cast<std::ptrdiff_t>(plan.repeats.size());
+  repeats_.erase(repeats_.begin(), repeats_.begin() + repeated);
   counters_.batches.Add(1);
   counters_.entries.Add(plan.entry_count);
   counters_.rows.Add(plan.rows.size());
@@ -504,7 +459,6 @@ void Wal::ForgetPlans() {
     for (const Touched& touched : plan.touched) {
       Slot& slot = slots_[touched.slot];
       slot.planned = slot.encoded = slot.durable;
-      slot.ending = false;  // Set again when its tombstone is taken again.
       slot.planned_rows = slot.durable_rows;
     }
     StartPlan(plan);
@@ -514,7 +468,6 @@ void Wal::ForgetPlans() {
   written_ = durable_;
   written_.next_batch = next_batch + 1;  // The failed batch may have drawn its number already.
   written_file_ = durable_file_;
-  bounds_cursor_ = 0;
 }
 
 void Wal::Notify() {
@@ -541,15 +494,31 @@ std::string Wal::state_reason() const {
   return state_reason_;
 }
 
-/// In number order, and only once a durable header says that they are not needed [A10].
+/// The batch that is about to be published stands in another file than the last durable one, so
+/// nothing is added to that one any more. Slots still say what was durable before it.
+void Wal::CloseGeneration() {
+  if (environment_.sink == nullptr || durable_file_ <= closed_file_) return;
+  closed_file_ = durable_file_;
+  ClosedGeneration closed;
+  closed.end = {.file = durable_file_, .batch = durable_.batch, .checksum = durable_.checksum};
+  for (const LiveFile& file : files_) {
+    if (file.number == durable_file_) closed.end.life = file.life;
+  }
+  if (closed.end.life == 0) return;  // Recovery's, and the flusher has had it.
+  closed.logs.reserve(slots_.size());
+  for (const Slot& slot : slots_) closed.logs.push_back({slot.owner, slot.durable, slot.open});
+  environment_.sink->OnClosed(std::move(closed));
+}
+
+/// In number order [A10]; never the file that the next header has to name.
 void Wal::RecycleRetired() {
-  const bool header_durable = durable_file_ == current_.live.number;
-  if (!header_durable && !Planted(PlantedBug::kRecycledBeforeHeader)) return;
-  for (const std::uint64_t number : doomed_) environment_.pool.Remove(number);
-  doomed_.clear();
+  if (durable_file_ == current_.live.number) {
+    for (const std::uint64_t number : doomed_) environment_.pool.Remove(number);
+    doomed_.clear();
+  }
   std::uint64_t recycled = 0;
   while (files_.size() > 1 && files_.front().number <= retired_upto_ &&
-         (files_.front().number < header_oldest_ || Planted(PlantedBug::kRecycledBeforeHeader))) {
+         files_.front().number < durable_file_) {
     const LiveFile file = files_.front();
     files_.pop_front();
     recycled = file.number;
@@ -564,8 +533,8 @@ void Wal::RecycleRetired() {
     }
   }
   if (recycled == 0) return;
+  environment_.executor.Wake(environment_.pool);
   recycled_upto_.store(recycled, std::memory_order_release);
-  environment_.keeper.OnRecycled(recycled);
 }
 
 void Wal::UpdateAdmission() {

@@ -35,8 +35,11 @@ struct LogStoreOptions {
   std::uint64_t wal_max_size_bytes = 256'000'000;  // of one WAL file; rounded to 4096
   std::uint64_t wal_max_entries = 0;               // of one WAL file; 0: unset
   std::uint64_t wal_max_files = 16;                // new entries answer kOverloaded above this
+  std::uint64_t wal_max_age = 60;                  // seconds until a file is flushed; 0: never
   std::uint64_t wal_max_batch_size = 8192;         // records
   SyncMethod wal_sync_method = SyncMethod::kDatasync;
+  std::uint64_t segment_max_entries = 4096;        // of one segment file
+  std::uint64_t segment_max_size_bytes = 64'000'000;
   std::uint64_t memory_budget = 1ULL << 30;  // bytes: arenas, rings, pinned reads
   OnWalDown on_wal_down = OnWalDown::kStay;
   RecoveryMode recovery_mode = RecoveryMode::kContain;
@@ -88,6 +91,7 @@ enum class FindingKind : std::uint8_t {
   kHeaderCopy,    // one of two copies unreadable; nothing lost
   kMissingFile,   // a live WAL file is not there
   kUnusedSpare,   // a file that never was in service
+  kLeftover,      // of a flush that was not finished; written again from the WAL
 };
 const char* FindingKindName(FindingKind kind) noexcept;
 

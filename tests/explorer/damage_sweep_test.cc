@@ -27,10 +27,36 @@ TEST(DamageSweep, W11_NamesExactlyWhatIsLostWhateverByteIsHit) {
   EXPECT_EQ(tally.by_damage.size(), static_cast<std::size_t>(Damage::kCount));
 }
 
+// A7, G8, G16, B3: of a segment exactly what was hit, of a checkpoint nothing.
+TEST(DamageSweep, A7_NamesExactlyWhatSegmentsLoseAndLosesNothingWithACheckpoint) {
+  const Result<Specimen> specimen = MakeSpecimen(11, SpecimenKind::kSegments);
+  ASSERT_TRUE(specimen.ok()) << specimen.error().message;
+  DamageSweep sweep(*specimen);
+  sweep.RunFlushed(1);
+  const SweepTally& tally = sweep.tally();
+  std::printf("opens %zu: identical %zu, reported %zu (changed nothing: %zu)\n",
+              static_cast<std::size_t>(tally.opens), static_cast<std::size_t>(tally.identical),
+              static_cast<std::size_t>(tally.reported), static_cast<std::size_t>(tally.unchanged));
+  for (const auto& [sort, failure] : tally.failures) {
+    ADD_FAILURE() << failure.second << " times: " << failure.first;
+  }
+  EXPECT_GT(tally.identical, 0u);
+  EXPECT_GT(tally.reported, 0u);
+  std::size_t files = 0;
+  std::size_t cuts = 0;
+  for (const SpecimenFile& file : specimen->other_files) {
+    files += file.sort == FileSort::kSegment ? 1 : 0;
+    for (const SegmentRun& run : file.segment.runs) cuts += run.epoch > 0 ? 1 : 0;
+  }
+  EXPECT_GT(files, specimen->logs.size());
+  EXPECT_GT(cuts, 0u);
+}
+
 TEST(DamageSweep, A1_ARowOfWhichNoCopyIsLeftIsNeverMissedInSilence) {
   std::uint64_t reported = 0;
   for (std::uint64_t seed = 13; seed < 21; ++seed) {
-    const Result<Specimen> specimen = MakeSpecimen(seed, seed % 2 == 0);
+    const Result<Specimen> specimen =
+        MakeSpecimen(seed, seed % 2 == 0 ? SpecimenKind::kRecycled : SpecimenKind::kWal);
     ASSERT_TRUE(specimen.ok()) << specimen.error().message;
     DamageSweep sweep(*specimen);
     sweep.RunRows();
@@ -42,13 +68,25 @@ TEST(DamageSweep, A1_ARowOfWhichNoCopyIsLeftIsNeverMissedInSilence) {
   EXPECT_GT(reported, 30u);
 }
 
+TEST(DamageSweep, A3_ALogThatIsFaultyStaysSoWhenTheWalIsRecycled) {
+  for (const std::uint64_t seed : {11, 12, 13}) {
+    const Result<Specimen> specimen = MakeSpecimen(seed, SpecimenKind::kSegments);
+    ASSERT_TRUE(specimen.ok()) << specimen.error().message;
+    const Result<std::string> wrong = FaultOutlivesTheWal(*specimen);
+    ASSERT_TRUE(wrong.ok()) << wrong.error().message;
+    EXPECT_EQ(*wrong, "");
+  }
+}
+
 TEST(DamageSweep, W11_BytesThatRotUnderAnOpenStoreAreNeverServed) {
-  const Result<Specimen> specimen = MakeSpecimen(12);
-  ASSERT_TRUE(specimen.ok()) << specimen.error().message;
-  for (const std::uint64_t stride : {1, 7, 64, 511, 1900}) {
-    DamageSweep sweep(*specimen);
-    sweep.RotUnderAnOpenStore(stride);
-    for (const auto& [sort, failure] : sweep.tally().failures) ADD_FAILURE() << failure.first;
+  for (const SpecimenKind kind : {SpecimenKind::kWal, SpecimenKind::kSegments}) {
+    const Result<Specimen> specimen = MakeSpecimen(12, kind);
+    ASSERT_TRUE(specimen.ok()) << specimen.error().message;
+    for (const std::uint64_t stride : {1, 7, 64, 511, 1900}) {
+      DamageSweep sweep(*specimen);
+      sweep.RotUnderAnOpenStore(stride);
+      for (const auto& [sort, failure] : sweep.tally().failures) ADD_FAILURE() << failure.first;
+    }
   }
 }
 

@@ -160,7 +160,7 @@ void PrintSites(const Explorer& explorer) {
   std::printf("%s", duramen::explorer::SiteTableText(explorer).c_str());
   const std::vector<std::string> lines = duramen::explorer::SourceLinesOf(explorer);
   for (const auto& call :
-       duramen::explorer::CallsInSource(DURAMEN_SOURCE_DIR, {"wal", "meta", "log"})) {
+       duramen::explorer::CallsInSource(DURAMEN_SOURCE_DIR, {"wal", "segments", "meta", "log"})) {
     const std::uint64_t states = duramen::explorer::StatesAt(call, explorer, lines);
     if (states >= 100) continue;
     std::printf("only %llu states at %s:%zu:%s\n", static_cast<unsigned long long>(states),

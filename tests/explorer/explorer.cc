@@ -5,12 +5,14 @@
 #include <utility>
 
 #include "base/check.h"
+#include "tests/explorer/checkpoint_probe.h"
 
 namespace duramen::explorer {
 namespace {
 
 constexpr std::uint64_t kEnoughAtASite = 120;
 constexpr std::uint64_t kStatesOfASecondLife = 48;
+constexpr std::uint64_t kProbedOneIn = 8;
 constexpr std::size_t kNameMax = 512;
 
 std::array<char, kNameMax> current_state{};
@@ -22,27 +24,59 @@ void SetCurrentState(const RunId& id) {
   current_state[size] = '\0';
 }
 
-// One life in three meets a fault of the disk; it decides nothing about what may be lost.
-std::vector<sim::Fault> DrawFaults(Rng& rng, bool first_life) {
-  if (!rng.OneIn(first_life ? 3 : 6)) return {};
-  static constexpr sim::OpKind kKinds[] = {sim::OpKind::kSyncData, sim::OpKind::kWrite,
-                                           sim::OpKind::kAllocate, sim::OpKind::kSyncDirectory,
-                                           sim::OpKind::kCreate,   sim::OpKind::kSyncAll};
-  sim::Fault fault;
-  const std::size_t kind = rng.Below(std::size(kKinds) + 2);
-  fault.kind = kKinds[kind < std::size(kKinds) ? kind : 0];  // syncs three times as often
-  if (*fault.kind == sim::OpKind::kWrite || *fault.kind == sim::OpKind::kSyncData) {
-    fault.file_class = "wal";
-  }
-  fault.skip = rng.Below(first_life ? 60 : 12);
+// Where a fault strikes, and how.
+struct Strike {
+  sim::OpKind kind;
+  const char* file_class;
+};
+constexpr Strike kWalStrikes[] = {
+    {sim::OpKind::kSyncData, "wal"}, {sim::OpKind::kSyncData, "wal"},
+    {sim::OpKind::kSyncData, "wal"}, {sim::OpKind::kWrite, "wal"},
+    {sim::OpKind::kAllocate, ""},    {sim::OpKind::kSyncDirectory, ""},
+    {sim::OpKind::kCreate, ""},      {sim::OpKind::kSyncAll, ""},
+};
+constexpr Strike kFlushStrikes[] = {
+    {sim::OpKind::kSyncFileSystem, ""},    {sim::OpKind::kSyncFileSystem, ""},
+    {sim::OpKind::kSyncData, ".seg"},      {sim::OpKind::kSyncData, ".seg"},
+    {sim::OpKind::kWrite, ".seg"},         {sim::OpKind::kWrite, ".seg"},
+    {sim::OpKind::kCreate, ".seg"},        {sim::OpKind::kSyncDirectory, "UID"},
+    {sim::OpKind::kSyncDirectory, "serv"}, {sim::OpKind::kMakeDirectory, "serv"},
+    {sim::OpKind::kWrite, "checkpoint"},   {sim::OpKind::kSyncData, "checkpoint"},
+    {sim::OpKind::kSyncAll, "checkpoint"}, {sim::OpKind::kAllocate, "checkpoint"},
+    {sim::OpKind::kSyncDirectory, "meta"}, {sim::OpKind::kRename, "checkpoint"},
+    {sim::OpKind::kRemove, ".seg"},        {sim::OpKind::kRemoveDirectory, ""},
+};
+
+sim::Fault FaultOf(const Strike& strike, Rng& rng, std::uint64_t skip_max) {
+  sim::Fault fault{.kind = strike.kind, .file_class = strike.file_class};
+  fault.skip = rng.Below(skip_max);
   fault.times = rng.OneIn(8) ? UINT64_MAX : 1 + rng.Below(2);
   fault.effect = sim::FaultEffect::kIoError;
-  if (*fault.kind == sim::OpKind::kWrite && rng.OneIn(2)) {
+  if (strike.kind == sim::OpKind::kWrite && rng.OneIn(2)) {
     fault.effect = sim::FaultEffect::kShortWrite;
     fault.short_bytes = rng.Below(8192);
   }
-  if (*fault.kind == sim::OpKind::kAllocate) fault.effect = sim::FaultEffect::kDiskFull;
-  return {fault};
+  const bool takes_space = strike.kind == sim::OpKind::kCreate ||
+                           strike.kind == sim::OpKind::kMakeDirectory ||
+                           strike.kind == sim::OpKind::kWrite;
+  if (strike.kind == sim::OpKind::kAllocate || (takes_space && rng.OneIn(3))) {
+    fault.effect = sim::FaultEffect::kDiskFull;
+  }
+  return fault;
+}
+
+// Some lives meet a fault of the disk; it decides nothing about what may be lost.
+std::vector<sim::Fault> DrawFaults(Rng& rng, bool first_life) {
+  std::vector<sim::Fault> faults;
+  if (rng.OneIn(first_life ? 4 : 8)) {
+    const Strike& strike = kWalStrikes[rng.Below(std::size(kWalStrikes))];
+    faults.push_back(FaultOf(strike, rng, first_life ? 60 : 12));
+  }
+  if (rng.OneIn(first_life ? 2 : 4)) {
+    const Strike& strike = kFlushStrikes[rng.Below(std::size(kFlushStrikes))];
+    faults.push_back(FaultOf(strike, rng, 3));
+  }
+  return faults;
 }
 
 }  // namespace
@@ -52,14 +86,22 @@ const char* CurrentStateName() { return current_state.data(); }
 SessionOptions Explorer::OptionsOf(const RunId& id) const {
   SessionOptions options{.seed = id.Hash(), .workload = id.workload, .sizes = {}, .faults = {}};
   Rng rng(options.seed ^ 0x6661756C74ULL);
+  Rng fixed(id.seed * 0x9E3779B97F4A7C15ULL);  // the same in all lives of a run
   static constexpr std::uint64_t kFileBytes[] = {48u << 10, 64u << 10, 96u << 10};
-  options.sizes.wal_file_bytes = kFileBytes[id.seed % std::size(kFileBytes)];
-  if (id.seed % 3 == 1) options.sizes.wal_dir = "/elsewhere/wal";
-  if (id.seed % 9 == 5) {
+  const Workload& workload = WorkloadOf(id.workload);
+  options.sizes.segment_entries = workload.segment_entries;
+  options.sizes.wal_file_bytes = workload.wal_file_bytes;
+  const std::uint64_t usual = kFileBytes[fixed.Below(std::size(kFileBytes))];
+  if (workload.wal_file_bytes == 0) options.sizes.wal_file_bytes = usual;
+  if (fixed.OneIn(3)) options.sizes.wal_dir = "/elsewhere/wal";
+  if (fixed.OneIn(9)) {
     options.sizes.large = true;
     options.sizes.wal_file_bytes = 1300u << 10;
     options.sizes.memory_budget = 64u << 20;
   }
+  static constexpr std::size_t kSyncedSingly[] = {0, 1, 4, 1000};
+  options.sizes.files_synced_singly = kSyncedSingly[rng.Below(std::size(kSyncedSingly))];
+  if (rng.OneIn(3)) options.sizes.files_open_max = 1 + rng.Below(3);
   // Each life may have a method of its own (W21).
   if (rng.OneIn(4)) options.sizes.sync_method = SyncMethod::kFsync;
   options.faults = DrawFaults(rng, id.crashes.empty());
@@ -264,6 +306,7 @@ bool Explorer::Restart(const RunId& id, const sim::DiskState& disk, const Admiss
   if (!verdict.empty()) {
     return Fail(id, verdict);
   }
+  if (rng_.OneIn(kProbedOneIn) && !RestartOnOneCheckpoint(id, disk, admissible)) return false;
   if (id.crashes.back().crash != Crash::kKill) return true;
   // Someone has seen this state and acted on it: it must outlast the power (A5, W27).
   subject.Destroy();
@@ -279,6 +322,22 @@ bool Explorer::Restart(const RunId& id, const sim::DiskState& disk, const Admiss
       reopened.ok() ? Judge(Observe(again.store(), logs), {exactly}) : reopened.error().message;
   if (lasting.empty()) return true;
   return Fail(id, "what a kill left was shown after a restart and lost with the power: " + lasting);
+}
+
+bool Explorer::RestartOnOneCheckpoint(const RunId& id, const sim::DiskState& disk,
+                                      const Admissible& admissible) {
+  const std::optional<sim::Image> damaged = WithoutNewestRow(disk.visible());
+  if (!damaged) return true;
+  sim::SimFileSystem machine(sim::DiskState(*damaged), sites_);
+  Subject subject(machine, id.Hash() + 2, OptionsOf(id).sizes);
+  const Status opened = subject.Open();
+  std::size_t logs = 0;
+  for (const AdmissibleWriter& writer : admissible) {
+    for (const LogNumber log : writer.logs) logs = std::max<std::size_t>(logs, log + 1);
+  }
+  const std::string verdict =
+      opened.ok() ? Judge(Observe(subject.store(), logs), admissible) : opened.error().message;
+  return verdict.empty() || Fail(id, "with one row of the newer checkpoint damaged: " + verdict);
 }
 
 std::optional<Failure> Explorer::Replay(const RunId& id,

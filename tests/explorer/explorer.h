@@ -114,6 +114,9 @@ class Explorer {
                     const LifeLimits& limits);
   /// Restarts once, observes, and when it must be lasting loses power and restarts again.
   bool Restart(const RunId& id, const sim::DiskState& disk, const Admissible& admissible);
+  /// The same with the newer of two whole checkpoints damaged.
+  bool RestartOnOneCheckpoint(const RunId& id, const sim::DiskState& disk,
+                              const Admissible& admissible);
   bool restart_was_rare_ = false;  // of the last Restart
   bool Note(const RunId& id, std::uint64_t hash, std::uint64_t moment);
   bool IsRare(std::uint32_t site) const;

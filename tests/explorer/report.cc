@@ -70,8 +70,10 @@ bool CallsThePort(const std::string& line) {
       if (!before.ends_with(".") && !before.ends_with("->")) continue;
       const std::string_view owner =
           before.substr(0, before.size() - (before.ends_with(".") ? 1 : 2));
-      const bool other = owner.ends_with("log") || owner.ends_with("log_") ||
-                         owner.ends_with("pool") || owner.ends_with("pool_");
+      static constexpr std::string_view kOthers[] = {"log",   "log_", "pool",
+                                                     "pool_", "edit", "checkpoints"};
+      const bool other = std::any_of(std::begin(kOthers), std::end(kOthers),
+                                     [&](std::string_view name) { return owner.ends_with(name); });
       if (!other) return true;
     }
   }

@@ -58,13 +58,15 @@ void Session::Act(Action action) {
     case Action::kOverwrite: {
       if (rng_.OneIn(4)) return DoBurst(log);
       if (state.entries.empty()) return;
-      const Index back = rng_.Below(std::min<std::uint64_t>(state.entries.size(), 5)) + 1;
+      const Index back =
+          rng_.Below(std::min<std::uint64_t>(state.entries.size(), workload_.cut_max)) + 1;
       const Index first = state.end() - back;
       return Append(writer, {DrawGroup(log, first, state.TermAt(first - 1))});
     }
     case Action::kTruncateSuffix: {
       if (state.entries.empty()) return;
-      const Index back = rng_.Below(std::min<std::uint64_t>(state.entries.size(), 6)) + 1;
+      const Index back =
+          rng_.Below(std::min<std::uint64_t>(state.entries.size(), workload_.cut_max)) + 1;
       const Index end = state.end() - back;
       const auto ticket = subject_->writers()[writer].TruncateSuffix(logs_[log].ref, end);
       return Accept(writer, ticket, {.kind = StepKind::kTruncateSuffix, .log = log, .index = end});

@@ -13,13 +13,15 @@ namespace {
 LogSink watcher;
 
 // Small enough that a run of a few dozen calls fills batches, rings and files.
-log::StorageTuning Tuning(bool large) {
+log::StorageTuning Tuning(const SubjectSizes& sizes) {
   log::StorageTuning tuning;
   tuning.ring_records = 128;
   tuning.ring_bytes = 32u << 10;
   tuning.chunk_bytes = 8u << 10;
   tuning.batch_bytes_max = 16u << 10;
-  if (large) {
+  tuning.files_synced_singly = sizes.files_synced_singly;
+  tuning.files_open_max = sizes.files_open_max;
+  if (sizes.large) {
     tuning.ring_bytes = 1u << 20;
     tuning.chunk_bytes = 512u << 10;
     tuning.batch_bytes_max = 300u << 10;
@@ -85,8 +87,9 @@ Status Subject::Open() {
   options.memory_budget = sizes_.memory_budget;
   options.wal_sync_method = sizes_.sync_method;
   options.wal_dir = sizes_.wal_dir;
+  options.segment_max_entries = sizes_.segment_entries;
   Result<LogStore> opened =
-      log::OpenLogStore(options, {machine_, clock_, executor_, Rng(seed_)}, Tuning(sizes_.large));
+      log::OpenLogStore(options, {machine_, clock_, executor_, Rng(seed_)}, Tuning(sizes_));
   if (!opened.ok()) return std::move(opened).error();
   store_.emplace(std::move(opened).value());
   return {};
@@ -151,6 +154,10 @@ LogState ReadLog(const LogStore& store, LogRef log, std::string& problem) {
   for (char key = 'a'; key < 'e'; ++key) {
     const Result<std::string> value = store.Get(log, std::string(1, key));
     if (value.ok()) state.values[std::string(1, key)] = *value;
+  }
+  const Result<Term> before = store.TermAt(log, state.begin - 1);
+  if (state.begin > 1 && before.ok() && *before != state.term_before_begin) {
+    problem = "TermAt knows another term before the first entry";
   }
   const std::string entries = ReadEntries(store, log, bounds->end, state);
   if (!entries.empty()) problem = entries;

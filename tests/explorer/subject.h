@@ -28,7 +28,10 @@ struct SubjectSizes {
   std::uint64_t wal_files_max = 6;
   std::uint64_t memory_budget = 1u << 20;
   SyncMethod sync_method = SyncMethod::kDatasync;
-  bool large = false;        // files that are zeroed in pieces, and entries to match
+  bool large = false;                    // files that are zeroed in pieces, and entries to match
+  std::uint64_t segment_entries = 4096;  // of one segment file
+  std::size_t files_synced_singly = 4;   // of a flush; more: one sync of the file system
+  std::size_t files_open_max = 256;
   std::string wal_dir = {};  // empty: inside the data directory
 };
 

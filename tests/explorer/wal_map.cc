@@ -103,9 +103,9 @@ class Mapper {
 }  // namespace
 
 const char* PartName(Part part) {
-  static constexpr const char* kNames[] = {"unused space", "file header", "batch header",
-                                           "binding",      "run header",  "record header",
-                                           "payload",      "padding",     "closing"};
+  static constexpr const char* kNames[] = {
+      "unused space",  "file header", "batch header", "binding", "run header",
+      "record header", "payload",     "padding",      "closing", "table"};
   return kNames[static_cast<std::size_t>(part)];
 }
 

@@ -25,7 +25,8 @@ enum class Part : std::uint8_t {
   kRecordHeader,  // of an entry or row
   kPayload,       // of an entry or row
   kPadding,       // zeros between records and before the closing
-  kClosing,       // header, bindings, summaries, and zeros up to a block
+  kClosing,       // header, bindings, summaries, and zeros up to a block; or a run header again
+  kTable,         // of a segment or checkpoint: made again from the records
 };
 const char* PartName(Part part);
 

@@ -1,5 +1,5 @@
-// The five workloads, as weights of what a run does next. A sixth thing they share is that files
-// are so small that they roll, and rings so small that batches are in flight all the time.
+// The nine workloads, as weights of what a run does next. What they share is that files are so
+// small that they roll and are flushed, and rings so small that batches are in flight all the time.
 #pragma once
 
 #include <array>
@@ -32,13 +32,16 @@ struct Workload {
   std::uint32_t writers = 1;
   std::uint32_t logs_per_writer = 3;
   std::uint32_t actions = 100;
-  std::uint32_t entries_max = 4;    // per group
-  std::uint32_t payload_max = 600;  // bytes; one in eight may be three times that
-  std::uint32_t keep_entries = 24;  // a prefix is cut so that about that many stay
+  std::uint32_t entries_max = 4;         // per group
+  std::uint32_t payload_max = 600;       // bytes; one in eight may be three times that
+  std::uint32_t keep_entries = 24;       // a prefix is cut so that about that many stay
+  std::uint32_t cut_max = 6;             // entries that an overwrite or truncation takes at most
+  std::uint64_t segment_entries = 4096;  // of one segment file
+  std::uint64_t wal_file_bytes = 0;      // 0: whatever the seed says
   std::array<std::uint8_t, static_cast<std::size_t>(Action::kCount)> weights{};
 };
 
-inline constexpr std::uint32_t kWorkloadCount = 5;
+inline constexpr std::uint32_t kWorkloadCount = 9;
 const Workload& WorkloadOf(std::uint32_t number);
 
 }  // namespace duramen::explorer

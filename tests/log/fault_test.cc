@@ -228,6 +228,10 @@ TEST(Fault, B1_OverloadedAtTheLimitOfFilesUntilFloorsMove) {
   Machine machine;
   machine.options.wal_max_files = 3;
   machine.Start();
+  machine.disk().Schedule({.kind = sim::OpKind::kWrite,
+                           .file_class = ".seg",
+                           .times = UINT64_MAX,
+                           .effect = sim::FaultEffect::kIoError});
   const LogRef log = machine.Log("a");
   const LogRef idle = machine.Log("idle");
   machine.Write(idle, 1, 1, {"kept"});

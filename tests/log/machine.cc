@@ -14,6 +14,7 @@ Machine::Machine()
   options.data_dir = "/data";
   options.wal_max_size_bytes = 48 << 10;
   options.wal_max_files = 8;
+  options.wal_max_age = 0;  // Time passes in jumps here.
   options.memory_budget = 4 << 20;
   tuning.ring_records = 256;
   tuning.ring_bytes = 64 << 10;

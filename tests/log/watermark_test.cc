@@ -188,7 +188,7 @@ TEST(Watermark, W7_TheLaterWriteWinsInsideAcrossAndAtARoll) {
     for (int start = 0; start < 2; ++start) {
       machine.PowerLoss();
       machine.Start();
-      EXPECT_EQ(machine.Contents("a"), before);
+      EXPECT_EQ(machine.Contents("a"), before) << machine.store().recovery_report().ToText();
       EXPECT_FALSE(machine.store().recovery_report().damaged());
     }
   }
@@ -207,7 +207,7 @@ TEST(Watermark, W9_GapsAreDetectedAfterAllWalFilesWereRecycled) {
     ASSERT_TRUE(machine.Wait(machine.writer().TruncatePrefix(other, i).value()).ok());
   }
   EXPECT_GT(machine.Metric("wal_recycled_files"), 2u);
-  EXPECT_GT(machine.Metric("wal_carried_rows"), 0u);
+  EXPECT_GT(machine.Metric("checkpoints"), 0u);
   for (int start = 0; start < 3; ++start) {
     machine.PowerLoss();
     machine.Start();

@@ -33,6 +33,9 @@ std::vector<Row> Samples() {
       FaultyRow{90, 0, false, ""},
       FaultyRow{},
       TombstoneRow{},
+      FlushedRow{3, 4096, 1001, 8, 5},
+      FlushedRow{2, 0, 1, 0, 7},
+      FlushedRow{},
   };
 }
 
@@ -98,6 +101,14 @@ TEST(Row, MD1_BytesAreThoseOfTheFormat) {
             "01000000"
             "72");
   EXPECT_EQ(hex(TombstoneRow{}), "01");
+  EXPECT_EQ(hex(FlushedRow{3, 0x1000, 9, 2, 4, 7}),
+            "01"
+            "0300000000000000"
+            "0010000000000000"
+            "0900000000000000"
+            "0200000000000000"
+            "0400000000000000"
+            "0700000000000000");
 }
 
 TEST(Row, MD2_NoPrefixAndNoExtensionDecodes) {
@@ -164,6 +175,15 @@ TEST(Row, MD2_OverALimitIsCorruptOnDiskAndTooLargeFromACaller) {
   out.Put<std::uint64_t>(1);
   out.PutString(std::string(256, 'v'));
   EXPECT_EQ(DecodeRow(2, bytes).error().code, ErrorCode::kCorruption);
+}
+
+// [A6] The row is the authority over segments; one that counts entries into no segment is none.
+TEST(Row, A6_FlushedEntriesHaveASegment) {
+  for (const Row& row : {Row(FlushedRow{0, 1, 1, 0, 0}), Row(FlushedRow{0, 0, 2, 0, 0}),
+                         Row(FlushedRow{0, 0, 1, 1, 0}), Row(FlushedRow{1, 1, 0, 0, 0})}) {
+    EXPECT_EQ(ValidateRow(row).error().code, ErrorCode::kInvalidArgument);
+  }
+  EXPECT_TRUE(ValidateRow(FlushedRow{0, 0, 1, 0, 9}).ok()) << "an epoch without a flush";
 }
 
 TEST(Row, MD2_AnUnknownLayoutIsRefusedByName) {

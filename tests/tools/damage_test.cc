@@ -4,20 +4,19 @@
 
 #include "base/rng.h"
 #include "tests/tools/files.h"
+#include "tests/tools/unflushed.h"
 #include "tools/dump.h"
-#include "tools/load.h"
 #include "tools/verify.h"
 #include "tools/wal_image.h"
 
 namespace duramen::tools {
 namespace {
 
-using testing::NumberedLines;
+using ::testing::HasSubstr;
 using testing::ReadAll;
 using testing::TempDir;
 using testing::WalFiles;
 using testing::WriteAll;
-using ::testing::HasSubstr;
 
 struct Verdict {
   ExitCode exit;
@@ -42,11 +41,7 @@ Verdict Dump(const std::string& path, bool all) {
 class Damage : public ::testing::Test {
  protected:
   void SetUp() override {
-    WriteAll(dir_ / "input", NumberedLines(700));
-    LoadOptions load{.dir = dir_ / "data", .file = dir_ / "input", .servers = 6, .in_flight = 24};
-    load.settings.flags = {{"wal_max_size_bytes", "32KiB"}, {"wal_max_files", "64"}};
-    Terminal terminal{Terminal::Captured{}};
-    ASSERT_EQ(RunLoad(load, terminal), ExitCode::kClean) << terminal.captured_err();
+    ASSERT_NO_FATAL_FAILURE(testing::WriteUnflushed({.dir = dir_ / "data"}));
     const Result<WalImage> image = ReadWalImage(dir_ / "data");
     ASSERT_TRUE(image.ok());
     ASSERT_GE(image->verdict.chain.size(), 3u) << "the specimen must roll";
@@ -79,9 +74,8 @@ class Damage : public ::testing::Test {
     std::uint64_t proven_by_header = 0;
     bool newest = false;
     bool Hits(std::uint64_t at) const {
-      return std::any_of(durable.begin(), durable.end(), [&](const auto& range) {
-        return at >= range.first && at < range.second;
-      });
+      return std::any_of(durable.begin(), durable.end(),
+                         [&](const auto& range) { return at >= range.first && at < range.second; });
     }
     /// Of a sealed file every durable byte is missed. The newest one holds its own proofs: what is
     /// cut off together with them looks torn, which is the limit that the format states.
@@ -199,12 +193,11 @@ TEST_F(Damage, TL2_VerifySaysWhoseEntryIsLostAndWhatToType) {
   const Verdict dump = Dump(dir_ / "data", false);
   EXPECT_EQ(dump.exit, ExitCode::kDamage);
   EXPECT_THAT(dump.err, HasSubstr("skipped: "));
-  EXPECT_EQ(std::count(dump.out.begin(), dump.out.end(), '\n') + 1,
-            [&] {
-              WriteAll(specimen.path, specimen.content);
-              const std::string whole = Dump(dir_ / "data", false).out;
-              return std::count(whole.begin(), whole.end(), '\n');
-            }());
+  EXPECT_EQ(std::count(dump.out.begin(), dump.out.end(), '\n') + 1, [&] {
+    WriteAll(specimen.path, specimen.content);
+    const std::string whole = Dump(dir_ / "data", false).out;
+    return std::count(whole.begin(), whole.end(), '\n');
+  }());
 }
 
 TEST_F(Damage, T1_A12_AMissingFileIsDamageAndALoneFileIsNot) {

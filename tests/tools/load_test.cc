@@ -6,16 +6,18 @@
 #include "tests/tools/files.h"
 #include "tools/dump.h"
 #include "tools/read_back.h"
+#include "tools/server_names.h"
 #include "tools/stat.h"
+#include "tools/store_image.h"
 #include "tools/verify.h"
 
 namespace duramen::tools {
 namespace {
 
+using ::testing::HasSubstr;
 using testing::NumberedLines;
 using testing::TempDir;
 using testing::WriteAll;
-using ::testing::HasSubstr;
 
 struct Answer {
   ExitCode exit;
@@ -105,8 +107,17 @@ TEST_F(Load, TL5_ResumeRefusesAnotherInput) {
 }
 
 TEST_F(Load, TL5_AWalThatIsFullIsNoSpace) {
+  WriteAll(dir_ / "input", NumberedLines(4));
+  ASSERT_EQ(Run({.servers = 4}).exit, ExitCode::kClean);
+  // A file where a server's segments belong: they cannot be written, so the WAL has to keep all.
+  const Result<StoreImage> image = ReadStoreImage(dir_ / "data");
+  ASSERT_TRUE(image.ok());
+  const ServerNames names = ServerNames::Of(*image, {});
+  for (const ServerUid& uid : names.seen()) {
+    WriteAll(dir_ / "data/servers/" + uid.ToString(), "in the way");
+  }
   WriteAll(dir_ / "input", NumberedLines(20'000));
-  LoadOptions options{.servers = 4};
+  LoadOptions options{.servers = 4, .resume = true};
   options.dir = dir_ / "data";
   options.file = dir_ / "input";
   options.overloaded_ms = 300;
@@ -137,7 +148,8 @@ TEST_F(Load, TL1_DumpFiltersByServerIndexKindAndTerm) {
   EXPECT_EQ(rows({.kind = "128"}), 60);
   EXPECT_EQ(rows({.kind = "129"}), 0);
   EXPECT_EQ(rows({.server = "load-00000", .kind = "entry"}) +
-                rows({.server = "load-00001", .kind = "entry"}), 60);
+                rows({.server = "load-00001", .kind = "entry"}),
+            60);
   EXPECT_EQ(rows({.server = "load-00000", .from = 3, .to = 7}), 5);
   EXPECT_EQ(rows({.term = 1}), 60);
   EXPECT_EQ(rows({.term = 2}), 0);
@@ -166,8 +178,8 @@ TEST_F(Load, TL4_StatAndNamesCountWhatIsThere) {
   WriteAll(dir_ / "input", NumberedLines(2000));
   ASSERT_EQ(Run({.servers = 3}).exit, ExitCode::kClean);
   Terminal servers{Terminal::Captured{}};
-  StatOptions options{.path = dir_ / "data", .by = "server", .sort = "entries",
-                      .output = {.format = Format::kCsv}};
+  StatOptions options{
+      .path = dir_ / "data", .by = "server", .sort = "entries", .output = {.format = Format::kCsv}};
   EXPECT_EQ(RunStat(options, servers), ExitCode::kClean);
   EXPECT_THAT(servers.captured_out(), HasSubstr("load-00002"));
   Terminal files{Terminal::Captured{}};

@@ -1,0 +1,72 @@
+// What stands on disk besides the WAL at a start: checkpoints of rows, and segments. Read before
+// the WAL, because they say where its replay begins and from what. Changes nothing on disk.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "base/io.h"
+#include "duramen/log_store.h"
+#include "log/durable_rows.h"
+#include "meta/checkpoint_files.h"
+#include "segments/scan.h"
+#include "segments/segment_list.h"
+#include "wal/replay.h"
+
+namespace duramen::log {
+
+inline constexpr char kMetaName[] = "meta";
+inline constexpr char kServersName[] = "servers";
+
+/// The segments of one server. After the start they belong to the flusher.
+struct ServerSegments {
+  segments::ServerIdentity identity;
+  segments::SegmentList list;
+  segments::Flushed flushed;
+  std::uint64_t next_number = 1;
+  bool may_append = false;  // to the last file: it is as long as the row says
+  std::vector<std::string> leftovers;
+};
+
+class DurableState {
+ public:
+  /// Fills `rows` with what the checkpoints say. Errors: kIo, kPermission, kUnknownVersion; damage
+  /// is no error but a finding.
+  Status Load(Directory& data_dir, const SystemUuid& system, DurableRows& rows);
+
+  /// After the WAL was read into `rows`: who is known to have been, but has neither a row nor a
+  /// tombstone [A18]. They are in `lost` from then on.
+  const std::set<ServerUid>& FindLost(const DurableRows& rows, const wal::Replay& replay);
+  /// After replay: what a scan missed may have been cut since, or be below a floor.
+  void DropHealed(const wal::Replay& replay);
+  /// Those with a directory and in no checkpoint, or with unreadable rows in them.
+  const std::set<ServerUid>& candidates() const { return candidates_; }
+
+  std::unique_ptr<Directory> meta_dir;     // null: there is none
+  std::unique_ptr<Directory> servers_dir;  // null: there is none
+  std::optional<meta::CheckpointFiles> checkpoints;
+  std::map<ServerUid, ServerSegments> servers;  // those that have a directory
+  std::vector<wal::LogSeed> seeds;
+  wal::FileEnd covered;      // the WAL is needed from behind it
+  std::set<ServerUid> lost;  // those whose rows no file has any more; see FindLost
+  std::vector<Finding> findings;
+
+ private:
+  Status LoadCheckpoints(const SystemUuid& system, DurableRows& rows);
+  Status ScanServers(const SystemUuid& system);
+  Status ScanServer(const SystemUuid& system, const meta::MergedServer& known, bool has_directory);
+  void AddFinding(const meta::CheckpointFinding& found);
+  static void FinishSeed(wal::LogSeed& seed);
+  meta::MergedCheckpoints merged_;
+  std::set<ServerUid> candidates_;       // for `lost`
+  bool unreadable_checkpoints_ = false;  // there is one, and none can be read
+};
+
+/// Of a server that is deleted: its files and its directory, as far as they are there.
+Status RemoveServer(Directory& servers_dir, const ServerUid& uid);
+void SetBounds(meta::ServerRows& rows, const meta::BoundsRow& bounds);
+void SetFlushed(meta::ServerRows& rows, const segments::Flushed& flushed);
+
+}  // namespace duramen::log

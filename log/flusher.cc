@@ -1,0 +1,463 @@
+#include "log/flusher.h"
+
+#include <algorithm>
+#include <map>
+
+#include "base/check.h"
+#include "base/planted.h"
+#include "base/try.h"
+#include "wal/run_reader.h"
+
+namespace duramen::log {
+namespace {
+
+constexpr std::size_t kLogsPerStep = 64;
+constexpr std::int64_t kRetryNs = 1'000'000'000;
+constexpr std::size_t kRecordsPerAppend = 256;
+
+}  // namespace
+
+Flusher::Flusher(const FlushOptions& options, const Environment& environment, DurableState& state,
+                 Rng rng)
+    : options_(options), environment_(environment), state_(state), rng_(rng) {}
+
+/// A generation that nobody has begun with is superseded: the later one holds all that it did.
+void Flusher::OnClosed(wal::ClosedGeneration generation) {
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_ = std::move(generation);
+    idle_.store(false, std::memory_order_release);
+  }
+  environment_.executor.Wake(*this);
+}
+
+std::int64_t Flusher::Step() {
+  if (stage_ != Stage::kIdle && environment_.clock.NowNs() < retry_at_ns_) return retry_at_ns_;
+  switch (stage_) {
+    case Stage::kIdle:
+      return Begin();
+    case Stage::kWrite:
+      return Write();
+    case Stage::kSync:
+      return Sync();
+    case Stage::kCheckpoint:
+      return Checkpoint();
+    case Stage::kHandOver:
+      return HandOver();
+  }
+  return kIdle;
+}
+
+std::int64_t Flusher::Begin() {
+  round_ = {};
+  round_.names_changed = !names_durable_;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!waiting_) {
+      idle_.store(true, std::memory_order_release);
+      return kIdle;
+    }
+    round_.generation = std::move(*waiting_);
+    waiting_.reset();
+  }
+  // Only what is durable is in there, so no floor is used before its mark is written [A9].
+  round_.survivors = environment_.landed.SurvivorsUpTo(round_.generation.end.file);
+  for (std::size_t i = round_.survivors.size(); i-- > 0;) round_.todo.push_back(i);
+  stage_ = Stage::kWrite;
+  return kAgain;
+}
+
+std::int64_t Flusher::Write() {
+  for (std::size_t done = 0; done < kLogsPerStep && !round_.todo.empty(); ++done) {
+    const bool full = round_.files >= options_.files_open_max;
+    if (full && (round_.singly || !file_system_syncs_)) {
+      stage_ = Stage::kSync;  // It comes back for the rest.
+      return kAgain;
+    }
+    // One sync of the file system covers closed files too; the kernel remembers their errors.
+    if (full) CloseFiles();
+    const std::size_t number = round_.todo.back();
+    round_.todo.pop_back();
+    const Status status = WriteLog(number);
+    if (status.ok()) continue;
+    counters_.failures.Add(1);
+    environment_.log.Write(LogLevel::kError, "flush.failed",
+                           "a log's segments could not be written; it is tried again",
+                           {{"error", status.error().message}});
+    round_.failed.push_back(number);
+  }
+  if (round_.todo.empty()) stage_ = Stage::kSync;
+  return kAgain;
+}
+
+void Flusher::CloseFiles() {
+  for (; round_.closed < round_.written.size(); ++round_.closed) {
+    Written& written = round_.written[round_.closed];
+    written.result.files.clear();
+    written.directory.reset();
+  }
+}
+
+/// A log that was deleted since the generation was closed has nothing left to flush.
+Status Flusher::WriteLog(std::size_t number) {
+  const wal::LandedIndex::Survivors& survivors = round_.survivors[number];
+  CHECK(survivors.slot < round_.generation.logs.size());
+  const wal::RecordOwner owner = round_.generation.logs[survivors.slot].owner;
+  ServerSegments& server = state_.servers[owner.uid];
+  server.identity = {options_.system, owner.uid, owner.cluster_id};
+  Written written{.survivors = number, .result = {}, .directory = TRY(OpenDirectory(owner.uid))};
+  segments::SegmentWriter writer({.directory = *written.directory,
+                                  .identity = server.identity,
+                                  .limits = options_.limits,
+                                  .list = server.list,
+                                  .flushed = server.flushed,
+                                  .next_number = server.next_number,
+                                  .may_append = server.may_append && !round_.singly,
+                                  .rng = rng_});
+  Index segments_end = survivors.segments_end;
+  round_.lost.erase(owner.uid);
+  Status status;
+  for (const wal::LandedRun& run : survivors.runs) {
+    status = AppendRun({run, survivors.slot, owner}, segments_end, writer);
+    if (!status.ok()) break;
+  }
+  Result<segments::WrittenRound> finished =
+      status.ok() ? writer.Finish() : Result<segments::WrittenRound>(status.error());
+  server.next_number = writer.next_number();
+  if (!finished.ok()) {
+    server.may_append = false;  // What stands behind the last good byte is not known.
+    writer.Abandon();
+    return std::move(finished).error();
+  }
+  written.result = std::move(*finished);
+  written.result.flushed.end = std::max<Index>(segments_end, 1);
+  counters_.bytes.Add(written.result.bytes);
+  round_.files += written.result.files.size();
+  round_.written.push_back(std::move(written));
+  return {};
+}
+
+/// What cannot be read of a run is left out; its log is faulty there before the WAL file goes [A3].
+Status Flusher::AppendRun(const wal::OwnedRun& owned, Index& segments_end,
+                          segments::SegmentWriter& writer) {
+  std::vector<IndexRange>& lost = round_.lost[owned.owner.uid];
+  const wal::LandedRun& run = owned.run;
+  const std::optional<wal::OpenWalFile> file = environment_.landed.FindFile(run.file);
+  CHECK(file.has_value());  // Not retired before this round is over.
+  buffer_.resize(std::max<std::size_t>(buffer_.size(), wal::RunReader::BufferBytes(run)));
+  wal::RunReader reader = TRY(wal::RunReader::Open(*file, owned, buffer_));
+  const std::uint64_t epoch = round_.generation.logs[owned.slot].bounds.epoch;
+  std::vector<segments::RecordSource> records;
+  const auto append = [&]() -> Status {
+    if (records.empty()) return {};
+    TRY(writer.Append(std::min(segments_end, records.front().index), epoch, records));
+    segments_end = records.back().index + 1;
+    counters_.entries.Add(records.size());
+    records.clear();
+    return {};
+  };
+  Index next = run.live_begin;
+  while (!reader.AtEnd() && reader.next_index() < run.live_end) {
+    const Result<wal::RecordView> record = reader.Next();
+    if (!record.ok() || records.size() >= kRecordsPerAppend) TRY(append());
+    if (!record.ok() || record->index < run.live_begin) continue;
+    if (record->index > next) lost.push_back({next, record->index});
+    next = record->index + 1;
+    records.push_back({.index = record->index,
+                       .term = run.term,
+                       .kind = record->kind,
+                       .entry_checksum = record->entry_checksum,
+                       .payload = record->payload});
+  }
+  if (next < run.live_end) lost.push_back({next, run.live_end});
+  return append();
+}
+
+Result<std::unique_ptr<Directory>> Flusher::OpenDirectory(const ServerUid& uid) {
+  const std::string name = uid.ToString();
+  Result<std::unique_ptr<Directory>> opened = environment_.servers_dir.OpenDirectory(name);
+  if (opened.ok() || opened.error().code != ErrorCode::kNotFound) return opened;
+  TRY(environment_.servers_dir.CreateDirectory(name));
+  round_.names_changed = true;
+  return environment_.servers_dir.OpenDirectory(name);
+}
+
+/// Only a durable tombstone deletes [A18]. Both checkpoints have it, so that no start misses what
+/// goes here; it is forgotten once the directory is gone for good.
+Status Flusher::RemoveDeleted(std::uint64_t file_max) {
+  std::vector<ServerUid> deleted;
+  environment_.rows.With([&](const meta::Table& table) {
+    for (const auto& [uid, rows] : table.servers()) {
+      const meta::RowStamp& tombstone = rows.stamp(meta::RowKind::kTombstone);
+      if (!tombstone.present() || tombstone.file > file_max) continue;
+      if (state_.servers.contains(uid)) deleted.push_back(uid);
+    }
+    return 0;
+  });
+  if (deleted.empty()) return {};
+  for (const ServerUid& uid : deleted) {
+    environment_.files.DropServer(uid);
+    TRY(RemoveServer(environment_.servers_dir, uid));
+  }
+  counters_.syncs.Add(1);
+  TRY(environment_.servers_dir.Sync());
+  for (const ServerUid& uid : deleted) state_.servers.erase(uid);
+  return {};
+}
+
+/// Segments below a floor that both checkpoints have; if need be, below one whose mark is durable
+/// in the WAL behind them.
+void Flusher::RemoveDead(bool newest_floors) {
+  for (std::uint32_t slot = 0; slot < round_.generation.logs.size(); ++slot) {
+    const wal::ClosedLog& log = round_.generation.logs[slot];
+    if (!log.open) continue;
+    const auto found = state_.servers.find(log.owner.uid);
+    if (found == state_.servers.end()) continue;
+    ServerSegments& server = found->second;
+    const Index floor = newest_floors ? environment_.landed.Floor(slot) : 0;
+    const std::vector<std::uint32_t> dead =
+        server.list.DeadFiles(std::max(log.bounds.begin, floor));
+    if (dead.empty() && server.leftovers.empty()) continue;
+    const Result<std::unique_ptr<Directory>> directory =
+        environment_.servers_dir.OpenDirectory(log.owner.uid.ToString());
+    if (!directory.ok()) continue;
+    std::vector<std::uint32_t> removed;
+    for (const std::uint32_t number : dead) {
+      // The row names the last one, and what is appended goes on in it.
+      if (number >= server.flushed.segment) continue;
+      environment_.files.Drop(log.owner.uid, number);
+      if ((*directory)->Remove(segments::FileName(number)).ok()) removed.push_back(number);
+    }
+    for (const std::string& name : server.leftovers) (void)(*directory)->Remove(name);
+    server.leftovers.clear();
+    counters_.segments_removed.Add(removed.size());
+    segments::SegmentListEdit edit(server.list);
+    edit.Remove(removed);
+    server.list = edit.Build();
+  }
+}
+
+std::int64_t Flusher::Sync() {
+  // A closed file can only be synced with the file system.
+  const bool many = round_.closed > 0 || round_.files > options_.files_synced_singly;
+  if (many && !round_.singly && !Planted(PlantedBug::kNoSegmentSync)) {
+    counters_.syncs.Add(1);
+    const Status synced = environment_.servers_dir.SyncFileSystem();
+    if (!synced.ok() && synced.error().code == ErrorCode::kUnsupported) {
+      round_.singly = true;
+      return kAgain;
+    }
+    if (!synced.ok()) {
+      // It may have been any of them, and says success the next time.
+      WriteAgain();
+      return Retry("the sync of the file system", synced.error());
+    }
+    round_.names_changed = false;
+    names_durable_ = file_system_syncs_ = true;
+  } else {
+    for (Written& written : round_.written) {
+      const Status synced = SyncSingly(written);
+      if (synced.ok()) continue;
+      state_.servers[round_.generation.logs[round_.survivors[written.survivors].slot].owner.uid]
+          .may_append = false;
+      round_.failed.push_back(written.survivors);
+      written.survivors = SIZE_MAX;
+      RemoveCreated(written);
+    }
+    std::erase_if(round_.written,
+                  [](const Written& written) { return written.survivors == SIZE_MAX; });
+    if (round_.names_changed && !Planted(PlantedBug::kNoServersSync)) {
+      counters_.syncs.Add(1);
+      const Status synced = environment_.servers_dir.Sync();
+      if (!synced.ok()) return Retry("the sync of servers/", synced.error());
+      round_.names_changed = false;
+      names_durable_ = true;
+    }
+  }
+  for (Written& written : round_.written) {
+    written.result.files.clear();
+    written.directory.reset();
+    round_.synced.push_back(std::move(written));
+  }
+  round_.written.clear();
+  round_.files = round_.closed = 0;
+  if (!round_.todo.empty()) {
+    stage_ = Stage::kWrite;
+    return kAgain;
+  }
+  if (!round_.failed.empty()) {
+    stage_ = Stage::kWrite;
+    return RetryFailed();
+  }
+  if (Planted(PlantedBug::kRetiredBeforeCheckpoints)) {
+    environment_.store.OnRetired(round_.generation.end.file);
+  }
+  stage_ = Stage::kCheckpoint;
+  return kAgain;
+}
+
+/// Floors may have moved meanwhile, which is a way out for a log that cannot be written.
+std::int64_t Flusher::RetryFailed() {
+  for (const std::size_t number : round_.failed) {
+    wal::LandedIndex::Survivors& survivors = round_.survivors[number];
+    survivors = environment_.landed.SurvivorsOf(survivors.slot, round_.generation.end.file);
+    if (!survivors.runs.empty()) round_.todo.push_back(number);
+  }
+  round_.failed.clear();
+  if (round_.todo.empty()) return kAgain;
+  RemoveDead(true);  // A full disk needs what floors have freed since.
+  return Retry("the flush of a log", {ErrorCode::kIo, "see above", ""});
+}
+
+Status Flusher::SyncSingly(Written& written) {
+  if (Planted(PlantedBug::kNoSegmentSync)) return {};
+  bool created = false;
+  for (const segments::WrittenFile& file : written.result.files) {
+    counters_.syncs.Add(1);
+    TRY(file.file->SyncData());
+    created = created || file.created;
+  }
+  if (!created) return {};
+  counters_.syncs.Add(1);
+  return written.directory->Sync();
+}
+
+/// What is not durable is of no use, and numbers are not used again. As far as it can be done: what
+/// stays is left over, and a start removes it.
+void Flusher::RemoveCreated(const Written& written) {
+  if (written.directory == nullptr) return;
+  for (const segments::WrittenFile& file : written.result.files) {
+    if (file.created) (void)written.directory->Remove(file.name);
+  }
+}
+
+/// Into new files, with a sync for each [B8].
+void Flusher::WriteAgain() {
+  for (const Written& written : round_.written) {
+    const std::uint32_t slot = round_.survivors[written.survivors].slot;
+    state_.servers[round_.generation.logs[slot].owner.uid].may_append = false;
+    round_.todo.push_back(written.survivors);
+    RemoveCreated(written);
+  }
+  round_.written.clear();
+  round_.files = round_.closed = 0;
+  round_.singly = true;
+  stage_ = Stage::kWrite;
+}
+
+std::int64_t Flusher::Retry(const char* what, const Error& error) {
+  counters_.failures.Add(1);
+  environment_.log.Write(LogLevel::kError, "flush.retry",
+                         std::string(what) + " failed; WAL files stay until it succeeds",
+                         {{"error", error.message}});
+  retry_at_ns_ = environment_.clock.NowNs() + kRetryNs;
+  return retry_at_ns_;
+}
+
+/// Rows are at least as new as the generation's end, bounds exactly of it.
+std::vector<meta::CheckpointServer> Flusher::CheckpointServers() const {
+  std::map<ServerUid, const wal::ClosedLog*> logs;
+  for (const wal::ClosedLog& log : round_.generation.logs) {
+    if (log.open) logs[log.owner.uid] = &log;
+  }
+  std::map<ServerUid, segments::Flushed> flushed;
+  for (const Written& written : round_.synced) {
+    const std::uint32_t slot = round_.survivors[written.survivors].slot;
+    flushed[round_.generation.logs[slot].owner.uid] = written.result.flushed;
+  }
+  std::vector<meta::CheckpointServer> servers;
+  environment_.rows.With([&](const meta::Table& table) {
+    for (const auto& [uid, rows] : table.servers()) {
+      meta::CheckpointServer server{uid, rows};
+      const auto log = logs.find(uid);
+      if (!rows.deleted() && log != logs.end()) {
+        const wal::SlotBounds& bounds = log->second->bounds;
+        SetBounds(server.rows, {bounds.begin, bounds.term_before_begin, bounds.end,
+                                bounds.last_term, bounds.epoch});
+        const auto now = flushed.find(uid);
+        const auto before = state_.servers.find(uid);
+        if (now != flushed.end()) {
+          SetFlushed(server.rows, now->second);
+        } else if (before != state_.servers.end()) {
+          // What was cut since, by a record that the WAL still has, is not in segments any more.
+          segments::Flushed kept = before->second.flushed;
+          const auto slot = static_cast<std::uint32_t>(log->second - round_.generation.logs.data());
+          kept.end = std::min(kept.end, environment_.landed.FlushedEnd(slot));
+          SetFlushed(server.rows, kept);
+        }
+      }
+      if (Planted(PlantedBug::kFaultNotInCheckpoint)) {
+        server.rows.faulty = {};
+        server.rows.stamp(meta::RowKind::kFaulty) = {};
+      }
+      servers.push_back(std::move(server));
+    }
+    return 0;
+  });
+  return servers;
+}
+
+/// Durable with the checkpoints of this round, so before the only trace of the damage goes [A3].
+void Flusher::RecordLosses() {
+  for (const auto& [uid, ranges] : round_.lost) {
+    for (const IndexRange& range : ranges) {
+      const meta::FaultyRow fault =
+          environment_.rows.AddFault(uid, range, round_.generation.end.file);
+      environment_.log.Write(LogLevel::kError, "flush.lost",
+                             "acknowledged entries cannot be read from their WAL file any more",
+                             {{"uid", uid.ToString()},
+                              {"first", std::to_string(range.begin)},
+                              {"last", std::to_string(range.end - 1)}});
+      environment_.store.OnFault(uid, fault);
+    }
+  }
+  round_.lost.clear();
+}
+
+std::int64_t Flusher::Checkpoint() {
+  RecordLosses();
+  const wal::FileEnd& end = round_.generation.end;
+  const std::vector<meta::CheckpointServer> servers = CheckpointServers();
+  meta::CheckpointContent content{
+      .covers = {end.file, end.batch, end.checksum, end.life},
+      .created_unix_ms = environment_.clock.UnixMs(),
+      .highest_incarnation = environment_.rows.With(
+          [](const meta::Table& table) { return table.highest_incarnation(); }),
+      .servers = servers};
+  counters_.syncs.Add(1);
+  const Result<meta::WrittenCheckpoint> written = state_.checkpoints->Write(content);
+  if (!written.ok()) return Retry("a checkpoint", written.error());
+  counters_.checkpoints.Add(1);
+  if (Planted(PlantedBug::kRetiredAfterOneCheckpoint)) environment_.store.OnRetired(end.file);
+  if (Planted(PlantedBug::kTombstoneForgottenEarly)) environment_.rows.OnRetired(end.file);
+  if (++round_.checkpoints == 2) stage_ = Stage::kHandOver;
+  return kAgain;
+}
+
+std::int64_t Flusher::HandOver() {
+  const std::uint64_t file = round_.generation.end.file;
+  for (Written& written : round_.synced) {
+    const wal::LandedIndex::Survivors& survivors = round_.survivors[written.survivors];
+    const ServerUid uid = round_.generation.logs[survivors.slot].owner.uid;
+    ServerSegments& server = state_.servers[uid];
+    server.list = written.result.list;
+    server.flushed = written.result.flushed;
+    server.may_append = true;
+    // The list first: a reader that finds no landed run looks into it.
+    environment_.store.OnSegments(survivors.slot, uid, server.list);
+    environment_.landed.OnFlushed(survivors.slot, file, server.flushed.end);
+  }
+  round_.synced.clear();
+  RemoveDead(false);
+  const std::uint64_t covered = state_.checkpoints->covered_file();
+  const Status removed = RemoveDeleted(covered);
+  if (!removed.ok()) return Retry("the removal of a deleted log", removed.error());
+  environment_.rows.OnRetired(covered);
+  environment_.store.OnRetired(covered);
+  counters_.rounds.Add(1);
+  stage_ = Stage::kIdle;
+  retry_at_ns_ = 0;
+  return kAgain;
+}
+
+}  // namespace duramen::log

@@ -1,0 +1,253 @@
+// The offline verbs on a directory whose WAL was flushed: entries in segments, rows in checkpoints.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/tools/files.h"
+#include "tools/du.h"
+#include "tools/dump.h"
+#include "tools/load.h"
+#include "tools/read_back.h"
+#include "tools/stat.h"
+#include "tools/verify.h"
+#include "tools/why_retained.h"
+
+namespace duramen::tools {
+namespace {
+
+using testing::Fingerprint;
+using ::testing::HasSubstr;
+using testing::NumberedLines;
+using testing::ReadAll;
+using testing::TempDir;
+using testing::WalFiles;
+using testing::WriteAll;
+
+struct Answer {
+  ExitCode exit;
+  std::string out;
+  std::string err;
+};
+
+/// So few WAL files that the load cannot end before most of it was flushed.
+class Flushed : public ::testing::Test {
+ protected:
+  static constexpr std::uint64_t kLines = 30'000;
+  void SetUp() override {
+    WriteAll(dir_ / "input", NumberedLines(kLines));
+    LoadOptions load{.dir = data_, .file = dir_ / "input", .servers = 5};
+    load.settings.flags = {{"wal_max_size_bytes", "64KiB"}, {"wal_max_files", "4"}};
+    Terminal terminal{Terminal::Captured{}};
+    ASSERT_EQ(RunLoad(load, terminal), ExitCode::kClean) << terminal.captured_err();
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(dir_ / "data/servers")) {
+      if (entry.path().extension() == ".seg") segments_.push_back(entry.path().string());
+    }
+    ASSERT_GE(segments_.size(), 5u);
+    ASSERT_LE(WalFiles(data_).size() * (64u << 10), ReadAll(dir_ / "input").size() / 2);
+  }
+  static Answer Dump(DumpOptions options) {
+    Terminal terminal{Terminal::Captured{}};
+    const ExitCode exit = RunDump(options, terminal);
+    return {exit, terminal.captured_out(), terminal.captured_err()};
+  }
+  Answer Verify() const {
+    Terminal terminal{Terminal::Captured{}};
+    const ExitCode exit = RunVerify({.path = data_, .output = {.format = Format::kCsv}}, terminal);
+    return {exit, terminal.captured_out(), terminal.captured_err()};
+  }
+  static std::uint64_t Lines(const std::string& text) {
+    return static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n'));
+  }
+
+  TempDir dir_;
+  std::string data_ = dir_ / "data";
+  std::vector<std::string> segments_;
+};
+
+TEST_F(Flushed, TL1_DumpGivesEveryLineAlsoAfterItsWalFileWasRecycled) {
+  const Answer dump = Dump({.path = data_, .kind = "entry", .output = {.format = Format::kJsonl}});
+  EXPECT_EQ(dump.exit, ExitCode::kClean) << dump.err;
+  EXPECT_THAT(dump.out, HasSubstr("\"source\":\"segment\""));
+  EXPECT_THAT(dump.out, HasSubstr("\"source\":\"wal\""));
+  const InputText input(ReadAll(dir_ / "input"));
+  ReadBack lines;
+  for (std::size_t at = 0; at < dump.out.size();) {
+    const std::size_t end = dump.out.find('\n', at);
+    lines.Add(std::string_view(dump.out).substr(at, end - at));
+    at = end + 1;
+  }
+  EXPECT_EQ(lines.Compare(input, kLines), "");
+  EXPECT_EQ(lines.count(), kLines);
+  const Answer rows = Dump({.path = data_, .kind = "flushed", .output = {.format = Format::kCsv}});
+  EXPECT_THAT(rows.out, HasSubstr("meta/checkpoint-a,"));
+  EXPECT_THAT(rows.out, HasSubstr("meta/checkpoint-b,"));
+}
+
+TEST_F(Flushed, TL1_FiltersHoldForSegments) {
+  const Answer some = Dump({.path = data_,
+                            .server = "load-00003",
+                            .from = 5,
+                            .to = 9,
+                            .kind = "append",
+                            .output = {.format = Format::kCsv}});
+  EXPECT_EQ(some.exit, ExitCode::kClean) << some.err;
+  EXPECT_EQ(Lines(some.out), 1 + 5u) << some.out;
+  EXPECT_THAT(some.out, Not(HasSubstr("load-00002")));
+  EXPECT_EQ(Lines(Dump({.path = data_,
+                        .server = "load-00003",
+                        .term = 2,
+                        .kind = "append",
+                        .output = {.format = Format::kCsv}})
+                      .out),
+            1u);
+}
+
+TEST_F(Flushed, TL1_ASegmentOnItsOwnIsReadAndDamageIsSteppedOver) {
+  const std::string& path = segments_.front();
+  const std::string content = ReadAll(path);
+  WriteAll(dir_ / "evidence.bin", content);
+  const Answer copied = Dump({.path = dir_ / "evidence.bin", .output = {.format = Format::kCsv}});
+  EXPECT_EQ(copied.exit, ExitCode::kClean) << copied.err;
+  const Answer there = Dump({.path = path, .output = {.format = Format::kCsv}});
+  EXPECT_EQ(there.exit, ExitCode::kClean) << there.err;
+  EXPECT_THAT(there.out, HasSubstr(",load-0000")) << "the checkpoints beside it know the name";
+  EXPECT_EQ(Lines(copied.out), Lines(there.out));
+  ASSERT_GT(Lines(there.out), 100u);
+  std::string flipped = content;
+  flipped[flipped.find(" line ") + 2] ^= 1;
+  WriteAll(path, flipped);
+  const Answer damaged = Dump({.path = path, .output = {.format = Format::kCsv}});
+  EXPECT_EQ(damaged.exit, ExitCode::kDamage);
+  EXPECT_THAT(damaged.err, HasSubstr("skipped: "));
+  EXPECT_EQ(Lines(damaged.out) + 1, Lines(there.out));
+  EXPECT_EQ(Dump({.path = data_}).exit, ExitCode::kDamage);
+}
+
+TEST_F(Flushed, TL1_ACheckpointOnItsOwnIsRead) {
+  const std::string content = ReadAll(dir_ / "data/meta/checkpoint-a");
+  WriteAll(dir_ / "evidence.bin", content);
+  for (const std::string& path : {dir_ / "evidence.bin", dir_ / "data/meta/checkpoint-a"}) {
+    const Answer dump = Dump({.path = path, .output = {.format = Format::kCsv}});
+    EXPECT_EQ(dump.exit, ExitCode::kClean) << dump.err;
+    EXPECT_THAT(dump.out, HasSubstr("name=load-00004"));
+  }
+  for (std::size_t at = 0; at < 20'000; at += 61) {
+    std::string flipped = content;
+    if (at >= flipped.size()) break;
+    flipped[at] ^= 8;
+    WriteAll(dir_ / "evidence.bin", flipped);
+    const ExitCode exit = Dump({.path = dir_ / "evidence.bin"}).exit;
+    EXPECT_TRUE(exit == ExitCode::kClean || exit == ExitCode::kDamage) << at;
+  }
+}
+
+TEST_F(Flushed, TL2_A7_VerifySaysWhichEntryOfASegmentIsLostAndWhatToType) {
+  const std::string& path = segments_.front();
+  std::string flipped = ReadAll(path);
+  flipped[flipped.find(" line ") + 2] ^= 1;
+  WriteAll(path, flipped);
+  const Answer verdict = Verify();
+  EXPECT_EQ(verdict.exit, ExitCode::kDamage);
+  EXPECT_EQ(Lines(verdict.out), 2u) << verdict.out;
+  EXPECT_THAT(verdict.out, HasSubstr("00000001.seg"));
+  EXPECT_THAT(verdict.out, HasSubstr(",1,1,"));
+  EXPECT_THAT(verdict.out, HasSubstr(",yes,"));
+  EXPECT_THAT(verdict.err, HasSubstr("next: duramen dump " + data_ + " --all --server "));
+}
+
+TEST_F(Flushed, TL2_T1_EveryFlippedByteOfCheckpointsAndSegmentsIsFound) {
+  for (const std::string& path : {dir_ / "data/meta/checkpoint-a", segments_.front()}) {
+    const std::string content = ReadAll(path);
+    const bool checkpoint = path.ends_with("-a");
+    // Behind the directory a checkpoint file is room to grow.
+    const std::size_t end = checkpoint ? 3 * 4096 : content.size();
+    for (std::size_t at = 0; at < end; at += checkpoint ? 97 : content.size() / 60) {
+      std::string flipped = content;
+      flipped[at] ^= 16;
+      WriteAll(path, flipped);
+      EXPECT_EQ(Verify().exit, ExitCode::kDamage) << path << " at " << at;
+    }
+    WriteAll(path, content);
+  }
+  EXPECT_EQ(Verify().exit, ExitCode::kClean);
+}
+
+TEST_F(Flushed, TL2_A2_A18_RulesBetweenFilesAreChecked) {
+  // Without checkpoints nothing says whose the directories are, and the WAL does not begin at 1.
+  for (const char* name : {"checkpoint-a", "checkpoint-b"}) {
+    std::filesystem::rename(dir_ / (std::string("data/meta/") + name), dir_ / name);
+  }
+  const Answer lost = Verify();
+  EXPECT_EQ(lost.exit, ExitCode::kDamage);
+  EXPECT_THAT(lost.out, HasSubstr("[A18]"));
+  for (const char* name : {"checkpoint-a", "checkpoint-b"}) {
+    std::filesystem::rename(dir_ / name, dir_ / (std::string("data/meta/") + name));
+  }
+  // The WAL has to reach down to what the checkpoints cover.
+  for (const std::string& file : WalFiles(data_)) {
+    std::filesystem::rename(file, dir_ / std::filesystem::path(file).filename().string());
+  }
+  WriteAll(dir_ / "data/wal/9999999999999999.wal", "");
+  const Answer gap = Verify();
+  EXPECT_EQ(gap.exit, ExitCode::kDamage);
+  EXPECT_THAT(gap.out, HasSubstr("what followed the checkpoint is gone"));
+}
+
+TEST_F(Flushed, TL4_StatNamesAndDuCountWhatIsInSegments) {
+  Terminal servers{Terminal::Captured{}};
+  EXPECT_EQ(RunStat({.path = data_, .by = "server", .output = {.format = Format::kJsonl}}, servers),
+            ExitCode::kClean);
+  std::uint64_t entries = 0;
+  const std::string& out = servers.captured_out();
+  for (std::size_t at = out.find("\"entries\":"); at != std::string::npos;
+       at = out.find("\"entries\":", at + 1)) {
+    entries += std::stoull(out.substr(at + 10));
+  }
+  EXPECT_EQ(entries, kLines) << out;
+  EXPECT_THAT(out, HasSubstr("\"flushed_end\":"));
+  Terminal files{Terminal::Captured{}};
+  EXPECT_EQ(RunStat({.path = data_}, files), ExitCode::kClean);
+  EXPECT_THAT(files.captured_out(), HasSubstr("00000001.seg"));
+  Terminal names{Terminal::Captured{}};
+  EXPECT_EQ(RunNames({.path = data_}, names), ExitCode::kClean);
+  EXPECT_THAT(names.captured_out(), HasSubstr("5 servers, 0 of them deleted: clean"));
+  Terminal usage{Terminal::Captured{}};
+  EXPECT_EQ(RunDu({.path = data_}, usage), ExitCode::kClean);
+  EXPECT_THAT(usage.captured_out(), HasSubstr("load-00004"));
+  EXPECT_THAT(usage.captured_out(), HasSubstr("5 servers with segments, "));
+}
+
+TEST_F(Flushed, TL4_WhyRetainedNamesWhoKeepsAFile) {
+  const auto why = [&](const std::string& what) {
+    Terminal terminal{Terminal::Captured{}};
+    const ExitCode exit =
+        RunWhyRetained({.path = data_, .what = what, .output = {.format = Format::kCsv}}, terminal);
+    return Answer{exit, terminal.captured_out(), terminal.captured_err()};
+  };
+  const Answer server = why("load-00002");
+  EXPECT_EQ(server.exit, ExitCode::kClean) << server.err;
+  EXPECT_THAT(server.out, HasSubstr("00000001.seg,load-00002,"));
+  EXPECT_THAT(server.out, HasSubstr(".wal,load-00002,"));
+  EXPECT_THAT(why("00000001.seg").out, HasSubstr("the floor 1 is below its end "));
+  // Lines after the header are `FILE,server,...`: a WAL file with entries of that server.
+  const std::size_t end = server.out.find(".wal,") + 4;
+  const Answer file = why(server.out.substr(server.out.rfind('\n', end) + 1, 20));
+  EXPECT_EQ(file.exit, ExitCode::kClean) << file.err;
+  EXPECT_THAT(file.out, HasSubstr("load-00002,"));
+  EXPECT_THAT(file.out, HasSubstr("checkpoint-a does not cover it"));
+  EXPECT_EQ(why("nobody").exit, ExitCode::kUsage);
+}
+
+TEST_F(Flushed, TL1_NothingOnDiskChanges) {
+  const auto before = Fingerprint(data_);
+  (void)Dump({.path = data_, .all = true});
+  Terminal terminal{Terminal::Captured{}};
+  EXPECT_EQ(RunVerify({.path = data_}, terminal), ExitCode::kClean) << terminal.captured_out();
+  EXPECT_EQ(RunStat({.path = data_}, terminal), ExitCode::kClean);
+  EXPECT_EQ(RunStat({.path = data_, .by = "server"}, terminal), ExitCode::kClean);
+  EXPECT_EQ(RunNames({.path = data_}, terminal), ExitCode::kClean);
+  EXPECT_EQ(RunDu({.path = data_}, terminal), ExitCode::kClean);
+  EXPECT_EQ(Fingerprint(data_), before);
+}
+
+}  // namespace
+}  // namespace duramen::tools

@@ -1,0 +1,93 @@
+#include "tools/du.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "base/try.h"
+#include "tools/server_names.h"
+#include "tools/store_image.h"
+#include "tools/text.h"
+
+namespace duramen::tools {
+namespace {
+
+struct Usage {
+  std::string name;
+  std::string uid;
+  std::uint64_t files = 0;
+  std::uint64_t bytes = 0;
+};
+
+Result<Usage> UsageOf(const Directory& directory) {
+  Usage usage;
+  for (const DirectoryEntry& entry : TRY(directory.List())) {
+    if (!entry.is_regular) continue;
+    ++usage.files;
+    usage.bytes += entry.size_bytes;
+  }
+  return usage;
+}
+
+/// Every directory below servers/, whoever it belongs to.
+Result<std::vector<Usage>> ServersOf(const StoreImage& image, const ServerNames& names) {
+  std::vector<Usage> all;
+  if (image.state == nullptr || image.state->servers_dir == nullptr) return all;
+  for (const DirectoryEntry& entry : TRY(image.state->servers_dir->List())) {
+    const Result<Uid128> uid = Uid128::Parse(entry.name);
+    if (!uid.ok() || !entry.is_directory) continue;
+    const auto directory = image.state->servers_dir->OpenDirectory(entry.name);
+    if (!directory.ok()) continue;  // A running store has removed it.
+    Usage usage = TRY(UsageOf(**directory));
+    usage.name = names.NameOf(ServerUid{*uid});
+    usage.uid = entry.name;
+    all.push_back(std::move(usage));
+  }
+  std::stable_sort(all.begin(), all.end(),
+                   [](const Usage& a, const Usage& b) { return a.bytes > b.bytes; });
+  return all;
+}
+
+}  // namespace
+
+ExitCode RunDu(const DuOptions& options, Terminal& terminal) {
+  const auto refuse = [&](const Error& error) {
+    terminal.Complain(error);
+    return ExitCodeOf(error.code);
+  };
+  const Result<StoreImage> image = ReadStoreImage(options.path);
+  if (!image.ok()) return refuse(image.error());
+  const ServerNames names = ServerNames::Of(*image, {});
+  Result<std::vector<Usage>> all = ServersOf(*image, names);
+  if (!all.ok()) return refuse(all.error());
+  const std::uint64_t servers = all->size();
+  Usage wal{.name = "(wal)"};
+  for (const ImageFile& file : image->wal.files) {
+    ++wal.files;
+    wal.bytes += file.size_bytes;
+  }
+  all->push_back(wal);
+  if (image->state != nullptr && image->state->meta_dir != nullptr) {
+    const Result<Usage> meta = UsageOf(*image->state->meta_dir);
+    if (!meta.ok()) return refuse(meta.error());
+    all->push_back({"(checkpoints)", "", meta->files, meta->bytes});
+  }
+  Sheet sheet(terminal, options.output, "usage",
+              {{"server", ColumnType::kText},
+               {"uid", ColumnType::kText, false},
+               {"files", ColumnType::kCount},
+               {"bytes", ColumnType::kSize}});
+  std::uint64_t total = 0;
+  for (const Usage& usage : *all) {
+    const Cell row[] = {usage.name, usage.uid, usage.files, usage.bytes};
+    sheet.Add(row);
+    total += usage.bytes;
+  }
+  const Field summary[] = {{"servers", ColumnType::kCount, servers},
+                           {"total_bytes", ColumnType::kSize, total}};
+  const std::string size = options.output.exact_bytes ? std::to_string(total) : HumanBytes(total);
+  sheet.Finish(Plural(servers, "server") + " with segments, " + size + " in all", summary);
+  const Status flushed = terminal.Flush();
+  return flushed.ok() ? ExitCode::kClean : refuse(flushed.error());
+}
+
+}  // namespace duramen::tools

@@ -1,0 +1,34 @@
+// A data directory as an offline verb sees it: its WAL, and what stands on disk besides it, read by
+// the code that a start reads it with. Reads only; a running store may go on.
+//
+// The WAL is read first and the checkpoints after it: what was recycled meanwhile is then covered
+// by what the checkpoints say.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "log/durable_state.h"
+#include "tools/wal_image.h"
+
+namespace duramen::tools {
+
+struct StoreImage {
+  WalImage wal;
+  std::string path;  // of the data directory; empty: only WAL files were named
+  std::unique_ptr<Directory> directory;
+  std::unique_ptr<log::DurableRows> rows;    // what the checkpoints say; null without a directory
+  std::unique_ptr<log::DurableState> state;  // null without a directory
+
+  SystemUuid system;  // nil: nothing tells
+
+  bool damaged() const;
+};
+
+/// `path`: a data directory, a WAL directory or one WAL file. Errors: as ReadWalImage.
+Result<StoreImage> ReadStoreImage(const std::string& path);
+
+/// "clean", "clean, with a torn tail that a start cuts", "damage".
+std::string VerdictSentence(const StoreImage& image);
+
+}  // namespace duramen::tools

@@ -1,0 +1,38 @@
+// Reads the records of one landed run from its WAL file: for readers of cold entries, and for the
+// flush. Every record is verified on the way.
+#pragma once
+
+#include <vector>
+
+#include "wal/batch.h"
+#include "wal/landed.h"
+
+namespace duramen::wal {
+
+/// A run and whose it is.
+struct OwnedRun {
+  LandedRun run;
+  std::uint32_t slot = 0;
+  RecordOwner owner;
+};
+
+class RunReader {
+ public:
+  /// Reads the run into `buffer`, which outlives the reader; at least kRunHeaderBytes + run.bytes.
+  /// Records that cannot be read answer kCorruption. Errors: kIo (nothing can be read).
+  static Result<RunReader> Open(const OpenWalFile& file, const OwnedRun& run,
+                                std::span<std::byte> buffer);
+  static std::uint64_t BufferBytes(const LandedRun& run) { return kRunHeaderBytes + run.bytes; }
+
+  bool AtEnd() const { return reader_.AtEnd() || !reader_.resumable(); }
+  /// Of the record that Next() reads.
+  Index next_index() const { return reader_.next_index(); }
+  /// Requires: !AtEnd(). Errors: kCorruption; the next call goes on behind it.
+  Result<RecordView> Next() { return reader_.Next(); }
+
+ private:
+  explicit RunReader(const RecordReader& reader) : reader_(reader) {}
+  RecordReader reader_;
+};
+
+}  // namespace duramen::wal
