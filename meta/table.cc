@@ -150,7 +150,9 @@ std::optional<ServerUid> Table::FindByName(std::string_view name) const {
 std::vector<CarriedRow> Table::RowsNewestIn(std::uint64_t file_begin,
                                             std::uint64_t file_end) const {
   std::vector<CarriedRow> rows;
-  for (const auto& [uid, server] : servers_) {
+  for (const auto& entry : servers_) {
+    const ServerUid& uid = entry.first;
+    const ServerRows& server = entry.second;
     const auto add = [&](const RowStamp& stamp, bool ended, const Row& row) {
       if (!stamp.present() || stamp.file < file_begin || stamp.file >= file_end) return;
       // Where files go one by one, no older copy may outlive the row.
