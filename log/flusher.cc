@@ -105,7 +105,9 @@ Status Flusher::WriteLog(std::size_t number) {
   const wal::RecordOwner owner = round_.generation.logs[survivors.slot].owner;
   ServerSegments& server = state_.servers[owner.uid];
   server.identity = {options_.system, owner.uid, owner.cluster_id};
-  Written written{.survivors = number, .result = {}, .directory = TRY(OpenDirectory(owner.uid))};
+  Written written;
+  written.survivors = number;
+  written.directory = TRY(OpenDirectory(owner.uid));
   segments::SegmentWriter writer({.directory = *written.directory,
                                   .identity = server.identity,
                                   .limits = options_.limits,

@@ -50,7 +50,8 @@ Result<CheckpointImage> ReadCheckpointImage(const File& file, const SystemUuid& 
   const std::uint64_t size = TRY(meta::CheckpointBytes(header, system));
   const std::uint64_t there = TRY(file.SizeBytes());
   const std::vector<std::byte> bytes = TRY(segments::ReadUpTo(file, 0, std::min(size, there)));
-  CheckpointImage image{.content = TRY(meta::DecodeCheckpoint(bytes, system)), .offsets = {}};
+  CheckpointImage image;
+  image.content = TRY(meta::DecodeCheckpoint(bytes, system));
   image.offsets = Places(bytes, image.content);
   return image;
 }

@@ -79,7 +79,8 @@ bool StoreImage::damaged() const {
 
 Result<StoreImage> ReadStoreImage(const std::string& path) {
   Beside beside(path);
-  StoreImage image{.wal = TRY(ReadWalImage(path, &beside))};
+  StoreImage image;
+  image.wal = TRY(ReadWalImage(path, &beside));
   if (image.wal.path != path && image.wal.whole) image.path = path;
   image.system = beside.system;
   image.directory = std::move(beside.directory);

@@ -64,6 +64,9 @@ BANNED = [
      'values, containers, unique_ptr'),
     ('unsafe', r'(?<![\w:.>])(std::)?(strcpy|strcat|sprintf|vsprintf|gets)\s*\(', EVERYWHERE,
      'no bound'),
+    # GCC 12 does not destroy the members before it when an initialiser returns.
+    ('try', r'[{,]\s*\.\w+\s*=\s*[^;{}]*\bTRY\s*\(', EVERYWHERE,
+     'leaks on the way out: assign it after the braces'),
 ]
 # Where a rule's reason does not hold, with the reason why.
 ALLOWED = {

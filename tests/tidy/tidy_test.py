@@ -143,6 +143,7 @@ class PlantedOffenders(unittest.TestCase):
                 ('base/io.cc', 'std::regex r;'), ('base/io.cc', 'std::cout << 1;'),
                 ('base/io.cc', 'printf("x");'), ('base/io.cc', 'throw 1;'),
                 ('base/io.cc', 'sprintf(to, "x");'),
+                ('base/io.cc', 'Foo foo{.first = 1, .second = TRY(G())};'),
                 ('tests/a_test.cc', 'std::this_thread::sleep_for(x);'),
                 ('tests/a_test.cc', 'usleep(1);'), ('tests/a_test.cc', 'GTEST_SKIP();'),
                 ('tests/a_test.cc', 'TEST(A, DISABLED_B) {}')]:
