@@ -1,12 +1,15 @@
 #include "tools/store_check.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/clock.h"
 #include "base/rng.h"
 #include "base/try.h"
 #include "segments/scan.h"
 #include "tools/read_only_directory.h"
+#include "tools/server_names.h"
+#include "tools/system_check.h"
 
 namespace duramen::tools {
 namespace {
@@ -78,6 +81,9 @@ class WalCheck {
     if (!scanned.ok()) return scanned.error();
     for (const wal::WalFinding& finding : recovery.findings()) Take(finding, recovery);
     Contiguity(recovery);
+    for (const wal::ReplayedLog& log : recovery.replay().logs()) {
+      logs_[log.owner.uid] = {log.bounds.begin, log.bounds.end};
+    }
     return true;
   }
 
@@ -91,6 +97,7 @@ class WalCheck {
     return text;
   }
   std::vector<Attributed>& found() { return found_; }
+  std::map<ServerUid, IndexRange>& logs() { return logs_; }
 
  private:
   void Take(const wal::WalFinding& finding, const wal::Recovery& recovery) {
@@ -131,6 +138,7 @@ class WalCheck {
 
   StoreImage& image_;
   std::vector<Attributed> found_;
+  std::map<ServerUid, IndexRange> logs_;
 };
 
 /// Is all of it in the image too, which itself was read until two readings agreed?
@@ -144,9 +152,8 @@ bool Agrees(const StoreImage& image, const std::vector<Attributed>& found) {
   });
 }
 
-}  // namespace
-
-Result<std::vector<Attributed>> CheckWal(const std::string& path, StoreImage& image) {
+/// Replays the WAL behind `image.state`, as a start does, and says whose is what is lost.
+Result<CheckedStore> CheckWal(const std::string& path, StoreImage& image) {
   std::string symptoms;
   bool read_before = false;
   for (int reading = 0; reading < kReadingsMax; ++reading) {
@@ -155,16 +162,20 @@ Result<std::vector<Attributed>> CheckWal(const std::string& path, StoreImage& im
     if (!TRY(check.Run())) continue;
     const std::string now = check.Symptoms();
     const bool believed = Agrees(image, check.found()) || (read_before && now == symptoms);
-    if (believed) return std::move(check.found());
+    if (believed) return CheckedStore{std::move(check.found()), std::move(check.logs())};
     symptoms = now;
     read_before = true;
   }
   // A store that is too busy for that: what its files say, without whose it is.
-  std::vector<Attributed> found;
-  for (ImageFinding& finding : FindingsOf(image.wal)) found.push_back({std::move(finding), {}});
-  return found;
+  CheckedStore checked;
+  for (ImageFinding& finding : FindingsOf(image.wal)) {
+    checked.found.push_back({std::move(finding), {}});
+  }
+  return checked;
 }
 
+/// What the start finds in checkpoints and directories before it reads the WAL, and what nobody
+/// has a row for.
 std::vector<Attributed> CheckBeside(const StoreImage& image, const ServerNames& names) {
   std::vector<Attributed> found;
   if (image.state == nullptr) return found;
@@ -202,6 +213,7 @@ std::vector<Attributed> CheckBeside(const StoreImage& image, const ServerNames& 
   return found;
 }
 
+/// Reads every byte of the segments that counts. `known`: what is not said again.
 Result<std::vector<Attributed>> CheckSegments(
     const StoreImage& image, const std::vector<Attributed>& known,
     const std::function<bool(const SegmentProgress&)>& report) {
@@ -246,9 +258,38 @@ Result<std::vector<Attributed>> CheckSegments(
     }
     progress.entries += verified->entries;
     progress.bytes += verified->bytes;
-    if (!report(progress)) break;
+    if (report && !report(progress)) break;
   }
   return found;
+}
+
+}  // namespace
+
+Result<CheckedStore> CheckStore(const std::string& path, StoreImage& image,
+                                const std::function<bool(const SegmentProgress&)>& report) {
+  CheckedStore checked;
+  if (!image.wal.whole) return checked;
+  const auto add = [&](std::vector<Attributed> more) {
+    checked.found.insert(checked.found.end(), std::make_move_iterator(more.begin()),
+                         std::make_move_iterator(more.end()));
+  };
+  for (ImageFinding& finding : CheckSystemFiles(path, image.wal)) add({{std::move(finding), {}}});
+  if (image.wal.system.is_nil()) {
+    for (ImageFinding& finding : FindingsOf(image.wal)) add({{std::move(finding), {}}});
+    return checked;
+  }
+  CheckedStore wal = TRY(CheckWal(path, image));
+  checked.logs = std::move(wal.logs);
+  if (image.path.empty()) {
+    add(std::move(wal.found));
+    return checked;
+  }
+  const ServerNames names = ServerNames::Of(image, {});
+  const std::vector<Attributed> beside = CheckBeside(image, names);
+  add(beside);
+  add(std::move(wal.found));
+  add(TRY(CheckSegments(image, beside, report)));
+  return checked;
 }
 
 }  // namespace duramen::tools

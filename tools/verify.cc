@@ -1,6 +1,5 @@
 #include "tools/verify.h"
 
-#include <iterator>
 #include <map>
 #include <optional>
 
@@ -10,14 +9,13 @@
 #include "tools/interrupt.h"
 #include "tools/server_names.h"
 #include "tools/store_check.h"
-#include "tools/system_check.h"
 #include "tools/text.h"
 #include "tools/wal_walk.h"
 
 namespace duramen::tools {
 namespace {
 
-/// Reads every record of what counts in the WAL. Whose damage is, is said by CheckWal; of a file on
+/// Reads every record of what counts in the WAL. Whose damage is, is said by CheckStore; of a file on
 /// its own only by what stands in it.
 class Verifier final : public WalVisitor {
  public:
@@ -253,32 +251,6 @@ class ProgressLine {
   SegmentProgress last_;
 };
 
-/// Everything beside the records of the WAL.
-Result<std::vector<Attributed>> CheckStore(const VerifyOptions& options, StoreImage& image,
-                                           ProgressLine& progress) {
-  std::vector<Attributed> found;
-  if (!image.wal.whole) return found;
-  for (ImageFinding& finding : CheckSystemFiles(options.path, image.wal)) {
-    found.push_back({std::move(finding), {}});
-  }
-  if (image.wal.system.is_nil()) {
-    for (ImageFinding& finding : FindingsOf(image.wal)) found.push_back({std::move(finding), {}});
-    return found;
-  }
-  std::vector<Attributed> wal = TRY(CheckWal(options.path, image));
-  const ServerNames names = ServerNames::Of(image, {});
-  std::vector<Attributed> beside;
-  if (!image.path.empty()) beside = CheckBeside(image, names);
-  found.insert(found.end(), beside.begin(), beside.end());
-  found.insert(found.end(), std::make_move_iterator(wal.begin()),
-               std::make_move_iterator(wal.end()));
-  if (image.path.empty()) return found;
-  const std::vector<Attributed> segments =
-      TRY(CheckSegments(image, beside, [&](const auto& now) { return progress.Show(now); }));
-  found.insert(found.end(), segments.begin(), segments.end());
-  return found;
-}
-
 }  // namespace
 
 ExitCode RunVerify(const VerifyOptions& options, Terminal& terminal) {
@@ -289,13 +261,14 @@ ExitCode RunVerify(const VerifyOptions& options, Terminal& terminal) {
   Result<StoreImage> image = ReadStoreImage(options.path);
   if (!image.ok()) return refuse(image.error());
   ProgressLine progress(terminal);
-  const Result<std::vector<Attributed>> found = CheckStore(options, *image, progress);
-  if (!found.ok()) return refuse(found.error());
+  const Result<CheckedStore> checked =
+      CheckStore(options.path, *image, [&](const auto& now) { return progress.Show(now); });
+  if (!checked.ok()) return refuse(checked.error());
   const ServerNames names = ServerNames::Of(*image, {});
   Verifier verifier(image->wal);
   WalkWal(image->wal, {}, verifier);
   Report report(options, terminal, names);
-  for (const Attributed& finding : *found) report.Add(finding);
+  for (const Attributed& finding : checked->found) report.Add(finding);
   for (const Attributed& finding : verifier.findings()) report.Add(finding);
   const ExitCode exit = report.Finish(verifier, image->wal, progress.last());
   const Status flushed = terminal.Flush();
