@@ -28,7 +28,8 @@ enum class FileKind : std::uint32_t {
   kIdentity = 3,
   kAttempt = 4,
   kSegment = 5,
-  kCheckpoint = 6
+  kCheckpoint = 6,
+  kRepair = 7
 };
 
 /// The seed of one life of one file; mix in the place with SeedAt.
