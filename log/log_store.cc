@@ -10,6 +10,7 @@
 #include "base/settings.h"
 #include "base/thread_executor.h"
 #include "base/try.h"
+#include "log/repair_journal.h"
 #include "log/store.h"
 #include "log/system_file.h"
 
@@ -67,7 +68,7 @@ Status LogStore::Impl::OpenDirectories() {
   TRY(file_system->CreateDirectories(options.data_dir));
   data_dir = TRY(file_system->Open(options.data_dir));
   data_lock = TRY(data_dir->Lock(kLockName));
-  return {};
+  return log::FinishPendingRepair(*file_system, *data_dir);
 }
 
 /// Rule A14: a start without one of the directories that hold acknowledged data is refused.

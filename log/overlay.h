@@ -64,21 +64,21 @@ class OverlayFileSystem final : public FileSystem {
   };
 
   // Everything below is called with mutex_ held.
-  Result<const Root*> RootOf(const std::string& path) const;
+  const Root* RootOf(const std::string& path) const;
+  Result<std::shared_ptr<Node>> Walk(const std::string& path, bool make);
   Status Load(Node& directory);
   Result<std::shared_ptr<Node>> Find(Node& directory, std::string_view name);
-  std::shared_ptr<Node> Make(bool is_directory);
+  std::shared_ptr<Node> MakeDirectoryNode(Node& parent, std::string_view name);
   Result<std::unique_ptr<File>> OpenBase(const std::string& path) const;
   Result<std::unique_ptr<File>> OpenBytes(const Node& file) const;
   Status Stage(Node& file, std::uint64_t keep_bytes);
   void Unlink(Node& node);
   void Forget(Node& file);
-  Status Compare(Comparison& at, Node& directory, const std::string& path);
-  Status CompareEntry(Comparison& at, Node& mine, const DirectoryEntry& theirs);
-  Status AddTree(Comparison& at, Node& mine);
-  Status RemoveTree(Comparison& at, const DirectoryEntry& theirs);
-  Result<bool> SameBytes(const Node& mine, const std::string& base_path) const;
-  Status SyncTree(Node& directory);
+  Status Compare(const Comparison& at, Node& directory, const std::string& path, bool in_base);
+  Status CompareEntry(const Comparison& at, Node& mine, const std::string& path,
+                      const DirectoryEntry* theirs);
+  Status RemoveTree(const Comparison& at, const std::string& path, const DirectoryEntry& theirs);
+  Status SyncTree(const Node& directory);
 
   FileSystem& base_;
   Directory& staging_;

@@ -1,0 +1,23 @@
+// Whole files, in bounded memory: checksums, comparisons, and copies that leave zeros as holes.
+// Requires of all: nobody writes the files meanwhile. Errors: those of base/io.h.
+#pragma once
+
+#include <cstdint>
+
+#include "base/io.h"
+
+namespace duramen::log {
+
+/// What a file holds; equal sums are taken for equal bytes.
+struct ContentSum {
+  std::uint64_t size_bytes = 0;
+  std::uint64_t checksum = 0;  // ContentChecksum of log/repair_format.h
+  bool operator==(const ContentSum&) const = default;
+};
+
+Result<ContentSum> SumOf(const File& file);
+/// Copies the first `bytes_max` bytes into `to`, a new and empty file; returns what was copied.
+Result<ContentSum> CopyContent(const File& from, File& to, std::uint64_t bytes_max = UINT64_MAX);
+Result<bool> SameContent(const File& a, const File& b);
+
+}  // namespace duramen::log

@@ -1,0 +1,420 @@
+#include "log/repair_journal.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "base/try.h"
+#include "log/file_copy.h"
+#include "log/repair_steps.h"
+#include "log/system_file.h"
+
+namespace duramen::log {
+namespace {
+
+constexpr char kPendingName[] = "PENDING";
+constexpr char kPlanName[] = "plan";
+constexpr char kJournalName[] = "journal";
+constexpr char kUndoneName[] = "undone";
+constexpr char kOldName[] = "old";
+constexpr char kNewName[] = "new";
+
+bool IsMissing(const Error& error) { return error.code == ErrorCode::kNotFound; }
+
+/// Null where the store has none, or something else of that name, which is not ours.
+Result<std::unique_ptr<Directory>> OpenQuarantine(const Directory& data_dir) {
+  Result<std::unique_ptr<Directory>> opened = data_dir.OpenDirectory(kQuarantineName);
+  if (!opened.ok() &&
+      (IsMissing(opened.error()) || opened.error().code == ErrorCode::kInvalidArgument)) {
+    return std::unique_ptr<Directory>();
+  }
+  return opened;
+}
+
+Result<std::vector<std::byte>> ReadWhole(const Directory& directory, const char* name) {
+  const std::unique_ptr<File> file = TRY(directory.Open(name, OpenFor::kRead));
+  const std::uint64_t size = TRY(file->SizeBytes());
+  if (size > kRepairJournalBytesMax) {
+    return Error{ErrorCode::kCorruption,
+                 "'" + directory.path() + "/" + name + "' is larger than a journal can be", ""};
+  }
+  std::vector<std::byte> bytes(size);
+  bytes.resize(TRY(file->Read(0, bytes)));
+  return bytes;
+}
+
+Error WithHint(Error error, std::string hint) {
+  if (error.hint.empty()) error.hint = std::move(hint);
+  return error;
+}
+
+Result<std::optional<PendingRepair>> ReadPending(const Directory& quarantine) {
+  const Result<std::vector<std::byte>> bytes = ReadSmallFile(quarantine, kPendingName);
+  if (!bytes.ok() && IsMissing(bytes.error())) return std::optional<PendingRepair>();
+  const std::string hint = "a repair was interrupted: restore '" + quarantine.path() +
+                           "/PENDING', or remove it to go on with the files as they are now";
+  if (!bytes.ok()) return WithHint(bytes.error(), hint);
+  const Result<PendingRepair> pending = DecodePendingRepair(*bytes);
+  if (!pending.ok()) return WithHint(pending.error(), hint);
+  return std::optional<PendingRepair>(*pending);
+}
+
+struct Journal {
+  RepairRecord record;
+  std::string name;  // kPlanName, kJournalName or kUndoneName
+};
+
+/// Errors: kNotFound where the bundle has none.
+Result<Journal> ReadJournal(const Directory& bundle, const std::string& id) {
+  for (const char* name : {kJournalName, kPlanName, kUndoneName}) {
+    const Result<std::vector<std::byte>> bytes = ReadWhole(bundle, name);
+    if (!bytes.ok() && IsMissing(bytes.error())) continue;
+    if (!bytes.ok()) return bytes.error();
+    Result<RepairRecord> record = DecodeRepairRecord(*bytes);
+    if (!record.ok()) return record.error();
+    if (record->id == id) return Journal{std::move(*record), name};
+    return Error{ErrorCode::kCorruption,
+                 "'" + bundle.path() + "/" + name + "' is of another repair", ""};
+  }
+  return Error{ErrorCode::kNotFound, "'" + bundle.path() + "' has no journal", ""};
+}
+
+/// Everything in `name`, and `name` itself if `whole`.
+Status RemoveTree(Directory& parent, const std::string& name, bool whole) {
+  {
+    const Result<std::unique_ptr<Directory>> opened = parent.OpenDirectory(name);
+    if (!opened.ok()) return IsMissing(opened.error()) ? Status() : Status(opened.error());
+    for (const DirectoryEntry& entry : TRY((*opened)->List())) {
+      TRY(entry.is_directory ? RemoveTree(**opened, entry.name, true)
+                             : (*opened)->Remove(entry.name));
+    }
+  }
+  return whole ? parent.RemoveDirectory(name) : Status();
+}
+
+Status RemoveIfThere(Directory& directory, const std::string& name) {
+  const Status removed = directory.Remove(name);
+  return removed.ok() || IsMissing(removed.error()) ? Status() : removed;
+}
+
+/// What a bundle holds that nothing needs any more.
+Status RemoveLeftovers(Directory& quarantine, const std::string& id) {
+  bool committed = false;
+  bool undone = false;
+  bool strange = false;
+  const std::unique_ptr<Directory> bundle = TRY(quarantine.OpenDirectory(id));
+  for (const DirectoryEntry& entry : TRY(bundle->List())) {
+    const std::string& name = entry.name;
+    const bool staging = entry.is_directory ? name == kNewName || name == kOldName
+                                            : name == kPlanName || name == "plan.tmp";
+    committed = committed || name == kJournalName;
+    undone = undone || name == kUndoneName;
+    strange = strange || (!staging && name != kJournalName && name != kUndoneName);
+  }
+  if (strange) return {};  // Somebody keeps something there.
+  if (!committed && !undone) return RemoveTree(quarantine, id, true);
+  TRY(RemoveTree(*bundle, kNewName, false));
+  return committed ? Status() : RemoveTree(*bundle, kOldName, false);
+}
+
+/// Collects the steps of a plan, and keeps the originals.
+class Gathering {
+ public:
+  Gathering(FileSystem& file_system, const Directory& data_dir, const RepairJournal::Plan& plan)
+      : plan_(plan), steps_(file_system, data_dir, record_) {
+    record_.id = plan.id;
+    record_.created_unix_ms = plan.created_unix_ms;
+    record_.wal_dir = plan.wal_dir;
+  }
+
+  /// Everything in the record is durable in `bundle` then.
+  Result<RepairRecord> Run(const Directory& bundle) {
+    const std::unique_ptr<Directory> old = TRY(bundle.OpenDirectory(kOldName));
+    const std::unique_ptr<Directory> fresh = TRY(bundle.OpenDirectory(kNewName));
+    for (const OverlayChange& change : plan_.changes) TRY(Add(change, *old, *fresh));
+    TRY(old->Sync());
+    TRY(fresh->Sync());
+    for (auto& [place, step] : by_place_) record_.steps.push_back(std::move(step));
+    record_.wal_names = TRY(WalNamesAfter());
+    return record_;
+  }
+
+ private:
+  Status Add(const OverlayChange& change, Directory& old, const Directory& fresh) {
+    RepairStep& step = by_place_[{change.root, change.path}];
+    step.root = static_cast<std::uint8_t>(change.root);
+    step.path = change.path;
+    if (change.kind != OverlayChange::Kind::kAdded) TRY(Keep(step, old));
+    if (change.kind == OverlayChange::Kind::kRemoved) return {};
+    if (change.is_directory) {
+      step.fresh.kind = RepairSide::Kind::kDirectory;
+      return {};
+    }
+    const std::unique_ptr<File> file = TRY(fresh.Open(change.staged, OpenFor::kReadWrite));
+    TRY(file->SyncAll());
+    SetFile(step.fresh, TRY(SumOf(*file)), change.staged);
+    return {};
+  }
+
+  Status Keep(RepairStep& step, Directory& old) {
+    step.old.kind = TRY(steps_.Look(step)).kind;
+    if (step.old.kind != RepairSide::Kind::kFile) return {};
+    const std::unique_ptr<File> from = TRY(steps_.OpenFile(step));
+    const std::string name = std::to_string(++kept_);
+    const std::unique_ptr<File> copy = TRY(old.Create(name));
+    SetFile(step.old, TRY(CopyContent(*from, *copy)), name);
+    return copy->SyncAll();
+  }
+
+  static void SetFile(RepairSide& side, const ContentSum& sum, const std::string& copy) {
+    side = {.kind = RepairSide::Kind::kFile,
+            .size_bytes = sum.size_bytes,
+            .checksum = sum.checksum,
+            .copy = copy};
+  }
+
+  Result<std::vector<std::string>> WalNamesAfter() {
+    std::vector<std::string> names = TRY(steps_.WalNames());
+    const std::size_t root = record_.wal_dir.empty() ? 0 : 1;
+    const std::string below = record_.wal_dir.empty() ? "wal/" : "";
+    for (const RepairStep& step : record_.steps) {
+      if (step.root != root || !step.path.starts_with(below)) continue;
+      const std::string name = step.path.substr(below.size());
+      if (name.find('/') != std::string::npos) continue;
+      names.erase(std::remove(names.begin(), names.end(), name), names.end());
+      if (step.fresh.kind != RepairSide::Kind::kAbsent) names.push_back(name);
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  const RepairJournal::Plan& plan_;
+  RepairRecord record_;
+  RepairSteps steps_;
+  std::map<std::pair<std::size_t, std::string>, RepairStep> by_place_;
+  std::uint64_t kept_ = 0;
+};
+
+Status WritePlan(FileSystem& file_system, const Directory& data_dir, Directory& quarantine,
+                 const RepairJournal::Plan& plan) {
+  const std::unique_ptr<Directory> bundle = TRY(quarantine.OpenDirectory(plan.id));
+  const RepairRecord record = TRY(Gathering(file_system, data_dir, plan).Run(*bundle));
+  const std::vector<std::byte> bytes = EncodeRepairRecord(record);
+  if (bytes.size() > kRepairJournalBytesMax) {
+    return Error{ErrorCode::kTooLarge, "the journal of this repair would be too large", ""};
+  }
+  TRY(DecodeRepairRecord(bytes));  // What could not be read back could not be undone.
+  return ReplaceFile(*bundle, kPlanName, bytes);
+}
+
+/// Makes PENDING durable, or sees to it that there is none.
+Status WritePending(Directory& quarantine, const PendingRepair& pending) {
+  const Status written = ReplaceFile(quarantine, kPendingName, EncodePendingRepair(pending));
+  if (written.ok()) return {};
+  Status taken_back = RemoveIfThere(quarantine, kPendingName);
+  if (taken_back.ok()) taken_back = quarantine.Sync();
+  if (taken_back.ok()) return written;
+  return Error{ErrorCode::kIo,
+               written.error().message + "; '" + quarantine.path() +
+                   "/PENDING' could not be taken back: " + taken_back.error().message,
+               "if it is still there, the next start carries it out"};
+}
+
+Result<bool> IsPending(const Directory& quarantine) {
+  const Result<std::unique_ptr<File>> file = quarantine.Open(kPendingName, OpenFor::kRead);
+  if (file.ok()) return true;
+  if (IsMissing(file.error())) return false;
+  return file.error();
+}
+
+/// Nothing but what the repair has left.
+Status CheckUnchanged(RepairSteps& steps, const RepairRecord& record) {
+  const auto refusal = [](const std::string& what) {
+    return Error{ErrorCode::kRefused, "the store has changed since the repair: " + what,
+                 "--force puts the old files back all the same; what was written since is lost"};
+  };
+  for (const RepairStep& step : record.steps) {
+    const RepairSide now = TRY(steps.Look(step));
+    const bool same = now.kind == step.fresh.kind && now.size_bytes == step.fresh.size_bytes &&
+                      now.checksum == step.fresh.checksum;
+    if (!same) return refusal("'" + PlaceOf(record, step) + "' is not as the repair left it");
+  }
+  if (TRY(steps.WalNames()) != record.wal_names) {
+    return refusal("other files are in its WAL directory, so it was started");
+  }
+  return {};
+}
+
+Status CheckCopies(const RepairRecord& record, const Directory& old) {
+  for (const RepairStep& step : record.steps) {
+    if (step.old.kind != RepairSide::Kind::kFile) continue;
+    const std::unique_ptr<File> copy = TRY(old.Open(step.old.copy, OpenFor::kRead));
+    if (TRY(SumOf(*copy)) == ContentSum{step.old.size_bytes, step.old.checksum}) continue;
+    return Error{ErrorCode::kCorruption,
+                 "the copy of '" + PlaceOf(record, step) + "' in '" + old.path() +
+                     "' is damaged, so this repair cannot be undone",
+                 "nothing has changed"};
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Directory>> RepairJournal::Begin(const std::string& id) {
+  if (!IsRepairId(id)) {
+    return Error{ErrorCode::kInvalidArgument, "'" + id + "' is not an id of a repair",
+                 "1 to 64 of a-z, A-Z, 0-9, - and _"};
+  }
+  const Status made = data_dir_.CreateDirectory(kQuarantineName);
+  if (!made.ok() && made.error().code != ErrorCode::kAlreadyExists) return made.error();
+  TRY(data_dir_.Sync());
+  const std::unique_ptr<Directory> quarantine = TRY(data_dir_.OpenDirectory(kQuarantineName));
+  // No PENDING may come back after what it needs was removed.
+  TRY(quarantine->Sync());
+  if (TRY(IsPending(*quarantine))) {
+    return Error{ErrorCode::kInUse, "another repair of this store is not finished",
+                 "start the store, or finish that repair"};
+  }
+  for (const DirectoryEntry& entry : TRY(quarantine->List())) {
+    if (entry.is_directory && IsRepairId(entry.name)) {
+      TRY(RemoveLeftovers(*quarantine, entry.name));
+    }
+  }
+  TRY(quarantine->CreateDirectory(id));
+  const std::unique_ptr<Directory> bundle = TRY(quarantine->OpenDirectory(id));
+  for (const char* name : {kNewName, kOldName}) TRY(bundle->CreateDirectory(name));
+  TRY(bundle->Sync());
+  TRY(quarantine->Sync());
+  return bundle->OpenDirectory(kNewName);
+}
+
+Status RepairJournal::Discard(const std::string& id) {
+  const std::unique_ptr<Directory> quarantine = TRY(data_dir_.OpenDirectory(kQuarantineName));
+  if (TRY(IsPending(*quarantine))) {
+    return Error{ErrorCode::kInUse, "a repair is pending, so nothing is discarded", ""};
+  }
+  return RemoveLeftovers(*quarantine, id);
+}
+
+Status RepairJournal::Commit(const Plan& plan) {
+  const std::unique_ptr<Directory> quarantine = TRY(data_dir_.OpenDirectory(kQuarantineName));
+  if (TRY(IsPending(*quarantine))) {
+    return Error{ErrorCode::kInUse, "another repair of this store is not finished",
+                 "start the store, or finish that repair"};
+  }
+  Status committed = WritePlan(file_system_, data_dir_, *quarantine, plan);
+  if (committed.ok()) committed = WritePending(*quarantine, {.id = plan.id});
+  // Refuses as long as PENDING may be there.
+  if (!committed.ok()) (void)Discard(plan.id);
+  return committed;
+}
+
+Status RepairJournal::Finish() {
+  const std::unique_ptr<Directory> quarantine = TRY(OpenQuarantine(data_dir_));
+  if (quarantine == nullptr) return {};
+  // What is acted on must be durable: PENDING, so that half a repair is always finished, and its
+  // absence, so that a finished one is not carried out again over what is written from now on.
+  TRY(quarantine->Sync());
+  const std::optional<PendingRepair> pending = TRY(ReadPending(*quarantine));
+  if (!pending) return {};
+  const bool apply = pending->direction == RepairDirection::kApply;
+  const std::unique_ptr<Directory> bundle = TRY(quarantine->OpenDirectory(pending->id));
+  const Result<Journal> journal = ReadJournal(*bundle, pending->id);
+  if (!journal.ok()) {
+    return WithHint(journal.error(), "the originals are in '" + bundle->path() + "/old'; remove '" +
+                                         quarantine->path() +
+                                         "/PENDING' to go on with the files as they are now");
+  }
+  if (apply && journal->name == kPlanName) {
+    TRY(bundle->Rename(kPlanName, kJournalName));
+    TRY(bundle->Sync());
+  }
+  if (journal->name != kUndoneName) {
+    const std::unique_ptr<Directory> copies =
+        TRY(bundle->OpenDirectory(apply ? kNewName : kOldName));
+    const Status carried =
+        RepairSteps(file_system_, data_dir_, journal->record).Carry(pending->direction, *copies);
+    if (!carried.ok()) {
+      return WithHint(carried.error(), "try again; repair --undo " + pending->id +
+                                           " --force puts the old files back");
+    }
+  }
+  if (!apply && journal->name != kUndoneName) {
+    TRY(bundle->Rename(journal->name, kUndoneName));
+    TRY(bundle->Sync());
+  }
+  TRY(quarantine->Remove(kPendingName));
+  TRY(quarantine->Sync());
+  (void)RemoveLeftovers(*quarantine, pending->id);  // Else the next Begin does.
+  return {};
+}
+
+Status RepairJournal::Undo(const std::string& id, bool force) {
+  const Error unknown{ErrorCode::kNotFound, "there is no repair '" + id + "' to undo here", ""};
+  const std::unique_ptr<Directory> quarantine = TRY(OpenQuarantine(data_dir_));
+  if (quarantine == nullptr || !IsRepairId(id)) return unknown;
+  const std::optional<PendingRepair> pending = TRY(ReadPending(*quarantine));
+  bool stuck = false;
+  if (pending) {
+    const bool same = pending->id == id;
+    const bool undoing = pending->direction == RepairDirection::kUndo;
+    const Status finished = Finish();
+    stuck = !finished.ok() && force && same && !undoing;
+    if (!finished.ok() && !stuck) return finished;
+    if (same && undoing) return {};
+  }
+  const Result<std::unique_ptr<Directory>> bundle = quarantine->OpenDirectory(id);
+  if (!bundle.ok()) return IsMissing(bundle.error()) ? unknown : bundle.error();
+  const Result<Journal> journal = ReadJournal(**bundle, id);
+  if (!journal.ok()) return IsMissing(journal.error()) ? unknown : journal.error();
+  if (journal->name == kUndoneName) {
+    return Error{ErrorCode::kNotFound, "the repair '" + id + "' was undone already", ""};
+  }
+  if (journal->name == kPlanName && !stuck) return unknown;  // It changed nothing.
+  RepairSteps steps(file_system_, data_dir_, journal->record);
+  if (!force) TRY(CheckUnchanged(steps, journal->record));
+  const std::unique_ptr<Directory> old = TRY((*bundle)->OpenDirectory(kOldName));
+  TRY(CheckCopies(journal->record, *old));
+  const PendingRepair undo{.id = id, .direction = RepairDirection::kUndo};
+  // Where the repair is stuck half way one PENDING follows the other: there is always one.
+  TRY(stuck ? ReplaceFile(*quarantine, kPendingName, EncodePendingRepair(undo))
+            : WritePending(*quarantine, undo));
+  return Finish();
+}
+
+Result<std::vector<RepairBundle>> RepairJournal::List() {
+  std::vector<RepairBundle> bundles;
+  const std::unique_ptr<Directory> quarantine = TRY(OpenQuarantine(data_dir_));
+  if (quarantine == nullptr) return bundles;
+  const std::optional<PendingRepair> pending = TRY(ReadPending(*quarantine));
+  for (const DirectoryEntry& entry : TRY(quarantine->List())) {
+    if (!entry.is_directory || !IsRepairId(entry.name)) continue;
+    RepairBundle bundle;
+    bundle.id = entry.name;
+    const bool is_pending = pending && pending->id == entry.name;
+    const std::unique_ptr<Directory> directory = TRY(quarantine->OpenDirectory(entry.name));
+    const Result<Journal> journal = ReadJournal(*directory, entry.name);
+    if (!journal.ok() && IsMissing(journal.error())) continue;
+    if (journal.ok()) {
+      if (journal->name == kPlanName && !is_pending) continue;
+      bundle.created_unix_ms = journal->record.created_unix_ms;
+      bundle.steps = journal->record.steps.size();
+      bundle.state = journal->name == kUndoneName ? RepairBundle::State::kUndone
+                                                  : RepairBundle::State::kApplied;
+      if (is_pending) {
+        bundle.state = pending->direction == RepairDirection::kApply
+                           ? RepairBundle::State::kApplying
+                           : RepairBundle::State::kUndoing;
+      }
+    }
+    bundles.push_back(std::move(bundle));
+  }
+  return bundles;
+}
+
+Status FinishPendingRepair(FileSystem& file_system, Directory& data_dir) {
+  return RepairJournal(file_system, data_dir).Finish();
+}
+
+}  // namespace duramen::log

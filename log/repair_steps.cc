@@ -1,0 +1,187 @@
+#include "log/repair_steps.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/try.h"
+#include "log/file_copy.h"
+
+namespace duramen::log {
+namespace {
+
+constexpr char kTemporarySuffix[] = ".repair-tmp";
+constexpr char kWalName[] = "wal";
+constexpr char kLockName[] = "LOCK";
+
+using Kind = RepairSide::Kind;
+
+std::string NameOf(const RepairStep& step) {
+  const std::size_t slash = step.path.rfind('/');
+  return slash == std::string::npos ? step.path : step.path.substr(slash + 1);
+}
+
+std::string ParentPathOf(const RepairStep& step) {
+  const std::size_t slash = step.path.rfind('/');
+  return slash == std::string::npos ? "" : step.path.substr(0, slash);
+}
+
+/// A file's size and checksum are left out.
+Result<Kind> KindOf(const Directory& parent, const std::string& name) {
+  const Result<std::unique_ptr<Directory>> directory = parent.OpenDirectory(name);
+  if (directory.ok()) return Kind::kDirectory;
+  if (directory.error().code == ErrorCode::kNotFound) return Kind::kAbsent;
+  if (directory.error().code != ErrorCode::kInvalidArgument) return directory.error();
+  const Result<std::unique_ptr<File>> file = parent.Open(name, OpenFor::kRead);
+  if (!file.ok()) return file.error();
+  return Kind::kFile;
+}
+
+const RepairSide& TargetOf(const RepairStep& step, RepairDirection direction) {
+  return direction == RepairDirection::kApply ? step.fresh : step.old;
+}
+
+Status RemoveIfThere(Directory& directory, const std::string& name) {
+  const Status removed = directory.Remove(name);
+  if (!removed.ok() && removed.error().code != ErrorCode::kNotFound) return removed;
+  return {};
+}
+
+}  // namespace
+
+std::string PlaceOf(const RepairRecord& record, const RepairStep& step) {
+  return step.root == 0 ? step.path : record.wal_dir + "/" + step.path;
+}
+
+std::string RepairSteps::RootPath(std::size_t root) const {
+  return root == 0 ? data_dir_.path() : record_.wal_dir;
+}
+
+/// Component by component, so that no symlink is followed.
+Result<std::unique_ptr<Directory>> RepairSteps::OpenBelow(std::size_t root, std::string_view path) {
+  std::unique_ptr<Directory> directory = TRY(file_system_.Open(RootPath(root)));
+  while (!path.empty()) {
+    const std::size_t end = std::min(path.find('/'), path.size());
+    directory = TRY(directory->OpenDirectory(path.substr(0, end)));
+    path.remove_prefix(std::min(end + 1, path.size()));
+  }
+  return directory;
+}
+
+/// Null where it is not there.
+Result<Directory*> RepairSteps::ParentOf(const RepairStep& step) {
+  const std::string place = std::to_string(step.root) + ":" + ParentPathOf(step);
+  if (parent_ != nullptr && parent_place_ == place) return parent_.get();
+  parent_ = nullptr;
+  Result<std::unique_ptr<Directory>> opened = OpenBelow(step.root, ParentPathOf(step));
+  if (!opened.ok() && opened.error().code == ErrorCode::kNotFound) {
+    return static_cast<Directory*>(nullptr);
+  }
+  parent_ = TRY(std::move(opened));
+  parent_place_ = place;
+  return parent_.get();
+}
+
+Result<std::unique_ptr<File>> RepairSteps::OpenFile(const RepairStep& step) {
+  const Directory* parent = TRY(ParentOf(step));
+  if (parent == nullptr) {
+    return Error{ErrorCode::kNotFound, "'" + PlaceOf(record_, step) + "' is not there", ""};
+  }
+  return parent->Open(NameOf(step), OpenFor::kRead);
+}
+
+Result<RepairSide> RepairSteps::Look(const RepairStep& step) {
+  RepairSide found;
+  const Directory* parent = TRY(ParentOf(step));
+  if (parent == nullptr) return found;
+  found.kind = TRY(KindOf(*parent, NameOf(step)));
+  if (found.kind != Kind::kFile) return found;
+  const std::unique_ptr<File> file = TRY(OpenFile(step));
+  const ContentSum sum = TRY(SumOf(*file));
+  found.size_bytes = sum.size_bytes;
+  found.checksum = sum.checksum;
+  return found;
+}
+
+Status RepairSteps::Carry(RepairDirection direction, const Directory& copies) {
+  parent_ = nullptr;
+  // Backwards: what is in a directory goes before it.
+  for (auto step = record_.steps.rbegin(); step != record_.steps.rend(); ++step) {
+    TRY(Clear(*step, TargetOf(*step, direction).kind));
+  }
+  parent_ = nullptr;  // It may be another directory by now.
+  for (const RepairStep& step : record_.steps) TRY(Put(step, direction, copies));
+  return SyncParents();
+}
+
+/// Removes what has to go, and what an interrupted run has left.
+Status RepairSteps::Clear(const RepairStep& step, Kind wanted) {
+  Directory* parent = TRY(ParentOf(step));
+  if (parent == nullptr) return {};
+  const std::string name = NameOf(step);
+  TRY(RemoveIfThere(*parent, name + kTemporarySuffix));
+  const Kind now = TRY(KindOf(*parent, name));
+  if (now == Kind::kAbsent || now == wanted) return {};
+  return now == Kind::kFile ? parent->Remove(name) : parent->RemoveDirectory(name);
+}
+
+Status RepairSteps::Put(const RepairStep& step, RepairDirection direction,
+                        const Directory& copies) {
+  const RepairSide& target = TargetOf(step, direction);
+  if (target.kind == Kind::kAbsent) return {};
+  const RepairSide now = TRY(Look(step));
+  Directory* parent = TRY(ParentOf(step));
+  if (parent == nullptr) {
+    return Error{ErrorCode::kNotFound,
+                 "the directory of '" + PlaceOf(record_, step) + "' is not there", ""};
+  }
+  const std::string name = NameOf(step);
+  if (target.kind == Kind::kDirectory) {
+    return now.kind == Kind::kDirectory ? Status() : parent->CreateDirectory(name);
+  }
+  if (now.kind == Kind::kFile && now.size_bytes == target.size_bytes &&
+      now.checksum == target.checksum) {
+    return {};
+  }
+  const std::string temporary = name + kTemporarySuffix;
+  const std::unique_ptr<File> from = TRY(copies.Open(target.copy, OpenFor::kRead));
+  const std::unique_ptr<File> to = TRY(parent->Create(temporary));
+  // The store counts on space behind its files; what is put back may have been a hole of any size.
+  if (direction == RepairDirection::kApply) TRY(to->Allocate(target.size_bytes));
+  const ContentSum copied = TRY(CopyContent(*from, *to));
+  if (copied != ContentSum{target.size_bytes, target.checksum}) {
+    (void)parent->Remove(temporary);
+    return Error{ErrorCode::kCorruption,
+                 "the copy of '" + PlaceOf(record_, step) + "' in '" + copies.path() +
+                     "' is not what the journal says",
+                 ""};
+  }
+  TRY(to->SyncAll());
+  return parent->Rename(temporary, name);
+}
+
+/// Also of what an interrupted run has changed.
+Status RepairSteps::SyncParents() {
+  const Directory* synced = nullptr;
+  for (const RepairStep& step : record_.steps) {
+    Directory* parent = TRY(ParentOf(step));
+    if (parent == nullptr || parent == synced) continue;
+    TRY(parent->Sync());
+    synced = parent;
+  }
+  return {};
+}
+
+Result<std::vector<std::string>> RepairSteps::WalNames() {
+  std::vector<std::string> names;
+  const bool inside = record_.wal_dir.empty();
+  const Result<std::unique_ptr<Directory>> directory =
+      inside ? OpenBelow(0, kWalName) : OpenBelow(1, "");
+  if (!directory.ok() && directory.error().code == ErrorCode::kNotFound) return names;
+  if (!directory.ok()) return directory.error();
+  for (const DirectoryEntry& entry : TRY((*directory)->List())) {
+    if (entry.name != kLockName) names.push_back(entry.name);
+  }
+  return names;
+}
+
+}  // namespace duramen::log
