@@ -12,6 +12,7 @@ namespace {
 constexpr char kTemporarySuffix[] = ".repair-tmp";
 constexpr char kWalName[] = "wal";
 constexpr char kLockName[] = "LOCK";
+constexpr char kIdentityName[] = "IDENTITY";
 
 using Kind = RepairSide::Kind;
 
@@ -56,27 +57,26 @@ std::string RepairSteps::RootPath(std::size_t root) const {
   return root == 0 ? data_dir_.path() : record_.wal_dir;
 }
 
-/// Component by component, so that no symlink is followed.
-Result<std::unique_ptr<Directory>> RepairSteps::OpenBelow(std::size_t root, std::string_view path) {
-  std::unique_ptr<Directory> directory = TRY(file_system_.Open(RootPath(root)));
-  while (!path.empty()) {
-    const std::size_t end = std::min(path.find('/'), path.size());
-    directory = TRY(directory->OpenDirectory(path.substr(0, end)));
-    path.remove_prefix(std::min(end + 1, path.size()));
-  }
-  return directory;
-}
-
-/// Null where it is not there.
+/// Null where there is no such directory, or a file in its place.
 Result<Directory*> RepairSteps::ParentOf(const RepairStep& step) {
   const std::string place = std::to_string(step.root) + ":" + ParentPathOf(step);
   if (parent_ != nullptr && parent_place_ == place) return parent_.get();
   parent_ = nullptr;
-  Result<std::unique_ptr<Directory>> opened = OpenBelow(step.root, ParentPathOf(step));
-  if (!opened.ok() && opened.error().code == ErrorCode::kNotFound) {
-    return static_cast<Directory*>(nullptr);
+  // A root that is missing is no reason to take its steps for done.
+  std::unique_ptr<Directory> directory = TRY(file_system_.Open(RootPath(step.root)));
+  const std::string path = ParentPathOf(step);
+  std::string_view rest = path;
+  while (!rest.empty()) {  // Name by name, so that no symlink is followed.
+    const std::size_t end = std::min(rest.find('/'), rest.size());
+    Result<std::unique_ptr<Directory>> child = directory->OpenDirectory(rest.substr(0, end));
+    if (!child.ok() && (child.error().code == ErrorCode::kNotFound ||
+                        child.error().code == ErrorCode::kInvalidArgument)) {
+      return static_cast<Directory*>(nullptr);
+    }
+    directory = TRY(std::move(child));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
   }
-  parent_ = TRY(std::move(opened));
+  parent_ = std::move(directory);
   parent_place_ = place;
   return parent_.get();
 }
@@ -103,6 +103,7 @@ Result<RepairSide> RepairSteps::Look(const RepairStep& step) {
 }
 
 Status RepairSteps::Carry(RepairDirection direction, const Directory& copies) {
+  TRY(CheckWalDirectory());
   parent_ = nullptr;
   // Backwards: what is in a directory goes before it.
   for (auto step = record_.steps.rbegin(); step != record_.steps.rend(); ++step) {
@@ -161,27 +162,42 @@ Status RepairSteps::Put(const RepairStep& step, RepairDirection direction,
 
 /// Also of what an interrupted run has changed.
 Status RepairSteps::SyncParents() {
-  const Directory* synced = nullptr;
+  std::string synced;
   for (const RepairStep& step : record_.steps) {
     Directory* parent = TRY(ParentOf(step));
-    if (parent == nullptr || parent == synced) continue;
+    if (parent == nullptr || parent_place_ == synced) continue;
     TRY(parent->Sync());
-    synced = parent;
+    synced = parent_place_;
   }
   return {};
 }
 
 Result<std::vector<std::string>> RepairSteps::WalNames() {
-  std::vector<std::string> names;
   const bool inside = record_.wal_dir.empty();
-  const Result<std::unique_ptr<Directory>> directory =
-      inside ? OpenBelow(0, kWalName) : OpenBelow(1, "");
-  if (!directory.ok() && directory.error().code == ErrorCode::kNotFound) return names;
-  if (!directory.ok()) return directory.error();
-  for (const DirectoryEntry& entry : TRY((*directory)->List())) {
+  std::unique_ptr<Directory> directory = TRY(file_system_.Open(RootPath(inside ? 0 : 1)));
+  std::vector<std::string> names;
+  if (inside) {
+    Result<std::unique_ptr<Directory>> child = directory->OpenDirectory(kWalName);
+    if (!child.ok() && child.error().code == ErrorCode::kNotFound) return names;
+    directory = TRY(std::move(child));
+  }
+  for (const DirectoryEntry& entry : TRY(directory->List())) {
     if (entry.name != kLockName) names.push_back(entry.name);
   }
   return names;
+}
+
+/// An empty mount point must not pass for a WAL directory whose files are gone [A14].
+Status RepairSteps::CheckWalDirectory() {
+  const auto is_it = [](const RepairStep& step) { return NameOf(step) == kIdentityName; };
+  const auto has = [](const std::vector<std::string>& names) {
+    return std::find(names.begin(), names.end(), kIdentityName) != names.end();
+  };
+  if (std::any_of(record_.steps.begin(), record_.steps.end(), is_it)) return {};
+  if (!has(record_.wal_names) || has(TRY(WalNames()))) return {};
+  return Error{ErrorCode::kNotFound,
+               "the WAL directory has no IDENTITY any more: it is not the one that is repaired",
+               "mount or restore the directory that belongs to this system"};
 }
 
 }  // namespace duramen::log

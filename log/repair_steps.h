@@ -25,14 +25,15 @@ class RepairSteps {
   Result<std::unique_ptr<File>> OpenFile(const RepairStep& step);
   /// Makes every path what it was before the repair, or what the repair makes it; durable on
   /// success. `copies` is old/ or new/. What goes, goes first, so that its space can be used.
-  /// Errors: kCorruption (a copy is not what the journal says; its step was not begun).
+  /// Errors: kCorruption (a copy is not what the journal says; its step was not begun), kNotFound
+  /// (the WAL directory is not the one that was repaired).
   Status Carry(RepairDirection direction, const Directory& copies);
   /// Names in the WAL directory, sorted, without LOCK; none where there is no such directory.
   Result<std::vector<std::string>> WalNames();
 
  private:
   std::string RootPath(std::size_t root) const;
-  Result<std::unique_ptr<Directory>> OpenBelow(std::size_t root, std::string_view path);
+  Status CheckWalDirectory();
   Result<Directory*> ParentOf(const RepairStep& step);
   Status Clear(const RepairStep& step, RepairSide::Kind wanted);
   Status Put(const RepairStep& step, RepairDirection direction, const Directory& copies);

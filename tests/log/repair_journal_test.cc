@@ -1,0 +1,664 @@
+// A repair is carried out as a whole or not at all, whatever stops it, and back again.
+#include "log/repair_journal.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <optional>
+
+#include "base/try.h"
+#include "log/system_file.h"
+#include "tests/log/disk_tree.h"
+#include "tests/log/machine.h"
+#include "tests/sim/crash_states.h"
+
+namespace duramen::log {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+constexpr char kId[] = "20260101-1";
+constexpr char kPendingPath[] = "/data/quarantine/PENDING";
+
+sim::SiteTable& Sites() {
+  static auto* const sites = std::make_unique<sim::SiteTable>().release();
+  return *sites;
+}
+
+Status WriteFile(Directory& directory, const std::string& name, const std::string& text) {
+  const std::unique_ptr<File> file = TRY(directory.Create(name));
+  return file->Write(0, AsBytes(text));
+}
+
+/// Text whose sectors differ, so that a torn copy shows.
+std::string Long(const std::string& what) {
+  std::string text;
+  for (int i = 0; text.size() < 2500; ++i) text += what + std::to_string(i);
+  return text;
+}
+
+/// Everything that the tests compare: the store without its quarantine, and the other WAL
+/// directory.
+Tree StoreOn(const sim::Image& image) {
+  Tree tree = StoreOnly(TreeOf(image, "/data"));
+  for (auto& [path, text] : TreeOf(image, "/wal2")) tree["wal2:" + path] = text;
+  return tree;
+}
+
+/// A durable store of two directories, and files of all that a repair does: replaced, removed,
+/// added, a directory that goes, one that comes, one that becomes a file.
+sim::DiskState StartDisk() {
+  sim::SimFileSystem disk(sim::DiskState(), Sites());
+  EXPECT_TRUE(disk.CreateDirectories("/data/wal").ok());
+  EXPECT_TRUE(disk.CreateDirectories("/data/servers/A").ok());
+  EXPECT_TRUE(disk.CreateDirectories("/data/servers/B").ok());
+  EXPECT_TRUE(disk.CreateDirectories("/data/odd").ok());
+  EXPECT_TRUE(disk.CreateDirectories("/wal2").ok());
+  const auto fill = [&](const char* path, const std::vector<std::string>& names) {
+    const auto directory = disk.Open(path).value();
+    for (const std::string& name : names) {
+      EXPECT_TRUE(WriteFile(*directory, name, Long(name)).ok());
+    }
+  };
+  fill("/data", {"SYSTEM"});
+  fill("/data/servers/A", {"1.seg", "2.seg", "3.seg"});
+  fill("/data/servers/B", {"1.seg"});
+  fill("/data/odd", {"inside"});
+  fill("/wal2", {"IDENTITY", "7.wal", "8.wal"});
+  EXPECT_TRUE(disk.Open("/").value()->SyncFileSystem().ok());
+  return sim::DiskState(disk.disk().durable());
+}
+
+Status ChangeStore(FileSystem& overlay) {
+  const auto a = TRY(overlay.Open("/data/servers/A"));
+  const auto written = TRY(a->Open("1.seg", OpenFor::kReadWrite));
+  TRY(written->Write(700, AsBytes(Long("written"))));
+  TRY(a->Remove("2.seg"));
+  TRY(WriteFile(*a, "4.seg", Long("added")));
+  TRY(WriteFile(*a, "empty.seg", ""));
+  const auto b = TRY(overlay.Open("/data/servers/B"));
+  TRY(b->Remove("1.seg"));
+  const auto servers = TRY(overlay.Open("/data/servers"));
+  TRY(servers->RemoveDirectory("B"));
+  TRY(servers->CreateDirectory("C"));
+  const auto c = TRY(servers->OpenDirectory("C"));
+  TRY(WriteFile(*c, "1.seg", Long("new server")));
+  const auto odd = TRY(overlay.Open("/data/odd"));
+  TRY(odd->Remove("inside"));
+  const auto data = TRY(overlay.Open("/data"));
+  TRY(data->RemoveDirectory("odd"));
+  TRY(WriteFile(*data, "odd", "a file now"));
+  const auto wal = TRY(overlay.Open("/wal2"));
+  TRY(wal->Rename("7.wal", "9.wal"));
+  const auto recycled = TRY(wal->Open("9.wal", OpenFor::kReadWrite));
+  return recycled->Write(0, AsBytes("recycled"));
+}
+
+/// Everything up to the commit.
+Status PrepareAndCommit(sim::SimFileSystem& disk, const std::string& id) {
+  const auto data = TRY(disk.Open("/data"));
+  RepairJournal journal(disk, *data);
+  RepairJournal::Plan plan{.id = id, .wal_dir = "/wal2", .created_unix_ms = 77, .changes = {}};
+  {
+    const auto staging = TRY(journal.Begin(id));
+    OverlayFileSystem overlay(disk, {"/data", "/wal2"}, *staging);
+    TRY(ChangeStore(overlay));
+    TRY(overlay.SyncStaged());
+    plan.changes = TRY(overlay.Changes());
+  }
+  return journal.Commit(plan);
+}
+
+Status FinishOn(sim::SimFileSystem& disk) {
+  const auto data = TRY(disk.Open("/data"));
+  return FinishPendingRepair(disk, *data);
+}
+
+Status UndoOn(sim::SimFileSystem& disk, bool force = false) {
+  const auto data = TRY(disk.Open("/data"));
+  return RepairJournal(disk, *data).Undo(kId, force);
+}
+
+Status Repair(sim::SimFileSystem& disk) {
+  TRY(PrepareAndCommit(disk, kId));
+  return FinishOn(disk);
+}
+
+Status Undo(sim::SimFileSystem& disk) { return UndoOn(disk); }
+
+/// What a crash leaves: the page cache, or states of both profiles, evenly drawn.
+std::vector<sim::DiskState> CrashedDisks(const sim::DiskState& disk, std::uint64_t samples) {
+  std::vector<sim::DiskState> disks{disk};
+  for (const auto profile : {sim::Profile::kExt4, sim::Profile::kAdversary}) {
+    const sim::CrashStates states(disk, profile);
+    const std::uint64_t count = std::min(states.count(), samples);
+    for (std::uint64_t i = 0; i < count; ++i) {
+      disks.emplace_back(states.Materialize(states.At(i * states.count() / count)));
+    }
+  }
+  return disks;
+}
+
+/// Runs something that changes a store from one tree to another, stopped in every way.
+class Stopped {
+ public:
+  using Run = Status (*)(sim::SimFileSystem&);
+  Stopped(sim::DiskState start, Run run) : start_(std::move(start)), run_(run) {
+    sim::SimFileSystem disk(start_, Sites());
+    before_ = StoreOn(disk.disk().visible());
+    const Status done = run(disk);
+    EXPECT_TRUE(done.ok()) << done.error().message;
+    after_ = StoreOn(disk.disk().visible());
+    operations_ = disk.trace().size();
+  }
+
+  const Tree& before() const { return before_; }
+  const Tree& after() const { return after_; }
+  std::uint64_t operations() const { return operations_; }
+  std::uint64_t completed() const { return completed_; }
+  std::uint64_t dropped() const { return dropped_; }
+
+  /// At each operation, and in each of the states then.
+  void AtEachOperation(std::uint64_t samples) {
+    for (std::uint64_t at = 0; at <= operations_ && !::testing::Test::HasFailure(); ++at) {
+      SCOPED_TRACE(::testing::Message() << "stopped at operation " << at);
+      sim::SimFileSystem disk(start_, Sites());
+      disk.Schedule({.kind = {}, .file_class = "", .skip = at, .effect = sim::FaultEffect::kCrash});
+      const bool done = run_(disk).ok();
+      std::uint64_t number = 0;
+      for (const sim::DiskState& crashed : CrashedDisks(disk.disk(), samples)) {
+        SCOPED_TRACE(::testing::Message() << "state " << number);
+        Restart(crashed, done, number % 8 == at % 8);
+        ++number;
+      }
+    }
+  }
+
+ private:
+  /// What a start finds, also one that is stopped itself.
+  void Restart(const sim::DiskState& crashed, bool must_be_done, bool again) {
+    sim::SimFileSystem disk(crashed, Sites());
+    const bool pending = disk.disk().visible().FindPath(kPendingPath) != 0;
+    const Tree decided = Decide(disk, must_be_done || pending);
+    if (!again || !pending) return;
+    for (std::uint64_t at = 0;; at += 3) {
+      SCOPED_TRACE(::testing::Message() << "and again at " << at);
+      sim::SimFileSystem second(crashed, Sites());
+      second.Schedule(
+          {.kind = {}, .file_class = "", .skip = at, .effect = sim::FaultEffect::kCrash});
+      if (FinishOn(second).ok()) return;
+      for (const sim::DiskState& twice : CrashedDisks(second.disk(), 3)) {
+        sim::SimFileSystem third(twice, Sites());
+        // The power may have taken PENDING too, as long as nobody acted on it.
+        Decide(third, must_be_done);
+      }
+    }
+  }
+
+  /// Finishes; all before or all after; and that stays when the power goes right then, under a
+  /// store that has written.
+  Tree Decide(sim::SimFileSystem& disk, bool must_be_done) {
+    const Status finished = FinishOn(disk);
+    EXPECT_TRUE(finished.ok()) << finished.error().message;
+    EXPECT_EQ(disk.disk().visible().FindPath(kPendingPath), 0u);
+    const Tree tree = StoreOn(disk.disk().visible());
+    const bool is_after = tree == after_;
+    EXPECT_TRUE(is_after || tree == before_)
+        << ::testing::PrintToString(Differences(after_, tree)) << "\n"
+        << ::testing::PrintToString(Differences(before_, tree));
+    EXPECT_TRUE(is_after || !must_be_done);
+    ++(is_after ? completed_ : dropped_);
+    const auto servers = disk.Open("/data/servers/A").value();
+    EXPECT_TRUE(
+        servers->Open("1.seg", OpenFor::kReadWrite).value()->Write(3, AsBytes("life")).ok());
+    EXPECT_TRUE(servers->Open("1.seg", OpenFor::kReadWrite).value()->SyncAll().ok());
+    const Tree lived = StoreOn(disk.disk().visible());
+    for (const sim::DiskState& crashed : CrashedDisks(disk.disk(), 2)) {
+      sim::SimFileSystem later(crashed, Sites());
+      EXPECT_TRUE(FinishOn(later).ok());
+      EXPECT_THAT(Differences(lived, StoreOn(later.disk().visible())), IsEmpty());
+    }
+    return tree;
+  }
+
+  const sim::DiskState start_;
+  const Run run_;
+  Tree before_;
+  Tree after_;
+  std::uint64_t operations_ = 0;
+  std::uint64_t completed_ = 0;
+  std::uint64_t dropped_ = 0;
+};
+
+/// The store after the repair.
+sim::DiskState RepairedDisk() {
+  sim::SimFileSystem disk(StartDisk(), Sites());
+  const Status repaired = Repair(disk);
+  EXPECT_TRUE(repaired.ok()) << repaired.error().message;
+  return disk.disk();
+}
+
+std::vector<std::string> NamesIn(const sim::SimFileSystem& disk, const std::string& path) {
+  std::vector<std::string> names;
+  for (const auto& [name, text] : TreeOf(disk.disk().visible(), path)) names.push_back(name);
+  return names;
+}
+
+TEST(RepairJournal, T2_ChangesWhatTheOverlayShowedAndBack) {
+  sim::SimFileSystem disk(StartDisk(), Sites());
+  const Tree before = StoreOn(disk.disk().visible());
+  ASSERT_TRUE(PrepareAndCommit(disk, kId).ok());
+  EXPECT_THAT(Differences(before, StoreOn(disk.disk().visible())), IsEmpty());
+  ASSERT_TRUE(FinishOn(disk).ok());
+  const Tree after = StoreOn(disk.disk().visible());
+  EXPECT_THAT(
+      Differences(before, after),
+      ElementsAre("-odd/", "-odd/inside", "*servers/A/1.seg", "-servers/A/2.seg", "-servers/B/",
+                  "-servers/B/1.seg", "-wal2:7.wal", "+odd", "+servers/A/4.seg",
+                  "+servers/A/empty.seg", "+servers/C/", "+servers/C/1.seg", "+wal2:9.wal"));
+  EXPECT_EQ(after.at("odd"), "a file now");
+  EXPECT_THAT(NamesIn(disk, "/data/quarantine"),
+              ElementsAre("20260101-1/", "20260101-1/journal", "20260101-1/new/", "20260101-1/old/",
+                          "20260101-1/old/1", "20260101-1/old/2", "20260101-1/old/3",
+                          "20260101-1/old/4", "20260101-1/old/5"));
+  ASSERT_TRUE(UndoOn(disk).ok());
+  EXPECT_THAT(Differences(before, StoreOn(disk.disk().visible())), IsEmpty());
+  const Status again = UndoOn(disk);
+  ASSERT_FALSE(again.ok());
+  EXPECT_EQ(again.error().code, ErrorCode::kNotFound);
+  EXPECT_THAT(again.error().message, HasSubstr("undone already"));
+}
+
+TEST(RepairJournal, T2_KilledAnywhereItIsWholeAfterTheNextStart) {
+  Stopped stopped(StartDisk(), Repair);
+  stopped.AtEachOperation(24);
+  EXPECT_GT(stopped.operations(), 80u);
+  EXPECT_GT(stopped.completed(), 500u);
+  EXPECT_GT(stopped.dropped(), 500u);
+}
+
+TEST(RepairJournal, T2_AnUndoKilledAnywhereIsWholeAfterTheNextStart) {
+  Stopped stopped(RepairedDisk(), Undo);
+  stopped.AtEachOperation(24);
+  EXPECT_GT(stopped.operations(), 40u);
+  EXPECT_GT(stopped.completed(), 500u);
+  EXPECT_GT(stopped.dropped(), 50u);
+  EXPECT_EQ(stopped.after(), StoreOn(StartDisk().visible()));
+}
+
+/// The disk refuses at each operation, once or for ever; then it answers again.
+void FailAtEachOperation(const sim::DiskState& start, Stopped::Run run) {
+  const Stopped whole(start, run);
+  std::uint64_t refused = 0;
+  for (const auto effect : {sim::FaultEffect::kIoError, sim::FaultEffect::kDiskFull}) {
+    for (const std::uint64_t times : {std::uint64_t{1}, UINT64_MAX}) {
+      for (std::uint64_t at = 0; at < whole.operations(); ++at) {
+        SCOPED_TRACE(::testing::Message() << static_cast<int>(effect) << " " << times << " " << at);
+        sim::SimFileSystem disk(start, Sites());
+        disk.Schedule({.kind = {}, .file_class = "", .skip = at, .times = times, .effect = effect});
+        const Status done = run(disk);
+        const bool pending = disk.disk().visible().FindPath(kPendingPath) != 0;
+        const Tree left = StoreOn(disk.disk().visible());
+        if (!done.ok()) {
+          ++refused;
+          EXPECT_FALSE(done.error().message.empty());
+          if (effect == sim::FaultEffect::kDiskFull && times == 1) {
+            EXPECT_EQ(done.error().code, ErrorCode::kDiskFull) << done.error().message;
+          }
+        }
+        ASSERT_TRUE(pending || left == whole.before() || left == whole.after());
+        sim::SimFileSystem healed(disk.disk(), Sites());
+        ASSERT_TRUE(FinishOn(healed).ok());
+        const Tree tree = StoreOn(healed.disk().visible());
+        ASSERT_TRUE(tree == whole.after() || (!pending && !done.ok() && tree == whole.before()))
+            << ::testing::PrintToString(Differences(whole.after(), tree));
+      }
+    }
+  }
+  EXPECT_GT(refused, whole.operations());
+}
+
+TEST(RepairJournal, T2_AnErrorAtAnyOperationLeavesAllOrNothing) {
+  FailAtEachOperation(StartDisk(), Repair);
+}
+
+TEST(RepairJournal, T2_AnErrorInAnUndoLeavesAllOrNothing) {
+  FailAtEachOperation(RepairedDisk(), Undo);
+}
+
+TEST(RepairJournal, B3_WithoutSpaceForTheOriginalsNothingIsLeft) {
+  sim::SimFileSystem disk(StartDisk(), Sites());
+  const Tree before = StoreOn(disk.disk().visible());
+  disk.Schedule({.kind = sim::OpKind::kWrite,
+                 .file_class = "old/",
+                 .skip = 2,
+                 .times = UINT64_MAX,
+                 .effect = sim::FaultEffect::kDiskFull});
+  EXPECT_EQ(Repair(disk).error().code, ErrorCode::kDiskFull);
+  EXPECT_THAT(NamesIn(disk, "/data/quarantine"), IsEmpty());
+  EXPECT_EQ(StoreOn(disk.disk().visible()), before);
+}
+
+TEST(RepairJournal, T2_WhatNeverCommittedGoesWithTheNextOne) {
+  sim::SimFileSystem disk(StartDisk(), Sites());
+  const auto data = disk.Open("/data").value();
+  RepairJournal journal(disk, *data);
+  ASSERT_TRUE(WriteFile(*journal.Begin("killed").value(), "1", "staged").ok());
+  const auto quarantine = data->OpenDirectory(kQuarantineName).value();
+  ASSERT_TRUE(WriteFile(*quarantine, "0000001.wal.5.4096.bytes", "kept by a start").ok());
+  ASSERT_TRUE(quarantine->CreateDirectory("mine").ok());
+  ASSERT_TRUE(WriteFile(*quarantine->OpenDirectory("mine").value(), "notes", "kept").ok());
+  EXPECT_THAT(journal.List().value(), IsEmpty());
+  ASSERT_TRUE(journal.Begin("next").ok());
+  EXPECT_THAT(NamesIn(disk, "/data/quarantine"),
+              ElementsAre("0000001.wal.5.4096.bytes", "mine/", "mine/notes", "next/", "next/new/",
+                          "next/old/"));
+  ASSERT_TRUE(journal.Discard("next").ok());
+  EXPECT_THAT(NamesIn(disk, "/data/quarantine"), SizeIs(3));
+}
+
+TEST(RepairJournal, T2_ListsWhatCanBeUndone) {
+  sim::SimFileSystem disk(StartDisk(), Sites());
+  const auto data = disk.Open("/data").value();
+  RepairJournal journal(disk, *data);
+  const auto state = [&]() -> std::optional<RepairBundle::State> {
+    const std::vector<RepairBundle> bundles = journal.List().value();
+    if (bundles.empty()) return std::nullopt;
+    EXPECT_EQ(bundles[0].id, kId);
+    EXPECT_EQ(bundles[0].created_unix_ms, 77);
+    EXPECT_EQ(bundles[0].steps, 12u);
+    return bundles[0].state;
+  };
+  EXPECT_EQ(state(), std::nullopt);
+  ASSERT_TRUE(PrepareAndCommit(disk, kId).ok());
+  EXPECT_EQ(state(), RepairBundle::State::kApplying);
+  EXPECT_EQ(journal.Begin("other").error().code, ErrorCode::kInUse);
+  EXPECT_EQ(journal.Discard(kId).error().code, ErrorCode::kInUse);
+  ASSERT_TRUE(journal.Finish().ok());
+  EXPECT_EQ(state(), RepairBundle::State::kApplied);
+  EXPECT_EQ(journal.Begin(kId).error().code, ErrorCode::kAlreadyExists);
+  ASSERT_TRUE(journal.Discard(kId).ok());
+  EXPECT_EQ(state(), RepairBundle::State::kApplied) << "a journal is not discarded";
+  ASSERT_TRUE(journal.Undo(kId, false).ok());
+  EXPECT_EQ(state(), RepairBundle::State::kUndone);
+  disk.Rot("/data/quarantine/20260101-1/undone", 40, std::byte{0xEE});
+  EXPECT_EQ(journal.List().value()[0].state, RepairBundle::State::kUnreadable);
+}
+
+TEST(RepairJournal, T2_AnUndoRefusesAStoreThatWentOn) {
+  const auto refuses = [](const std::function<void(sim::SimFileSystem&)>& change) {
+    sim::SimFileSystem disk(RepairedDisk(), Sites());
+    change(disk);
+    const Tree changed = StoreOn(disk.disk().visible());
+    const Status undone = UndoOn(disk);
+    ASSERT_FALSE(undone.ok());
+    EXPECT_EQ(undone.error().code, ErrorCode::kRefused);
+    EXPECT_THAT(undone.error().hint, HasSubstr("--force"));
+    EXPECT_EQ(StoreOn(disk.disk().visible()), changed);
+  };
+  refuses([](sim::SimFileSystem& disk) {
+    (void)WriteFile(*disk.Open("/wal2").value(), "10.wal", "of a start");
+  });
+  refuses([](sim::SimFileSystem& disk) {
+    (void)disk.Open("/data/servers/A")
+        .value()
+        ->Open("4.seg", OpenFor::kReadWrite)
+        .value()
+        ->Write(0, AsBytes("x"));
+  });
+  refuses([](sim::SimFileSystem& disk) {
+    (void)WriteFile(*disk.Open("/data/servers/A").value(), "2.seg", "it is back");
+  });
+  refuses([](sim::SimFileSystem& disk) {
+    (void)disk.Open("/data/servers/C").value()->Remove("1.seg");
+  });
+}
+
+TEST(RepairJournal, T2_ForcePutsTheOldFilesBackAllTheSame) {
+  sim::SimFileSystem disk(RepairedDisk(), Sites());
+  ASSERT_TRUE(disk.Open("/data/servers/A").value()->Remove("4.seg").ok());
+  ASSERT_TRUE(WriteFile(*disk.Open("/wal2").value(), "10.wal", "of a start").ok());
+  ASSERT_TRUE(UndoOn(disk, true).ok());
+  Tree expected = StoreOn(StartDisk().visible());
+  expected["wal2:10.wal"] = "of a start";
+  EXPECT_THAT(Differences(expected, StoreOn(disk.disk().visible())), IsEmpty());
+}
+
+TEST(RepairJournal, T2_UnknownRepairsAreNamed) {
+  sim::SimFileSystem disk(StartDisk(), Sites());
+  EXPECT_EQ(UndoOn(disk).error().code, ErrorCode::kNotFound);
+  const auto data = disk.Open("/data").value();
+  RepairJournal journal(disk, *data);
+  EXPECT_EQ(journal.Begin("a/b").error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(journal.Begin("PENDING").error().code, ErrorCode::kInvalidArgument);
+  ASSERT_TRUE(journal.Begin("begun").ok());
+  EXPECT_EQ(journal.Undo("begun", true).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(journal.Undo("../data", true).error().code, ErrorCode::kNotFound);
+}
+
+TEST(RepairJournal, T2_ADamagedCopyIsNeverPutBack) {
+  sim::SimFileSystem disk(RepairedDisk(), Sites());
+  const Tree after = StoreOn(disk.disk().visible());
+  disk.Rot("/data/quarantine/20260101-1/old/2", 100, std::byte{0xEE});
+  for (const bool force : {false, true}) {
+    EXPECT_EQ(UndoOn(disk, force).error().code, ErrorCode::kCorruption);
+    EXPECT_EQ(disk.disk().visible().FindPath(kPendingPath), 0u);
+    EXPECT_EQ(StoreOn(disk.disk().visible()), after);
+  }
+}
+
+// What the repair was to put in place has rotten between its commit and the start.
+TEST(RepairJournal, T2_ARepairThatIsStuckCanBeUndone) {
+  sim::SimFileSystem disk(StartDisk(), Sites());
+  const Tree before = StoreOn(disk.disk().visible());
+  ASSERT_TRUE(PrepareAndCommit(disk, kId).ok());
+  disk.Rot("/data/quarantine/20260101-1/new/2", 100, std::byte{0xEE});
+  for (int start = 0; start < 2; ++start) {
+    const Status finished = FinishOn(disk);
+    ASSERT_FALSE(finished.ok());
+    EXPECT_EQ(finished.error().code, ErrorCode::kCorruption);
+    EXPECT_THAT(finished.error().hint, HasSubstr("--undo 20260101-1 --force"));
+  }
+  EXPECT_NE(StoreOn(disk.disk().visible()), before);
+  EXPECT_EQ(UndoOn(disk).error().code, ErrorCode::kCorruption);
+  ASSERT_TRUE(UndoOn(disk, true).ok());
+  EXPECT_THAT(Differences(before, StoreOn(disk.disk().visible())), IsEmpty());
+}
+
+// The disk with the WAL is not mounted when the machine comes up.
+TEST(RepairJournal, A14_AMissingWalDirectoryIsNotTakenForAChangedOne) {
+  sim::SimFileSystem disk(StartDisk(), Sites());
+  ASSERT_TRUE(PrepareAndCommit(disk, kId).ok());
+  const Tree before = StoreOn(disk.disk().visible());
+  const auto root = disk.Open("/").value();
+  ASSERT_TRUE(root->Rename("wal2", "unmounted").ok());
+  EXPECT_EQ(FinishOn(disk).error().code, ErrorCode::kNotFound);
+  ASSERT_TRUE(root->CreateDirectory("wal2").ok());  // The empty mount point.
+  EXPECT_EQ(FinishOn(disk).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(UndoOn(disk, true).error().code, ErrorCode::kNotFound);
+  EXPECT_NE(disk.disk().visible().FindPath(kPendingPath), 0u);
+  ASSERT_TRUE(root->RemoveDirectory("wal2").ok());
+  ASSERT_TRUE(root->Rename("unmounted", "wal2").ok());
+  ASSERT_TRUE(FinishOn(disk).ok());
+  EXPECT_EQ(StoreOn(disk.disk().visible()), before) << "undone, as was asked last";
+}
+
+TEST(RepairJournal, T2_AnUnreadablePendingIsToldWithTheWayOut) {
+  sim::SimFileSystem disk(StartDisk(), Sites());
+  ASSERT_TRUE(PrepareAndCommit(disk, kId).ok());
+  disk.Rot("/data/quarantine/20260101-1/plan", 60, std::byte{0xEE});
+  EXPECT_EQ(FinishOn(disk).error().code, ErrorCode::kCorruption);
+  EXPECT_THAT(FinishOn(disk).error().hint, HasSubstr("/old"));
+  disk.Rot(kPendingPath, 24, std::byte{0xEE});
+  EXPECT_EQ(FinishOn(disk).error().code, ErrorCode::kCorruption);
+  EXPECT_THAT(FinishOn(disk).error().hint, HasSubstr("PENDING"));
+}
+
+TEST(RepairFormat, T1_EveryFlippedOrMissingByteIsRefused) {
+  const RepairRecord record{.id = "id",
+                            .created_unix_ms = 5,
+                            .wal_dir = "/wal2",
+                            .steps = {{.root = 0,
+                                       .path = "servers",
+                                       .old = {},
+                                       .fresh = {.kind = RepairSide::Kind::kDirectory, .copy = ""}},
+                                      {.root = 1,
+                                       .path = "a/b",
+                                       .old = {RepairSide::Kind::kFile, 7, 8, "1"},
+                                       .fresh = {RepairSide::Kind::kFile, 9, 10, "2"}}},
+                            .wal_names = {"1.wal", "IDENTITY"}};
+  const std::vector<std::byte> bytes = EncodeRepairRecord(record);
+  EXPECT_EQ(DecodeRepairRecord(bytes).value(), record);
+  for (std::size_t at = 0; at < bytes.size(); ++at) {
+    std::vector<std::byte> damaged = bytes;
+    damaged[at] ^= std::byte{1};
+    EXPECT_FALSE(DecodeRepairRecord(damaged).ok()) << at;
+    EXPECT_FALSE(DecodeRepairRecord(Bytes(bytes).first(at)).ok()) << at;
+  }
+  const PendingRepair pending{.id = "id", .direction = RepairDirection::kUndo};
+  EXPECT_EQ(DecodePendingRepair(EncodePendingRepair(pending)).value(), pending);
+}
+
+TEST(RepairFormat, T1_PathsStayBelowTheirRoots) {
+  const auto decodes = [](const std::string& path, std::uint8_t root, const std::string& copy) {
+    const RepairRecord record{.id = "id",
+                              .wal_dir = "",
+                              .steps = {{.root = root,
+                                         .path = path,
+                                         .old = {},
+                                         .fresh = {RepairSide::Kind::kFile, 1, 1, copy}}},
+                              .wal_names = {}};
+    return DecodeRepairRecord(EncodeRepairRecord(record)).ok();
+  };
+  EXPECT_TRUE(decodes("a/b", 0, "1"));
+  EXPECT_FALSE(decodes("a/b", 1, "1")) << "there is no such root";
+  for (const char* path : {"", "/a", "a/", "a//b", ".", "..", "a/../b", "../a"}) {
+    EXPECT_FALSE(decodes(path, 0, "1")) << path;
+  }
+  EXPECT_FALSE(decodes("a", 0, "../1"));
+  EXPECT_FALSE(decodes("a", 0, ""));
+}
+
+/// A closed store with some logs, and the files that its life left.
+void FillStore(Machine& machine) {
+  machine.options.wal_max_size_bytes = 32 << 10;
+  machine.options.wal_max_files = 64;
+  machine.Start();
+  machine.Write(machine.Log("a"), 1, 1, {"a1", "a2", "a3"});
+  const LogRef other = machine.Log("other");
+  for (Index i = 1; i <= 20; ++i) machine.Write(other, i, 1, {std::string(3000, 'o')});
+  machine.Settle();
+  ASSERT_GT(machine.Metric("flush_rounds"), 0u);
+  ASSERT_TRUE(machine.Close().ok());
+  ASSERT_TRUE(machine.disk().Open("/").value()->SyncFileSystem().ok());  // ATTEMPT is never synced.
+}
+
+/// A life of the store over any file system: it starts, writes, rolls, flushes, and closes.
+Status Live(FileSystem& file_system, const Machine& like) {
+  ManualClock clock;
+  LoopExecutor executor(Rng(3), clock);
+  LogStore store =
+      TRY(OpenLogStore(like.options, {file_system, clock, executor, Rng(4)}, like.tuning));
+  {
+    Writer writer = TRY(store.NewWriter());
+    const LogRef log = TRY(store.OpenLog(writer, "b", OpenMode::kOpenOrCreate));
+    const LogRef a = TRY(store.OpenLog(writer, "a", OpenMode::kOpenOrCreate));
+    const Ticket cut = TRY(writer.TruncateSuffix(a, 3));
+    TRY(writer.Wait(cut, Deadline::max()));
+    const std::string text(3000, 'b');
+    const Bounds bounds = TRY(store.BoundsOf(log));
+    for (Index i = bounds.end; i < bounds.end + 20; ++i) {
+      const EntryView entry{i, 2, kFirstUserKind, AsBytes(text)};
+      const LogAppend group{log, {&entry, 1}};
+      const Ticket ticket = TRY(writer.Append({&group, 1}));
+      TRY(writer.Wait(ticket, Deadline::max()));
+      (void)executor.RunUntilIdle(1'000'000);
+    }
+  }
+  return store.Close(Deadline::max());
+}
+
+/// Live on an overlay of the machine's disk, and its commit.
+void CommitALife(Machine& machine) {
+  const auto data = machine.disk().Open("/data").value();
+  RepairJournal journal(machine.disk(), *data);
+  const auto staging = journal.Begin(kId).value();
+  OverlayFileSystem overlay(machine.disk(), {"/data"}, *staging);
+  const Tree before = StoreOnly(TreeOf(machine.disk().disk().visible(), "/data"));
+  const Status lived = Live(overlay, machine);
+  ASSERT_TRUE(lived.ok()) << lived.error().message;
+  EXPECT_EQ(StoreOnly(TreeOf(machine.disk().disk().visible(), "/data")), before);
+  ASSERT_TRUE(overlay.SyncStaged().ok());
+  const std::vector<OverlayChange> changes = overlay.Changes().value();
+  EXPECT_GT(changes.size(), 4u);
+  ASSERT_TRUE(
+      journal.Commit({.id = kId, .wal_dir = "", .created_unix_ms = 1, .changes = changes}).ok());
+}
+
+TEST(RepairedStore, T2_ALifeOnTheOverlayBecomesTheFilesOfADirectOne) {
+  Machine machine;
+  FillStore(machine);
+  Machine direct;
+  direct.options = machine.options;
+  direct.UseDisk(machine.disk().disk());
+  ASSERT_TRUE(Live(direct.disk(), machine).ok());
+  CommitALife(machine);
+  ASSERT_TRUE(FinishOn(machine.disk()).ok());
+  EXPECT_THAT(Differences(StoreOnly(TreeOf(direct.disk().disk().visible(), "/data")),
+                          StoreOnly(TreeOf(machine.disk().disk().visible(), "/data"))),
+              IsEmpty());
+  machine.Start();
+  EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:a1", "2:1:a2"));
+  EXPECT_THAT(machine.Contents("b"), SizeIs(20));
+  EXPECT_FALSE(machine.store().recovery_report().damaged());
+  machine.Kill();
+  EXPECT_EQ(UndoOn(machine.disk()).error().code, ErrorCode::kRefused) << "it was started";
+}
+
+// A start finishes a repair that was decided, also one that is killed meanwhile itself.
+TEST(RepairedStore, T2_AStartFinishesWhatWasDecided) {
+  Machine committed;
+  FillStore(committed);
+  CommitALife(committed);
+  const sim::DiskState disk = committed.disk().disk();
+  std::uint64_t stopped = 0;
+  for (std::uint64_t at = 0; at < 200; ++at) {
+    for (const bool power : {false, true}) {
+      SCOPED_TRACE(::testing::Message() << "operation " << at << " power " << power);
+      Machine machine;
+      machine.options = committed.options;
+      machine.UseDisk(disk);
+      machine.disk().Schedule(
+          {.kind = {}, .file_class = "", .skip = at, .effect = sim::FaultEffect::kCrash});
+      if (!machine.Open().ok()) ++stopped;
+      power ? machine.PowerLoss(sim::Profile::kAdversary, at * 7919) : machine.Kill();
+      machine.Start();
+      ASSERT_THAT(machine.Contents("a"), ElementsAre("1:1:a1", "2:1:a2"));
+      ASSERT_THAT(machine.Contents("b"), SizeIs(20));
+      ASSERT_FALSE(machine.store().recovery_report().damaged());
+    }
+  }
+  EXPECT_GT(stopped, 60u);
+}
+
+TEST(RepairedStore, T2_UndoneTheStoreIsAsIfNothingHadBeen) {
+  Machine machine;
+  FillStore(machine);
+  const Tree before = StoreOnly(TreeOf(machine.disk().disk().visible(), "/data"));
+  CommitALife(machine);
+  ASSERT_TRUE(FinishOn(machine.disk()).ok());
+  ASSERT_TRUE(UndoOn(machine.disk()).ok());
+  EXPECT_THAT(Differences(before, StoreOnly(TreeOf(machine.disk().disk().visible(), "/data"))),
+              IsEmpty());
+  machine.PowerLoss();
+  EXPECT_EQ(StoreOnly(TreeOf(machine.disk().disk().visible(), "/data")), before);
+  machine.Start();
+  EXPECT_THAT(machine.Contents("a"), SizeIs(3));
+}
+
+}  // namespace
+}  // namespace duramen::log
