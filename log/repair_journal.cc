@@ -291,6 +291,7 @@ Result<std::unique_ptr<Directory>> RepairJournal::Begin(const std::string& id) {
 
 Status RepairJournal::Discard(const std::string& id) {
   const std::unique_ptr<Directory> quarantine = TRY(data_dir_.OpenDirectory(kQuarantineName));
+  TRY(quarantine->Sync());  // As in Begin.
   if (TRY(IsPending(*quarantine))) {
     return Error{ErrorCode::kInUse, "a repair is pending, so nothing is discarded", ""};
   }
@@ -305,7 +306,7 @@ Status RepairJournal::Commit(const Plan& plan) {
   }
   Status committed = WritePlan(file_system_, data_dir_, *quarantine, plan);
   if (committed.ok()) committed = WritePending(*quarantine, {.id = plan.id});
-  // Refuses as long as PENDING may be there.
+  // Which it refuses as long as PENDING is there or may come back.
   if (!committed.ok()) (void)Discard(plan.id);
   return committed;
 }
@@ -319,17 +320,15 @@ Status RepairJournal::Finish() {
   const std::optional<PendingRepair> pending = TRY(ReadPending(*quarantine));
   if (!pending) return {};
   const bool apply = pending->direction == RepairDirection::kApply;
-  const std::unique_ptr<Directory> bundle = TRY(quarantine->OpenDirectory(pending->id));
+  const std::string way_out = "the originals are in '" + quarantine->path() + "/" + pending->id +
+                              "/old'; remove '" + quarantine->path() +
+                              "/PENDING' to go on with the files as they are now";
+  const Result<std::unique_ptr<Directory>> opened = quarantine->OpenDirectory(pending->id);
+  if (!opened.ok()) return WithHint(opened.error(), way_out);
+  Directory* const bundle = opened->get();
   const Result<Journal> journal = ReadJournal(*bundle, pending->id);
-  if (!journal.ok()) {
-    return WithHint(journal.error(), "the originals are in '" + bundle->path() + "/old'; remove '" +
-                                         quarantine->path() +
-                                         "/PENDING' to go on with the files as they are now");
-  }
-  if (apply && journal->name == kPlanName) {
-    TRY(bundle->Rename(kPlanName, kJournalName));
-    TRY(bundle->Sync());
-  }
+  if (!journal.ok()) return WithHint(journal.error(), way_out);
+  if (apply && journal->name == kPlanName) TRY(bundle->Rename(kPlanName, kJournalName));
   if (journal->name != kUndoneName) {
     const std::unique_ptr<Directory> copies =
         TRY(bundle->OpenDirectory(apply ? kNewName : kOldName));
@@ -340,10 +339,8 @@ Status RepairJournal::Finish() {
                                            " --force puts the old files back");
     }
   }
-  if (!apply && journal->name != kUndoneName) {
-    TRY(bundle->Rename(journal->name, kUndoneName));
-    TRY(bundle->Sync());
-  }
+  if (!apply && journal->name != kUndoneName) TRY(bundle->Rename(journal->name, kUndoneName));
+  TRY(bundle->Sync());  // Also of a name that an interrupted run has left in the page cache.
   TRY(quarantine->Remove(kPendingName));
   TRY(quarantine->Sync());
   (void)RemoveLeftovers(*quarantine, pending->id);  // Else the next Begin does.

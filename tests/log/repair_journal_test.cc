@@ -143,6 +143,15 @@ std::vector<sim::DiskState> CrashedDisks(const sim::DiskState& disk, std::uint64
   return disks;
 }
 
+/// What the quarantine says of kId; nothing where it says nothing.
+std::optional<RepairBundle::State> StateOf(sim::SimFileSystem& disk) {
+  const auto data = disk.Open("/data").value();
+  const std::vector<RepairBundle> bundles = RepairJournal(disk, *data).List().value();
+  if (bundles.empty()) return std::nullopt;
+  EXPECT_EQ(bundles[0].id, kId);
+  return bundles[0].state;
+}
+
 /// Runs something that changes a store from one tree to another, stopped in every way.
 class Stopped {
  public:
@@ -150,9 +159,11 @@ class Stopped {
   Stopped(sim::DiskState start, Run run) : start_(std::move(start)), run_(run) {
     sim::SimFileSystem disk(start_, Sites());
     before_ = StoreOn(disk.disk().visible());
+    before_state_ = StateOf(disk);
     const Status done = run(disk);
     EXPECT_TRUE(done.ok()) << done.error().message;
     after_ = StoreOn(disk.disk().visible());
+    after_state_ = StateOf(disk);
     operations_ = disk.trace().size();
   }
 
@@ -217,10 +228,13 @@ class Stopped {
         servers->Open("1.seg", OpenFor::kReadWrite).value()->Write(3, AsBytes("life")).ok());
     EXPECT_TRUE(servers->Open("1.seg", OpenFor::kReadWrite).value()->SyncAll().ok());
     const Tree lived = StoreOn(disk.disk().visible());
+    const auto state = StateOf(disk);
+    EXPECT_EQ(state, is_after ? after_state_ : before_state_);
     for (const sim::DiskState& crashed : CrashedDisks(disk.disk(), 2)) {
       sim::SimFileSystem later(crashed, Sites());
       EXPECT_TRUE(FinishOn(later).ok());
       EXPECT_THAT(Differences(lived, StoreOn(later.disk().visible())), IsEmpty());
+      EXPECT_EQ(StateOf(later), state);
     }
     return tree;
   }
@@ -229,6 +243,8 @@ class Stopped {
   const Run run_;
   Tree before_;
   Tree after_;
+  std::optional<RepairBundle::State> before_state_;
+  std::optional<RepairBundle::State> after_state_;
   std::uint64_t operations_ = 0;
   std::uint64_t completed_ = 0;
   std::uint64_t dropped_ = 0;
@@ -359,6 +375,39 @@ TEST(RepairJournal, T2_WhatNeverCommittedGoesWithTheNextOne) {
                           "next/old/"));
   ASSERT_TRUE(journal.Discard("next").ok());
   EXPECT_THAT(NamesIn(disk, "/data/quarantine"), SizeIs(3));
+}
+
+// The commit failed, and so did the sync that takes PENDING back: it may return with the next power
+// loss, so what it needs stays until its absence is durable.
+TEST(RepairJournal, T2_APendingThatWasTakenBackFindsItsBundleOrNeverReturns) {
+  std::uint64_t taken_back = 0;
+  for (std::uint64_t skip = 0; skip < 6; ++skip) {
+    SCOPED_TRACE(skip);
+    sim::SimFileSystem disk(StartDisk(), Sites());
+    const Tree before = StoreOn(disk.disk().visible());
+    disk.Schedule({.kind = sim::OpKind::kSyncDirectory,
+                   .file_class = "quarantine",
+                   .skip = skip,
+                   .times = 2,
+                   .effect = sim::FaultEffect::kIoError});
+    const Status committed = PrepareAndCommit(disk, kId);
+    if (committed.ok()) continue;
+    taken_back += committed.error().message.find("taken back") != std::string::npos ? 1 : 0;
+    for (const bool next : {false, true}) {
+      sim::SimFileSystem healed(disk.disk(), Sites());
+      if (next) {
+        const auto data = healed.Open("/data").value();
+        ASSERT_TRUE(RepairJournal(healed, *data).Begin("next").ok());
+      }
+      for (const sim::DiskState& crashed : CrashedDisks(healed.disk(), 64)) {
+        sim::SimFileSystem later(crashed, Sites());
+        const bool pending = later.disk().visible().FindPath(kPendingPath) != 0;
+        ASSERT_TRUE(FinishOn(later).ok());
+        ASSERT_EQ(StoreOn(later.disk().visible()) == before, !pending);
+      }
+    }
+  }
+  EXPECT_EQ(taken_back, 1u);
 }
 
 TEST(RepairJournal, T2_ListsWhatCanBeUndone) {
