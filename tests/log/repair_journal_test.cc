@@ -106,8 +106,7 @@ Status PrepareAndCommit(sim::SimFileSystem& disk, const std::string& id) {
   {
     const auto staging = TRY(journal.Begin(id));
     OverlayFileSystem overlay(disk, {"/data", "/wal2"}, *staging);
-    TRY(ChangeStore(overlay));
-    TRY(overlay.SyncStaged());
+    TRY(ChangeStore(overlay));  // Not synced: the commit does.
     plan.changes = TRY(overlay.Changes());
   }
   return journal.Commit(plan);
@@ -130,15 +129,20 @@ Status Repair(sim::SimFileSystem& disk) {
 
 Status Undo(sim::SimFileSystem& disk) { return UndoOn(disk); }
 
-/// What a crash leaves: the page cache, or states of both profiles, evenly drawn.
+/// What a crash leaves: the page cache, or states of both profiles: of whole operations first, all
+/// of them if they are few, then some of the others.
 std::vector<sim::DiskState> CrashedDisks(const sim::DiskState& disk, std::uint64_t samples) {
   std::vector<sim::DiskState> disks{disk};
   for (const auto profile : {sim::Profile::kExt4, sim::Profile::kAdversary}) {
     const sim::CrashStates states(disk, profile);
-    const std::uint64_t count = std::min(states.count(), samples);
-    for (std::uint64_t i = 0; i < count; ++i) {
-      disks.emplace_back(states.Materialize(states.At(i * states.count() / count)));
-    }
+    const auto draw = [&](std::uint64_t begin, std::uint64_t end) {
+      const std::uint64_t count = std::min(end - begin, samples / 2);
+      for (std::uint64_t i = 0; i < count; ++i) {
+        disks.emplace_back(states.Materialize(states.At(begin + i * (end - begin) / count)));
+      }
+    };
+    draw(0, states.whole_count());
+    draw(states.whole_count(), states.count());
   }
   return disks;
 }
@@ -235,6 +239,10 @@ class Stopped {
       EXPECT_TRUE(FinishOn(later).ok());
       EXPECT_THAT(Differences(lived, StoreOn(later.disk().visible())), IsEmpty());
       EXPECT_EQ(StateOf(later), state);
+      if (state != RepairBundle::State::kApplied) continue;
+      EXPECT_TRUE(UndoOn(later, true).ok());
+      const Tree& original = after_state_ == RepairBundle::State::kApplied ? before_ : after_;
+      EXPECT_THAT(Differences(original, StoreOn(later.disk().visible())), IsEmpty());
     }
     return tree;
   }
@@ -291,7 +299,7 @@ TEST(RepairJournal, T2_ChangesWhatTheOverlayShowedAndBack) {
 
 TEST(RepairJournal, T2_KilledAnywhereItIsWholeAfterTheNextStart) {
   Stopped stopped(StartDisk(), Repair);
-  stopped.AtEachOperation(24);
+  stopped.AtEachOperation(16);
   EXPECT_GT(stopped.operations(), 80u);
   EXPECT_GT(stopped.completed(), 500u);
   EXPECT_GT(stopped.dropped(), 500u);
@@ -299,7 +307,7 @@ TEST(RepairJournal, T2_KilledAnywhereItIsWholeAfterTheNextStart) {
 
 TEST(RepairJournal, T2_AnUndoKilledAnywhereIsWholeAfterTheNextStart) {
   Stopped stopped(RepairedDisk(), Undo);
-  stopped.AtEachOperation(24);
+  stopped.AtEachOperation(16);
   EXPECT_GT(stopped.operations(), 40u);
   EXPECT_GT(stopped.completed(), 500u);
   EXPECT_GT(stopped.dropped(), 50u);
@@ -381,33 +389,34 @@ TEST(RepairJournal, T2_WhatNeverCommittedGoesWithTheNextOne) {
 // loss, so what it needs stays until its absence is durable.
 TEST(RepairJournal, T2_APendingThatWasTakenBackFindsItsBundleOrNeverReturns) {
   std::uint64_t taken_back = 0;
-  for (std::uint64_t skip = 0; skip < 6; ++skip) {
-    SCOPED_TRACE(skip);
+  for (std::uint64_t fault = 0; fault < 12; ++fault) {
+    SCOPED_TRACE(fault);
     sim::SimFileSystem disk(StartDisk(), Sites());
     const Tree before = StoreOn(disk.disk().visible());
     disk.Schedule({.kind = sim::OpKind::kSyncDirectory,
                    .file_class = "quarantine",
-                   .skip = skip,
-                   .times = 2,
+                   .skip = fault / 2,
+                   .times = 2 + fault % 2,  // Discard's too, or not.
                    .effect = sim::FaultEffect::kIoError});
     const Status committed = PrepareAndCommit(disk, kId);
     if (committed.ok()) continue;
     taken_back += committed.error().message.find("taken back") != std::string::npos ? 1 : 0;
-    for (const bool next : {false, true}) {
+    for (std::uint64_t at = 0; at < 20; ++at) {
       sim::SimFileSystem healed(disk.disk(), Sites());
-      if (next) {
-        const auto data = healed.Open("/data").value();
-        ASSERT_TRUE(RepairJournal(healed, *data).Begin("next").ok());
-      }
-      for (const sim::DiskState& crashed : CrashedDisks(healed.disk(), 64)) {
+      healed.Schedule(
+          {.kind = {}, .file_class = "", .skip = at, .effect = sim::FaultEffect::kCrash});
+      const auto data = healed.Open("/data").value();
+      (void)RepairJournal(healed, *data).Begin("next");
+      for (const sim::DiskState& crashed : CrashedDisks(healed.disk(), 32)) {
         sim::SimFileSystem later(crashed, Sites());
         const bool pending = later.disk().visible().FindPath(kPendingPath) != 0;
-        ASSERT_TRUE(FinishOn(later).ok());
+        const Status finished = FinishOn(later);
+        ASSERT_TRUE(finished.ok()) << finished.error().message;
         ASSERT_EQ(StoreOn(later.disk().visible()) == before, !pending);
       }
     }
   }
-  EXPECT_EQ(taken_back, 1u);
+  EXPECT_EQ(taken_back, 2u);
 }
 
 TEST(RepairJournal, T2_ListsWhatCanBeUndone) {
