@@ -59,6 +59,12 @@ inline Tree TreeOf(FileSystem& file_system, const std::string& path) {
   return tree;
 }
 
+/// A new file. Errors: those of the disk.
+inline Status WriteFile(Directory& directory, const std::string& name, const std::string& text) {
+  const Result<std::unique_ptr<File>> file = directory.Create(name);
+  return file.ok() ? (*file)->Write(0, AsBytes(text)) : Status(file.error());
+}
+
 /// Without the quarantine and the lock.
 inline Tree StoreOnly(Tree tree) {
   for (auto at = tree.begin(); at != tree.end();) {

@@ -10,7 +10,6 @@
 
 #include "base/posix_io.h"
 #include "base/rng.h"
-#include "base/try.h"
 #include "tests/base/temp_dir.h"
 #include "tests/log/disk_tree.h"
 #include "tests/sim/sim_file_system.h"
@@ -21,11 +20,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using Kind = OverlayChange::Kind;
-
-Status WriteFile(Directory& directory, const std::string& name, const std::string& text) {
-  const std::unique_ptr<File> file = TRY(directory.Create(name));
-  return file->Write(0, AsBytes(text));
-}
 
 std::string ReadAll(const File& file) {
   std::string text(file.SizeBytes().value(), '\0');
