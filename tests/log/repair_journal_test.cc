@@ -129,14 +129,14 @@ std::vector<sim::DiskState> CrashedDisks(const sim::DiskState& disk, std::uint64
   std::vector<sim::DiskState> disks{disk};
   for (const auto profile : {sim::Profile::kExt4, sim::Profile::kAdversary}) {
     const sim::CrashStates states(disk, profile);
-    const auto draw = [&](std::uint64_t begin, std::uint64_t end) {
-      const std::uint64_t count = std::min(end - begin, samples / 2);
+    const auto draw = [&](std::uint64_t begin, std::uint64_t end, std::uint64_t most) {
+      const std::uint64_t count = std::min(end - begin, most);
       for (std::uint64_t i = 0; i < count; ++i) {
         disks.emplace_back(states.Materialize(states.At(begin + i * (end - begin) / count)));
       }
     };
-    draw(0, states.whole_count());
-    draw(states.whole_count(), states.count());
+    draw(0, states.whole_count(), samples);
+    draw(states.whole_count(), states.count(), samples / 4);
   }
   return disks;
 }
@@ -181,7 +181,7 @@ class Stopped {
       std::uint64_t number = 0;
       for (const sim::DiskState& crashed : CrashedDisks(disk.disk(), samples)) {
         SCOPED_TRACE(::testing::Message() << "state " << number);
-        Restart(crashed, done, number % 8 == at % 8);
+        Restart(crashed, done, number % 12 == at % 12);
         ++number;
       }
     }
@@ -194,7 +194,7 @@ class Stopped {
     const bool pending = disk.disk().visible().FindPath(kPendingPath) != 0;
     const Tree decided = Decide(disk, must_be_done || pending);
     if (!again || !pending) return;
-    for (std::uint64_t at = 0;; at += 3) {
+    for (std::uint64_t at = 0; !::testing::Test::HasFailure(); at += 3) {
       SCOPED_TRACE(::testing::Message() << "and again at " << at);
       sim::SimFileSystem second(crashed, Sites());
       second.Schedule(
@@ -293,7 +293,7 @@ TEST(RepairJournal, T2_ChangesWhatTheOverlayShowedAndBack) {
 
 TEST(RepairJournal, T2_KilledAnywhereItIsWholeAfterTheNextStart) {
   Stopped stopped(StartDisk(), Repair);
-  stopped.AtEachOperation(16);
+  stopped.AtEachOperation(8);
   EXPECT_GT(stopped.operations(), 80u);
   EXPECT_GT(stopped.completed(), 500u);
   EXPECT_GT(stopped.dropped(), 500u);
@@ -301,7 +301,7 @@ TEST(RepairJournal, T2_KilledAnywhereItIsWholeAfterTheNextStart) {
 
 TEST(RepairJournal, T2_AnUndoKilledAnywhereIsWholeAfterTheNextStart) {
   Stopped stopped(RepairedDisk(), Undo);
-  stopped.AtEachOperation(16);
+  stopped.AtEachOperation(8);
   EXPECT_GT(stopped.operations(), 40u);
   EXPECT_GT(stopped.completed(), 500u);
   EXPECT_GT(stopped.dropped(), 50u);
@@ -401,7 +401,7 @@ TEST(RepairJournal, T2_APendingThatWasTakenBackFindsItsBundleOrNeverReturns) {
           {.kind = {}, .file_class = "", .skip = at, .effect = sim::FaultEffect::kCrash});
       const auto data = healed.Open("/data").value();
       (void)RepairJournal(healed, *data).Begin("next");
-      for (const sim::DiskState& crashed : CrashedDisks(healed.disk(), 32)) {
+      for (const sim::DiskState& crashed : CrashedDisks(healed.disk(), 16)) {
         sim::SimFileSystem later(crashed, Sites());
         const bool pending = later.disk().visible().FindPath(kPendingPath) != 0;
         const Status finished = FinishOn(later);
