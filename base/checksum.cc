@@ -23,6 +23,11 @@ std::uint64_t Checksum(Bytes bytes, std::uint64_t seed) {
   return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
 }
 
+std::uint64_t ChecksumAround(Bytes container, std::size_t checksum_at, std::uint64_t seed) {
+  return Checksum(container.subspan(checksum_at + sizeof seed),
+                  Checksum(container.first(checksum_at), seed));
+}
+
 // Format, never to change: XXH3-64 of the payload under the seed
 //   Mix(cluster_id + A) + rotl(Mix(term + B), 16) + rotl(Mix(index + C), 32)
 //                       + rotl(Mix((length << 8 | kind) + D), 48)

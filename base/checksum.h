@@ -11,6 +11,9 @@ namespace duramen {
 
 /// XXH3-64 of `bytes` under `seed`.
 std::uint64_t Checksum(Bytes bytes, std::uint64_t seed);
+/// Of a container that holds its own checksum, 8 bytes at `checksum_at`: what stands before it goes
+/// into the seed of what stands behind.
+std::uint64_t ChecksumAround(Bytes container, std::size_t checksum_at, std::uint64_t seed);
 
 /// What an entry is; rows use their sequence as index and term 0.
 struct EntryIdentity {

@@ -31,8 +31,9 @@ enum class PlantedBug : std::uint8_t {
   kSeedWithoutEpoch,           // a start takes bounds from a checkpoint without their epoch
   kSegmentPayloadUnchecked,    // payload bytes are served unverified from a segment
   kFaultNotInCheckpoint,       // checkpoints leave out that a log is faulty
-  kTombstoneForgottenEarly,    // the second checkpoint of a round lacks tombstones
-  kPoisonPill,                 // a CHECK trips while the second log is replayed [B9]
+  kTombstoneForgottenEarly,    // a tombstone goes before its directory and the second checkpoint
+  kArenaFreedByTag,            // entries go from memory with the file current at their append
+  kPoisonPill,                 // a CHECK trips while the second log is scanned or replayed [B9]
   kCount,
 };
 

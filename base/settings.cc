@@ -15,6 +15,7 @@ constexpr std::uint64_t kKiB = 1ULL << 10;
 constexpr std::uint64_t kMiB = 1ULL << 20;
 constexpr std::uint64_t kGiB = 1ULL << 30;
 constexpr std::size_t kPathBytesMax = 4095;  // PATH_MAX without its zero
+constexpr std::size_t kListMax = 65536;
 
 constexpr SettingSpec kSettings[] = {
     {.name = "data_dir",
@@ -147,11 +148,22 @@ constexpr SettingSpec kSettings[] = {
      .type = SettingType::kChoice,
      .unit = "",
      .default_value = "contain",
-     .allowed = "strict|contain",
+     .allowed = "strict|contain|salvage",
      .part = "log",
      .since = "0.1.0",
      .help = "On damage found at the start: contain it to the logs that it touches, or strictly "
-             "refuse to start."},
+             "refuse to start. salvage contains it too, and then opens the faulty ones of "
+             "salvage_servers anew."},
+    {.name = "salvage_servers",
+     .type = SettingType::kList,
+     .unit = "",
+     .default_value = "",
+     .part = "log",
+     .since = "0.1.0",
+     .help = "Names or uids of logs, with commas between them (a name that has one is given by "
+             "its uid). Under recovery_mode salvage each of them that is faulty begins anew with "
+             "the entries before the first lost one, under a new uid and without a vote. It can "
+             "stay set: a log that is not faulty is left as it is."},
 };
 
 Error Refuse(std::string message, std::string hint) {
@@ -261,6 +273,8 @@ Status ParseChoice(const SettingSpec& setting, std::string_view text, LogStoreOp
     options.recovery_mode = RecoveryMode::kStrict;
   } else if (is("recovery_mode", "contain")) {
     options.recovery_mode = RecoveryMode::kContain;
+  } else if (is("recovery_mode", "salvage")) {
+    options.recovery_mode = RecoveryMode::kSalvage;
   } else {
     return RefuseValue(setting, text, "is not one of the values");
   }
@@ -271,6 +285,24 @@ Status ParseBoolean(const SettingSpec& setting, std::string_view text) {
   if (text == "true") return {};
   if (text == "false") return RefuseValue(setting, text, "is not possible: it is always on");
   return RefuseValue(setting, text, "is neither true nor false");
+}
+
+/// Blanks around a name are not part of it.
+Status ParseList(const SettingSpec& setting, std::string_view text, LogStoreOptions& options) {
+  std::vector<std::string> names;
+  for (bool more = !text.empty(); more;) {
+    const std::size_t comma = text.find(',');
+    more = comma != std::string_view::npos;
+    std::string_view name = text.substr(0, comma);
+    if (more) text.remove_prefix(comma + 1);
+    while (name.starts_with(' ')) name.remove_prefix(1);
+    while (name.ends_with(' ')) name.remove_suffix(1);
+    if (name.empty()) return RefuseValue(setting, text, "has an empty name in it");
+    names.emplace_back(name);
+  }
+  if (names.size() > kListMax) return RefuseValue(setting, text, "has too many names");
+  options.salvage_servers = std::move(names);
+  return {};
 }
 
 std::size_t EditDistance(std::string_view a, std::string_view b) {
@@ -326,6 +358,8 @@ const char* SettingTypeName(SettingType type) noexcept {
       return "choice";
     case SettingType::kBoolean:
       return "boolean";
+    case SettingType::kList:
+      return "list";
   }
   return "unknown";
 }
@@ -360,6 +394,8 @@ std::string AllowedText(const SettingSpec& setting) {
   switch (setting.type) {
     case SettingType::kPath:
       return "any path";
+    case SettingType::kList:
+      return "any names";
     case SettingType::kBoolean:
       return allowed + " only: always on";
     case SettingType::kChoice:
@@ -391,6 +427,8 @@ Status ParseSetting(std::string_view name, std::string_view text, LogStoreOption
       return ParseChoice(*setting, text, options);
     case SettingType::kBoolean:
       return ParseBoolean(*setting, text);
+    case SettingType::kList:
+      return ParseList(*setting, text, options);
     case SettingType::kSize:
     case SettingType::kCount:
       break;
@@ -409,6 +447,13 @@ std::string SettingText(std::string_view name, const LogStoreOptions& options) {
       return name == "data_dir" ? options.data_dir : options.wal_dir;
     case SettingType::kBoolean:
       return "true";
+    case SettingType::kList: {
+      std::string text;
+      for (const std::string& one : options.salvage_servers) {
+        text += (text.empty() ? "" : ",") + one;
+      }
+      return text;
+    }
     case SettingType::kSize:
     case SettingType::kCount:
       return std::to_string(options.*NumberField(name));
@@ -417,7 +462,14 @@ std::string SettingText(std::string_view name, const LogStoreOptions& options) {
   }
   if (name == "on_wal_down") return options.on_wal_down == OnWalDown::kStay ? "stay" : "exit";
   if (name == "recovery_mode") {
-    return options.recovery_mode == RecoveryMode::kStrict ? "strict" : "contain";
+    switch (options.recovery_mode) {
+      case RecoveryMode::kStrict:
+        return "strict";
+      case RecoveryMode::kContain:
+        return "contain";
+      case RecoveryMode::kSalvage:
+        return "salvage";
+    }
   }
   switch (options.wal_sync_method) {
     case SyncMethod::kDatasync:
@@ -444,6 +496,10 @@ Status ValidateOptions(const LogStoreOptions& options, const MemoryNeeds& needs)
   if (WithoutTrailingSlashes(options.data_dir) == WithoutTrailingSlashes(options.wal_dir)) {
     return Refuse("wal_dir is the data_dir itself",
                   "leave wal_dir unset, or name another directory");
+  }
+  if (options.recovery_mode == RecoveryMode::kSalvage && options.salvage_servers.empty()) {
+    return Refuse("recovery_mode salvage is set, but salvage_servers names no log",
+                  "name those that may begin anew, or set recovery_mode back to contain");
   }
   return CheckMemorySum(options, needs);
 }

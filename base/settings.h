@@ -22,8 +22,9 @@ enum class SettingType : std::uint8_t {
   kCount,    // a plain number
   kChoice,   // one of `allowed`
   kBoolean,  // true or false
+  kList,     // texts, with commas between them
 };
-/// "path", "size", "count", "choice", "boolean".
+/// "path", "size", "count", "choice", "boolean", "list".
 const char* SettingTypeName(SettingType type) noexcept;
 
 struct SettingSpec {
@@ -48,7 +49,7 @@ const SettingSpec* FindSetting(std::string_view name);
 /// The setting whose name is nearest by edit distance; empty when none is near.
 std::string_view NearestSetting(std::string_view name);
 
-/// "32768 to 17179869184 bytes", "stay, exit", "true only: always on", "any path".
+/// "32768 to 17179869184 bytes", "stay, exit", "true only: always on", "any path", "any names".
 std::string AllowedText(const SettingSpec& setting);
 
 /// Reads `text` as the value of setting `name` into `options`, which stays as it was on an error.

@@ -68,6 +68,11 @@ void AttemptFile::Died() noexcept {
   (void)file_->Write(0, EncodeAttempt(record_));
 }
 
+void AttemptFile::ForgetLeftOut() {
+  record_ = {};
+  if (file_ != nullptr) (void)file_->Write(0, EncodeAttempt(record_));
+}
+
 void AttemptFile::Done() {
   noted_ = {};
   if (record_.suspect_deaths == 0 || file_ == nullptr) return;

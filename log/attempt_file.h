@@ -36,6 +36,8 @@ class AttemptFile {
   const ServerUid& left_out() const { return record_.left_out; }
   /// Before work on a log.
   void Note(const ServerUid& uid) { noted_ = uid; }
+  /// It is gone for good: nothing on disk speaks of it any more.
+  void ForgetLeftOut();
   /// Recovery is over.
   void Done();
 

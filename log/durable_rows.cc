@@ -81,9 +81,9 @@ meta::FaultyRow DurableRows::AddFault(const ServerUid& uid, const IndexRange& ra
   return fault;
 }
 
-void DurableRows::OnRetired(std::uint64_t file_max) {
+void DurableRows::OnRetired(std::uint64_t file_max, const std::set<ServerUid>& kept) {
   const std::lock_guard lock(mutex_);
-  for (const ServerUid& uid : table_.Forget(file_max)) forgotten_.push_back(uid);
+  for (const ServerUid& uid : table_.Forget(file_max, kept)) forgotten_.push_back(uid);
 }
 
 std::vector<ServerUid> DurableRows::TakeForgotten() {

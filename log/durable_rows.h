@@ -4,6 +4,7 @@
 #pragma once
 
 #include <mutex>
+#include <set>
 #include <vector>
 
 #include "meta/table.h"
@@ -28,8 +29,8 @@ class DurableRows final : public wal::RowKeeper {
   /// last WAL file that those cover.
   meta::FaultyRow AddFault(const ServerUid& uid, const IndexRange& range, std::uint64_t file);
   /// WAL files up to `file_max` are gone and both checkpoints cover them: what ended in them can be
-  /// forgotten.
-  void OnRetired(std::uint64_t file_max);
+  /// forgotten, but not the tombstones of `kept`, whose directories are still there.
+  void OnRetired(std::uint64_t file_max, const std::set<ServerUid>& kept = {});
 
   /// Logs whose tombstone was forgotten since the last call: their slots may be given again.
   std::vector<ServerUid> TakeForgotten();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "base/planted.h"
 #include "base/try.h"
 
@@ -57,7 +58,11 @@ void SetBounds(meta::ServerRows& rows, const meta::BoundsRow& bounds) {
 }
 
 void SetFlushed(meta::ServerRows& rows, const segments::Flushed& flushed) {
-  if (flushed.segment == 0) return;
+  if (flushed.segment == 0) {  // Also where nothing could be read of what there was.
+    rows.flushed = {};
+    rows.stamp(meta::RowKind::kFlushed) = {};
+    return;
+  }
   rows.flushed = {.segment = flushed.segment,
                   .segment_bytes = flushed.bytes,
                   .end = flushed.end,
@@ -76,14 +81,16 @@ Status RemoveServer(Directory& servers_dir, const ServerUid& uid) {
   for (const DirectoryEntry& entry : TRY((*directory)->List())) {
     if (entry.is_regular) TRY((*directory)->Remove(entry.name));
   }
-  return servers_dir.RemoveDirectory(name);
+  return servers_dir.RemoveDirectory(name);  // Fails where somebody has put something else.
 }
 
-Status DurableState::Load(Directory& data_dir, const SystemUuid& system, DurableRows& rows) {
+Status DurableState::Load(Directory& data_dir, const SystemUuid& system, DurableRows& rows,
+                          AttemptFile* attempt) {
   meta_dir = TRY(OpenIfThere(data_dir, kMetaName));
   servers_dir = TRY(OpenIfThere(data_dir, kServersName));
   if (meta_dir != nullptr) TRY(LoadCheckpoints(system, rows));
-  return ScanServers(system);
+  if (attempt != nullptr) left_out_ = attempt->left_out();
+  return ScanServers(system, attempt);
 }
 
 Status DurableState::LoadCheckpoints(const SystemUuid& system, DurableRows& rows) {
@@ -123,7 +130,7 @@ void DurableState::AddFinding(const meta::CheckpointFinding& found) {
   findings.push_back(std::move(finding));
 }
 
-Status DurableState::ScanServers(const SystemUuid& system) {
+Status DurableState::ScanServers(const SystemUuid& system, AttemptFile* attempt) {
   std::set<ServerUid> directories;
   if (servers_dir != nullptr) {
     for (const DirectoryEntry& entry : TRY(servers_dir->List())) {
@@ -137,8 +144,10 @@ Status DurableState::ScanServers(const SystemUuid& system) {
       if (there) servers[server.uid];  // Known, so that it is removed.
       continue;
     }
+    if (attempt != nullptr) attempt->Note(server.uid);
     TRY(ScanServer(system, server, there));
   }
+  if (attempt != nullptr) attempt->Note({});  // What trips from here on is nobody's.
   // The WAL may know them: then their first flush was not finished, or they are deleted.
   for (const ServerUid& uid : directories) {
     servers[uid].may_append = false;
@@ -199,39 +208,51 @@ Status DurableState::ScanServer(const SystemUuid& system, const meta::MergedServ
   if (found.flushed.segment != 0) {
     found.flushed.end = std::min(found.flushed.end, seed.bounds.end);
   }
-  if (has_directory) {
-    const std::unique_ptr<Directory> directory =
-        TRY(servers_dir->OpenDirectory(known.uid.ToString()));
-    const segments::ScanResult scan = TRY(segments::ScanServer({.directory = *directory,
-                                                                .identity = found.identity,
-                                                                .authority = found.flushed,
-                                                                .begin = seed.bounds.begin}));
-    found.list = scan.list;
-    found.next_number = scan.next_number;
-    found.may_append = scan.may_append;
-    seed.holes = scan.lost;
-    for (const segments::TermRun& run : scan.terms) seed.terms.push_back({run.first, run.term});
-    for (const segments::Finding& finding : scan.findings) {
-      if (finding.kind == segments::FindingKind::kLeftoverFile) {
-        // Without its rows nobody knows what counts, so nothing of it is garbage [A18].
-        const bool rows_lost = rows.faulty.rows_lost || !rows.has(meta::RowKind::kIdentity);
-        if (!rows_lost) found.leftovers.push_back(finding.file);
-      } else if (finding.kind != segments::FindingKind::kLeftoverBytes) {
-        findings.push_back(FindingOf(known.uid, finding));
-      }
-    }
+  const bool left_out = known.uid == left_out_ && !left_out_.is_nil();
+  if (has_directory && !left_out) {
+    TRY(ScanSegments(known, found, seed));
     servers[known.uid] = found;
   } else if (found.flushed.end > seed.bounds.begin) {
     seed.holes.push_back({seed.bounds.begin, found.flushed.end});
-    findings.push_back(
-        {.kind = FindingKind::kMissingFile,
-         .file = std::string(kServersName) + "/" + known.uid.ToString(),
-         .sentence = "the directory with the log's segments is missing",
-         .touched = {{known.uid.ToString(), seed.bounds.begin, found.flushed.end - 1, false}}});
+    if (!left_out) {
+      const TouchedRange gone{known.uid.ToString(), seed.bounds.begin, found.flushed.end - 1,
+                              false};
+      findings.push_back({.kind = FindingKind::kMissingFile,
+                          .file = std::string(kServersName) + "/" + known.uid.ToString(),
+                          .sentence = "the directory with the log's segments is missing",
+                          .touched = {gone}});
+    }
   }
   seed.flushed_end = std::max<Index>(found.flushed.end, 1);
   FinishSeed(seed);
   seeds.push_back(std::move(seed));
+  return {};
+}
+
+Status DurableState::ScanSegments(const meta::MergedServer& known, ServerSegments& found,
+                                  wal::LogSeed& seed) {
+  const meta::ServerRows& rows = known.rows;
+  CHECK(!Planted(PlantedBug::kPoisonPill) || seeds.size() != 1);
+  const std::unique_ptr<Directory> directory =
+      TRY(servers_dir->OpenDirectory(known.uid.ToString()));
+  const segments::ScanResult scan = TRY(segments::ScanServer({.directory = *directory,
+                                                              .identity = found.identity,
+                                                              .authority = found.flushed,
+                                                              .begin = seed.bounds.begin}));
+  found.list = scan.list;
+  found.next_number = scan.next_number;
+  found.may_append = scan.may_append;
+  seed.holes = scan.lost;
+  for (const segments::TermRun& run : scan.terms) seed.terms.push_back({run.first, run.term});
+  for (const segments::Finding& finding : scan.findings) {
+    if (finding.kind == segments::FindingKind::kLeftoverFile) {
+      // Without its rows nobody knows what counts, so nothing of it is garbage [A18].
+      const bool rows_lost = rows.faulty.rows_lost || !rows.has(meta::RowKind::kIdentity);
+      if (!rows_lost) found.leftovers.push_back(finding.file);
+    } else if (finding.kind != segments::FindingKind::kLeftoverBytes) {
+      findings.push_back(FindingOf(known.uid, finding));
+    }
+  }
   return {};
 }
 

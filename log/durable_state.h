@@ -9,6 +9,7 @@
 
 #include "base/io.h"
 #include "duramen/log_store.h"
+#include "log/attempt_file.h"
 #include "log/durable_rows.h"
 #include "meta/checkpoint_files.h"
 #include "segments/scan.h"
@@ -33,8 +34,10 @@ struct ServerSegments {
 class DurableState {
  public:
   /// Fills `rows` with what the checkpoints say. Errors: kIo, kPermission, kUnknownVersion; damage
-  /// is no error but a finding.
-  Status Load(Directory& data_dir, const SystemUuid& system, DurableRows& rows);
+  /// is no error but a finding. `attempt`, if there is one, is told of each server before its
+  /// segments are scanned; those of the one that it leaves out are not looked at [B9].
+  Status Load(Directory& data_dir, const SystemUuid& system, DurableRows& rows,
+              AttemptFile* attempt = nullptr);
 
   /// After the WAL was read into `rows`: who is known to have been, but has neither a row nor a
   /// tombstone [A18]. They are in `lost` from then on.
@@ -55,11 +58,13 @@ class DurableState {
 
  private:
   Status LoadCheckpoints(const SystemUuid& system, DurableRows& rows);
-  Status ScanServers(const SystemUuid& system);
+  Status ScanServers(const SystemUuid& system, AttemptFile* attempt);
   Status ScanServer(const SystemUuid& system, const meta::MergedServer& known, bool has_directory);
+  Status ScanSegments(const meta::MergedServer& known, ServerSegments& found, wal::LogSeed& seed);
   void AddFinding(const meta::CheckpointFinding& found);
   static void FinishSeed(wal::LogSeed& seed);
   meta::MergedCheckpoints merged_;
+  ServerUid left_out_;                   // nil: none
   std::set<ServerUid> candidates_;       // for `lost`
   bool unreadable_checkpoints_ = false;  // there is one, and none can be read
 };

@@ -4,8 +4,11 @@
 #include <map>
 
 #include "base/check.h"
+#include "base/checksum.h"
 #include "base/planted.h"
 #include "base/try.h"
+#include "segments/reader.h"
+#include "segments/scan.h"
 #include "wal/run_reader.h"
 
 namespace duramen::log {
@@ -13,7 +16,6 @@ namespace {
 
 constexpr std::size_t kLogsPerStep = 64;
 constexpr std::int64_t kRetryNs = 1'000'000'000;
-constexpr std::size_t kRecordsPerAppend = 256;
 
 }  // namespace
 
@@ -31,11 +33,23 @@ void Flusher::OnClosed(wal::ClosedGeneration generation) {
   environment_.executor.Wake(*this);
 }
 
+void Flusher::Repair(FlushRepairs repairs) {
+  const std::lock_guard lock(mutex_);
+  repairs_ = std::move(repairs);
+}
+
+std::optional<Error> Flusher::failure() const {
+  const std::lock_guard lock(mutex_);
+  return failure_;
+}
+
 std::int64_t Flusher::Step() {
   if (stage_ != Stage::kIdle && environment_.clock.NowNs() < retry_at_ns_) return retry_at_ns_;
   switch (stage_) {
     case Stage::kIdle:
       return Begin();
+    case Stage::kInspect:
+      return Inspect();
     case Stage::kWrite:
       return Write();
     case Stage::kSync:
@@ -59,12 +73,72 @@ std::int64_t Flusher::Begin() {
     }
     round_.generation = std::move(*waiting_);
     waiting_.reset();
+    if (repairs_ && repairs_->file <= round_.generation.end.file) {
+      round_.repairs = std::exchange(repairs_, std::nullopt);
+    }
   }
   // Only what is durable is in there, so no floor is used before its mark is written [A9].
   round_.survivors = environment_.landed.SurvivorsUpTo(round_.generation.end.file);
   for (std::size_t i = round_.survivors.size(); i-- > 0;) round_.todo.push_back(i);
-  stage_ = Stage::kWrite;
+  stage_ = round_.repairs ? Stage::kInspect : Stage::kWrite;
   return kAgain;
+}
+
+/// Logs whose segments are written anew take part in the round whatever the WAL holds of them.
+std::int64_t Flusher::Inspect() {
+  const std::vector<wal::ClosedLog>& logs = round_.generation.logs;
+  for (std::size_t done = 0; done < kLogsPerStep; ++done) {
+    if (round_.inspected == logs.size()) {
+      stage_ = Stage::kWrite;
+      return kAgain;
+    }
+    const std::uint32_t slot = round_.inspected;
+    const Result<bool> needed = NeedsRewrite(logs[slot]);
+    if (!needed.ok()) return Retry("the inspection of segments", needed.error());
+    ++round_.inspected;
+    if (!*needed) continue;
+    round_.rewrite.insert(slot);
+    const bool there =
+        std::any_of(round_.survivors.begin(), round_.survivors.end(),
+                    [&](const wal::LandedIndex::Survivors& one) { return one.slot == slot; });
+    if (there) continue;
+    round_.survivors.push_back(environment_.landed.SurvivorsOf(slot, round_.generation.end.file));
+    round_.todo.push_back(round_.survivors.size() - 1);
+  }
+  return kAgain;
+}
+
+/// A log without a row of its segments keeps them as they are: nobody knows what counts [A18].
+Result<bool> Flusher::NeedsRewrite(const wal::ClosedLog& log) const {
+  const ServerUid& uid = log.owner.uid;
+  if (!log.open || environment_.rows.Deleted(uid)) return false;
+  const bool has_entries = log.bounds.begin < log.bounds.end;
+  if (has_entries && round_.repairs->fill.contains(uid)) return true;
+  if (!round_.repairs->rewrite_damaged) return false;
+  const auto found = state_.servers.find(uid);
+  if (found == state_.servers.end()) {  // It has no directory; should it have one?
+    return environment_.rows.With([&](const meta::Table& table) {
+      const meta::ServerRows* server = table.Find(uid);
+      return server != nullptr && server->has(meta::RowKind::kFlushed);
+    });
+  }
+  const ServerSegments& server = found->second;
+  if (server.flushed.segment == 0) return false;
+  const std::unique_ptr<Directory> directory =
+      TRY(environment_.servers_dir.OpenDirectory(uid.ToString()));
+  const segments::ScanRequest request{.directory = *directory,
+                                      .identity = server.identity,
+                                      .authority = server.flushed,
+                                      .begin = log.bounds.begin};
+  const segments::ScanResult scan = TRY(segments::ScanServer(request));
+  const bool wrong =
+      std::any_of(scan.findings.begin(), scan.findings.end(), [](const segments::Finding& finding) {
+        return finding.kind == segments::FindingKind::kDamage ||
+               finding.kind == segments::FindingKind::kHarmless;
+      });
+  if (wrong) return true;
+  const segments::VerifyResult verified = TRY(segments::VerifyServer(request, scan.list));
+  return !verified.findings.empty();
 }
 
 std::int64_t Flusher::Write() {
@@ -85,6 +159,7 @@ std::int64_t Flusher::Write() {
                            "a log's segments could not be written; it is tried again",
                            {{"error", status.error().message}});
     round_.failed.push_back(number);
+    round_.error = status.error();
   }
   if (round_.todo.empty()) stage_ = Stage::kSync;
   return kAgain;
@@ -98,31 +173,51 @@ void Flusher::CloseFiles() {
   }
 }
 
+/// What is written anew follows nothing: files that stood there before are left over from then on.
+segments::WriterSetup Flusher::SetupFor(const wal::LandedIndex::Survivors& survivors,
+                                        ServerSegments& server, Directory& directory) {
+  const bool rewrite = round_.rewrite.contains(survivors.slot);
+  if (rewrite) {
+    const ServerUid& uid = round_.generation.logs[survivors.slot].owner.uid;
+    const std::uint64_t last = environment_.rows.With([&](const meta::Table& table) {
+      const meta::ServerRows* rows = table.Find(uid);
+      return rows == nullptr ? 0 : rows->flushed.segment;
+    });
+    server.next_number =
+        std::max({server.next_number, server.flushed.segment + 1, last + 1});  // Never twice.
+  }
+  return {.directory = directory,
+          .identity = server.identity,
+          .limits = options_.limits,
+          .list = rewrite ? segments::SegmentList() : server.list,
+          .flushed = rewrite ? segments::Flushed{} : server.flushed,
+          .next_number = server.next_number,
+          .may_append = server.may_append && !round_.singly && !rewrite,
+          .rng = rng_};
+}
+
 /// A log that was deleted since the generation was closed has nothing left to flush.
 Status Flusher::WriteLog(std::size_t number) {
   const wal::LandedIndex::Survivors& survivors = round_.survivors[number];
   CHECK(survivors.slot < round_.generation.logs.size());
-  const wal::RecordOwner owner = round_.generation.logs[survivors.slot].owner;
+  const auto& [owner, bounds, open] = round_.generation.logs[survivors.slot];
   ServerSegments& server = state_.servers[owner.uid];
   server.identity = {options_.system, owner.uid, owner.cluster_id};
   Written written;
   written.survivors = number;
   written.directory = TRY(OpenDirectory(owner.uid));
-  segments::SegmentWriter writer({.directory = *written.directory,
-                                  .identity = server.identity,
-                                  .limits = options_.limits,
-                                  .list = server.list,
-                                  .flushed = server.flushed,
-                                  .next_number = server.next_number,
-                                  .may_append = server.may_append && !round_.singly,
-                                  .rng = rng_});
-  Index segments_end = survivors.segments_end;
-  round_.lost.erase(owner.uid);
-  Status status;
-  for (const wal::LandedRun& run : survivors.runs) {
-    status = AppendRun({run, survivors.slot, owner}, segments_end, writer);
-    if (!status.ok()) break;
-  }
+  segments::SegmentWriter writer(SetupFor(survivors, server, *written.directory));
+  const bool rewrite = round_.rewrite.contains(survivors.slot);
+  const bool fill = rewrite && round_.repairs->fill.contains(owner.uid);
+  SegmentFeed feed({.writer = writer,
+                    .cluster_id = owner.cluster_id,
+                    .epoch = bounds.epoch,
+                    .segments_end = rewrite ? bounds.begin : survivors.segments_end,
+                    .term_before = bounds.term_before_begin,
+                    .fill = fill});
+  const Status status = FeedLog(survivors, server, feed);
+  round_.lost[owner.uid] = feed.missing();
+  if (fill && round_.repairs->fill.at(owner.uid)) round_.lost.erase(owner.uid);
   Result<segments::WrittenRound> finished =
       status.ok() ? writer.Finish() : Result<segments::WrittenRound>(status.error());
   server.next_number = writer.next_number();
@@ -132,47 +227,85 @@ Status Flusher::WriteLog(std::size_t number) {
     return std::move(finished).error();
   }
   written.result = std::move(*finished);
-  written.result.flushed.end = std::max<Index>(segments_end, 1);
+  written.result.flushed.end = std::max<Index>(feed.segments_end(), 1);
+  counters_.entries.Add(feed.entries());
   counters_.bytes.Add(written.result.bytes);
   round_.files += written.result.files.size();
   round_.written.push_back(std::move(written));
   return {};
 }
 
-/// What cannot be read of a run is left out; its log is faulty there before the WAL file goes [A3].
-Status Flusher::AppendRun(const wal::OwnedRun& owned, Index& segments_end,
-                          segments::SegmentWriter& writer) {
-  std::vector<IndexRange>& lost = round_.lost[owned.owner.uid];
+/// What cannot be read is left out, or filled; its log is faulty there before the only trace of it
+/// goes [A3].
+Status Flusher::FeedLog(const wal::LandedIndex::Survivors& survivors, const ServerSegments& server,
+                        SegmentFeed& feed) {
+  const wal::ClosedLog& log = round_.generation.logs[survivors.slot];
+  const bool rewrite = round_.rewrite.contains(survivors.slot);
+  if (rewrite) {
+    TRY(FeedSegments(server, {log.bounds.begin, survivors.segments_end}, feed));
+  }
+  for (const wal::LandedRun& run : survivors.runs) {
+    if (!rewrite) feed.StartAt(run.live_begin);  // Gaps between runs are known from before.
+    TRY(FeedRun({run, survivors.slot, log.owner}, feed));
+  }
+  if (rewrite) TRY(feed.Reach(log.bounds.end));
+  return feed.Flush();
+}
+
+/// Checksums are made anew here: a read has just held the payload against the old one.
+Status Flusher::FeedSegments(const ServerSegments& server, IndexRange range, SegmentFeed& feed) {
+  Index next = range.begin;
+  while (next < range.end) {
+    const segments::SegmentSummary* segment = server.list.Find(next);
+    if (segment == nullptr) {
+      Index behind = range.end;
+      for (const segments::SegmentSummary& one : server.list.segments()) {
+        if (one.live.begin > next && !one.live.empty()) behind = std::min(behind, one.live.begin);
+      }
+      next = behind;
+      continue;
+    }
+    const IndexRange wanted{next, std::min(range.end, segment->live.end)};
+    const segments::ReadPlan plan =
+        segments::PlanRange(server.list, server.identity, wanted, segments::kReadBytesMax);
+    segments::ReadEntries read;
+    const Status status = segments::ExecutePlan(plan, environment_.files, read);
+    for (const EntryView& entry : read.entries) {
+      const EntryIdentity identity{server.identity.cluster_id, entry.term, entry.index, entry.kind};
+      TRY(feed.Put({.index = entry.index,
+                    .term = entry.term,
+                    .kind = entry.kind,
+                    .entry_checksum = EntryChecksum(identity, entry.payload),
+                    .payload = entry.payload}));
+      next = entry.index + 1;
+    }
+    TRY(feed.Flush());
+    if (!read.entries.empty()) continue;
+    const bool damaged = status.ok() || status.error().code == ErrorCode::kCorruption ||
+                         status.error().code == ErrorCode::kNotFound;
+    if (!damaged) return status;
+    ++next;
+  }
+  return {};
+}
+
+Status Flusher::FeedRun(const wal::OwnedRun& owned, SegmentFeed& feed) {
   const wal::LandedRun& run = owned.run;
   const std::optional<wal::OpenWalFile> file = environment_.landed.FindFile(run.file);
   CHECK(file.has_value());  // Not retired before this round is over.
   buffer_.resize(std::max<std::size_t>(buffer_.size(), wal::RunReader::BufferBytes(run)));
   wal::RunReader reader = TRY(wal::RunReader::Open(*file, owned, buffer_));
-  const std::uint64_t epoch = round_.generation.logs[owned.slot].bounds.epoch;
-  std::vector<segments::RecordSource> records;
-  const auto append = [&]() -> Status {
-    if (records.empty()) return {};
-    TRY(writer.Append(std::min(segments_end, records.front().index), epoch, records));
-    segments_end = records.back().index + 1;
-    counters_.entries.Add(records.size());
-    records.clear();
-    return {};
-  };
-  Index next = run.live_begin;
   while (!reader.AtEnd() && reader.next_index() < run.live_end) {
     const Result<wal::RecordView> record = reader.Next();
-    if (!record.ok() || records.size() >= kRecordsPerAppend) TRY(append());
     if (!record.ok() || record->index < run.live_begin) continue;
-    if (record->index > next) lost.push_back({next, record->index});
-    next = record->index + 1;
-    records.push_back({.index = record->index,
-                       .term = run.term,
-                       .kind = record->kind,
-                       .entry_checksum = record->entry_checksum,
-                       .payload = record->payload});
+    TRY(feed.Put({.index = record->index,
+                  .term = run.term,
+                  .kind = record->kind,
+                  .entry_checksum = record->entry_checksum,
+                  .payload = record->payload}));
   }
-  if (next < run.live_end) lost.push_back({next, run.live_end});
-  return append();
+  TRY(feed.Reach(run.live_end));
+  return feed.Flush();
 }
 
 Result<std::unique_ptr<Directory>> Flusher::OpenDirectory(const ServerUid& uid) {
@@ -181,12 +314,14 @@ Result<std::unique_ptr<Directory>> Flusher::OpenDirectory(const ServerUid& uid) 
   if (opened.ok() || opened.error().code != ErrorCode::kNotFound) return opened;
   TRY(environment_.servers_dir.CreateDirectory(name));
   round_.names_changed = true;
+  round_.created.insert(uid);
   return environment_.servers_dir.OpenDirectory(name);
 }
 
 /// Only a durable tombstone deletes [A18]. Both checkpoints have it, so that no start misses what
-/// goes here; it is forgotten once the directory is gone for good.
-Status Flusher::RemoveDeleted(std::uint64_t file_max) {
+/// goes here; it is forgotten once the directory is gone for good. Returns those whose directory
+/// cannot be removed: their tombstones stay, and later rounds try again.
+Result<std::set<ServerUid>> Flusher::RemoveDeleted(std::uint64_t file_max) {
   std::vector<ServerUid> deleted;
   environment_.rows.With([&](const meta::Table& table) {
     for (const auto& [uid, rows] : table.servers()) {
@@ -196,15 +331,24 @@ Status Flusher::RemoveDeleted(std::uint64_t file_max) {
     }
     return 0;
   });
-  if (deleted.empty()) return {};
+  std::set<ServerUid> stay;
   for (const ServerUid& uid : deleted) {
     environment_.files.DropServer(uid);
-    TRY(RemoveServer(environment_.servers_dir, uid));
+    const Status removed = RemoveServer(environment_.servers_dir, uid);
+    if (removed.ok()) continue;
+    stay.insert(uid);
+    counters_.failures.Add(1);
+    environment_.log.Write(LogLevel::kWarning, "flush.not_removed",
+                           "the directory of a deleted log cannot be removed; it is tried again",
+                           {{"error", removed.error().message}});
   }
+  if (stay.size() == deleted.size()) return stay;
   counters_.syncs.Add(1);
   TRY(environment_.servers_dir.Sync());
-  for (const ServerUid& uid : deleted) state_.servers.erase(uid);
-  return {};
+  for (const ServerUid& uid : deleted) {
+    if (!stay.contains(uid)) state_.servers.erase(uid);
+  }
+  return stay;
 }
 
 /// Segments below a floor that both checkpoints have; if need be, below one whose mark is durable
@@ -231,6 +375,10 @@ void Flusher::RemoveDead(bool newest_floors) {
       if ((*directory)->Remove(segments::FileName(number)).ok()) removed.push_back(number);
     }
     for (const std::string& name : server.leftovers) (void)(*directory)->Remove(name);
+    if (!server.leftovers.empty()) {
+      counters_.syncs.Add(1);
+      (void)(*directory)->Sync();  // What comes back after all is left over again.
+    }
     server.leftovers.clear();
     counters_.segments_removed.Add(removed.size());
     segments::SegmentListEdit edit(server.list);
@@ -263,6 +411,7 @@ std::int64_t Flusher::Sync() {
       state_.servers[round_.generation.logs[round_.survivors[written.survivors].slot].owner.uid]
           .may_append = false;
       round_.failed.push_back(written.survivors);
+      round_.error = synced.error();
       written.survivors = SIZE_MAX;
       RemoveCreated(written);
     }
@@ -271,7 +420,10 @@ std::int64_t Flusher::Sync() {
     if (round_.names_changed && !Planted(PlantedBug::kNoServersSync)) {
       counters_.syncs.Add(1);
       const Status synced = environment_.servers_dir.Sync();
-      if (!synced.ok()) return Retry("the sync of servers/", synced.error());
+      if (!synced.ok()) {
+        MakeNamesAgain();
+        return Retry("the sync of servers/", synced.error());
+      }
       round_.names_changed = false;
       names_durable_ = true;
     }
@@ -303,12 +455,13 @@ std::int64_t Flusher::RetryFailed() {
   for (const std::size_t number : round_.failed) {
     wal::LandedIndex::Survivors& survivors = round_.survivors[number];
     survivors = environment_.landed.SurvivorsOf(survivors.slot, round_.generation.end.file);
-    if (!survivors.runs.empty()) round_.todo.push_back(number);
+    const bool rewrite = round_.rewrite.contains(survivors.slot);
+    if (rewrite || !survivors.runs.empty()) round_.todo.push_back(number);
   }
   round_.failed.clear();
   if (round_.todo.empty()) return kAgain;
   RemoveDead(true);  // A full disk needs what floors have freed since.
-  return Retry("the flush of a log", {ErrorCode::kIo, "see above", ""});
+  return Retry("the flush of a log", round_.error);
 }
 
 Status Flusher::SyncSingly(Written& written) {
@@ -347,8 +500,31 @@ void Flusher::WriteAgain() {
   stage_ = Stage::kWrite;
 }
 
+/// A sync that failed may have let go of the new names, and says success the next time: they are
+/// made again, and what stands below them is written again.
+void Flusher::MakeNamesAgain() {
+  for (Written& written : round_.written) {
+    const std::uint32_t slot = round_.survivors[written.survivors].slot;
+    const ServerUid uid = round_.generation.logs[slot].owner.uid;
+    if (round_.created.count(uid) == 0) continue;
+    RemoveCreated(written);
+    (void)environment_.servers_dir.RemoveDirectory(uid.ToString());
+    round_.todo.push_back(written.survivors);
+    round_.files -= written.result.files.size();
+    written.survivors = SIZE_MAX;
+  }
+  std::erase_if(round_.written,
+                [](const Written& written) { return written.survivors == SIZE_MAX; });
+  stage_ = Stage::kWrite;
+}
+
 std::int64_t Flusher::Retry(const char* what, const Error& error) {
   counters_.failures.Add(1);
+  {
+    const std::lock_guard lock(mutex_);
+    failure_ = error;
+  }
+  environment_.executor.Progress();
   environment_.log.Write(LogLevel::kError, "flush.retry",
                          std::string(what) + " failed; WAL files stay until it succeeds",
                          {{"error", error.message}});
@@ -419,20 +595,22 @@ void Flusher::RecordLosses() {
 std::int64_t Flusher::Checkpoint() {
   RecordLosses();
   const wal::FileEnd& end = round_.generation.end;
-  const std::vector<meta::CheckpointServer> servers = CheckpointServers();
+  if (round_.checkpoints == 0) round_.rows = CheckpointServers();
   meta::CheckpointContent content{
       .covers = {end.file, end.batch, end.checksum, end.life},
       .created_unix_ms = environment_.clock.UnixMs(),
       .highest_incarnation = environment_.rows.With(
           [](const meta::Table& table) { return table.highest_incarnation(); }),
-      .servers = servers};
+      .servers = round_.rows};
   counters_.syncs.Add(1);
   const Result<meta::WrittenCheckpoint> written = state_.checkpoints->Write(content);
   if (!written.ok()) return Retry("a checkpoint", written.error());
   counters_.checkpoints.Add(1);
   if (Planted(PlantedBug::kRetiredAfterOneCheckpoint)) environment_.store.OnRetired(end.file);
   if (Planted(PlantedBug::kTombstoneForgottenEarly)) environment_.rows.OnRetired(end.file);
-  if (++round_.checkpoints == 2) stage_ = Stage::kHandOver;
+  if (++round_.checkpoints < 2) return kAgain;
+  round_.rows.clear();
+  stage_ = Stage::kHandOver;
   return kAgain;
 }
 
@@ -442,6 +620,7 @@ std::int64_t Flusher::HandOver() {
     const wal::LandedIndex::Survivors& survivors = round_.survivors[written.survivors];
     const ServerUid uid = round_.generation.logs[survivors.slot].owner.uid;
     ServerSegments& server = state_.servers[uid];
+    if (round_.rewrite.contains(survivors.slot)) LeaveOldFiles(written);
     server.list = written.result.list;
     server.flushed = written.result.flushed;
     server.may_append = true;
@@ -452,14 +631,33 @@ std::int64_t Flusher::HandOver() {
   round_.synced.clear();
   RemoveDead(false);
   const std::uint64_t covered = state_.checkpoints->covered_file();
-  const Status removed = RemoveDeleted(covered);
-  if (!removed.ok()) return Retry("the removal of a deleted log", removed.error());
-  environment_.rows.OnRetired(covered);
+  const Result<std::set<ServerUid>> stay = RemoveDeleted(covered);
+  if (!stay.ok()) return Retry("the removal of a deleted log", stay.error());
+  environment_.rows.OnRetired(covered, *stay);
   environment_.store.OnRetired(covered);
   counters_.rounds.Add(1);
   stage_ = Stage::kIdle;
   retry_at_ns_ = 0;
+  const std::lock_guard lock(mutex_);
+  failure_.reset();
   return kAgain;
+}
+
+/// Both checkpoints name the new ones.
+void Flusher::LeaveOldFiles(const Written& written) {
+  const ServerUid& uid = round_.generation.logs[round_.survivors[written.survivors].slot].owner.uid;
+  ServerSegments& server = state_.servers[uid];
+  const Result<std::unique_ptr<Directory>> directory =
+      environment_.servers_dir.OpenDirectory(uid.ToString());
+  if (server.flushed.segment == 0 || !directory.ok()) return;
+  const Result<std::vector<DirectoryEntry>> entries = (*directory)->List();
+  if (!entries.ok()) return;  // The next start finds them left over.
+  for (const DirectoryEntry& entry : *entries) {
+    const std::optional<std::uint64_t> number = segments::ParseFileName(entry.name);
+    if (!number || written.result.list.FindNumber(*number) != nullptr) continue;
+    environment_.files.Drop(uid, *number);
+    server.leftovers.push_back(entry.name);
+  }
 }
 
 }  // namespace duramen::log

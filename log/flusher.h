@@ -1,10 +1,13 @@
 // Takes closed generations of the WAL to segments and checkpoints, so that their files can go.
 //
 // One round, in this order; a crash between any two steps repeats work [A6, B8]:
+//   0. inspection  of segments, only for a store that is mended: those with a damaged byte are
+//                  written anew, from what can be read of them
 //   1. runs        what is still live in WAL files up to the generation's, read from there and
 //                  verified, appended to each log's segments; files that nobody needs are removed
 //   2. syncs       few files: one each and their directories; many: one sync of the file system.
 //                  If that fails, everything is written again into new files, with a sync each.
+//                  If that of servers/ fails, the new names in it are made again.
 //   3. checkpoints both, one after the other: rows, bounds at the end of the generation, and how
 //                  far each log is flushed
 //   4. hand-over   landed runs become segment runs, clipped by what was cut meanwhile [C8]
@@ -33,6 +36,7 @@
 #include "base/rng.h"
 #include "log/durable_rows.h"
 #include "log/durable_state.h"
+#include "log/segment_feed.h"
 #include "segments/open_files.h"
 #include "segments/writer.h"
 #include "wal/landed.h"
@@ -46,6 +50,14 @@ struct FlushOptions {
   segments::SegmentLimits limits;
   std::size_t files_synced_singly = 4;  // more in a round: one sync of the file system
   std::size_t files_open_max = 256;     // of a round
+};
+
+/// What one round does besides, for a store that is mended (mend.h).
+struct FlushRepairs {
+  std::uint64_t file = 0;        // the round is that of a generation which ends there or behind
+  bool rewrite_damaged = false;  // segments in which a byte is wrong, or that are not there
+  /// Whose unreadable entries become no-ops; true: and the log is not faulty for it.
+  std::map<ServerUid, bool> fill;
 };
 
 struct FlusherCounters {
@@ -90,9 +102,13 @@ class Flusher final : public Actor, public wal::GenerationSink {
   const FlusherCounters& counters() const { return counters_; }
   /// No round is under way or waiting. Any thread.
   bool idle() const { return idle_.load(std::memory_order_acquire); }
+  /// Any thread.
+  void Repair(FlushRepairs repairs);
+  /// Why the round under way has to try again; nothing when it did not have to. Any thread.
+  std::optional<Error> failure() const;
 
  private:
-  enum class Stage : std::uint8_t { kIdle, kWrite, kSync, kCheckpoint, kHandOver };
+  enum class Stage : std::uint8_t { kIdle, kInspect, kWrite, kSync, kCheckpoint, kHandOver };
   /// A log's new files, not durable before the round's sync.
   struct Written {
     std::size_t survivors = 0;  // which of the round's
@@ -104,6 +120,7 @@ class Flusher final : public Actor, public wal::GenerationSink {
     std::vector<wal::LandedIndex::Survivors> survivors;
     std::vector<std::size_t> todo;  // of survivors; the last one next
     std::vector<std::size_t> failed;
+    Error error;  // of the last one that failed
     std::vector<Written> written;
     std::vector<Written> synced;
     std::size_t files = 0;       // in `written`
@@ -112,25 +129,39 @@ class Flusher final : public Actor, public wal::GenerationSink {
     bool singly = false;         // no sync of the file system: not to be had, or it has failed
     std::size_t checkpoints = 0;
     std::map<ServerUid, std::vector<IndexRange>> lost;  // that could not be read
+    std::optional<FlushRepairs> repairs;
+    std::uint32_t inspected = 0;      // slots below it
+    std::set<std::uint32_t> rewrite;  // slots whose segments are written anew
+    std::set<ServerUid> created;                        // directories that no row names yet
+    std::vector<meta::CheckpointServer> rows;           // of both checkpoints
   };
 
   std::int64_t Begin();
+  std::int64_t Inspect();
+  Result<bool> NeedsRewrite(const wal::ClosedLog& log) const;
   std::int64_t Write();
   Status WriteLog(std::size_t number);
+  segments::WriterSetup SetupFor(const wal::LandedIndex::Survivors& survivors,
+                                 ServerSegments& server, Directory& directory);
   void CloseFiles();
-  Status AppendRun(const wal::OwnedRun& run, Index& segments_end, segments::SegmentWriter& writer);
+  Status FeedLog(const wal::LandedIndex::Survivors& survivors, const ServerSegments& server,
+                 SegmentFeed& feed);
+  Status FeedSegments(const ServerSegments& server, IndexRange range, SegmentFeed& feed);
+  Status FeedRun(const wal::OwnedRun& run, SegmentFeed& feed);
   Result<std::unique_ptr<Directory>> OpenDirectory(const ServerUid& uid);
-  Status RemoveDeleted(std::uint64_t file_max);
+  Result<std::set<ServerUid>> RemoveDeleted(std::uint64_t file_max);
   void RemoveDead(bool newest_floors);
   std::int64_t Sync();
   std::int64_t RetryFailed();
   Status SyncSingly(Written& written);
   void WriteAgain();
+  void MakeNamesAgain();
   static void RemoveCreated(const Written& written);
   void RecordLosses();
   std::int64_t Checkpoint();
   std::vector<meta::CheckpointServer> CheckpointServers() const;
   std::int64_t HandOver();
+  void LeaveOldFiles(const Written& written);
   std::int64_t Retry(const char* what, const Error& error);
 
   FlushOptions options_;
@@ -143,8 +174,10 @@ class Flusher final : public Actor, public wal::GenerationSink {
   bool names_durable_ = false;      // in servers/, what a start that was killed has left there
   std::int64_t retry_at_ns_ = 0;
   std::vector<std::byte> buffer_;
-  std::mutex mutex_;  // guards the next one
+  mutable std::mutex mutex_;  // guards the three below
   std::optional<wal::ClosedGeneration> waiting_;
+  std::optional<FlushRepairs> repairs_;
+  std::optional<Error> failure_;
   std::atomic<bool> idle_{true};
   FlusherCounters counters_;
 };

@@ -10,6 +10,7 @@
 #include "base/settings.h"
 #include "base/thread_executor.h"
 #include "base/try.h"
+#include "log/quarantine.h"
 #include "log/repair_journal.h"
 #include "log/store.h"
 #include "log/system_file.h"
@@ -21,8 +22,6 @@ namespace {
 constexpr std::string_view kDefaultWalDir = "wal";
 constexpr std::uint64_t kMergeBytesMax = 16 << 20;
 constexpr std::uint64_t kReserveShare = 16;  // of the budget, for rows and marks [B1]
-constexpr char kSystemName[] = "SYSTEM";
-constexpr char kIdentityName[] = "IDENTITY";
 constexpr char kLockName[] = "LOCK";
 
 }  // namespace
@@ -61,7 +60,8 @@ Status LogStore::Impl::Open(log::StorageEnvironment environment) {
   TRY(OpenDirectories());
   TRY(OpenSystem());
   TRY(MakeFolders());
-  return Recover();
+  TRY(Recover());
+  return Salvage();
 }
 
 Status LogStore::Impl::OpenDirectories() {
@@ -73,7 +73,7 @@ Status LogStore::Impl::OpenDirectories() {
 
 /// Rule A14: a start without one of the directories that hold acknowledged data is refused.
 Status LogStore::Impl::OpenSystem() {
-  const Result<std::vector<std::byte>> bytes = log::ReadSmallFile(*data_dir, kSystemName);
+  const Result<std::vector<std::byte>> bytes = log::ReadSmallFile(*data_dir, log::kSystemName);
   if (!bytes.ok()) {
     if (bytes.error().code != ErrorCode::kNotFound) return bytes.error();
     return CreateSystem();
@@ -98,7 +98,7 @@ Status LogStore::Impl::OpenSystem() {
   for (std::size_t copy = 0; copy < log::kSystemCopies; ++copy) {
     if (file.copy_ok[copy]) continue;
     report.findings.push_back({.kind = FindingKind::kHeaderCopy,
-                               .file = kSystemName,
+                               .file = log::kSystemName,
                                .offset_bytes = copy * log::kSystemBlockBytes,
                                .size_bytes = log::kSystemBlockBytes,
                                .sentence = "a copy in SYSTEM cannot be read; nothing is lost",
@@ -115,7 +115,7 @@ Status LogStore::Impl::OpenSystem() {
 
 Status LogStore::Impl::CheckIdentity() {
   TRY(wal_dir->Sync());
-  const Result<std::vector<std::byte>> bytes = log::ReadSmallFile(*wal_dir, kIdentityName);
+  const Result<std::vector<std::byte>> bytes = log::ReadSmallFile(*wal_dir, log::kIdentityName);
   if (!bytes.ok() && bytes.error().code != ErrorCode::kNotFound) return bytes.error();
   const std::string hint = "mount or restore the directory that belongs to this system";
   if (!bytes.ok()) {
@@ -134,7 +134,7 @@ Status LogStore::Impl::CheckIdentity() {
   for (std::size_t copy = 0; copy < log::kSystemCopies; ++copy) {
     if (identity->copy_ok[copy]) continue;
     report.findings.push_back({.kind = FindingKind::kHeaderCopy,
-                               .file = kIdentityName,
+                               .file = log::kIdentityName,
                                .offset_bytes = copy * log::kSystemBlockBytes,
                                .size_bytes = log::kSystemBlockBytes,
                                .sentence = "a copy in IDENTITY cannot be read; nothing is lost",
@@ -168,12 +168,12 @@ Status LogStore::Impl::CreateSystem() {
                  "restore SYSTEM, or use an empty directory"};
   }
   system = rng.NextUid();
-  TRY(log::ReplaceFile(*wal_dir, kIdentityName,
+  TRY(log::ReplaceFile(*wal_dir, log::kIdentityName,
                        log::EncodeIdentityFile({.system = system, .wal_dir = 0})));
   log::SystemFile file{.system = system, .created_unix_ms = clock->UnixMs(), .wal_dirs = {}};
   file.wal_dirs.push_back(inside ? std::string(kDefaultWalDir) : options.wal_dir);
   report.created = true;
-  return log::ReplaceFile(*data_dir, kSystemName, log::EncodeSystemFile(file));
+  return log::ReplaceFile(*data_dir, log::kSystemName, log::EncodeSystemFile(file));
 }
 
 /// Also of a store that an older release made.
@@ -190,7 +190,7 @@ Status LogStore::Impl::Recover() {
   const std::uint64_t file_size = options.wal_max_size_bytes;
   log::AttemptFile attempt(*data_dir);
   const bool left_out = !attempt.left_out().is_nil();
-  TRY(state.Load(*data_dir, system, rows));
+  TRY(state.Load(*data_dir, system, rows, &attempt));
   const wal::RecoveryOptions recovery_options{
       .system = system,
       .file_size_bytes = file_size,
@@ -212,18 +212,34 @@ Status LogStore::Impl::Recover() {
   state.DropHealed(recovery.replay());
   payload_bytes_max = wal::MaxPayloadBytes(file_size);
   TRY(CheckRowsFit());
+  TRY(CheckSalvage());
+  // One that was deleted since has nothing live.
+  const bool keep_files = left_out && !rows.Deleted(attempt.left_out());
+  if (mending && keep_files) {
+    return Error{ErrorCode::kRefused,
+                 "recovery died twice on log '" + NameOf(attempt.left_out()) +
+                     "', which is left out since; what of it is live is not known, so nothing can "
+                     "be moved",
+                 "start once with recovery_mode salvage and salvage_servers naming it: it begins "
+                 "anew, empty"};
+  }
   std::vector<wal::RowCopy> extra;
   TRY(Judge(recovery, attempt.left_out(), extra));
+  ReportFindings(recovery);
+  const std::set<std::uint64_t> kept = log::KeepDamage(
+      {*data_dir, *wal_dir, state.meta_dir.get(), recovery.files()}, report.findings);
   pool = std::make_unique<wal::FilePool>(
       wal::FilePoolOptions{.system = system,
                            .file_size_bytes = file_size,
                            .spare_files = tuning.spare_files,
                            .next_number = recovery.next_file_number()},
       wal::FilePool::Environment{*wal_dir, *executor, *clock, log_});
+  for (const std::uint64_t number : kept) pool->Keep(number);
   recovery.OfferSpares(*pool);
   TRY(recovery.Commit(*pool, extra, rows));
   FillReport(recovery, clock->NowNs() - begin);
-  StartThreads(recovery, left_out);
+  StartThreads(recovery, keep_files);
+  if (left_out && recovery.replay().Find(attempt.left_out()) == nullptr) attempt.ForgetLeftOut();
   attempt.Done();
   return {};
 }
@@ -326,15 +342,7 @@ Status LogStore::Impl::Judge(wal::Recovery& recovery, const ServerUid& left_out,
   return {};
 }
 
-void LogStore::Impl::FillReport(wal::Recovery& recovery, std::int64_t nanoseconds) {
-  report.boot = recovery.boot();
-  report.wal_files = recovery.verdict().chain.size();
-  report.batches = recovery.verdict().batches.size();
-  report.entries = recovery.replay().entries();
-  report.proven_batch = recovery.verdict().proven;
-  report.copied_batches = recovery.copied_batches();
-  report.bytes_read = recovery.bytes_read();
-  report.nanoseconds = nanoseconds;
+void LogStore::Impl::ReportFindings(const wal::Recovery& recovery) {
   report.findings.insert(report.findings.end(), state.findings.begin(), state.findings.end());
   for (const wal::WalFinding& finding : recovery.findings()) {
     Finding told{.kind = finding.kind,
@@ -349,6 +357,17 @@ void LogStore::Impl::FillReport(wal::Recovery& recovery, std::int64_t nanosecond
     }
     report.findings.push_back(std::move(told));
   }
+}
+
+void LogStore::Impl::FillReport(wal::Recovery& recovery, std::int64_t nanoseconds) {
+  report.boot = recovery.boot();
+  report.wal_files = recovery.verdict().chain.size();
+  report.batches = recovery.verdict().batches.size();
+  report.entries = recovery.replay().entries();
+  report.proven_batch = recovery.verdict().proven;
+  report.copied_batches = recovery.copied_batches();
+  report.bytes_read = recovery.bytes_read();
+  report.nanoseconds = nanoseconds;
   log_.Write(report.damaged() ? LogLevel::kWarning : LogLevel::kInfo, "store.recovered",
              report.ToText(), {});
 }
@@ -522,7 +541,7 @@ Result<LogStore> LogStore::Open(const LogStoreOptions& options) {
 
 Status LogStore::Close(Deadline deadline) { return impl_->Close(deadline); }
 
-Result<Writer> LogStore::NewWriter() { return impl_->NewWriter(); }
+Result<Writer> LogStore::NewWriter() { return Writer(TRY(impl_->MakeWriter())); }
 
 Result<LogRef> LogStore::OpenLog(Writer& writer, std::string_view name, OpenMode mode) {
   return impl_->OpenLog(*writer.impl_, name, mode);
@@ -539,12 +558,16 @@ const RecoveryReport& LogStore::recovery_report() const noexcept { return impl_-
 
 namespace log {
 
-Result<LogStore> OpenLogStore(const LogStoreOptions& options, StorageEnvironment environment,
-                              const StorageTuning& tuning) {
+Status ValidateStoreOptions(const LogStoreOptions& options, const StorageTuning& tuning) {
   const MemoryNeeds needs{.ring_bytes = RingBytes(tuning.ring_records),
                           .in_flight_bytes = tuning.ring_bytes,
                           .chunk_bytes = tuning.chunk_bytes};
-  TRY(ValidateOptions(options, needs));
+  return ValidateOptions(options, needs);
+}
+
+Result<LogStore> OpenLogStore(const LogStoreOptions& options, StorageEnvironment environment,
+                              const StorageTuning& tuning) {
+  TRY(ValidateStoreOptions(options, tuning));
   auto impl = std::make_unique<LogStore::Impl>(options, tuning, environment.rng);
   TRY(impl->Open(environment));
   return LogStore(std::move(impl));

@@ -117,6 +117,12 @@ std::uint32_t LogStore::Impl::TakeSlot() {
   return slot;
 }
 
+/// Under the lock. Another incarnation may have taken the name meanwhile.
+void LogStore::Impl::ForgetName(const log::ServerLog& log) {
+  const auto named = names.find(log.name);
+  if (named != names.end() && named->second == log.slot) names.erase(named);
+}
+
 Result<LogRef> LogStore::Impl::OpenLog(Writer::Impl& writer, std::string_view name, OpenMode mode) {
   if (closed.load(std::memory_order_relaxed)) {
     return Error{ErrorCode::kClosed, "the store is closed", ""};
@@ -167,9 +173,32 @@ Result<LogRef> LogStore::Impl::CreateLog(Writer::Impl& writer, std::string_view 
     return Error{ErrorCode::kOverloaded, "a store holds at most 4,194,304 logs",
                  "delete logs, or use several stores"};
   }
+  log::ServerLog& log = InitLog(name, {rng.NextUid(), Checksum(AsBytes(name), 0)});
+  const wal::RecordOwner& owner = log.owner;
+  if (Planted(PlantedBug::kRegistrationAfterFirstAck)) {
+    log.identity_unposted = true;
+  } else {
+    const Result<Ticket> posted = writer.PostRow(
+        log, meta::IdentityRow{owner.uid, log.name, "", owner.cluster_id, log.incarnation},
+        Durability::kSynced);
+    if (!posted.ok()) {
+      wal->CloseSlot(log.slot);
+      free_slots.push_back(log.slot);
+      return posted.error();
+    }
+  }
+  slot_of[owner.uid] = log.slot;
+  names[log.name] = log.slot;
+  log.writer = &writer;
+  log.arena.store(writer.arena, std::memory_order_release);
+  log.deleted.store(false, std::memory_order_release);
+  return log.ref();
+}
+
+/// Under the lock. A log of which nothing on disk speaks yet, and that nobody finds.
+log::ServerLog& LogStore::Impl::InitLog(std::string_view name, const wal::RecordOwner& owner) {
   const std::uint32_t slot = TakeSlot();
   log::ServerLog& log = MakeSlot(slot);
-  const wal::RecordOwner owner{rng.NextUid(), Checksum(AsBytes(name), 0)};
   log.owner = owner;
   log.incarnation = ++incarnation;
   log.row_sequence = 0;
@@ -190,50 +219,35 @@ Result<LogRef> LogStore::Impl::CreateLog(Writer::Impl& writer, std::string_view 
     log.segments = {};
   }
   wal->OpenSlot(slot, owner);
-  if (Planted(PlantedBug::kRegistrationAfterFirstAck)) {
-    log.identity_unposted = true;
-  } else {
-    const Result<Ticket> posted = writer.PostRow(
-        log, meta::IdentityRow{owner.uid, log.name, "", owner.cluster_id, log.incarnation},
-        Durability::kSynced);
-    if (!posted.ok()) {
-      wal->CloseSlot(slot);
-      free_slots.push_back(slot);
-      return posted.error();
-    }
-  }
-  slot_of[owner.uid] = slot;
-  names[log.name] = slot;
-  log.writer = &writer;
-  log.arena.store(writer.arena, std::memory_order_release);
-  log.deleted.store(false, std::memory_order_release);
-  return log.ref();
+  return log;
 }
 
 Result<Ticket> LogStore::DeleteLog(Writer& writer, LogRef ref) {
   writer.impl_->Process();
-  log::ServerLog* log = TRY(writer.impl_->Own(ref));
-  Writer::Impl& impl = *writer.impl_;
-  TRY(impl.MarksAdmitted());
-  if (impl.producer.Free() < 2) {
+  return writer.impl_->Delete(*TRY(writer.impl_->Own(ref)));
+}
+
+Result<Ticket> Writer::Impl::Delete(log::ServerLog& log) {
+  TRY(MarksAdmitted());
+  if (producer.Free() < 2) {
     return Error{ErrorCode::kOverloaded, "the Writer's ring is full",
                  "wait for an earlier ticket and try again"};
   }
-  wal::Descriptor tombstone = TRY(impl.StoreRow(*log, meta::TombstoneRow{}));
-  const std::uint64_t epoch = log->OpenEpoch(1);
+  wal::Descriptor tombstone = TRY(StoreRow(log, meta::TombstoneRow{}));
+  const std::uint64_t epoch = log.OpenEpoch(1);
   // The tombstone first: a crash between the two must not leave a log that is there and empty.
-  impl.descriptors = {
-      tombstone, {.index = 1, .epoch = epoch, .slot = log->slot, .run_kind = wal::RunKind::kReset}};
-  const Ticket ticket = impl.Push(*log, 0);
-  log->deleted.store(true, std::memory_order_release);
-  log->generation.fetch_add(1, std::memory_order_acq_rel);
-  log->table.Reset(1, 0);
-  impl.deleting.emplace_back(ticket, log);
-  impl_->executor->Wake(*impl_->wal);
+  descriptors = {tombstone,
+                 {.index = 1, .epoch = epoch, .slot = log.slot, .run_kind = wal::RunKind::kReset}};
+  const Ticket ticket = Push(log, 0);
+  log.deleted.store(true, std::memory_order_release);
+  log.generation.fetch_add(1, std::memory_order_acq_rel);
+  log.table.Reset(1, 0);
+  deleting.emplace_back(ticket, &log);
+  store.executor->Wake(*store.wal);
   return ticket;
 }
 
-Result<Writer> LogStore::Impl::NewWriter() {
+Result<Writer::Impl*> LogStore::Impl::MakeWriter() {
   if (closed.load(std::memory_order_relaxed)) {
     return Error{ErrorCode::kClosed, "the store is closed", ""};
   }
@@ -258,7 +272,7 @@ Result<Writer> LogStore::Impl::NewWriter() {
   idle_arenas.pop_back();
   wal->AddRing(&writer->port);
   writers.push_back(writer.get());
-  return Writer(writer.release());
+  return writer.release();
 }
 
 void LogStore::Impl::ReleaseWriter(Writer::Impl* writer) {
@@ -292,7 +306,7 @@ void LogStore::Impl::ReleaseWriter(Writer::Impl* writer) {
       if (!registered) {  // On disk there is no such log.
         wal->CloseSlot(log->slot);
         log->deleted.store(true, std::memory_order_release);
-        names.erase(log->name);
+        ForgetName(*log);
       }
       log->table.CutSuffix(std::clamp(log->written_end.load(), bounds.begin, bounds.end));
     }

@@ -22,11 +22,11 @@
 
 #include "base/io.h"
 #include "log/overlay.h"
+#include "log/quarantine.h"
 #include "log/repair_format.h"
 
 namespace duramen::log {
 
-inline constexpr char kQuarantineName[] = "quarantine";
 
 /// One repair that the quarantine knows.
 struct RepairBundle {

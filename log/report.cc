@@ -24,6 +24,8 @@ const char* FindingKindName(FindingKind kind) noexcept {
       return "unused_spare";
     case FindingKind::kLeftover:
       return "leftover";
+    case FindingKind::kSalvaged:
+      return "salvaged";
   }
   return "unknown";
 }
@@ -53,6 +55,7 @@ std::string RecoveryReport::ToText() const {
       if (touched.rows) text += " rows";
       text += "]";
     }
+    if (!finding.kept_in.empty()) text += "; kept in " + finding.kept_in;
   }
   return text;
 }

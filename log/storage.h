@@ -32,6 +32,9 @@ struct StorageTuning {
   std::size_t files_open_max = 256;          // of a flush
 };
 
+/// What OpenLogStore and MendStore refuse before they touch the disk. Errors: kConfiguration.
+Status ValidateStoreOptions(const LogStoreOptions& options, const StorageTuning& tuning);
+
 Result<LogStore> OpenLogStore(const LogStoreOptions& options, StorageEnvironment environment,
                               const StorageTuning& tuning);
 

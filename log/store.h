@@ -28,6 +28,9 @@
 #include "wal/wal.h"
 
 namespace duramen {
+namespace log {
+class Mender;
+}
 inline namespace v1 {
 
 /// Bytes of one read: chunks pinned, and buffers read from WAL files.
@@ -93,6 +96,7 @@ struct Writer::Impl {
   std::vector<Failure> failures;
   int event_fd = -1;
   WriterCallback* callback = nullptr;
+  bool mends = false;  // a Mender's: it may write to faulty logs, and entries of our own kinds
 
   void Notify() noexcept;
   void Process();
@@ -108,6 +112,7 @@ struct Writer::Impl {
   Status FailureAt(Ticket ticket);
   Status MarksAdmitted() const;
   Result<Ticket> PostMark(log::ServerLog& log, const wal::Descriptor& mark);
+  Result<Ticket> Delete(log::ServerLog& log);
   Result<Ticket> PostRow(log::ServerLog& log, const meta::Row& row, Durability durability);
   Result<wal::Descriptor> StoreRow(log::ServerLog& log, const meta::Row& row);
   void FreeMemory();
@@ -132,10 +137,17 @@ struct LogStore::Impl final : log::Flusher::Store {
   void BuildLogs(wal::Recovery& recovery);
   Status CheckRowsFit() const;
   void RestoreLog(const wal::ReplayedLog& replayed);
+  void ReportFindings(const wal::Recovery& recovery);
   void FillReport(wal::Recovery& recovery, std::int64_t nanoseconds);
   std::string NameOf(const ServerUid& uid) const;
   void StartThreads(wal::Recovery& recovery, bool keep_files);
   Status Close(Deadline deadline);
+
+  // mend.cc: a start in mode `salvage`
+  Status CheckSalvage() const;
+  Status Salvage();
+  Result<std::string> SalvageNamed(log::Mender& mender, const std::string& named);
+  log::ServerLog* FindNamed(const std::string& named) const;
 
   // log::Flusher::Store
   void OnSegments(std::uint32_t slot, const ServerUid& uid,
@@ -150,7 +162,9 @@ struct LogStore::Impl final : log::Flusher::Store {
   std::uint32_t TakeSlot();
   Result<LogRef> OpenLog(Writer::Impl& writer, std::string_view name, OpenMode mode);
   Result<LogRef> CreateLog(Writer::Impl& writer, std::string_view name);
-  Result<Writer> NewWriter();
+  void ForgetName(const log::ServerLog& log);
+  log::ServerLog& InitLog(std::string_view name, const wal::RecordOwner& owner);
+  Result<Writer::Impl*> MakeWriter();
   void ReleaseWriter(Writer::Impl* writer);
 
   // reader.cc
@@ -173,6 +187,7 @@ struct LogStore::Impl final : log::Flusher::Store {
 
   LogStoreOptions options;
   log::StorageTuning tuning;
+  bool mending = false;  // by MendStore, which needs the flusher
   Rng rng;
   Log log_;
   // Production's own seams; empty where a test brings its own.

@@ -30,7 +30,7 @@ std::uint64_t BlockChecksum(const Kind& kind, Bytes block, std::uint64_t copy) {
   Uid128 uuid;
   std::memcpy(uuid.bytes.data(), block.data() + kUuidAt, 16);
   const std::uint64_t seed = SeedAt(FileSeed(uuid, kind.file_kind, 0), copy * kSystemBlockBytes);
-  return Checksum(block.subspan(kChecksumAt + 8), Checksum(block.first(kChecksumAt), seed));
+  return ChecksumAround(block, kChecksumAt, seed);
 }
 
 std::vector<std::byte> EncodeCopies(const Kind& kind, const SystemUuid& uuid, Bytes content) {

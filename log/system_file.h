@@ -16,6 +16,9 @@
 
 namespace duramen::log {
 
+inline constexpr char kSystemName[] = "SYSTEM";
+inline constexpr char kIdentityName[] = "IDENTITY";
+
 inline constexpr std::size_t kSystemBlockBytes = 4096;
 inline constexpr std::size_t kSystemCopies = 2;
 inline constexpr std::uint32_t kSystemVersion = 1;

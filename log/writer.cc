@@ -214,7 +214,7 @@ Status Writer::Impl::FailureAt(Ticket ticket) {
 void Writer::Impl::Finish(log::ServerLog& log) {
   store.wal->CloseSlot(log.slot);
   const std::lock_guard lock(store.mutex_);
-  store.names.erase(log.name);
+  store.ForgetName(log);
 }
 
 /// Chunks that segments hold always; under pressure also those that a WAL file holds.
@@ -253,7 +253,7 @@ void Writer::Impl::ForgetFlushed() {
 }
 
 Status Writer::Impl::CheckGroup(log::ServerLog& log, std::span<const EntryView> entries) const {
-  if (log.faulty.load(std::memory_order_relaxed)) {
+  if (log.faulty.load(std::memory_order_relaxed) && !mends) {
     const std::lock_guard lock(log.mutex);
     return Error{ErrorCode::kFaulty, "log '" + log.name + "' is faulty: " + log.fault.reason,
                  "run `duramen verify` on the directory; it stays readable around the damage"};
@@ -285,7 +285,7 @@ Status Writer::Impl::CheckGroup(log::ServerLog& log, std::span<const EntryView> 
                        std::to_string(entry.term) + ", the one before it " + std::to_string(before),
                    "terms begin at 1 and never go down along a log"};
     }
-    if (entry.kind < kFirstUserKind) {
+    if (entry.kind < kFirstUserKind && !mends) {
       return Error{ErrorCode::kInvalidArgument,
                    "kind " + std::to_string(entry.kind) + " is Duramen's own", "use 128 to 255"};
     }
@@ -383,6 +383,7 @@ Ticket Writer::Impl::Push(log::ServerLog& log, std::uint64_t payload_bytes) {
     ++position;
     if (descriptor.chunk != memtable::kNoChunk) arena->NotePosition(descriptor.chunk, position);
   }
+  if (Planted(PlantedBug::kArenaFreedByTag)) arena->NoteDurable(*last, store.wal->current_file());
   in_flight.push_back({*last, payload_bytes, &log});
   in_flight_bytes += payload_bytes;
   return *last;

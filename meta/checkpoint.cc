@@ -79,7 +79,7 @@ std::uint64_t HeaderChecksum(Bytes block, std::size_t copy) {
   const auto sequence = LoadLe<std::uint64_t>(block.data() + kSequenceAt);
   const std::uint64_t seed =
       SeedAt(FileSeed(system, FileKind::kCheckpoint, sequence), copy * kCheckpointBlockBytes);
-  return Checksum(block.subspan(kChecksumAt + 8), Checksum(block.first(kChecksumAt), seed));
+  return ChecksumAround(block, kChecksumAt, seed);
 }
 
 void StoreHeaderCopies(std::span<std::byte> bytes, const SystemUuid& system, const Header& header) {

@@ -48,6 +48,8 @@ Result<CheckpointFile> CheckpointFiles::LoadSlot(Slot& slot,
                                                  std::vector<CheckpointFinding>& findings) {
   const auto opened = directory_.Open(slot.name, OpenFor::kRead);
   if (!opened.ok() && opened.error().code == ErrorCode::kNotFound) return CheckpointFile{};
+  // No descriptors are left, say; nothing was learnt about the bytes [G12].
+  if (!opened.ok() && opened.error().code == ErrorCode::kIo) return opened.error();
   slot.present = true;
   const auto unreadable = [&](const Error& error) -> Result<CheckpointFile> {
     const ErrorCode code = error.code;

@@ -54,7 +54,8 @@ class CheckpointFiles {
   CheckpointFiles(Directory& directory, const SystemUuid& system);
 
   /// Reads both files. Before the first Write; once. What is damaged or absent is no error.
-  /// Errors: kUnknownVersion, kPermission.
+  /// Errors: kUnknownVersion, kPermission, kIo (one cannot be opened; bytes that cannot be read are
+  /// damage).
   Result<LoadedCheckpoints> Load();
 
   /// Makes a checkpoint durable. `content.sequence` is chosen here: never one that was used.

@@ -183,11 +183,11 @@ void Table::Restore(const ServerUid& uid, const ServerRows& server) {
   highest_incarnation_ = std::max(highest_incarnation_, server.identity.incarnation);
 }
 
-std::vector<ServerUid> Table::Forget(std::uint64_t file_max) {
+std::vector<ServerUid> Table::Forget(std::uint64_t file_max, const std::set<ServerUid>& kept) {
   std::vector<ServerUid> forgotten;
   for (auto at = servers_.begin(); at != servers_.end();) {
     auto& [uid, server] = *at;
-    if (AllCopiesIn(server.stamp(RowKind::kTombstone), file_max)) {
+    if (AllCopiesIn(server.stamp(RowKind::kTombstone), file_max) && !kept.contains(uid)) {
       forgotten.push_back(uid);
       at = servers_.erase(at);
       continue;

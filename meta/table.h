@@ -107,7 +107,8 @@ class Table {
   /// there: deleted servers, removed keys, faults that are over. Requires: a server's entries never
   /// land in a later file than its tombstone (they precede it in the same ring).
   /// Returns the servers.
-  std::vector<ServerUid> Forget(std::uint64_t file_max);
+  /// Not the tombstones of `kept`.
+  std::vector<ServerUid> Forget(std::uint64_t file_max, const std::set<ServerUid>& kept = {});
 
  private:
   using NameKey = std::tuple<std::string, std::uint64_t, ServerUid>;  // with the incarnation

@@ -31,10 +31,6 @@ Uid128 LoadUid(const std::byte* from) {
   return uid;
 }
 
-std::uint64_t SplitChecksum(Bytes bytes, std::size_t checksum_at, std::uint64_t seed) {
-  return Checksum(bytes.subspan(checksum_at + 8), Checksum(bytes.first(checksum_at), seed));
-}
-
 Status CheckRun(const RunHeader& run, std::uint32_t table_bytes) {
   if (run.kind != RunKind::kAppend && run.kind != RunKind::kSparse) {
     return Corrupt("run of unknown kind");
@@ -86,7 +82,7 @@ void EncodeFileHeader(const FileHeader& header, const ServerIdentity& identity,
   StoreLe(out + 112, header.last_bytes);
   StoreLe(out + 120, header.last_number);
   const FileContext context = FileContext::Of(identity, header.number, header.life);
-  StoreLe(out + kFileChecksumAt, SplitChecksum(bytes, kFileChecksumAt, SeedAt(context.seed, 0)));
+  StoreLe(out + kFileChecksumAt, ChecksumAround(bytes, kFileChecksumAt, SeedAt(context.seed, 0)));
 }
 
 Result<FileHeader> DecodeFileHeader(Bytes bytes, const ServerIdentity& identity,
@@ -98,7 +94,7 @@ Result<FileHeader> DecodeFileHeader(Bytes bytes, const ServerIdentity& identity,
   FileHeader header;
   header.life = LoadLe<std::uint64_t>(in + 72);
   const std::uint64_t seed = SeedAt(FileContext::Of(identity, number, header.life).seed, 0);
-  if (LoadLe<std::uint64_t>(in + kFileChecksumAt) != SplitChecksum(bytes, kFileChecksumAt, seed)) {
+  if (LoadLe<std::uint64_t>(in + kFileChecksumAt) != ChecksumAround(bytes, kFileChecksumAt, seed)) {
     return Corrupt("segment header checksum differs, or it is another server's");
   }
   const auto version = LoadLe<std::uint32_t>(in + 8);
@@ -143,7 +139,7 @@ void EncodeRunHeader(const RunHeader& run, RunHeaderPlace place, const FileConte
   StoreLe(out + 88, run.table_checksum);
   StoreLe(out + 96, run.term);
   const std::uint64_t seed = SeedAt(context.seed, place.offset);
-  StoreLe(out + kRunChecksumAt, SplitChecksum({out, kRunHeaderBytes}, kRunChecksumAt, seed));
+  StoreLe(out + kRunChecksumAt, ChecksumAround({out, kRunHeaderBytes}, kRunChecksumAt, seed));
 }
 
 Result<RunHeader> DecodeRunHeader(Bytes bytes, RunHeaderPlace place, const ServerIdentity& identity,
@@ -159,7 +155,7 @@ Result<RunHeader> DecodeRunHeader(Bytes bytes, RunHeaderPlace place, const Serve
   }
   const FileContext own = FileContext::Of(identity, context.number, life);
   const std::uint64_t expected =
-      SplitChecksum(bytes, kRunChecksumAt, SeedAt(own.seed, place.offset));
+      ChecksumAround(bytes, kRunChecksumAt, SeedAt(own.seed, place.offset));
   if (LoadLe<std::uint64_t>(in + kRunChecksumAt) != expected) {
     return Corrupt("run header checksum differs");
   }

@@ -68,5 +68,8 @@ struct VerifyResult {
 };
 /// Reads every byte that counts of a scanned list. Errors: those of reading.
 Result<VerifyResult> VerifyServer(const ScanRequest& request, const SegmentList& list);
+/// The same of one file of which nothing else is known: what its end cuts off is lost.
+Result<VerifyResult> VerifyLoneSegment(const File& file, const ServerIdentity& identity,
+                                       const SegmentSummary& segment);
 
 }  // namespace duramen::segments

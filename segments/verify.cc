@@ -1,4 +1,5 @@
-// VerifyServer of scan.h: every byte that counts, against every checksum there is.
+// VerifyServer and VerifyLoneSegment of scan.h: every byte that counts, against every checksum
+// there is.
 #include <algorithm>
 #include <memory>
 #include <utility>
@@ -12,10 +13,18 @@ namespace {
 
 class Verify {
  public:
-  Verify(const ScanRequest& request, const SegmentList& list) : request_(request), list_(list) {}
+  Verify(const ServerIdentity& identity, bool alone) : identity_(identity), alone_(alone) {}
 
-  Result<VerifyResult> Run() {
-    for (const SegmentSummary& segment : list_.segments()) TRY(VerifyFile(segment));
+  Result<VerifyResult> Server(const Directory& directory, const SegmentList& list) {
+    for (const SegmentSummary& segment : list.segments()) {
+      const auto file = TRY(directory.Open(FileName(segment.number), OpenFor::kRead));
+      TRY(VerifyFile(*file, segment));
+    }
+    return std::move(result_);
+  }
+
+  Result<VerifyResult> Lone(const File& file, const SegmentSummary& segment) {
+    TRY(VerifyFile(file, segment));
     return std::move(result_);
   }
 
@@ -31,14 +40,13 @@ class Verify {
     return result_.findings.back();
   }
 
-  Status VerifyFile(const SegmentSummary& segment) {
+  Status VerifyFile(const File& file, const SegmentSummary& segment) {
     name_ = FileName(segment.number);
-    const std::unique_ptr<File> file = TRY(request_.directory.Open(name_, OpenFor::kRead));
-    const std::vector<std::byte> front = TRY(ReadUpTo(*file, 0, kFileHeaderBytes));
-    const auto header = DecodeFileHeader(front, request_.identity, segment.number);
+    const std::vector<std::byte> front = TRY(ReadUpTo(file, 0, kFileHeaderBytes));
+    const auto header = DecodeFileHeader(front, identity_, segment.number);
     if (!header.ok()) Report({0, kFileHeaderBytes}, {}, header.error().message);
-    RunTable table{.context = FileContext::Of(request_.identity, segment.number, segment.life)};
-    TRY(WalkRuns(*file, request_.identity, segment.bytes, table));
+    RunTable table{.context = FileContext::Of(identity_, segment.number, segment.life)};
+    TRY(WalkRuns(file, identity_, segment.bytes, table));
     for (const RunGap& gap : table.gaps) {
       Report({gap.offset, gap.offset + gap.bytes}, {}, "no run can be read in these bytes")
           .sparse_suspect = true;
@@ -47,7 +55,7 @@ class Verify {
     auto piece = pieces.begin();
     for (std::size_t at = 0; at < table.runs.size(); ++at) {
       const bool live = piece != pieces.end() && piece->run == at;
-      TRY(VerifyRun(*file, table, at, live ? piece->live : IndexRange{}));
+      TRY(VerifyRun(file, table, at, live ? piece->live : IndexRange{}));
       if (live) ++piece;
     }
     result_.bytes += segment.bytes;
@@ -66,13 +74,16 @@ class Verify {
       return all.subspan(from, std::min<std::uint64_t>(size, all.size() - from));
     };
     const IndexRange whole{run.offset, run.offset + RunBytes(header)};
-    if (run.cut_short) Report(whole, {}, "the file ends inside this run");
+    if (run.cut_short) {
+      const IndexRange lost{run.readable_end, header.end()};
+      const bool told = alone_ && header.kind == RunKind::kAppend;  // Else the scan has said it.
+      Report(whole, told ? lost : IndexRange{}, "the file ends inside this run");
+    }
     if (run.header_lost) Report(whole, {}, "the run header is damaged; its copy was read");
     FileContext own = context;
     const std::uint64_t footer = FooterOffset(header);
-    const auto copy =
-        DecodeRunHeader(part(footer, kRunHeaderBytes), {RunEnd::kFooter, run.offset + footer},
-                        request_.identity, own);
+    const auto copy = DecodeRunHeader(part(footer, kRunHeaderBytes),
+                                      {RunEnd::kFooter, run.offset + footer}, identity_, own);
     const bool copy_good = copy.ok() && *copy == header;
     if (!copy_good && !run.cut_short) {
       Report({run.offset + footer, whole.end}, {}, "the copy of a run header is damaged");
@@ -137,12 +148,12 @@ class Verify {
     const auto record = DecodeRecordHeader(bytes, context, at);
     if (!record.ok() || record->index != entry.index) return false;
     if (kRecordHeaderBytes + record->payload_bytes > bytes.size()) return false;
-    return PayloadIntact(*record, request_.identity.cluster_id,
+    return PayloadIntact(*record, identity_.cluster_id,
                          bytes.subspan(kRecordHeaderBytes, record->payload_bytes));
   }
 
-  const ScanRequest& request_;
-  const SegmentList& list_;
+  const ServerIdentity& identity_;
+  const bool alone_;
   VerifyResult result_;
   std::string name_;
 };
@@ -150,7 +161,12 @@ class Verify {
 }  // namespace
 
 Result<VerifyResult> VerifyServer(const ScanRequest& request, const SegmentList& list) {
-  return Verify(request, list).Run();
+  return Verify(request.identity, false).Server(request.directory, list);
+}
+
+Result<VerifyResult> VerifyLoneSegment(const File& file, const ServerIdentity& identity,
+                                       const SegmentSummary& segment) {
+  return Verify(identity, true).Lone(file, segment);
 }
 
 }  // namespace duramen::segments

@@ -1,4 +1,4 @@
-// `duramen bench disk` and `duramen bench wal`: numbers of this disk and of the WAL on it.
+// `duramen bench disk`, `wal` and `recovery`: numbers of this disk and of the WAL on it.
 #pragma once
 
 #include <cstdint>
@@ -40,5 +40,16 @@ struct BenchWalOptions {
 /// Every second of it is followed by one that writes the same batch sizes to the bare file port, so
 /// that a disk whose speed changes from second to second can be compared with at all.
 ExitCode RunBenchWal(const BenchWalOptions& options, Terminal& terminal);
+
+struct BenchRecoveryOptions {
+  BenchOptions common;  // `seconds` is measured, not asked for
+  std::uint64_t servers = 1000;
+  std::uint64_t entry_bytes = 256;
+  std::uint64_t wal_bytes = 256'000'000;
+};
+
+/// Fills one WAL file with so many bytes of batches, closes the store and opens it again: how long
+/// that start took, from the page cache. Exit 0, 1 (it did not find what was written), 2, 4, 5.
+ExitCode RunBenchRecovery(const BenchRecoveryOptions& options, Terminal& terminal);
 
 }  // namespace duramen::tools

@@ -37,6 +37,10 @@ Result<std::vector<FileSetting>> ReadConfigFile(const std::string& path) {
   }
   std::string text(file->size(), '\0');
   text.resize(TRY(file->Read(0, std::as_writable_bytes(std::span(text.data(), text.size())))));
+  return ParseConfig(text, path);
+}
+
+Result<std::vector<FileSetting>> ParseConfig(std::string_view text, const std::string& path) {
   const toml::parse_result parsed = toml::parse(text, path);
   if (!parsed) {
     return At(path, parsed.error().source().begin, std::string(parsed.error().description()));

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "duramen/result.h"
@@ -15,6 +16,9 @@ struct FileSetting {
   std::string text;        // the value, as base/settings.h parses it
   std::uint64_t line = 0;  // 1-based
 };
+
+/// `path` is for messages. Errors: kConfiguration, as ReadConfigFile.
+Result<std::vector<FileSetting>> ParseConfig(std::string_view text, const std::string& path);
 
 /// In the order of the file. Errors: kConfiguration with path and line (no TOML, a table, a value
 /// that no setting can have), kNotFound, kPermission, kIo.

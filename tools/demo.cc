@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "base/try.h"
 #include "tools/child.h"
+#include "tools/demo_repair.h"
 #include "tools/interrupt.h"
 #include "tools/kill_loop.h"
 #include "tools/line_reader.h"
@@ -133,8 +134,13 @@ class Demo {
                           round.verdict};
       rounds.Add(row);
     }));
-    const double seconds = static_cast<double>(clock_.NowNs() - begin_ns) / 1e9;
-    return Conclude(input, result, rounds, seconds);
+    DemoRepair repair{.good = true, .sentence = "not shown"};
+    if (result.problem.empty() && !Interrupted()) {
+      repair = TRY(ShowRepair(dir_ + "/pass-" + std::to_string(result.passes), dir_ + "/damaged",
+                              options_.seed));
+    }
+    seconds_ = static_cast<double>(clock_.NowNs() - begin_ns) / 1e9;
+    return Conclude(input, result, rounds, repair);
   }
 
   /// Removes what the demo made, unless it was asked for or is evidence.
@@ -169,13 +175,14 @@ class Demo {
   }
 
   ExitCode Conclude(const InputText& input, const KillLoopResult& result, Sheet& rounds,
-                    double seconds) {
+                    const DemoRepair& repair) {
     const bool killed_enough = result.kills >= options_.kills || input.line_count() < kLinesMin;
-    const bool good = result.problem.empty() && killed_enough && !Interrupted();
+    const bool good = result.problem.empty() && killed_enough && !Interrupted() && repair.good;
     const std::string verdict =
         !result.problem.empty() ? result.problem
         : Interrupted()         ? "interrupted"
         : !killed_enough        ? "too few kills found 100 lines unacknowledged"
+        : !repair.good          ? repair.sentence
                                 : "every acknowledged line was there after every kill; the text "
                                   "read back is the text that went in, byte for byte";
     const double per_sync = static_cast<double>(input.line_count() * result.passes) /
@@ -191,7 +198,8 @@ class Demo {
                              {"kills", ColumnType::kCount, result.kills},
                              {"other_kills", ColumnType::kCount, result.other_kills},
                              {"seed", ColumnType::kCount, options_.seed},
-                             {"seconds", ColumnType::kDecimal, seconds},
+                             {"repair", ColumnType::kText, repair.sentence},
+                             {"seconds", ColumnType::kDecimal, seconds_},
                              {"good", ColumnType::kFlag, good},
                              {"verdict", ColumnType::kText, verdict}};
     if (options_.output.format == Format::kTable) {
@@ -210,6 +218,7 @@ class Demo {
   Terminal& terminal_;
   SystemClock clock_;
   std::string dir_;
+  double seconds_ = 0;
 };
 
 }  // namespace

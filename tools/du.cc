@@ -4,6 +4,8 @@
 #include <vector>
 
 #include "base/try.h"
+#include "log/quarantine.h"
+#include "tools/read_only_directory.h"
 #include "tools/server_names.h"
 #include "tools/store_image.h"
 #include "tools/text.h"
@@ -47,6 +49,25 @@ Result<std::vector<Usage>> ServersOf(const StoreImage& image, const ServerNames&
   return all;
 }
 
+/// What starts have kept of damage [PW7]: it counts until somebody removes it.
+Status AddKept(const std::string& path, const StoreImage& image, std::vector<Usage>& all) {
+  const auto quarantine = ReadOnlyDirectory::Open(path + "/" + log::kQuarantineName);
+  if (quarantine.ok()) {
+    const Usage copies = TRY(UsageOf(**quarantine));
+    all.push_back({"(quarantine)", "", copies.files, copies.bytes});
+  }
+  if (!image.wal.whole) return {};
+  const std::unique_ptr<Directory> wal = TRY(ReadOnlyDirectory::Open(image.wal.path));
+  Usage files{.name = "(kept WAL files)"};
+  for (const DirectoryEntry& entry : TRY(wal->List())) {
+    if (!entry.is_regular || !entry.name.ends_with(wal::kKeptSuffix)) continue;
+    ++files.files;
+    files.bytes += entry.size_bytes;
+  }
+  if (files.files > 0) all.push_back(files);
+  return {};
+}
+
 }  // namespace
 
 ExitCode RunDu(const DuOptions& options, Terminal& terminal) {
@@ -71,6 +92,8 @@ ExitCode RunDu(const DuOptions& options, Terminal& terminal) {
     if (!meta.ok()) return refuse(meta.error());
     all->push_back({"(checkpoints)", "", meta->files, meta->bytes});
   }
+  const Status kept = AddKept(options.path, *image, *all);
+  if (!kept.ok()) return refuse(kept.error());
   Sheet sheet(terminal, options.output, "usage",
               {{"server", ColumnType::kText},
                {"uid", ColumnType::kText, false},
@@ -86,8 +109,7 @@ ExitCode RunDu(const DuOptions& options, Terminal& terminal) {
                            {"total_bytes", ColumnType::kSize, total}};
   const std::string size = options.output.exact_bytes ? std::to_string(total) : HumanBytes(total);
   sheet.Finish(Plural(servers, "server") + " with segments, " + size + " in all", summary);
-  const Status flushed = terminal.Flush();
-  return flushed.ok() ? ExitCode::kClean : refuse(flushed.error());
+  return ConcludeOn(*image, terminal);
 }
 
 }  // namespace duramen::tools

@@ -12,6 +12,7 @@
 #include "tools/dump.h"
 #include "tools/interrupt.h"
 #include "tools/load.h"
+#include "tools/repair.h"
 #include "tools/stat.h"
 #include "tools/verify.h"
 #include "tools/version.h"
@@ -62,11 +63,13 @@ class Cli {
         "  duramen load data --servers 200 FILE           every line, durable\n"
         "  duramen dump data --server load-00007          one log, record by record\n"
         "  duramen verify data                            is it whole, and if not, whose is lost\n"
+        "  duramen repair data                            what would mend it; nothing changes yet\n"
         "  duramen config explain wal_sync_method         what a setting does\n"
         "Each verb has --help. Exit: 0 clean, 1 damage, 2 usage, 3 in use, 4 unreadable,\n"
         "5 no space, 6 unknown version, 7 refused, 130 interrupted.");
     AddDump();
     AddVerify();
+    AddRepair();
     AddStat();
     AddNames();
     AddDu();
@@ -167,10 +170,37 @@ class Cli {
                                verify_.output = common_.Output();
                                return RunVerify(verify_, terminal);
                              });
-    verb.add_option("PATH", verify_.path, "a data directory, a WAL directory or one WAL file")
+    verb.add_option("PATH", verify_.path, "a data directory, a WAL directory or one file")
         ->required();
     verb.add_flag("--strict", verify_.strict, "an unproven tail is a failed check too");
     verb.footer("Examples:\n  duramen verify data\n  duramen verify data --strict --json");
+  }
+
+  void AddRepair() {
+    CLI::App& verb =
+        AddVerb(app_, "repair", "what would mend a store; --apply does it, --undo takes it back",
+                [this](Terminal& terminal) {
+                  repair_.output = common_.Output();
+                  return RunRepair(repair_, terminal);
+                });
+    verb.add_option("DIR", repair_.path, "a data directory; no process may have it open")
+        ->required();
+    verb.add_flag("--apply", repair_.apply, "do it; originals are kept in DIR/quarantine");
+    verb.add_option("--undo", repair_.undo, "put back every byte that repair ID changed");
+    verb.add_option("--server", repair_.server, "whose entries to give up; a name or uid");
+    verb.add_option("--truncate", repair_.truncate, "of --server: entries from this index on go")
+        ->check(CLI::NonNegativeNumber);
+    verb.add_flag("--fill", repair_.fill, "of --server: what cannot be read becomes no-op entries");
+    verb.add_flag("--rejoin", repair_.rejoin,
+                  "of --server: a new incarnation with the entries before the damage");
+    verb.add_flag("--force", repair_.force,
+                  "healthy at once (safe for a group's only voter), or undo over later changes");
+    verb.add_option("--wal-dir", repair_.wal_dir, "where the WAL is, if SYSTEM is lost");
+    verb.footer(
+        "Examples:\n  duramen repair data                                 the plan\n"
+        "  duramen repair data --apply\n"
+        "  duramen repair data --server orders --truncate 118 --apply\n"
+        "  duramen repair data --undo 20260314-031502-k7qa");
   }
 
   void AddStat() {
@@ -300,10 +330,27 @@ class Cli {
     wal.add_option("--in-flight", bench_wal_.in_flight, "entries outstanding per log (10)");
     wal.add_option("--writers", bench_wal_.writers, "rings into the WAL (1)");
     AddSettings(wal, bench_wal_.settings);
+    AddBenchRecovery(bench);
     bench.footer(
         "Examples:\n"
         "  duramen bench disk --batch-bytes 65536 --seconds 10 --json\n"
-        "  duramen bench wal --servers 1000 --entry-bytes 256 --in-flight 10 --json");
+        "  duramen bench wal --servers 1000 --entry-bytes 256 --in-flight 10 --json\n"
+        "  duramen bench recovery --servers 10000 --wal-bytes 1000000 --json");
+  }
+
+  void AddBenchRecovery(CLI::App& bench) {
+    CLI::App& verb = AddVerb(bench, "recovery", "how long a start takes, from the page cache",
+                             [this](Terminal& terminal) {
+                               bench_recovery_.common.output = common_.Output();
+                               return RunBenchRecovery(bench_recovery_, terminal);
+                             });
+    verb.add_option("--dir", bench_recovery_.common.dir,
+                    "where; a fresh folder in it is removed afterwards");
+    verb.add_option("--seed", bench_recovery_.common.seed, "of the payload (1)");
+    verb.add_option("--sync", bench_recovery_.common.sync_method, "datasync, fsync or none");
+    verb.add_option("--servers", bench_recovery_.servers, "logs (1000)");
+    verb.add_option("--entry-bytes", bench_recovery_.entry_bytes, "payload of an entry (256)");
+    verb.add_option("--wal-bytes", bench_recovery_.wal_bytes, "of batches to read (256000000)");
   }
 
   void AddDemo() {
@@ -334,6 +381,7 @@ class Cli {
   CommonOptions common_;
   DumpOptions dump_;
   VerifyOptions verify_;
+  RepairVerbOptions repair_;
   StatOptions stat_;
   NamesOptions names_;
   DuOptions du_;
@@ -344,6 +392,7 @@ class Cli {
   LoadOptions load_;
   BenchDiskOptions bench_disk_;
   BenchWalOptions bench_wal_;
+  BenchRecoveryOptions bench_recovery_;
   DemoOptions demo_;
 };
 

@@ -10,6 +10,7 @@
 
 #include "base/posix_io.h"
 #include "base/try.h"
+#include "tools/progress.h"
 
 namespace duramen::tools {
 namespace {
@@ -20,7 +21,8 @@ Error ReadOnly(const std::string& path) {
 
 }  // namespace
 
-Result<std::unique_ptr<ReadOnlyFile>> ReadOnlyFile::Open(const std::string& path) {
+Result<std::unique_ptr<ReadOnlyFile>> ReadOnlyFile::Open(const std::string& path,
+                                                         ReadProgress* progress) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (fd < 0 && errno == ELOOP) {
     return Error{ErrorCode::kInvalidArgument, path + " is a symbolic link",
@@ -28,6 +30,7 @@ Result<std::unique_ptr<ReadOnlyFile>> ReadOnlyFile::Open(const std::string& path
   }
   if (fd < 0) return PosixError("open", path, errno);
   auto file = std::make_unique<ReadOnlyFile>(fd, path);
+  file->progress_ = progress;
   TRY(file->Measure());
   return file;
 }
@@ -61,6 +64,9 @@ Status ReadOnlyFile::Measure() {
 Result<std::size_t> ReadOnlyFile::Read(std::uint64_t offset, std::span<std::byte> bytes) const {
   if (offset >= size_bytes_) return std::size_t{0};
   const std::size_t wanted = std::min<std::uint64_t>(bytes.size(), size_bytes_ - offset);
+  if (progress_ != nullptr && !progress_->OnRead(wanted)) {
+    return Error{ErrorCode::kIo, "the reading of " + path_ + " was interrupted", ""};
+  }
   const off_t content = ::lseek(fd_, static_cast<off_t>(offset), SEEK_DATA);
   if ((content < 0 && errno == ENXIO) || content >= static_cast<off_t>(offset + wanted)) {
     std::memset(bytes.data(), 0, wanted);
@@ -76,6 +82,18 @@ Result<std::size_t> ReadOnlyFile::Read(std::uint64_t offset, std::span<std::byte
     done += static_cast<std::size_t>(read);
   }
   return done;
+}
+
+bool IsHeld(const std::string& data_dir) {
+  const Result<std::unique_ptr<ReadOnlyFile>> file = ReadOnlyFile::Open(data_dir + "/LOCK");
+  return file.ok() && (*file)->IsLocked();
+}
+
+bool ReadOnlyFile::IsLocked() const {
+  struct flock lock = {};
+  lock.l_type = F_RDLCK;  // In the way of nothing but a writer's, which a store's is.
+  lock.l_whence = SEEK_SET;
+  return ::fcntl(fd_, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
 Status ReadOnlyFile::Write(std::uint64_t, Bytes) { return ReadOnly(path_); }

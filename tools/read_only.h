@@ -13,10 +13,14 @@
 
 namespace duramen::tools {
 
+class ReadProgress;
+
 class ReadOnlyFile final : public File {
  public:
-  /// Errors: kNotFound, kPermission, kIo, kInvalidArgument (no regular file).
-  static Result<std::unique_ptr<ReadOnlyFile>> Open(const std::string& path);
+  /// Each read is told to `progress`, which outlives the file, and fails once that is stopped; may
+  /// be null. Errors: kNotFound, kPermission, kIo, kInvalidArgument (no regular file).
+  static Result<std::unique_ptr<ReadOnlyFile>> Open(const std::string& path,
+                                                    ReadProgress* progress = nullptr);
   /// Takes `fd` over; Open is the way to make one.
   ReadOnlyFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
   ~ReadOnlyFile() override;
@@ -30,10 +34,14 @@ class ReadOnlyFile final : public File {
   Status SyncAll() override;
   Status Allocate(std::uint64_t size_bytes) override;
   Status Truncate(std::uint64_t size_bytes) override;
-  Result<std::uint64_t> SizeBytes() const override { return size_bytes_; }
+  /// As content_end(): nobody looks for anything in a hole at the end.
+  Result<std::uint64_t> SizeBytes() const override { return content_end_; }
+  /// With the hole at the end.
   std::uint64_t size() const { return size_bytes_; }
   /// Behind the last byte that is not in a hole.
   std::uint64_t content_end() const { return content_end_; }
+  /// By another open file, for writing.
+  bool IsLocked() const;
   /// Tells files apart whatever their names.
   std::uint64_t inode() const { return inode_; }
 
@@ -41,9 +49,13 @@ class ReadOnlyFile final : public File {
   Status Measure();
   int fd_;
   std::string path_;
+  ReadProgress* progress_ = nullptr;
   std::uint64_t size_bytes_ = 0;
   std::uint64_t content_end_ = 0;
   std::uint64_t inode_ = 0;
 };
+
+/// Does a process have the store at `data_dir` open? Asks for its lock without taking it.
+bool IsHeld(const std::string& data_dir);
 
 }  // namespace duramen::tools

@@ -6,19 +6,23 @@
 
 namespace duramen::tools {
 
-Result<std::unique_ptr<Directory>> ReadOnlyDirectory::Open(const std::string& path) {
+Result<std::unique_ptr<Directory>> ReadOnlyDirectory::Open(const std::string& path,
+                                                           ReadProgress* progress) {
   PosixFileSystem file_system;
   std::unique_ptr<Directory> inner = TRY(file_system.Open(path));
-  return std::unique_ptr<Directory>(std::make_unique<ReadOnlyDirectory>(std::move(inner)));
+  return std::unique_ptr<Directory>(
+      std::make_unique<ReadOnlyDirectory>(std::move(inner), progress));
 }
 
 Result<std::unique_ptr<File>> ReadOnlyDirectory::Open(std::string_view name, OpenFor) const {
-  return std::unique_ptr<File>(TRY(ReadOnlyFile::Open(path() + "/" + std::string(name))));
+  return std::unique_ptr<File>(
+      TRY(ReadOnlyFile::Open(path() + "/" + std::string(name), progress_)));
 }
 
 Result<std::unique_ptr<Directory>> ReadOnlyDirectory::OpenDirectory(std::string_view name) const {
   std::unique_ptr<Directory> inner = TRY(inner_->OpenDirectory(name));
-  return std::unique_ptr<Directory>(std::make_unique<ReadOnlyDirectory>(std::move(inner)));
+  return std::unique_ptr<Directory>(
+      std::make_unique<ReadOnlyDirectory>(std::move(inner), progress_));
 }
 
 Error ReadOnlyDirectory::Refusal() const {

@@ -10,11 +10,16 @@
 
 namespace duramen::tools {
 
+class ReadProgress;
+
 class ReadOnlyDirectory final : public Directory {
  public:
   /// Errors: kNotFound, kPermission, kInvalidArgument (a file).
-  static Result<std::unique_ptr<Directory>> Open(const std::string& path);
-  explicit ReadOnlyDirectory(std::unique_ptr<Directory> inner) : inner_(std::move(inner)) {}
+  /// `progress`: as ReadOnlyFile::Open, for every file below.
+  static Result<std::unique_ptr<Directory>> Open(const std::string& path,
+                                                 ReadProgress* progress = nullptr);
+  ReadOnlyDirectory(std::unique_ptr<Directory> inner, ReadProgress* progress)
+      : inner_(std::move(inner)), progress_(progress) {}
 
   const std::string& path() const override { return inner_->path(); }
   Result<std::unique_ptr<File>> Open(std::string_view name, OpenFor mode) const override;
@@ -33,6 +38,7 @@ class ReadOnlyDirectory final : public Directory {
  private:
   Error Refusal() const;
   std::unique_ptr<Directory> inner_;
+  ReadProgress* progress_;
 };
 
 }  // namespace duramen::tools

@@ -13,6 +13,9 @@ class RowCollector final : public WalVisitor {
  public:
   RowCollector(const WalImage& image, ServerNames& names, WalVisitor* also)
       : image_(image), names_(names), also_(also) {}
+  void OnBatch(const WalkedBatch& batch) override {
+    if (also_ != nullptr) also_->OnBatch(batch);
+  }
   void OnRun(const WalkedRun& walked) override {
     if (also_ != nullptr) also_->OnRun(walked);
     if (walked.owner == nullptr) return;
@@ -22,7 +25,17 @@ class RowCollector final : public WalVisitor {
     ForEachRecord(
         walked, [&](const wal::RecordView& record) { names_.Apply(*walked.owner, record, file); });
   }
-  void OnSkipped(const WalkedBatch&, std::uint64_t, bool) override {}
+  void OnDamagedRun(const WalkedBatch& batch, const wal::DamagedRun& damaged,
+                    const wal::RecordOwner* owner) override {
+    if (also_ != nullptr) also_->OnDamagedRun(batch, damaged, owner);
+  }
+  void OnSkipped(const WalkedBatch& batch, std::uint64_t bytes, bool unattributed) override {
+    if (also_ != nullptr) also_->OnSkipped(batch, bytes, unattributed);
+  }
+  void OnRecycled(const WalkedBatch& batch) override {
+    if (also_ != nullptr) also_->OnRecycled(batch);
+  }
+  bool wants_more() const override { return also_ == nullptr || also_->wants_more(); }
 
  private:
   const WalImage& image_;

@@ -26,7 +26,7 @@ std::string RowText(const meta::Row& row);
 class ServerNames {
  public:
   /// Reads all rows of the image, those of its checkpoints first; a damaged one is left out.
-  /// `also` sees the same walk; may be null.
+  /// `also` sees the same walk, and may end it; may be null.
   static ServerNames Of(const StoreImage& image, const WalkOptions& options,
                         WalVisitor* also = nullptr);
   /// Of a file on its own.

@@ -343,18 +343,6 @@ ExitCode Refuse(Terminal& terminal, const Error& error) {
   return ExitCodeOf(error.code);
 }
 
-ExitCode Conclude(Terminal& terminal, const StoreImage& image) {
-  for (const ImageFinding& found : FindingsOf(image.wal)) {
-    terminal.Say("note: " + SentenceOf(found.finding));
-  }
-  if (image.state != nullptr) {
-    for (const Finding& found : image.state->findings) terminal.Say("note: " + SentenceOf(found));
-  }
-  const Status flushed = terminal.Flush();
-  if (!flushed.ok()) return Refuse(terminal, flushed.error());
-  return image.damaged() ? ExitCode::kDamage : ExitCode::kClean;
-}
-
 }  // namespace
 
 ExitCode RunStat(const StatOptions& options, Terminal& terminal) {
@@ -374,7 +362,7 @@ ExitCode RunStat(const StatOptions& options, Terminal& terminal) {
   Rows rows = by_file ? FileRows(image->wal, fold) : ServerRows(fold, names, *segments);
   if (by_file) AddSegmentRows(*segments, rows);
   const ExitCode printed = Print(options, terminal, VerdictSentence(*image), std::move(rows));
-  return printed == ExitCode::kClean ? Conclude(terminal, *image) : printed;
+  return printed == ExitCode::kClean ? ConcludeOn(*image, terminal) : printed;
 }
 
 ExitCode RunNames(const NamesOptions& options, Terminal& terminal) {
@@ -416,7 +404,7 @@ ExitCode RunNames(const NamesOptions& options, Terminal& terminal) {
   }
   sheet.Finish(Plural(uids.size(), "server") + ", " + Grouped(deleted) +
                " of them deleted: " + VerdictSentence(*image));
-  return Conclude(terminal, *image);
+  return ConcludeOn(*image, terminal);
 }
 
 }  // namespace duramen::tools

@@ -7,9 +7,10 @@
 #include "base/rng.h"
 #include "base/try.h"
 #include "segments/scan.h"
+#include "tools/checkpoint_walk.h"
 #include "tools/read_only_directory.h"
-#include "tools/server_names.h"
 #include "tools/system_check.h"
+#include "tools/text.h"
 
 namespace duramen::tools {
 namespace {
@@ -31,17 +32,22 @@ bool HeaderWasWhole(const wal::Recovery& recovery, std::uint64_t number) {
   });
 }
 
-bool Holds(const std::vector<Attributed>& findings, const ServerUid& uid, IndexRange range) {
-  for (const Attributed& finding : findings) {
-    for (const wal::TouchedLog& touched : finding.touched) {
-      const bool open_end = touched.first != 0 && touched.last == 0;
-      if (touched.uid == uid && touched.first <= range.begin &&
-          (open_end || touched.last + 1 >= range.end)) {
-        return true;
+/// What of `range` no finding names, from its first such index on.
+IndexRange Unnamed(const std::vector<Attributed>& findings, const ServerUid& uid,
+                   IndexRange range) {
+  for (bool moved = true; moved && !range.empty();) {
+    moved = false;
+    for (const Attributed& finding : findings) {
+      for (const wal::TouchedLog& touched : finding.touched) {
+        if (touched.uid != uid || touched.first == 0 || touched.first > range.begin) continue;
+        const Index end = touched.last == 0 ? range.end : touched.last + 1;
+        moved = moved || end > range.begin;
+        range.begin = std::clamp(end, range.begin, range.end);
+        if (range.empty()) return {};
       }
     }
   }
-  return false;
+  return range;
 }
 
 Attributed FromState(const Finding& finding) {
@@ -58,14 +64,17 @@ Attributed FromState(const Finding& finding) {
 
 class WalCheck {
  public:
-  explicit WalCheck(StoreImage& image) : image_(image) {}
+  WalCheck(StoreImage& image, ReadProgress* progress) : image_(image), progress_(progress) {}
 
   /// False: files moved under the reader's hands.
   Result<bool> Run() {
     found_.clear();
-    const std::unique_ptr<Directory> directory = TRY(ReadOnlyDirectory::Open(image_.wal.path));
-    wal::RecoveryOptions options{.system =
-                                     image_.system.is_nil() ? image_.wal.system : image_.system};
+    const std::unique_ptr<Directory> directory =
+        TRY(ReadOnlyDirectory::Open(image_.wal.path, progress_));
+    std::uint64_t bytes = 0;
+    for (const wal::JudgedBatch& batch : image_.wal.verdict.batches) bytes += batch.bytes;
+    if (progress_ != nullptr) progress_->Begin("replay", bytes);
+    wal::RecoveryOptions options{.system = image_.wal.system, .scanned = &image_.wal.summaries};
     if (image_.state != nullptr) {
       options.covered = image_.state->covered;
       options.seeds = &image_.state->seeds;
@@ -125,18 +134,20 @@ class WalCheck {
     }
     for (const wal::ReplayedLog& log : recovery.replay().logs()) {
       for (const IndexRange& hole : log.holes) {
-        if (Holds(known, log.owner.uid, hole)) continue;
+        const IndexRange unnamed = Unnamed(known, log.owner.uid, hole);
+        if (unnamed.empty()) continue;
         Finding finding{.kind = FindingKind::kDamage,
                         .file = DirectoryName(log.owner.uid),
                         .sentence = "entries stand in no file, neither in segments nor in the WAL",
                         .touched = {}};
-        found_.push_back(
-            {{std::move(finding), true, true}, {{log.owner.uid, hole.begin, hole.end - 1, false}}});
+        found_.push_back({{std::move(finding), true, true},
+                          {{log.owner.uid, unnamed.begin, unnamed.end - 1, false}}});
       }
     }
   }
 
   StoreImage& image_;
+  ReadProgress* const progress_;
   std::vector<Attributed> found_;
   std::map<ServerUid, IndexRange> logs_;
 };
@@ -152,14 +163,18 @@ bool Agrees(const StoreImage& image, const std::vector<Attributed>& found) {
   });
 }
 
+bool Stopped(const ReadProgress* progress) { return progress != nullptr && progress->stopped(); }
+
 /// Replays the WAL behind `image.state`, as a start does, and says whose is what is lost.
-Result<CheckedStore> CheckWal(const std::string& path, StoreImage& image) {
+Result<CheckedStore> CheckWal(const std::string& path, StoreImage& image, ReadProgress* progress) {
   std::string symptoms;
   bool read_before = false;
   for (int reading = 0; reading < kReadingsMax; ++reading) {
-    if (reading > 0) image = TRY(ReadStoreImage(path));
-    WalCheck check(image);
-    if (!TRY(check.Run())) continue;
+    if (reading > 0) image = TRY(ReadStoreImage(path, progress));
+    WalCheck check(image, progress);
+    const Result<bool> done = check.Run();
+    if (Stopped(progress)) return CheckedStore();
+    if (!TRY(done)) continue;
     const std::string now = check.Symptoms();
     const bool believed = Agrees(image, check.found()) || (read_before && now == symptoms);
     if (believed) return CheckedStore{std::move(check.found()), std::move(check.logs())};
@@ -174,9 +189,46 @@ Result<CheckedStore> CheckWal(const std::string& path, StoreImage& image) {
   return checked;
 }
 
+/// A running store is at work on them.
+void AddLeftovers(const StoreImage& image, std::vector<Attributed>& found) {
+  if (IsHeld(image.path)) return;
+  std::uint64_t files = 0;
+  for (const auto& [uid, server] : image.state->servers) files += server.leftovers.size();
+  if (files == 0) return;
+  Finding finding{.kind = FindingKind::kLeftover,
+                  .file = log::kServersName,
+                  .sentence = Plural(files, "file") +
+                              " begun by a flush that was not finished; a start removes "
+                              "what it does not write again",
+                  .touched = {}};
+  found.push_back({{std::move(finding), false, false}, {}});
+}
+
+/// Beside the very first checkpoint there is no other yet.
+void AddMissingCheckpoint(const StoreImage& image, std::vector<Attributed>& found) {
+  if (image.state->meta_dir == nullptr) return;
+  const char* missing = nullptr;
+  std::uint64_t sequence = 0;
+  for (const char* name : meta::kCheckpointNames) {
+    const auto file = image.state->meta_dir->Open(name, OpenFor::kRead);
+    if (!file.ok() && file.error().code == ErrorCode::kNotFound) missing = name;
+    if (!file.ok()) continue;
+    const Result<CheckpointImage> content = ReadCheckpointImage(**file, image.system);
+    if (content.ok()) sequence = content->content.sequence;
+  }
+  if (missing == nullptr || sequence <= 1) return;
+  Finding finding{.kind = FindingKind::kMissingFile,
+                  .file = std::string(log::kMetaName) + "/" + missing,
+                  .sentence =
+                      "it is not there; the other checkpoint has the rows, and the next "
+                      "flush writes this one",
+                  .touched = {}};
+  found.push_back({{std::move(finding), false, true}, {}});
+}
+
 /// What the start finds in checkpoints and directories before it reads the WAL, and what nobody
 /// has a row for.
-std::vector<Attributed> CheckBeside(const StoreImage& image, const ServerNames& names) {
+std::vector<Attributed> CheckBeside(const StoreImage& image) {
   std::vector<Attributed> found;
   if (image.state == nullptr) return found;
   for (const Finding& finding : image.state->findings) {
@@ -192,17 +244,11 @@ std::vector<Attributed> CheckBeside(const StoreImage& image, const ServerNames& 
     }
     found.push_back(std::move(attributed));
   }
-  for (const auto& [uid, server] : image.state->servers) {
-    for (const std::string& name : server.leftovers) {
-      Finding finding{.kind = FindingKind::kLeftover,
-                      .file = DirectoryName(uid) + "/" + name,
-                      .sentence = "begun by a flush that was not finished; a start removes it",
-                      .touched = {}};
-      found.push_back({{std::move(finding), false, false}, {}});
-    }
-  }
+  AddLeftovers(image, found);
+  AddMissingCheckpoint(image, found);
   for (const ServerUid& uid : image.state->candidates()) {
-    const bool in_wal = names.table().Find(uid) != nullptr;
+    const bool in_wal =
+        image.rows->With([&](const meta::Table& table) { return table.Find(uid) != nullptr; });
     if (in_wal) continue;  // Registered since the checkpoints; its first flush was not finished.
     Finding finding{.kind = FindingKind::kDamage,
                     .file = DirectoryName(uid),
@@ -213,16 +259,30 @@ std::vector<Attributed> CheckBeside(const StoreImage& image, const ServerNames& 
   return found;
 }
 
-/// Reads every byte of the segments that counts. `known`: what is not said again.
-Result<std::vector<Attributed>> CheckSegments(
-    const StoreImage& image, const std::vector<Attributed>& known,
-    const std::function<bool(const SegmentProgress&)>& report) {
-  std::vector<Attributed> found;
-  if (image.state == nullptr || image.state->servers_dir == nullptr) return found;
-  SegmentProgress progress{.servers = image.state->servers.size()};
-  for (const auto& [uid, server] : image.state->servers) {
-    for (const auto& segment : server.list.segments()) progress.bytes_total += segment.bytes;
+Attributed FromSegment(const segments::Finding& one, const ServerUid& uid, std::string file) {
+  const bool lost = !one.lost.empty() || one.sparse_suspect;
+  Finding finding{.kind = lost ? FindingKind::kDamage : FindingKind::kHeaderCopy,
+                  .file = std::move(file),
+                  .offset_bytes = one.offset,
+                  .size_bytes = one.bytes,
+                  .sentence = one.sentence,
+                  .touched = {}};
+  Attributed attributed{{std::move(finding), lost, true}, {}};
+  if (!one.lost.empty()) {
+    attributed.touched.push_back({uid, one.lost.begin, one.lost.end - 1, false});
   }
+  return attributed;
+}
+
+/// Reads every byte of the segments that counts; what CheckBeside said is not said again.
+Status CheckSegments(const StoreImage& image, CheckedStore& checked, ReadProgress* progress) {
+  if (image.state == nullptr || image.state->servers_dir == nullptr) return {};
+  const std::vector<Attributed> known = checked.found;
+  std::uint64_t bytes = 0;
+  for (const auto& [uid, server] : image.state->servers) {
+    for (const auto& segment : server.list.segments()) bytes += segment.bytes;
+  }
+  if (progress != nullptr) progress->Begin("segments", bytes);
   const auto said = [&](const Finding& finding) {
     return std::ranges::any_of(known, [&](const Attributed& one) {
       return one.found.finding.file == finding.file &&
@@ -230,7 +290,6 @@ Result<std::vector<Attributed>> CheckSegments(
     });
   };
   for (const auto& [uid, server] : image.state->servers) {
-    ++progress.servers_done;
     if (server.list.empty()) continue;
     const auto directory = image.state->servers_dir->OpenDirectory(uid.ToString());
     if (!directory.ok() && directory.error().code == ErrorCode::kNotFound) continue;
@@ -238,35 +297,24 @@ Result<std::vector<Attributed>> CheckSegments(
     const auto verified = segments::VerifyServer(
         {.directory = **directory, .identity = server.identity, .authority = server.flushed},
         server.list);
+    if (Stopped(progress)) break;  // What it found since may be for want of bytes.
     // A running store removed a file that nobody needs any more.
     if (!verified.ok() && verified.error().code == ErrorCode::kNotFound) continue;
     if (!verified.ok()) return verified.error();
     for (const segments::Finding& one : verified->findings) {
-      const bool lost = !one.lost.empty() || one.sparse_suspect;
-      Finding finding{.kind = lost ? FindingKind::kDamage : FindingKind::kHeaderCopy,
-                      .file = DirectoryName(uid) + "/" + one.file,
-                      .offset_bytes = one.offset,
-                      .size_bytes = one.bytes,
-                      .sentence = one.sentence,
-                      .touched = {}};
-      if (said(finding)) continue;
-      Attributed attributed{{std::move(finding), lost, true}, {}};
-      if (!one.lost.empty()) {
-        attributed.touched.push_back({uid, one.lost.begin, one.lost.end - 1, false});
-      }
-      found.push_back(std::move(attributed));
+      Attributed attributed = FromSegment(one, uid, DirectoryName(uid) + "/" + one.file);
+      if (!said(attributed.found.finding)) checked.found.push_back(std::move(attributed));
     }
-    progress.entries += verified->entries;
-    progress.bytes += verified->bytes;
-    if (report && !report(progress)) break;
+    checked.segment_entries += verified->entries;
+    checked.segment_bytes += verified->bytes;
   }
-  return found;
+  return {};
 }
 
 }  // namespace
 
 Result<CheckedStore> CheckStore(const std::string& path, StoreImage& image,
-                                const std::function<bool(const SegmentProgress&)>& report) {
+                                ReadProgress* progress) {
   CheckedStore checked;
   if (!image.wal.whole) return checked;
   const auto add = [&](std::vector<Attributed> more) {
@@ -278,18 +326,40 @@ Result<CheckedStore> CheckStore(const std::string& path, StoreImage& image,
     for (ImageFinding& finding : FindingsOf(image.wal)) add({{std::move(finding), {}}});
     return checked;
   }
-  CheckedStore wal = TRY(CheckWal(path, image));
+  CheckedStore wal = TRY(CheckWal(path, image, progress));
   checked.logs = std::move(wal.logs);
-  if (image.path.empty()) {
-    add(std::move(wal.found));
-    return checked;
-  }
-  const ServerNames names = ServerNames::Of(image, {});
-  const std::vector<Attributed> beside = CheckBeside(image, names);
-  add(beside);
+  if (!image.path.empty() && !Stopped(progress)) add(CheckBeside(image));
   add(std::move(wal.found));
-  add(TRY(CheckSegments(image, beside, report)));
+  if (!image.path.empty() && !Stopped(progress)) TRY(CheckSegments(image, checked, progress));
   return checked;
+}
+
+Result<CheckedStore> CheckLone(const LoneFile& lone) {
+  CheckedStore check{.lone_files = 1};
+  const std::string name = lone.path.substr(lone.path.rfind('/') + 1);
+  if (lone.segment) {
+    const segments::ServerIdentity& identity = lone.segment->identity;
+    const segments::VerifyResult verified =
+        TRY(segments::VerifyLoneSegment(*lone.file, identity, *lone.segment->list.last()));
+    for (const segments::Finding& one : verified.findings) {
+      check.found.push_back(FromSegment(one, identity.uid, name));
+    }
+    check.segment_entries = verified.entries;
+    check.segment_bytes = verified.bytes;
+    return check;
+  }
+  for (const meta::CheckpointDamage& damage : lone.checkpoint->content.damage) {
+    Finding finding{.kind = damage.row_lost ? FindingKind::kDamage : FindingKind::kHeaderCopy,
+                    .file = name,
+                    .offset_bytes = damage.offset,
+                    .size_bytes = damage.bytes,
+                    .sentence = damage.sentence,
+                    .touched = {}};
+    if (damage.row_lost) finding.sentence += "; the other checkpoint may have it";
+    check.found.push_back({{std::move(finding), false, true}, {}});
+    if (damage.uid) check.found.back().touched.push_back({.uid = *damage.uid, .rows = true});
+  }
+  return check;
 }
 
 }  // namespace duramen::tools

@@ -3,11 +3,12 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <vector>
 
 #include "tools/findings.h"
+#include "tools/lone_file.h"
+#include "tools/progress.h"
 #include "tools/store_image.h"
 #include "wal/recovery.h"
 
@@ -19,23 +20,20 @@ struct Attributed {
   std::vector<wal::TouchedLog> touched;
 };
 
-struct SegmentProgress {
-  std::uint64_t servers_done = 0;
-  std::uint64_t servers = 0;
-  std::uint64_t entries = 0;
-  std::uint64_t bytes = 0;
-  std::uint64_t bytes_total = 0;
-};
-
 struct CheckedStore {
   std::vector<Attributed> found;
   std::map<ServerUid, IndexRange> logs;  // begin and end of each, deleted ones too
+  std::uint64_t segment_entries = 0;     // that are what was appended
+  std::uint64_t segment_bytes = 0;       // that were read
+  std::uint64_t lone_files = 0;          // segments or checkpoints that were named on their own
 };
-/// All of that. `report` is called after each server whose segments were read, and stops it with
-/// false; it may be empty. A running store is read again until two readings agree, and `image` is
-/// then the last one. Of a WAL on its own only that is checked. Errors: as ReadStoreImage, and
-/// those of reading.
-Result<CheckedStore> CheckStore(const std::string& path, StoreImage& image,
-                                const std::function<bool(const SegmentProgress&)>& report);
+/// All of that. `progress` is the one that the image was read with, and may be null; once it is
+/// stopped, what was found so far. A running store is read again until two readings agree, and
+/// `image` is then the last one. Of a WAL on its own only that is checked. Errors: as
+/// ReadStoreImage, and those of reading.
+Result<CheckedStore> CheckStore(const std::string& path, StoreImage& image, ReadProgress* progress);
+/// A segment or a checkpoint on its own: what it says itself; what it lacks at its end it cannot
+/// say. Errors: those of reading.
+Result<CheckedStore> CheckLone(const LoneFile& lone);
 
 }  // namespace duramen::tools

@@ -5,6 +5,8 @@
 #include <system_error>
 
 #include "base/try.h"
+#include "segments/run_walk.h"
+#include "tools/checkpoint_walk.h"
 #include "tools/findings.h"
 #include "tools/read_only_directory.h"
 #include "tools/system_check.h"
@@ -19,9 +21,8 @@ bool IsThere(const std::string& path) {
 }
 
 /// The data directory that `path` is, or whose WAL directory it is; empty: neither.
-std::string DataDirectoryOf(const std::string& path, const WalImage& image) {
-  if (!image.whole) return "";
-  if (image.path != path) return path;
+std::string DataDirectoryOf(const std::string& path, const std::string& wal_path) {
+  if (wal_path != path) return path;
   return IsThere(path + "/../" + kSystemName) ? path + "/.." : "";
 }
 
@@ -32,15 +33,25 @@ bool IsDamage(const Finding& finding) {
 /// What checkpoints and segments say, read once for each reading of the WAL.
 class Beside final : public BesideWal {
  public:
-  explicit Beside(const std::string& path) : path_(path) {}
+  Beside(const std::string& path, ReadProgress* progress) : path_(path), progress_(progress) {}
+
+  SystemUuid SystemOf(const std::string& wal_path) const override {
+    const std::string data_path = DataDirectoryOf(path_, wal_path);
+    if (data_path.empty()) return {};
+    const Result<log::Copies<log::SystemFile>> system_file = ReadSystemFile(data_path);
+    return system_file.ok() ? system_file->content.system : SystemUuid{};
+  }
 
   Result<wal::FileEnd> Read(const WalImage& scanned) override {
-    const std::string data_path = DataDirectoryOf(path_, scanned);
+    const std::string data_path = scanned.whole ? DataDirectoryOf(path_, scanned.path) : "";
     if (data_path.empty()) return wal::FileEnd{};
-    const Result<log::Copies<log::SystemFile>> system_file = ReadSystemFile(data_path);
-    system = system_file.ok() ? system_file->content.system : scanned.system;
+    system = SystemOf(scanned.path);
+    const bool doubtful = system != scanned.system && !scanned.system.is_nil();
+    if (system.is_nil() || (doubtful && CheckpointsSay(data_path, scanned.system))) {
+      system = scanned.system;
+    }
     if (system.is_nil()) return wal::FileEnd{};
-    directory = TRY(ReadOnlyDirectory::Open(data_path));
+    directory = TRY(ReadOnlyDirectory::Open(data_path, progress_));
     rows = std::make_unique<log::DurableRows>();
     state = std::make_unique<log::DurableState>();
     const Status loaded = state->Load(*directory, system, *rows);
@@ -60,6 +71,18 @@ class Beside final : public BesideWal {
     return text;
   }
 
+  /// SYSTEM and the WAL name different systems: which of them is out of place?
+  static bool CheckpointsSay(const std::string& data_path, const SystemUuid& system) {
+    for (const char* name : meta::kCheckpointNames) {
+      const auto file =
+          ReadOnlyFile::Open(data_path + "/" + std::string(log::kMetaName) + "/" + name);
+      if (!file.ok()) continue;
+      const auto front = segments::ReadUpTo(**file, 0, meta::kCheckpointHeaderBytes);
+      if (front.ok() && SystemOfCheckpoint(*front) == system) return true;
+    }
+    return false;
+  }
+
   SystemUuid system;
   std::unique_ptr<Directory> directory;
   std::unique_ptr<log::DurableRows> rows;
@@ -67,6 +90,7 @@ class Beside final : public BesideWal {
 
  private:
   std::string path_;
+  ReadProgress* progress_;
   bool moved_ = false;
 };
 
@@ -77,10 +101,10 @@ bool StoreImage::damaged() const {
   return state != nullptr && std::any_of(state->findings.begin(), state->findings.end(), IsDamage);
 }
 
-Result<StoreImage> ReadStoreImage(const std::string& path) {
-  Beside beside(path);
+Result<StoreImage> ReadStoreImage(const std::string& path, ReadProgress* progress) {
+  Beside beside(path, progress);
   StoreImage image;
-  image.wal = TRY(ReadWalImage(path, &beside));
+  image.wal = TRY(ReadWalImage(path, &beside, progress));
   if (image.wal.path != path && image.wal.whole) image.path = path;
   image.system = beside.system;
   image.directory = std::move(beside.directory);
@@ -91,6 +115,19 @@ Result<StoreImage> ReadStoreImage(const std::string& path) {
 
 std::string VerdictSentence(const StoreImage& image) {
   return image.damaged() ? "damage" : VerdictSentence(image.wal);
+}
+
+ExitCode ConcludeOn(const StoreImage& image, Terminal& terminal) {
+  for (const ImageFinding& found : FindingsOf(image.wal)) {
+    terminal.Say("note: " + SentenceOf(found.finding));
+  }
+  if (image.state != nullptr) {
+    for (const Finding& found : image.state->findings) terminal.Say("note: " + SentenceOf(found));
+  }
+  const Status flushed = terminal.Flush();
+  if (flushed.ok()) return image.damaged() ? ExitCode::kDamage : ExitCode::kClean;
+  terminal.Complain(flushed.error());
+  return ExitCodeOf(flushed.error().code);
 }
 
 }  // namespace duramen::tools

@@ -9,6 +9,8 @@
 #include <string>
 
 #include "log/durable_state.h"
+#include "tools/exit_code.h"
+#include "tools/terminal.h"
 #include "tools/wal_image.h"
 
 namespace duramen::tools {
@@ -25,10 +27,15 @@ struct StoreImage {
   bool damaged() const;
 };
 
-/// `path`: a data directory, a WAL directory or one WAL file. Errors: as ReadWalImage.
-Result<StoreImage> ReadStoreImage(const std::string& path);
+/// `path`: a data directory, a WAL directory or one WAL file. `progress` and errors: as
+/// ReadWalImage.
+Result<StoreImage> ReadStoreImage(const std::string& path, ReadProgress* progress = nullptr);
 
 /// "clean", "clean, with a torn tail that a start cuts", "damage".
 std::string VerdictSentence(const StoreImage& image);
+
+/// The end of a verb that has printed its rows: notes of what is wrong with the store, and the
+/// exit.
+ExitCode ConcludeOn(const StoreImage& image, Terminal& terminal);
 
 }  // namespace duramen::tools

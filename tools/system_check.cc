@@ -1,6 +1,8 @@
 #include "tools/system_check.h"
 
 #include "base/try.h"
+#include "tools/read_only_directory.h"
+#include "wal/format.h"
 
 namespace duramen::tools {
 namespace {
@@ -55,14 +57,33 @@ class Checker {
   std::vector<ImageFinding>& found_;
 };
 
-Result<log::Copies<log::IdentityFile>> ReadIdentityFile(const std::string& wal_dir) {
-  return log::DecodeIdentityFile(TRY(ReadSmall(wal_dir + "/" + kIdentityName)));
+/// Files that are none of the WAL any more, because a start could not copy their damage [PW7].
+void ListKept(const std::string& wal_dir, std::vector<ImageFinding>& found) {
+  const auto directory = ReadOnlyDirectory::Open(wal_dir);
+  if (!directory.ok()) return;
+  const Result<std::vector<DirectoryEntry>> entries = (*directory)->List();
+  if (!entries.ok()) return;
+  for (const DirectoryEntry& entry : *entries) {
+    if (!entry.is_regular || !entry.name.ends_with(wal::kKeptSuffix)) continue;
+    Finding finding{.kind = FindingKind::kOrphanFile,
+                    .file = entry.name,
+                    .size_bytes = entry.size_bytes,
+                    .sentence =
+                        "kept for the damaged bytes in it, which quarantine had no room "
+                        "for; nothing else needs it",
+                    .touched = {}};
+    found.push_back({std::move(finding), false, false});
+  }
 }
 
 }  // namespace
 
 Result<log::Copies<log::SystemFile>> ReadSystemFile(const std::string& data_dir) {
   return log::DecodeSystemFile(TRY(ReadSmall(data_dir + "/" + kSystemName)));
+}
+
+Result<log::Copies<log::IdentityFile>> ReadIdentityFile(const std::string& wal_dir) {
+  return log::DecodeIdentityFile(TRY(ReadSmall(wal_dir + "/" + kIdentityName)));
 }
 
 std::vector<ImageFinding> CheckSystemFiles(const std::string& path, const WalImage& image) {
@@ -75,6 +96,7 @@ std::vector<ImageFinding> CheckSystemFiles(const std::string& path, const WalIma
   Checker<log::SystemFile>(kSystemName, found).Check(system, image.system);
   Checker<log::IdentityFile>(kIdentityName, found)
       .Check(ReadIdentityFile(image.path), image.system);
+  ListKept(image.path, found);
   return found;
 }
 

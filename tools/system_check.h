@@ -14,6 +14,7 @@ inline constexpr const char* kIdentityName = "IDENTITY";
 
 /// Errors: kNotFound, kCorruption, kUnknownVersion, kIo.
 Result<log::Copies<log::SystemFile>> ReadSystemFile(const std::string& data_dir);
+Result<log::Copies<log::IdentityFile>> ReadIdentityFile(const std::string& wal_dir);
 
 /// What is wrong with them; nothing when `path` is no data directory.
 std::vector<ImageFinding> CheckSystemFiles(const std::string& path, const WalImage& image);

@@ -1,12 +1,13 @@
 #include "tools/verify.h"
 
+#include <iterator>
 #include <map>
 #include <optional>
 
-#include "base/clock.h"
 #include "base/try.h"
 #include "tools/findings.h"
-#include "tools/interrupt.h"
+#include "tools/lone_file.h"
+#include "tools/progress.h"
 #include "tools/server_names.h"
 #include "tools/store_check.h"
 #include "tools/text.h"
@@ -15,11 +16,12 @@
 namespace duramen::tools {
 namespace {
 
-/// Reads every record of what counts in the WAL. Whose damage is, is said by CheckStore; of a file on
-/// its own only by what stands in it.
+/// Reads every record of what counts in the WAL. Whose damage is, is said by CheckStore; of a file
+/// on its own only by what stands in it.
 class Verifier final : public WalVisitor {
  public:
-  explicit Verifier(const WalImage& image) : image_(image) {
+  Verifier(const WalImage& image, const ReadProgress& progress)
+      : image_(image), progress_(progress) {
     if (image.whole) return;
     for (ImageFinding& found : FindingsOf(image)) {
       if (found.finding.kind == FindingKind::kDamage) {
@@ -73,15 +75,17 @@ class Verifier final : public WalVisitor {
       findings_[*current_].found.finding.sentence += "; nothing in it says whose they were";
     }
   }
-  bool wants_more() const override { return !Interrupted(); }
+  bool wants_more() const override { return !progress_.stopped(); }
 
-  std::vector<Attributed>& findings() { return findings_; }
+  const std::vector<Attributed>& findings() const { return findings_; }
+  bool interrupted() const { return progress_.stopped(); }
   std::uint64_t batches() const { return batches_; }
   std::uint64_t records() const { return records_; }
   std::uint64_t bytes() const { return bytes_; }
 
  private:
   void Fail(const WalkedBatch& batch, std::string sentence) {
+    if (progress_.stopped()) return;  // For want of bytes.
     Finding finding{.kind = FindingKind::kDamage,
                     .file = image_.files[batch.file].name,
                     .offset_bytes = batch.offset,
@@ -93,6 +97,7 @@ class Verifier final : public WalVisitor {
   }
 
   const WalImage& image_;
+  const ReadProgress& progress_;
   std::vector<Attributed> findings_;
   std::map<std::uint64_t, std::size_t> places_;  // batch -> finding; of a file on its own
   std::optional<std::size_t> current_;           // of the damaged batch that is being read
@@ -143,25 +148,27 @@ class Report {
     for (const wal::TouchedLog& touched : finding.touched) AddRow(finding.found, &touched);
   }
 
-  ExitCode Finish(const Verifier& verifier, const WalImage& image,
-                  const SegmentProgress& segments) {
+  ExitCode Finish(const Verifier& verifier, const WalImage& image, const CheckedStore& checked) {
     const bool failed = failed_ || (options_.strict && unproven_);
     std::string verdict = VerdictSentence(image);
     if (acknowledged_) verdict = "damage: acknowledged bytes are lost";
     if (failed && !acknowledged_) verdict = "a check failed; no acknowledged entry is lost";
-    const Field summary[] = {{"files", ColumnType::kCount, std::uint64_t{image.files.size()}},
+    const bool partial = verifier.interrupted();
+    if (partial) verdict = "interrupted, and not all of it was read; so far " + verdict;
+    const std::uint64_t files = image.files.size() + checked.lone_files;
+    const Field summary[] = {{"files", ColumnType::kCount, files},
                              {"batches", ColumnType::kCount, verifier.batches()},
                              {"records", ColumnType::kCount, verifier.records()},
                              {"bytes", ColumnType::kSize, verifier.bytes()},
-                             {"segment_entries", ColumnType::kCount, segments.entries},
-                             {"segment_bytes", ColumnType::kSize, segments.bytes},
+                             {"segment_entries", ColumnType::kCount, checked.segment_entries},
+                             {"segment_bytes", ColumnType::kSize, checked.segment_bytes},
                              {"findings", ColumnType::kCount, findings_},
                              {"proven_batch", ColumnType::kCount, image.verdict.proven},
-                             {"clean", ColumnType::kFlag, !failed},
+                             {"clean", ColumnType::kFlag, !failed && !partial},
                              {"verdict", ColumnType::kText, verdict}};
     sheet_.Finish(Plural(findings_, "finding") + " in " + Plural(verifier.records(), "record") +
-                      ", " + Plural(verifier.batches(), "batch") + ", " +
-                      Plural(image.files.size(), "file") + InSegments(segments) + ": " + verdict,
+                      ", " + Plural(verifier.batches(), "batch") + ", " + Plural(files, "file") +
+                      InSegments(checked) + ": " + verdict,
                   summary);
     for (const std::string& next : next_) terminal_.Say("next: " + next);
     if (acknowledged_ && image.whole) {
@@ -173,9 +180,9 @@ class Report {
   }
 
  private:
-  static std::string InSegments(const SegmentProgress& segments) {
-    if (segments.entries == 0) return "";
-    return ", " + Plural(segments.entries, "entry") + " in segments";
+  static std::string InSegments(const CheckedStore& checked) {
+    if (checked.segment_entries == 0) return "";
+    return ", " + Plural(checked.segment_entries, "entry") + " in segments";
   }
 
   void AddRow(const ImageFinding& found, const wal::TouchedLog* touched) {
@@ -223,57 +230,59 @@ class Report {
   bool unproven_ = false;
 };
 
-/// Rate and time left on a terminal; false when the user has had enough.
-class ProgressLine {
+/// What was looked at, whole or until the user had enough.
+class Verification {
  public:
-  explicit ProgressLine(Terminal& terminal) : terminal_(terminal), begin_ns_(clock_.NowNs()) {}
+  Verification(const VerifyOptions& options, Terminal& terminal)
+      : options_(options), terminal_(terminal), progress_(terminal) {}
 
-  bool Show(const SegmentProgress& progress) {
-    last_ = progress;
-    const double seconds = static_cast<double>(clock_.NowNs() - begin_ns_) / 1e9;
-    if (terminal_.shows_progress() && seconds > shown_at_ + 0.2 && progress.bytes > 0) {
-      shown_at_ = seconds;
-      const double rate = static_cast<double>(progress.bytes) / seconds;
-      const double left = static_cast<double>(progress.bytes_total - progress.bytes) / rate;
-      terminal_.Progress(Grouped(progress.servers_done) + " of " + Grouped(progress.servers) +
-                         " servers, " + HumanBytes(static_cast<std::uint64_t>(rate)) + "/s, " +
-                         Decimal(left, 0) + " s left");
+  Result<ExitCode> Run() {
+    const std::optional<LoneFile> lone = TRY(OpenLoneFile(options_.path));
+    if (lone) {
+      checked_ = TRY(CheckLone(*lone));
+      const WalImage none;
+      return Conclude(none, lone->names, Verifier(none, progress_));
     }
-    return !Interrupted();
+    Result<StoreImage> read = ReadStoreImage(options_.path, &progress_);
+    if (progress_.stopped()) read = StoreImage();  // Half a WAL is not judged.
+    StoreImage image = TRY(std::move(read));
+    checked_ = TRY(CheckStore(options_.path, image, &progress_));
+    Verifier verifier(image.wal, progress_);
+    progress_.Begin("records", BytesOfBatches(image.wal));
+    const ServerNames names = ServerNames::Of(image, {}, &verifier);
+    return Conclude(image.wal, names, verifier);
   }
-  const SegmentProgress& last() const { return last_; }
 
  private:
+  static std::uint64_t BytesOfBatches(const WalImage& image) {
+    std::uint64_t bytes = 0;
+    for (const wal::JudgedBatch& batch : image.verdict.batches) bytes += batch.bytes;
+    return bytes;
+  }
+
+  Result<ExitCode> Conclude(const WalImage& image, const ServerNames& names,
+                            const Verifier& verifier) {
+    Report report(options_, terminal_, names);
+    for (const Attributed& finding : checked_.found) report.Add(finding);
+    for (const Attributed& finding : verifier.findings()) report.Add(finding);
+    const ExitCode exit = report.Finish(verifier, image, checked_);
+    TRY(terminal_.Flush());
+    return progress_.stopped() ? ExitCode::kInterrupted : exit;
+  }
+
+  const VerifyOptions& options_;
   Terminal& terminal_;
-  SystemClock clock_;
-  std::int64_t begin_ns_;
-  double shown_at_ = 0;
-  SegmentProgress last_;
+  ReadProgress progress_;
+  CheckedStore checked_;
 };
 
 }  // namespace
 
 ExitCode RunVerify(const VerifyOptions& options, Terminal& terminal) {
-  const auto refuse = [&](const Error& error) {
-    terminal.Complain(error);
-    return ExitCodeOf(error.code);
-  };
-  Result<StoreImage> image = ReadStoreImage(options.path);
-  if (!image.ok()) return refuse(image.error());
-  ProgressLine progress(terminal);
-  const Result<CheckedStore> checked =
-      CheckStore(options.path, *image, [&](const auto& now) { return progress.Show(now); });
-  if (!checked.ok()) return refuse(checked.error());
-  const ServerNames names = ServerNames::Of(*image, {});
-  Verifier verifier(image->wal);
-  WalkWal(image->wal, {}, verifier);
-  Report report(options, terminal, names);
-  for (const Attributed& finding : checked->found) report.Add(finding);
-  for (const Attributed& finding : verifier.findings()) report.Add(finding);
-  const ExitCode exit = report.Finish(verifier, image->wal, progress.last());
-  const Status flushed = terminal.Flush();
-  if (!flushed.ok()) return refuse(flushed.error());
-  return Interrupted() ? ExitCode::kInterrupted : exit;
+  const Result<ExitCode> exit = Verification(options, terminal).Run();
+  if (exit.ok()) return *exit;
+  terminal.Complain(exit.error());
+  return ExitCodeOf(exit.error().code);
 }
 
 }  // namespace duramen::tools

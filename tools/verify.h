@@ -11,7 +11,7 @@
 namespace duramen::tools {
 
 struct VerifyOptions {
-  std::string path;     // a data directory, a WAL directory or one WAL file
+  std::string path;     // a data directory, a WAL directory, or a WAL file, segment or checkpoint
   bool strict = false;  // an unproven tail is a failed check too
   OutputOptions output;
 };

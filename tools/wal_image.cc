@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/posix_io.h"
 #include "base/try.h"
+#include "tools/progress.h"
 #include "tools/system_check.h"
 
 namespace duramen::tools {
@@ -117,7 +118,7 @@ SystemUuid SystemOfNeighbours(const std::string& file_path) {
 
 class Reading {
  public:
-  Reading(std::string wal_path, bool directory) {
+  Reading(std::string wal_path, bool directory, ReadProgress* progress) : progress_(progress) {
     image_.path = std::move(wal_path);
     image_.whole = directory;
   }
@@ -125,10 +126,15 @@ class Reading {
   Result<WalImage> Run(BesideWal* beside) {
     TRY(Open());
     if (!image_.whole) TRY(JudgeLoneFile());
+    if (image_.whole && beside != nullptr) PreferSystem(beside->SystemOf(image_.path));
     for (std::size_t i = 0; i < fronts_.size() && image_.system.is_nil(); ++i) {
       if (fronts_[i].header) image_.system = fronts_[i].header->system;
     }
-    for (std::size_t i = 0; i < image_.files.size(); ++i) Scan(i);
+    if (progress_ != nullptr) progress_->Begin("WAL files", BytesToScanInAll());
+    for (std::size_t i = 0; i < image_.files.size(); ++i) {
+      Scan(i);
+      if (progress_ != nullptr && progress_->stopped()) return std::move(image_);
+    }
     if (image_.whole) ForgetRecycledFiles();
     wal::FileEnd covered;
     if (beside != nullptr) covered = TRY(beside->Read(image_));
@@ -141,7 +147,7 @@ class Reading {
  private:
   Status Open() {
     for (const FoundFile& found : TRY(FindFiles(image_.path, image_.whole))) {
-      Result<std::unique_ptr<ReadOnlyFile>> file = ReadOnlyFile::Open(found.path);
+      Result<std::unique_ptr<ReadOnlyFile>> file = ReadOnlyFile::Open(found.path, progress_);
       if (!file.ok() && image_.whole && file.error().code == ErrorCode::kNotFound) {
         // Renamed by a running store since the directory was listed.
         recycled_upto_ = std::max(recycled_upto_, found.number);
@@ -150,7 +156,7 @@ class Reading {
       if (!file.ok()) return std::move(file).error();
       fronts_.push_back(ReadFront(**file, BytesToScan(**file)));
       numbers_.push_back(found.number);
-      const std::uint64_t size_bytes = TRY((*file)->SizeBytes());
+      const std::uint64_t size_bytes = (*file)->size();
       image_.files.push_back({found.name, std::move(*file), size_bytes});
     }
     return {};
@@ -168,6 +174,23 @@ class Reading {
     }
     image_.system = SystemOfNeighbours(image_.path);
     return {};
+  }
+
+  /// What SYSTEM says, unless every header that can be read says otherwise: one file of a stranger
+  /// does not make strangers of the others.
+  void PreferSystem(const SystemUuid& told) {
+    bool any = false;
+    for (const Front& front : fronts_) {
+      if (front.header && front.header->system == told) image_.system = told;
+      any = any || front.header;
+    }
+    if (!any) image_.system = told;
+  }
+
+  std::uint64_t BytesToScanInAll() const {
+    std::uint64_t bytes = 0;
+    for (const ImageFile& file : image_.files) bytes += BytesToScan(*file.file);
+    return bytes;
   }
 
   void Scan(std::size_t i) {
@@ -212,6 +235,7 @@ class Reading {
                   [](const wal::JudgedBatch& batch) { return batch.missing_file; });
   }
 
+  ReadProgress* const progress_;
   WalImage image_;
   std::vector<Front> fronts_;
   std::vector<std::uint64_t> numbers_;
@@ -267,7 +291,7 @@ Result<std::string> LocateWal(const std::string& path) {
                path + " holds no WAL: neither a 'wal' directory nor WAL files", kWhatToName};
 }
 
-Result<WalImage> ReadWalImage(const std::string& path, BesideWal* beside) {
+Result<WalImage> ReadWalImage(const std::string& path, BesideWal* beside, ReadProgress* progress) {
   // A directory first: what is none answers that it is a file.
   Result<std::string> wal_path = LocateWal(path);
   const bool directory = wal_path.ok();
@@ -276,10 +300,17 @@ Result<WalImage> ReadWalImage(const std::string& path, BesideWal* beside) {
     if (error.hint.empty()) error.hint = kWhatToName;
     return error;
   }
+  if (directory) {
+    const Result<log::Copies<log::IdentityFile>> identity = ReadIdentityFile(*wal_path);
+    if (!identity.ok() && identity.error().code == ErrorCode::kUnknownVersion) {
+      return identity.error();
+    }
+  }
   std::string symptoms;
   for (int reading = 0;; ++reading) {
-    Reading attempt(directory ? *wal_path : path, directory);
+    Reading attempt(directory ? *wal_path : path, directory, progress);
     WalImage image = TRY(attempt.Run(beside));
+    if (progress != nullptr && progress->stopped()) return image;
     if (image.unknown_version) return *image.unknown_version;
     std::string now = SymptomsOf(image);
     if (beside != nullptr) now += beside->Symptoms();

@@ -52,15 +52,20 @@ struct WalImage {
 class BesideWal {
  public:
   virtual ~BesideWal() = default;
+  /// Which system the WAL at `path` should be of; nil: nothing tells.
+  virtual SystemUuid SystemOf(const std::string& path) const = 0;
   /// The last batch that checkpoints cover. `scanned` has no verdict yet.
   virtual Result<wal::FileEnd> Read(const WalImage& scanned) = 0;
   /// What is wrong there, as text: two readings that say the same are believed.
   virtual std::string Symptoms() const = 0;
 };
 
-/// Without `beside` nothing is covered. Errors: kNotFound, kPermission, kIo, kInvalidArgument (a
-/// symlink, a device), kUnsupported (no WAL file, nor a directory that holds one), kUnknownVersion.
-Result<WalImage> ReadWalImage(const std::string& path, BesideWal* beside = nullptr);
+/// Without `beside` nothing is covered; where `progress` is stopped the image is worth nothing;
+/// both may be null, and outlive the image. Errors: kNotFound, kPermission, kIo, kInvalidArgument
+/// (a symlink, a device), kUnsupported (no WAL file, nor a directory that holds one),
+/// kUnknownVersion.
+Result<WalImage> ReadWalImage(const std::string& path, BesideWal* beside = nullptr,
+                              ReadProgress* progress = nullptr);
 
 /// The directory of the WAL files that the directory `path` stands for: a wal_dir of its own is
 /// found through SYSTEM. Errors: as ReadWalImage; kInvalidArgument when `path` is a file.

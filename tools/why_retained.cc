@@ -241,8 +241,7 @@ ExitCode RunWhyRetained(const WhyRetainedOptions& options, Terminal& terminal) {
   }
   sheet.Finish(Plural(reasons->size(), "reason") +
                (oldest == 0 ? "" : "; the oldest live index is " + std::to_string(oldest)));
-  const Status flushed = terminal.Flush();
-  return flushed.ok() ? ExitCode::kClean : refuse(flushed.error());
+  return ConcludeOn(*image, terminal);
 }
 
 }  // namespace duramen::tools

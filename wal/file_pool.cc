@@ -26,11 +26,13 @@ FilePool::FilePool(const FilePoolOptions& options, const Environment& environmen
 
 std::int64_t FilePool::Step() {
   std::vector<std::uint64_t> remove;
+  std::vector<std::uint64_t> aside;
   std::optional<Used> used;
   bool wanted = false;
   {
     const std::lock_guard lock(mutex_);
     remove.swap(remove_);
+    aside.swap(aside_);
     const bool room_for_used = ready_.size() < target() + kExtraUsed;
     if (!used_.empty()) {
       used = used_.front();
@@ -42,7 +44,8 @@ std::int64_t FilePool::Step() {
     }
     wanted = used || ready_.size() < target();
   }
-  if (!wanted && remove.empty()) return ZeroNext();
+  if (!wanted && remove.empty() && aside.empty()) return ZeroNext();
+  SetAside(aside);
   for (const std::uint64_t number : remove) {
     const Status removed = directory_.Remove(FileName(number));
     if (!removed.ok()) {
@@ -74,6 +77,35 @@ std::int64_t FilePool::Step() {
   return clock_.NowNs() + kRetryNs;
 }
 
+void FilePool::Keep(std::uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  keep_.insert(number);
+}
+
+/// Requires: the lock. Notes that the file has come in, if it is one of those.
+bool FilePool::IsKept(std::uint64_t number) {
+  if (!keep_.contains(number)) return false;
+  aside_.push_back(number);
+  return true;
+}
+
+/// Durable, because a start that finds the old name may find no damage in the chain any more and
+/// recycle the file.
+void FilePool::SetAside(std::span<const std::uint64_t> numbers) {
+  if (numbers.empty()) return;
+  Status status;
+  for (const std::uint64_t number : numbers) {
+    const Status renamed = directory_.Rename(FileName(number), KeptFileName(number));
+    if (!renamed.ok()) status = renamed;
+  }
+  const Status synced = directory_.Sync();
+  if (status.ok()) status = synced;
+  if (status.ok()) return;
+  log_.Write(LogLevel::kWarning, "wal.keep_failed",
+             "a WAL file with damaged bytes could not be renamed for good",
+             {{"error", status.error().message}});
+}
+
 std::optional<PoolFile> FilePool::Take(std::uint64_t kept) {
   std::optional<PoolFile> taken;
   {
@@ -90,20 +122,20 @@ std::optional<PoolFile> FilePool::Take(std::uint64_t kept) {
 void FilePool::Recycle(std::uint64_t number, std::shared_ptr<File> file, std::uint64_t size_bytes) {
   {
     const std::lock_guard lock(mutex_);
-    used_.push_back({number, std::move(file), size_bytes});
+    if (!IsKept(number)) used_.push_back({number, std::move(file), size_bytes});
   }
   executor_.Wake(*this);
 }
 
 void FilePool::Adopt(std::uint64_t number, std::uint64_t size_bytes) {
   const std::lock_guard lock(mutex_);
-  used_.push_back({number, nullptr, size_bytes});
+  if (!IsKept(number)) used_.push_back({number, nullptr, size_bytes});
 }
 
 void FilePool::Remove(std::uint64_t number) {
   {
     const std::lock_guard lock(mutex_);
-    remove_.push_back(number);
+    if (!IsKept(number)) remove_.push_back(number);
   }
   executor_.Wake(*this);
 }
@@ -135,15 +167,13 @@ Result<PoolFile> FilePool::Make(std::optional<Used>& used, std::uint64_t size_by
   made.file = TRY(directory_.Create(FileName(number)));
   Status ready = made.file->Allocate(size_bytes);
   if (ready.ok()) ready = made.file->Write(0, std::vector<std::byte>(made.zeroed_bytes));
-  if (!ready.ok()) {
-    // A half-made file must not be left to eat the space that is missing.
-    made.file.reset();
-    (void)directory_.Remove(FileName(number));
-    return std::move(ready).error();
-  }
-  TRY(made.file->SyncAll());
-  if (!Planted(PlantedBug::kNoDirectorySync)) TRY(directory_.Sync());
-  return made;
+  if (ready.ok()) ready = made.file->SyncAll();
+  if (ready.ok() && !Planted(PlantedBug::kNoDirectorySync)) ready = directory_.Sync();
+  if (ready.ok()) return made;
+  // A half-made file must not be left to eat space: the next try makes another one.
+  made.file.reset();
+  (void)directory_.Remove(FileName(number));
+  return std::move(ready).error();
 }
 
 Result<PoolFile> FilePool::Renew(Used& used, std::uint64_t number) {

@@ -4,7 +4,8 @@
 // A file gets a fresh number each time it enters the pool, by a rename, so that a number is never
 // used twice [A13]. Its directory entry is durable before it is handed out; its header is written
 // at the roll [C4]. A file that is found at start without having been in service enters through
-// Adopt; one whose generation is done through Recycle; poisoned ones only through Remove [A14].
+// Adopt; one whose generation is done through Recycle; poisoned ones only through Remove [A14]. One
+// with damaged bytes that stand nowhere else is renamed aside instead, by whichever way it comes.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +13,8 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
+#include <span>
 #include <vector>
 
 #include "base/actor.h"
@@ -61,6 +64,9 @@ class FilePool final : public Actor {
   void Recycle(std::uint64_t number, std::shared_ptr<File> file, std::uint64_t size_bytes);
   void Adopt(std::uint64_t number, std::uint64_t size_bytes);
   void Remove(std::uint64_t number);
+  /// The bytes of this file are needed by people: when it comes in, it gets another name and is
+  /// never written again [PW7]. Before Start.
+  void Keep(std::uint64_t number);
   /// Makes one file ready on the calling thread; for recovery, before Start.
   Result<PoolFile> Now(std::uint64_t size_bytes);
   /// Why the last attempt to make a file failed; empty when it did not.
@@ -79,6 +85,8 @@ class FilePool final : public Actor {
   Result<PoolFile> Make(std::optional<Used>& used, std::uint64_t size_bytes);
   Result<PoolFile> Renew(Used& used, std::uint64_t number);
   std::int64_t ZeroNext();
+  bool IsKept(std::uint64_t number);
+  void SetAside(std::span<const std::uint64_t> numbers);
   std::uint64_t target() const { return options_.spare_files + 1; }
 
   Directory& directory_;
@@ -91,6 +99,8 @@ class FilePool final : public Actor {
   std::deque<PoolFile> ready_;
   std::deque<Used> used_;
   std::vector<std::uint64_t> remove_;
+  std::set<std::uint64_t> keep_;
+  std::vector<std::uint64_t> aside_;  // of keep_, those that have come in
   std::uint64_t next_number_;
   std::uint64_t zeroing_ = 0;  // number of the file that a chunk is being written to; 0: none
   std::optional<Error> failure_;

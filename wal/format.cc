@@ -26,9 +26,7 @@ Uid128 LoadUid(const std::byte* from) {
 std::uint64_t FileHeaderChecksum(Bytes block, const SystemUuid& system, std::uint64_t life,
                                  std::uint64_t copy) {
   const std::uint64_t seed = SeedAt(FileSeed(system, FileKind::kWal, life), copy * kBlockBytes);
-  // The words before the checksum (magic, version) go into the seed, the rest is hashed.
-  const std::uint64_t front = Checksum(block.first(kFileChecksumAt), seed);
-  return Checksum(block.subspan(kFileChecksumAt + 8), front);
+  return ChecksumAround(block, kFileChecksumAt, seed);
 }
 
 }  // namespace
@@ -114,8 +112,8 @@ std::uint64_t EncodeBatchHeader(const BatchHeader& header, std::uint64_t seed, s
   StoreLe(out + 92, std::uint32_t{0});
   StoreLe(out + 96, header.boot);
   StoreLe(out + 104, std::uint64_t{0});
-  const std::uint64_t front = Checksum({out, kContainerChecksumAt}, seed);
-  const std::uint64_t checksum = Checksum({out + 16, kBatchHeaderBytes - 16}, front);
+  const std::uint64_t checksum =
+      ChecksumAround({out, kBatchHeaderBytes}, kContainerChecksumAt, seed);
   StoreLe(out + kContainerChecksumAt, checksum);
   return checksum;
 }
@@ -138,9 +136,9 @@ Result<BatchHeader> DecodeBatchHeader(Bytes bytes, const SystemUuid& system,
   if (!any_life && header.life != context.life) return Corrupt("batch of another life");
   const std::uint64_t file_seed =
       any_life ? FileSeed(system, FileKind::kWal, header.life) : context.seed;
-  const std::uint64_t front = Checksum({in, kContainerChecksumAt}, SeedAt(file_seed, offset));
   header.checksum = LoadLe<std::uint64_t>(in + kContainerChecksumAt);
-  if (header.checksum != Checksum({in + 16, kBatchHeaderBytes - 16}, front)) {
+  if (header.checksum !=
+      ChecksumAround({in, kBatchHeaderBytes}, kContainerChecksumAt, SeedAt(file_seed, offset))) {
     return Corrupt("batch header checksum differs");
   }
   header.flags = LoadLe<std::uint16_t>(in + 6);
@@ -284,9 +282,8 @@ void EncodeClosing(const ClosingHeader& closing, std::uint64_t seed, std::byte* 
   StoreLe(out + 64, closing.run_count);
   StoreLe(out + 68, closing.binding_count);
   StoreLe(out + 72, std::uint64_t{0});
-  const std::uint64_t front = Checksum({out, kContainerChecksumAt}, seed);
   const std::size_t size = closing.batch_bytes - closing.closing_offset;
-  StoreLe(out + kContainerChecksumAt, Checksum({out + 16, size - 16}, front));
+  StoreLe(out + kContainerChecksumAt, ChecksumAround({out, size}, kContainerChecksumAt, seed));
 }
 
 Result<ClosingHeader> DecodeClosing(Bytes bytes, const SystemUuid& system,
@@ -321,8 +318,8 @@ Result<ClosingHeader> DecodeClosing(Bytes bytes, const SystemUuid& system,
   if (bytes.size() < size) return Error{ErrorCode::kShortRead, "closing cut off", ""};
   const std::uint64_t file_seed =
       context.life != 0 ? context.seed : FileSeed(system, FileKind::kWal, closing.life);
-  const std::uint64_t front = Checksum({in, kContainerChecksumAt}, SeedAt(file_seed, offset));
-  if (LoadLe<std::uint64_t>(in + kContainerChecksumAt) != Checksum({in + 16, size - 16}, front)) {
+  if (LoadLe<std::uint64_t>(in + kContainerChecksumAt) !=
+      ChecksumAround({in, size}, kContainerChecksumAt, SeedAt(file_seed, offset))) {
     return Corrupt("closing checksum differs");
   }
   return closing;
@@ -336,6 +333,8 @@ std::string FileName(std::uint64_t number) {
   name.append(digits, count);
   return name + ".wal";
 }
+
+std::string KeptFileName(std::uint64_t number) { return FileName(number) + ".kept"; }
 
 std::optional<std::uint64_t> ParseFileName(std::string_view name) {
   constexpr std::string_view kSuffix = ".wal";

@@ -204,6 +204,9 @@ Result<ClosingHeader> DecodeClosing(Bytes bytes, const SystemUuid& system,
 
 /// "0000000000000012.wal" and back.
 std::string FileName(std::uint64_t number);
+/// Of a file that is kept for its damaged bytes and is no WAL file any more.
+std::string KeptFileName(std::uint64_t number);
+inline constexpr std::string_view kKeptSuffix = ".wal.kept";
 std::optional<std::uint64_t> ParseFileName(std::string_view name);
 
 }  // namespace duramen::wal

@@ -16,7 +16,7 @@ Recovery::Recovery(Directory& directory, const RecoveryOptions& options, Clock& 
 Recovery::~Recovery() = default;
 
 Status Recovery::Scan(RowKeeper& keeper) {
-  TRY(OpenFiles());
+  TRY(options_.scanned != nullptr ? OpenScanned() : OpenFiles());
   if (options_.seeds != nullptr) {
     for (const LogSeed& seed : *options_.seeds) replay_.Seed(seed);
   }
@@ -87,6 +87,7 @@ Status Recovery::OpenFiles() {
   std::vector<std::pair<std::uint64_t, std::uint64_t>> numbers;
   for (const DirectoryEntry& entry : TRY(directory_.List())) {
     const std::optional<std::uint64_t> number = ParseFileName(entry.name);
+    if (number) highest_name_ = std::max(highest_name_, *number);
     if (number && entry.is_regular) numbers.emplace_back(*number, entry.size_bytes);
   }
   std::sort(numbers.begin(), numbers.end());
@@ -98,6 +99,16 @@ Status Recovery::OpenFiles() {
     if (number > options_.covered.file) ScanBatches(source->window, options_.system, summary);
     files_.push_back(std::move(summary));
     sources_.push_back(std::move(source));
+  }
+  return {};
+}
+
+Status Recovery::OpenScanned() {
+  for (const FileSummary& scanned : *options_.scanned) {
+    std::shared_ptr<File> file =
+        TRY(directory_.Open(FileName(scanned.number), OpenFor::kReadWrite));
+    sources_.push_back(std::make_unique<Source>(std::move(file), scanned.size_bytes));
+    files_.push_back(scanned);
   }
   return {};
 }
@@ -366,22 +377,40 @@ void Recovery::AttributeSuspicions() {
   WalFinding& finding = findings_[unattributed_.front()];
   for (const ReplayedLog& log : replay_.logs()) {
     for (const IndexRange& hole : log.holes) {
-      bool known = false;
-      for (const WalFinding& other : findings_) {
-        for (const TouchedLog& touched : other.touched) {
-          known = known || (touched.uid == log.owner.uid && touched.first <= hole.begin &&
-                            touched.last + 1 >= hole.end);
-        }
-      }
-      if (!known) {
-        finding.touched.push_back({log.owner.uid, hole.begin, hole.end - 1, log.rows_lost});
-      }
+      const IndexRange lost = WalPartOf(log.owner.uid, hole);
+      if (lost.begin >= lost.end || IsNamed(log.owner.uid, lost)) continue;
+      finding.touched.push_back({log.owner.uid, lost.begin, lost.end - 1, log.rows_lost});
     }
     if (log.suspect) finding.touched.push_back({log.owner.uid, log.bounds.end, 0, log.rows_lost});
     if (log.rows_lost && !RowsNamed(log.owner.uid)) {
       finding.touched.push_back({.uid = log.owner.uid, .rows = true});
     }
   }
+}
+
+bool Recovery::IsNamed(const ServerUid& uid, const IndexRange& range) const {
+  for (const WalFinding& finding : findings_) {
+    for (const TouchedLog& touched : finding.touched) {
+      if (touched.uid == uid && touched.first <= range.begin && touched.last + 1 >= range.end) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+/// Without what is missing in segments: that is not the WAL's fault.
+IndexRange Recovery::WalPartOf(const ServerUid& uid, IndexRange hole) const {
+  if (options_.seeds == nullptr) return hole;
+  for (const LogSeed& seed : *options_.seeds) {
+    if (seed.owner.uid != uid) continue;
+    for (const IndexRange& there : seed.holes) {
+      const Index end = std::min(there.end, seed.flushed_end);
+      if (there.begin <= hole.begin) hole.begin = std::max(hole.begin, end);
+      if (there.begin > hole.begin && end >= hole.end) hole.end = there.begin;
+    }
+  }
+  return hole;
 }
 
 bool Recovery::ChainWhole() const {

@@ -12,6 +12,7 @@
 // Nothing is ever appended behind a tear; nobody sends, serves or acknowledges before step 4.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -59,7 +60,10 @@ struct RecoveryOptions {
   std::uint64_t merge_bytes_max = 0;  // older content copied forward at most
   FileEnd covered = {};  // files up to it are not needed; they stay until they are retired
   const std::vector<LogSeed>* seeds = nullptr;  // what checkpoints and segments say; outlives Scan
-  ServerUid left_out = {};                      // whose entries and marks are not looked at [B9]
+  /// What ScanBatches told of the same files; they are not scanned again. Null: they are; outlives
+  /// Scan.
+  const std::vector<FileSummary>* scanned = nullptr;
+  ServerUid left_out = {};  // whose entries and marks are not looked at [B9]
   /// Called before work on a log's records; may be null.
   void (*note)(void* argument, const ServerUid& uid) = nullptr;
   void* note_argument = nullptr;
@@ -107,7 +111,10 @@ class Recovery {
   std::uint64_t boot() const { return boot_; }
   std::uint64_t bytes_read() const { return bytes_read_; }
   std::uint64_t copied_batches() const { return copied_batches_; }
-  std::uint64_t next_file_number() const { return verdict_.highest_file + 1; }
+  /// Above every name there is, also of what is no file.
+  std::uint64_t next_file_number() const {
+    return std::max(verdict_.highest_file, highest_name_) + 1;
+  }
   bool empty() const { return files_.empty(); }
   /// Files that hold nothing that counts and may be renamed before the commit.
   void OfferSpares(FilePool& pool) const;
@@ -135,6 +142,7 @@ class Recovery {
         : file(std::move(opened)), window(*file, size_bytes) {}
   };
   Status OpenFiles();
+  Status OpenScanned();
   void OnMissingStart();
   bool Unsynced() const;
   void JudgeFindings();
@@ -160,6 +168,8 @@ class Recovery {
   void EncodeBounds(std::uint32_t slot, BatchEncoder& encoder) const;
   Status WriteBatch(File& file, BatchEncoder& encoder, BatchHeader& header);
   void AttributeSuspicions();
+  bool IsNamed(const ServerUid& uid, const IndexRange& range) const;
+  IndexRange WalPartOf(const ServerUid& uid, IndexRange hole) const;
   bool ChainWhole() const;
   bool RowsNamed(const ServerUid& uid) const;
   bool NeverCommitted(std::size_t orphan) const;
@@ -207,6 +217,7 @@ class Recovery {
   std::size_t first_kept_ = 0;
   std::vector<RowCopy> carried_;               // rows that stood in what is let go
   std::vector<std::uint32_t> carried_bounds_;  // slots
+  std::uint64_t highest_name_ = 0;
   std::uint64_t boot_ = 1;
   std::uint64_t changed_in_ = 0;  // a file that said two things in one scan; 0: none
   std::uint64_t bytes_read_ = 0;

@@ -16,6 +16,9 @@ std::uint32_t Replay::SlotOf(const RecordOwner& owner) {
     log.owner = owner;
     log.slot = found->second;
     logs_.push_back(log);
+  } else if (logs_[found->second].owner.cluster_id == 0) {
+    // A checkpoint may have rows of it without its identity, which came later.
+    logs_[found->second].owner.cluster_id = owner.cluster_id;
   }
   return found->second;
 }

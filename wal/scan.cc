@@ -34,6 +34,13 @@ void FindClosings(FileWindow& window, const SystemUuid& system, FileSummary& sum
   }
 }
 
+bool HoldsClosing(Bytes block) {
+  for (std::size_t at = 0; at + sizeof kClosingMagic <= block.size(); at += kSectorBytes) {
+    if (LoadLe<std::uint32_t>(block.data() + at) == kClosingMagic) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Bytes FileWindow::At(std::uint64_t offset, std::uint64_t bytes) {
@@ -96,9 +103,11 @@ void ScanBatches(FileWindow& window, const SystemUuid& system, FileSummary& summ
   const std::uint64_t limit = summary.scan_bytes();
   std::uint64_t at = kFirstBatchOffset;
   std::uint64_t gap_begin = at;
-  while (at + kBatchHeaderBytes <= limit) {
-    const Bytes front = window.At(at, kBatchHeaderBytes);
-    if (LoadLe<std::uint32_t>(front.data()) != kBatchMagic) {
+  bool closings = false;  // In the gap: most have none, and are not read again.
+  while (at < limit) {
+    const Bytes front = window.At(at, std::min(kBlockBytes, limit - at));
+    if (front.size() < kBatchHeaderBytes || LoadLe<std::uint32_t>(front.data()) != kBatchMagic) {
+      closings = closings || HoldsClosing(front);
       at += kBlockBytes;
       continue;
     }
@@ -107,13 +116,14 @@ void ScanBatches(FileWindow& window, const SystemUuid& system, FileSummary& summ
     if (!header.ok()) {
       const bool own_life = LoadLe<std::uint64_t>(front.data() + 24) == summary.number;
       summary.torn_bytes = summary.torn_bytes || own_life;
+      closings = closings || HoldsClosing(front);
       at += kBlockBytes;
       continue;
     }
     if (summary.life == 0) summary.life = header->life;
     if (header->boot < kNumberMax)
       summary.highest_boot = std::max(summary.highest_boot, header->boot);
-    if (gap_begin < at) FindClosings(window, system, summary, {gap_begin, at});
+    if (closings) FindClosings(window, system, summary, {gap_begin, at});
     const Bytes batch = window.At(at, header->batch_bytes);
     summary.batches.push_back({.number = header->number,
                                .offset = at,
@@ -127,9 +137,10 @@ void ScanBatches(FileWindow& window, const SystemUuid& system, FileSummary& summ
     summary.torn_bytes = false;
     at += header->batch_bytes;
     gap_begin = at;
+    closings = false;
     summary.end_offset = at;
   }
-  if (summary.life != 0) FindClosings(window, system, summary, {gap_begin, limit});
+  if (closings && summary.life != 0) FindClosings(window, system, summary, {gap_begin, limit});
   summary.bytes_read = window.bytes_read();
 }
 

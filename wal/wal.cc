@@ -102,6 +102,8 @@ void Wal::Retire(std::uint64_t file) {
   Post({.kind = Message::Kind::kRetire, .owner = {}, .file = file});
 }
 
+void Wal::ForceRoll() { Post({.kind = Message::Kind::kRoll, .owner = {}}); }
+
 void Wal::AddRing(const RingPort* port) {
   Post({.kind = Message::Kind::kAddRing, .owner = {}, .port = port});
 }
@@ -128,8 +130,8 @@ void Wal::Post(const Message& message) {
     if (message.kind == Message::Kind::kAddRing) registered_.push_back(message.port);
     has_mail_.store(true, std::memory_order_release);
   }
-  const bool soon =
-      message.kind == Message::Kind::kRemoveRing || message.kind == Message::Kind::kRetire;
+  const bool soon = message.kind == Message::Kind::kRemoveRing ||
+                    message.kind == Message::Kind::kRetire || message.kind == Message::Kind::kRoll;
   if (soon) environment_.executor.Wake(*this);
 }
 
@@ -185,6 +187,9 @@ void Wal::Handle(const Message& message) {
       retired_upto_ = std::max(retired_upto_, message.file);
       RecycleRetired();
       UpdateAdmission();
+      break;
+    case Message::Kind::kRoll:
+      roll_asked_ = true;
       break;
   }
 }

@@ -94,6 +94,8 @@ class Wal final : public Actor {
   void RemoveRing(const RingPort* port);
   /// Nothing in files up to `file` is needed any more: checkpoints and segments have it.
   void Retire(std::uint64_t file);
+  /// Closes the current file, whatever is in it, so that it becomes a generation.
+  void ForceRoll();
   WalState state() const { return state_.load(std::memory_order_acquire); }
   std::string state_reason() const;
   /// Nothing: new entries are admitted. kOverloaded, kDiskFull, kWalDown otherwise.
@@ -189,7 +191,14 @@ class Wal final : public Actor {
     bool empty() const { return records.empty() && repeats.empty() && !seal; }
   };
   struct Message {
-    enum class Kind : std::uint8_t { kOpenSlot, kCloseSlot, kAddRing, kRemoveRing, kRetire } kind;
+    enum class Kind : std::uint8_t {
+      kOpenSlot,
+      kCloseSlot,
+      kAddRing,
+      kRemoveRing,
+      kRetire,
+      kRoll
+    } kind;
     std::uint32_t slot = 0;
     RecordOwner owner;
     const RingPort* port = nullptr;
@@ -270,6 +279,7 @@ class Wal final : public Actor {
   std::uint64_t retired_upto_ = 0;
   bool sealed_ = true;
   bool must_roll_ = false;
+  bool roll_asked_ = false;
   bool took_file_ = false;      // the pool is woken when the round has recycled
   std::uint32_t failures_ = 0;  // in a row
   std::int64_t last_write_ns_ = 0;

@@ -30,7 +30,13 @@ std::int64_t Wal::Step() {
 
 std::int64_t Wal::Round() {
   bool wrote = false;
-  const Status status = WriteRound(false, wrote);
+  // A file without a durable batch is no generation yet: it gets a seal first.
+  const bool sealed_first = roll_asked_ && durable_file_ != current_.live.number;
+  if (roll_asked_ && !sealed_first) {
+    must_roll_ = true;
+    roll_asked_ = false;
+  }
+  const Status status = WriteRound(sealed_first, wrote);
   if (!status.ok()) {
     Fail(status.error());
     return state() == WalState::kDown ? retry_at_ns_ : kAgain;
@@ -55,7 +61,15 @@ std::int64_t Wal::Round() {
 
 /// Nothing is waiting: the one seal of this idle period, or a roll because of the file's age.
 std::int64_t Wal::Idle(std::int64_t now_ns) {
-  if (state() == WalState::kDown) return retry_at_ns_;
+  const bool waiting = must_roll_ || !RingsEmpty();
+  if (state() == WalState::kDown && (waiting || now_ns < retry_at_ns_)) return retry_at_ns_;
+  const bool was_refused = state() == WalState::kDown || state() == WalState::kDiskFull;
+  if (was_refused && !waiting && !OutOfFiles()) {
+    // Entries are refused, so no write will ever find out that there is space again [G9].
+    blocked_.store(false, std::memory_order_release);
+    SetState(WalState::kUp, "");
+    UpdateAdmission();
+  }
   if (!must_roll_ && now_ns >= RollDue()) {
     must_roll_ = true;
     return kAgain;
@@ -535,6 +549,8 @@ void Wal::RecycleRetired() {
   if (recycled == 0) return;
   environment_.executor.Wake(environment_.pool);
   recycled_upto_.store(recycled, std::memory_order_release);
+  UpdateAdmission();
+  environment_.executor.Progress();
 }
 
 void Wal::UpdateAdmission() {

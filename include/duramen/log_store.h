@@ -24,7 +24,11 @@ inline namespace v1 {
 
 enum class SyncMethod : std::uint8_t { kDatasync, kFsync, kNone };
 enum class OnWalDown : std::uint8_t { kStay, kExit };
-enum class RecoveryMode : std::uint8_t { kStrict, kContain };
+enum class RecoveryMode : std::uint8_t {
+  kStrict,   // any damage refuses the start
+  kContain,  // the logs that it touches are faulty, the others start
+  kSalvage,  // the same; then each faulty log of salvage_servers begins anew, see there
+};
 enum class OpenMode : std::uint8_t { kOpen, kCreate, kOpenOrCreate };
 
 /// Settings, by the names they have in files, flags and the environment; ranges and units in
@@ -38,11 +42,17 @@ struct LogStoreOptions {
   std::uint64_t wal_max_age = 60;                  // seconds until a file is flushed; 0: never
   std::uint64_t wal_max_batch_size = 8192;         // records
   SyncMethod wal_sync_method = SyncMethod::kDatasync;
-  std::uint64_t segment_max_entries = 4096;        // of one segment file
+  std::uint64_t segment_max_entries = 4096;  // of one segment file
   std::uint64_t segment_max_size_bytes = 64'000'000;
   std::uint64_t memory_budget = 1ULL << 30;  // bytes: arenas, rings, pinned reads
   OnWalDown on_wal_down = OnWalDown::kStay;
   RecoveryMode recovery_mode = RecoveryMode::kContain;
+  /// Names or uids. Under kSalvage each of them that is faulty is opened, before Open returns, as a
+  /// new incarnation: the same name, a new uid, the entries before the first that was lost, no
+  /// vote, no values; the old uid is deleted. One that is not faulty, or a uid that is not (or no
+  /// more) there, is left as it is, so that another start with the same settings does no harm; an
+  /// unknown name is refused (kConfiguration) before anything is changed.
+  std::vector<std::string> salvage_servers;
   LogSink log_sink;
 };
 
@@ -91,7 +101,8 @@ enum class FindingKind : std::uint8_t {
   kHeaderCopy,    // one of two copies unreadable; nothing lost
   kMissingFile,   // a live WAL file is not there
   kUnusedSpare,   // a file that never was in service
-  kLeftover,      // of a flush that was not finished; written again from the WAL
+  kLeftover,      // of a flush or a salvage that was not finished; done again
+  kSalvaged,      // what became of a log of salvage_servers
 };
 const char* FindingKindName(FindingKind kind) noexcept;
 
@@ -110,6 +121,7 @@ struct Finding {
   std::uint64_t batch = 0;  // number; 0 where there is none
   std::string sentence;
   std::vector<TouchedRange> touched;
+  std::string kept_in = {};  // what keeps the damaged bytes, below data_dir or beside the WAL file
 };
 
 struct RecoveryReport {
@@ -207,7 +219,8 @@ class Writer final {
 class LogStore final {
  public:
   /// Errors: kInUse (second opener), kUnknownVersion, kConfiguration, kPermission, kIo, kDiskFull,
-  /// kCorruption (SYSTEM unreadable, or any damage under RecoveryMode::kStrict).
+  /// kCorruption (SYSTEM unreadable, or any damage under RecoveryMode::kStrict), kOverloaded,
+  /// kTooLarge and kWalDown (a salvage did not get to its end; the next start begins it again).
   static Result<LogStore> Open(const LogStoreOptions& options);
   LogStore(LogStore&& other) noexcept;
   ~LogStore();

@@ -22,6 +22,8 @@ enum class Durability : std::uint8_t { kSynced, kLazy };
 
 /// Kinds 0..127 are Duramen's own, 128..255 the caller's.
 inline constexpr std::uint8_t kFirstUserKind = 128;
+/// An empty entry in the place of one that was lost, where somebody asked for it.
+inline constexpr std::uint8_t kNoOpKind = 16;
 
 struct EntryView {
   Index index = 0;

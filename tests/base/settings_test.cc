@@ -46,7 +46,7 @@ TEST(Settings, CT1_TheTableIsWholeAndItsDefaultsAreThoseOfTheStruct) {
     LogStoreOptions options;
     EXPECT_TRUE(ParseSetting(setting.name, setting.default_value, options).ok()) << setting.name;
   }
-  EXPECT_EQ(names.size(), 15u);
+  EXPECT_EQ(names.size(), 16u);
   EXPECT_EQ(FindSetting("nonsense"), nullptr);
 }
 
@@ -76,6 +76,8 @@ TEST(Settings, CT1_EveryValueRoundTrips) {
                                                                   {"memory_budget", "1048576"},
                                                                   {"on_wal_down", "exit"},
                                                                   {"recovery_mode", "strict"},
+                                                                  {"recovery_mode", "salvage"},
+                                                                  {"salvage_servers", "a,b c"},
                                                                   {"wal_compute_checksums", "true"},
                                                                   {"wal_pre_allocate", "true"}};
   for (const auto& [name, text] : values) {
@@ -108,7 +110,8 @@ TEST(Settings, CT1_AWrongValueIsRefusedWithReasonAndRange) {
   Refused("wal_max_batch_size", "8KiB");  // Records have no bytes.
   Refused("memory_budget", "1048575");
   EXPECT_NE(Refused("on_wal_down", "die").hint.find("stay, exit"), std::string::npos);
-  Refused("recovery_mode", "salvage");
+  Refused("recovery_mode", "rescue");
+  Refused("salvage_servers", "a,,b");
   Refused("wal_sync_method", "Datasync");
   EXPECT_NE(Refused("wal_compute_checksums", "false").message.find("always on"), std::string::npos);
   Refused("wal_pre_allocate", "false");

@@ -362,6 +362,30 @@ std::vector<Change> DamageSweep::ChangesOf(Bytes before, Bytes after) {
   return changes;
 }
 
+sim::Image DamageSweep::ImageWith(const SpecimenFile& file, Bytes bytes,
+                                  const std::vector<Change>& changes) const {
+  sim::Image image = specimen_.image;
+  sim::FileContent& content = image.MutableContent(image.FindPath(file.path));
+  content.Resize(bytes.size());
+  for (const Change& change : changes) {
+    const std::uint64_t end = std::min<std::uint64_t>(change.end, bytes.size());
+    if (change.begin < end)
+      content.Write(change.begin, bytes.subspan(change.begin, end - change.begin));
+  }
+  if (bytes.size() > file.bytes.size()) {
+    content.Write(file.bytes.size(), bytes.subspan(file.bytes.size()));
+  }
+  return image;
+}
+
+std::optional<sim::Image> DamageSweep::DamagedImage(std::size_t file_number, Damage damage,
+                                                    std::uint64_t offset) const {
+  const SpecimenFile& file = FileAt(file_number);
+  const std::vector<std::byte> bytes = Damaged(file, damage, offset);
+  if (bytes == file.bytes) return std::nullopt;
+  return ImageWith(file, bytes, ChangesOf(file.bytes, bytes));
+}
+
 void DamageSweep::Try(std::size_t file_number, Damage damage, std::uint64_t offset) {
   const SpecimenFile& file = FileAt(file_number);
   const std::vector<std::byte> bytes = Damaged(file, damage, offset);
@@ -373,19 +397,8 @@ void DamageSweep::Try(std::size_t file_number, Damage damage, std::uint64_t offs
   Expected expected = ExpectedOf(file, changes, bytes.size());
   expected.anything |= damage == Damage::kCutHere && file.sort == FileSort::kWal;
 
-  sim::Image image = specimen_.image;
-  sim::FileContent& content = image.MutableContent(image.FindPath(file.path));
-  content.Resize(bytes.size());
-  for (const Change& change : changes) {
-    const std::uint64_t end = std::min<std::uint64_t>(change.end, bytes.size());
-    if (change.begin < end)
-      content.Write(change.begin, Bytes(bytes).subspan(change.begin, end - change.begin));
-  }
-  if (bytes.size() > file.bytes.size()) {
-    content.Write(file.bytes.size(), Bytes(bytes).subspan(file.bytes.size()));
-  }
   sim::SiteTable sites;
-  sim::SimFileSystem machine(sim::DiskState(image), sites);
+  sim::SimFileSystem machine(sim::DiskState(ImageWith(file, bytes, changes)), sites);
   Subject subject(machine, offset * 31 + static_cast<std::uint64_t>(damage), specimen_.sizes);
   const Status opened = subject.Open();
   ++tally_.opens;

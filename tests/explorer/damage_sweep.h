@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -60,6 +61,12 @@ Result<Specimen> MakeSpecimen(std::uint64_t seed, SpecimenKind kind = SpecimenKi
 /// Damages an entry in the WAL so that its log is faulty, writes on until that WAL is recycled, and
 /// starts again. Returns what is wrong then; empty: nothing.
 Result<std::string> FaultOutlivesTheWal(const Specimen& specimen);
+
+/// Entries that were overwritten during a flush do not come back when the new ones rot. Returns
+/// what is wrong; empty: nothing.
+Result<std::string> OverwrittenStaysDead();
+/// Entries that a flush overtook in their ring are written, and what was appended.
+Result<std::string> WaitingOutlivesAFlush();
 
 enum class Damage : std::uint8_t {
   kBitFlipped,
@@ -106,6 +113,14 @@ class DamageSweep {
   /// The store is open and the bytes change under it: what it reads is right, or an error.
   void RotUnderAnOpenStore(std::uint64_t stride);
   const SweepTally& tally() const { return tally_; }
+  /// WAL files first, then the others.
+  const SpecimenFile& FileAt(std::size_t file) const;
+  std::size_t file_count() const {
+    return specimen_.wal_files.size() + specimen_.other_files.size();
+  }
+  /// The disk with one mutation; nothing when that changes nothing.
+  std::optional<sim::Image> DamagedImage(std::size_t file, Damage damage,
+                                         std::uint64_t offset) const;
 
  private:
   struct Expected {
@@ -122,7 +137,6 @@ class DamageSweep {
   };
   void TryRow(LogNumber log, const std::vector<Place>& copies);
   void Fail(const std::string& where, const std::string& text);
-  const SpecimenFile& FileAt(std::size_t file) const;
   const SpecimenFile& OtherOf(const SpecimenFile& file) const;
   void SweepFile(std::size_t file, std::uint64_t stride);
   static std::vector<Change> ChangesOf(Bytes before, Bytes after);
@@ -137,6 +151,8 @@ class DamageSweep {
                                  std::uint64_t offset) const;
   Expected ExpectedFrom(const SpecimenFile& file, const std::vector<Change>& changes) const;
   bool IsLive(const Piece& piece) const;
+  sim::Image ImageWith(const SpecimenFile& file, Bytes bytes,
+                       const std::vector<Change>& changes) const;
   std::string JudgeOpened(const LogStore& store, const Expected& expected, bool& identical) const;
   std::string JudgeLog(const LogStore& store, LogNumber log, const Expected& expected,
                        bool& identical) const;

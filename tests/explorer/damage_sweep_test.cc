@@ -78,6 +78,18 @@ TEST(DamageSweep, A3_ALogThatIsFaultyStaysSoWhenTheWalIsRecycled) {
   }
 }
 
+TEST(DamageSweep, C8_G14_WhatWasOverwrittenDuringAFlushStaysDead) {
+  const Result<std::string> wrong = OverwrittenStaysDead();
+  ASSERT_TRUE(wrong.ok()) << wrong.error().message;
+  EXPECT_EQ(*wrong, "");
+}
+
+TEST(DamageSweep, A11_WhatAFlushOvertakesInItsRingStaysInMemory) {
+  const Result<std::string> wrong = WaitingOutlivesAFlush();
+  ASSERT_TRUE(wrong.ok()) << wrong.error().message;
+  EXPECT_EQ(*wrong, "");
+}
+
 TEST(DamageSweep, W11_BytesThatRotUnderAnOpenStoreAreNeverServed) {
   for (const SpecimenKind kind : {SpecimenKind::kWal, SpecimenKind::kSegments}) {
     const Result<Specimen> specimen = MakeSpecimen(12, kind);

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::uint64_t kEnoughAtASite = 120;
 constexpr std::uint64_t kStatesOfASecondLife = 48;
+constexpr std::size_t kCrashesMax = 3;
 constexpr std::uint64_t kProbedOneIn = 8;
 constexpr std::size_t kNameMax = 512;
 
@@ -47,6 +48,12 @@ constexpr Strike kFlushStrikes[] = {
     {sim::OpKind::kRemove, ".seg"},        {sim::OpKind::kRemoveDirectory, ""},
 };
 
+constexpr Strike kStartStrikes[] = {
+    {sim::OpKind::kMakeDirectory, "quarantine"}, {sim::OpKind::kCreate, "quarantine"},
+    {sim::OpKind::kWrite, "quarantine"},         {sim::OpKind::kSyncAll, "quarantine"},
+    {sim::OpKind::kRename, "quarantine"},        {sim::OpKind::kSyncDirectory, "quarantine"},
+};
+
 sim::Fault FaultOf(const Strike& strike, Rng& rng, std::uint64_t skip_max) {
   sim::Fault fault{.kind = strike.kind, .file_class = strike.file_class};
   fault.skip = rng.Below(skip_max);
@@ -75,6 +82,9 @@ std::vector<sim::Fault> DrawFaults(Rng& rng, bool first_life) {
   if (rng.OneIn(first_life ? 2 : 4)) {
     const Strike& strike = kFlushStrikes[rng.Below(std::size(kFlushStrikes))];
     faults.push_back(FaultOf(strike, rng, 3));
+  }
+  if (!first_life && rng.OneIn(3)) {
+    faults.push_back(FaultOf(kStartStrikes[rng.Below(std::size(kStartStrikes))], rng, 1));
   }
   return faults;
 }
@@ -204,9 +214,18 @@ bool Explorer::IsRare(std::uint32_t site) const {
   return site >= tally_.by_site.size() || tally_.by_site[site] < kEnoughAtASite;
 }
 
+bool Explorer::BesideAFlush() const {
+  return std::any_of(boundary_sites_.begin(), boundary_sites_.end(), [this](std::uint32_t site) {
+    const std::string& file = sites_.sites()[site].file_class;
+    return file.ends_with(".seg") || file.starts_with("meta/");
+  });
+}
+
 bool Explorer::ReachesARareSite(const sim::SimFileSystem& machine) const {
   return std::any_of(machine.trace().begin(), machine.trace().end(),
-                     [this](const sim::Op& op) { return IsRare(op.site); });
+                     [this](const sim::Op& op) { return IsRare(op.site); }) ||
+         std::any_of(machine.reads().begin(), machine.reads().end(),
+                     [this](const sim::ReadMark& mark) { return IsRare(mark.site); });
 }
 
 bool Explorer::ExploreBoundary(const RunId& id, Session& life, const sim::DiskState& disk,
@@ -270,10 +289,12 @@ bool Explorer::ExploreState(const RunId& id, Session& life, const sim::DiskState
   const Admissible& admissible = life.AdmissibleAt(moment);
   // Kills are worth a second life more often: what they leave is only in the page cache.
   const bool killed = id.crashes.back().crash == Crash::kKill;
-  bool full = limits.full && rng_.OneIn(killed ? 12 : 90);
+  // What a flush leaves half done shows when the next one goes on from it.
+  bool full = limits.full && rng_.OneIn(killed ? 12 : BesideAFlush() ? 30 : 90);
   if (!full) {
     if (!Restart(id, crashed, admissible)) return false;
-    full = limits.full && restart_was_rare_;
+    // What only a start after a start that died does is reached in a third life.
+    full = restart_was_rare_ && id.crashes.size() < kCrashesMax;
   }
   if (!full) return true;
   const std::string choice = choice_;

@@ -101,7 +101,8 @@ class Explorer {
  private:
   struct LifeLimits {
     std::uint64_t states = 0;  // about so many restarts
-    bool full = false;         // some of the restarted stores are used, and crashed again
+    bool full = false;         // some of the restarted stores are used, and crashed again; else
+                               // only those that do what few crashes have interrupted
   };
   SessionOptions OptionsOf(const RunId& id) const;
   static std::uint32_t ActionsOf(const RunId& id);
@@ -120,6 +121,8 @@ class Explorer {
   bool restart_was_rare_ = false;  // of the last Restart
   bool Note(const RunId& id, std::uint64_t hash, std::uint64_t moment);
   bool IsRare(std::uint32_t site) const;
+  /// Whether the boundary being explored is one of an operation on segments or checkpoints.
+  bool BesideAFlush() const;
   /// Whether a restart did something that few crashes have interrupted.
   bool ReachesARareSite(const sim::SimFileSystem& machine) const;
   /// Whether to go on.

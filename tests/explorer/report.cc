@@ -70,7 +70,7 @@ bool CallsThePort(const std::string& line) {
       if (!before.ends_with(".") && !before.ends_with("->")) continue;
       const std::string_view owner =
           before.substr(0, before.size() - (before.ends_with(".") ? 1 : 2));
-      static constexpr std::string_view kOthers[] = {"log",   "log_", "pool",
+      static constexpr std::string_view kOthers[] = {"log",   "log_", "pool",       "quarantine",
                                                      "pool_", "edit", "checkpoints"};
       const bool other = std::any_of(std::begin(kOthers), std::end(kOthers),
                                      [&](std::string_view name) { return owner.ends_with(name); });

@@ -87,6 +87,7 @@ Status Subject::Open() {
   options.memory_budget = sizes_.memory_budget;
   options.wal_sync_method = sizes_.sync_method;
   options.wal_dir = sizes_.wal_dir;
+  options.recovery_mode = sizes_.recovery_mode;
   options.segment_max_entries = sizes_.segment_entries;
   Result<LogStore> opened =
       log::OpenLogStore(options, {machine_, clock_, executor_, Rng(seed_)}, Tuning(sizes_));

@@ -33,6 +33,7 @@ struct SubjectSizes {
   std::size_t files_synced_singly = 4;   // of a flush; more: one sync of the file system
   std::size_t files_open_max = 256;
   std::string wal_dir = {};  // empty: inside the data directory
+  RecoveryMode recovery_mode = RecoveryMode::kContain;
 };
 
 class Subject {

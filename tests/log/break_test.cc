@@ -5,48 +5,17 @@
 #include <algorithm>
 
 #include "base/bytes.h"
-#include "tests/log/machine.h"
+#include "tests/log/flush_machine.h"
 
 namespace duramen::log {
 namespace {
-
-void Small(Machine& machine) {
-  machine.options.wal_max_size_bytes = 32 << 10;
-  machine.options.wal_max_files = 64;
-}
-void Flush(Machine& machine, LogRef log) {
-  const std::uint64_t before = machine.Metric("flush_rounds");
-  for (int i = 0; i < 50 && machine.Metric("flush_rounds") == before; ++i) {
-    const Index end = machine.store().BoundsOf(log)->end;
-    machine.Write(log, end, 9, {std::string(3000, 'f')});
-    machine.Settle();
-  }
-}
-std::vector<std::string> NamesIn(Machine& machine, const std::string& path) {
-  const sim::Image& image = machine.disk().disk().visible();
-  const sim::Node node = image.FindPath(path);
-  std::vector<std::string> names;
-  if (node == 0) return names;
-  for (const auto& [name, child] : image.entries(node)) names.push_back(name);
-  return names;
-}
-std::string UidOf(Machine& machine, const std::string& name) {
-  for (const LogInfo& info : machine.store().Logs())
-    if (info.name == name) return info.uid;
-  return "";
-}
-bool Faulty(Machine& machine, const std::string& name) {
-  for (const LogInfo& info : machine.store().Logs())
-    if (info.name == name) return info.faulty;
-  return false;
-}
 
 // 1: a tombstone is forgotten, and its slot given again, before its repeat is written.
 TEST(FlushBreak, A18_ASlotIsReusedBeforeItsTombstonesRepeat) {
   for (const SyncMethod method : {SyncMethod::kDatasync}) {
     SCOPED_TRACE(static_cast<int>(method));
     Machine machine;
-    Small(machine);
+    UseSmallFiles(machine);
     machine.options.wal_sync_method = method;
     machine.options.wal_max_entries = 4;
     machine.Start();
@@ -68,7 +37,7 @@ TEST(FlushBreak, A18_ASlotIsReusedBeforeItsTombstonesRepeat) {
 // 2: rot in a WAL file before its flush
 TEST(FlushBreak, A3_RotBeforeTheFlushIsNoticed) {
   Machine machine;
-  Small(machine);
+  UseSmallFiles(machine);
   machine.Start();
   const LogRef a = machine.Log("a");
   machine.Write(a, 1, 1, {"a1", "needle-needle", "a3"});
@@ -94,7 +63,7 @@ TEST(FlushBreak, A3_RotBeforeTheFlushIsNoticed) {
 // 3: none and a power loss
 TEST(FlushBreak, C14_NoneAndPowerLoss) {
   Machine machine;
-  Small(machine);
+  UseSmallFiles(machine);
   machine.options.wal_sync_method = SyncMethod::kNone;
   machine.Start();
   machine.Write(machine.Log("a"), 1, 1, {"a1", "a2"});
@@ -108,7 +77,7 @@ TEST(FlushBreak, C14_NoneAndPowerLoss) {
 // 4: failed flushes leave files
 TEST(FlushBreak, G4_FailedFlushesLeaveNothing) {
   Machine machine;
-  Small(machine);
+  UseSmallFiles(machine);
   machine.Start();
   machine.Write(machine.Log("a"), 1, 1, {"a1", "a2"});
   const std::string uid = UidOf(machine, "a");
@@ -131,7 +100,7 @@ TEST(FlushBreak, G4_FailedFlushesLeaveNothing) {
 // 5: floors do not free segments while the disk is full
 TEST(FlushBreak, B3_FloorsFreeSegmentsOnAFullDisk) {
   Machine machine;
-  Small(machine);
+  UseSmallFiles(machine);
   machine.options.segment_max_entries = 4;
   machine.Start();
   const LogRef a = machine.Log("a");
@@ -160,7 +129,7 @@ TEST(FlushBreak, B3_FloorsFreeSegmentsOnAFullDisk) {
 // 6: strict does not look at segments
 TEST(FlushBreak, PW8_StrictRefusesDamageInSegments) {
   Machine machine;
-  Small(machine);
+  UseSmallFiles(machine);
   machine.Start();
   machine.Write(machine.Log("a"), 1, 1, {"a1", "a2"});
   Flush(machine, machine.Log("other"));
@@ -180,7 +149,7 @@ TEST(FlushBreak, PW8_StrictRefusesDamageInSegments) {
 // 8: what is left of a log whose rows are lost is not garbage [A18]
 TEST(FlushBreak, A18_SegmentsOfALogWithoutRowsAreKept) {
   Machine machine;
-  Small(machine);
+  UseSmallFiles(machine);
   machine.Start();
   machine.Write(machine.Log("a"), 1, 1, {"a1", "a2"});
   Flush(machine, machine.Log("other"));

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
-#include "tests/log/machine.h"
+#include "tests/log/flush_machine.h"
 
 namespace duramen::log {
 namespace {
@@ -15,45 +15,6 @@ using ::testing::SizeIs;
 
 constexpr char kServers[] = "/data/servers";
 constexpr char kMeta[] = "/data/meta";
-
-void UseSmallFiles(Machine& machine) {
-  machine.options.wal_max_size_bytes = 32 << 10;
-  machine.options.wal_max_files = 64;
-}
-
-/// Appends to `log` until one more generation is flushed.
-void Flush(Machine& machine, LogRef log) {
-  const std::uint64_t before = machine.Metric("flush_rounds");
-  for (int i = 0; i < 50 && machine.Metric("flush_rounds") == before; ++i) {
-    const Index end = machine.store().BoundsOf(log)->end;
-    machine.Write(log, end, 9, {std::string(3000, 'f')});
-    machine.Settle();
-  }
-  ASSERT_GT(machine.Metric("flush_rounds"), before);
-}
-
-std::vector<std::string> NamesIn(const Machine& machine, const std::string& path) {
-  const sim::Image& image = const_cast<Machine&>(machine).disk().disk().visible();
-  const sim::Node node = image.FindPath(path);
-  std::vector<std::string> names;
-  if (node == 0) return names;
-  for (const auto& [name, child] : image.entries(node)) names.push_back(name);
-  return names;
-}
-
-std::string UidOf(Machine& machine, const std::string& name) {
-  for (const LogInfo& info : machine.store().Logs()) {
-    if (info.name == name) return info.uid;
-  }
-  return "";
-}
-
-bool Faulty(Machine& machine, const std::string& name) {
-  for (const LogInfo& info : machine.store().Logs()) {
-    if (info.name == name) return info.faulty;
-  }
-  return false;
-}
 
 /// A log "a" whose entries are in segments alone, and a log "other" that made the WAL roll.
 void StartFlushed(Machine& machine) {

@@ -30,6 +30,16 @@ Result<Ticket> AppendOne(Writer& writer, LogRef log, const EntryView& entry) {
   return writer.Append({&group, 1});
 }
 
+[[maybe_unused]] std::uint64_t FlushRounds(const LogStore& store) {
+  std::uint64_t rounds = 0;
+  store.VisitMetrics(
+      [](void* argument, const Metric& metric) {
+        if (metric.name == "flush_rounds") *static_cast<std::uint64_t*>(argument) = metric.value;
+      },
+      &rounds);
+  return rounds;
+}
+
 TEST(LogStore, M6_RegistrationAndEntriesSurviveReopening) {
   testing::TempDir dir;
   for (int round = 0; round < 5; ++round) {
@@ -100,6 +110,56 @@ TEST(LogStoreDeathTest, B9_APoisonPillIsIsolated) {
   }
   const LogRef pill = store->OpenLog(*writer, "b", OpenMode::kOpen).value();
   EXPECT_EQ(AppendOne(*writer, pill, Entry(2, 1, "x")).error().code, ErrorCode::kFaulty);
+}
+
+// The same while its segments are scanned, before the WAL is looked at.
+TEST(LogStoreDeathTest, B9_APoisonPillInSegmentsIsIsolated) {
+  GTEST_FLAG_SET(death_test_style, "fast");
+  testing::TempDir dir;
+  LogStoreOptions options = Small(dir.path());
+  options.wal_max_size_bytes = 32 << 10;
+  {
+    Result<LogStore> store = LogStore::Open(options);
+    ASSERT_TRUE(store.ok());
+    Result<Writer> writer = store->NewWriter();
+    for (const char* name : {"a", "b", "c"}) {
+      const LogRef log = store->OpenLog(*writer, name, OpenMode::kCreate).value();
+      const Ticket ticket = AppendOne(*writer, log, Entry(1, 1, name)).value();
+      ASSERT_TRUE(writer->Wait(ticket, Soon()).ok());
+    }
+    const LogRef other = store->OpenLog(*writer, "other", OpenMode::kCreate).value();
+    const std::string filling(3000, 'f');
+    for (Index index = 1; FlushRounds(*store) == 0;) {
+      const Result<Ticket> ticket = AppendOne(*writer, other, Entry(index, 1, filling));
+      if (!ticket.ok()) {
+        ASSERT_EQ(ticket.error().code, ErrorCode::kOverloaded);
+        continue;
+      }
+      ASSERT_TRUE(writer->Wait(*ticket, Soon()).ok());
+      ++index;
+    }
+  }
+  const auto start = [&] {
+    Plant(PlantedBug::kPoisonPill);
+    (void)LogStore::Open(options);
+  };
+  for (int death = 0; death < 2; ++death) {
+    EXPECT_DEATH(start(), "check failed|CHECK") << death;
+  }
+  Plant(PlantedBug::kPoisonPill);
+  Result<LogStore> store = LogStore::Open(options);
+  Plant(PlantedBug::kNone);
+  ASSERT_TRUE(store.ok()) << store.error().message;
+  std::size_t faulty = 0;
+  for (const LogInfo& log : store->Logs()) {
+    if (log.faulty) {
+      ++faulty;
+    } else if (log.name != "other") {
+      EXPECT_EQ(AsText(store->Read(log.log, 1, 2, 100).value().entries()[0].payload), log.name);
+    }
+  }
+  EXPECT_EQ(faulty, 1u);
+  EXPECT_EQ(store->Logs().size(), 4u);
 }
 #endif
 

@@ -27,7 +27,7 @@ Machine::~Machine() { Restart(disk_->disk()); }
 
 Status Machine::Open() {
   Result<LogStore> opened =
-      OpenLogStore(options, {*disk_, clock_, executor_, Rng(1000 + opens_++)}, tuning);
+      OpenLogStore(options, {*disk_, clock_, executor_, Rng(seed + opens_++)}, tuning);
   if (!opened.ok()) return std::move(opened).error();
   store_.emplace(std::move(opened).value());
   return {};
@@ -156,6 +156,33 @@ Status Machine::Close() {
   const Status closed = store_->Close(In(60'000'000'000));
   store_.reset();
   return closed;
+}
+
+Result<MendReport> Machine::Mend(const MendOptions& mend) {
+  return MendStore(options, {*disk_, clock_, executor_, Rng(seed + opens_++)}, tuning, mend);
+}
+
+std::string Machine::UidOf(const std::string& name) const {
+  for (const LogInfo& info : store_->Logs()) {
+    if (info.name == name) return info.uid;
+  }
+  return "";
+}
+
+bool Machine::Faulty(const std::string& name) const {
+  for (const LogInfo& info : store_->Logs()) {
+    if (info.name == name) return info.faulty;
+  }
+  return false;
+}
+
+std::vector<std::string> Machine::NamesIn(const std::string& directory) const {
+  std::vector<std::string> names;
+  const sim::Image& image = disk_->disk().visible();
+  const sim::Node node = image.FindPath(directory);
+  if (node == 0) return names;
+  for (const auto& [name, child] : image.entries(node)) names.push_back(name);
+  return names;
 }
 
 void Machine::AtOperation(std::uint64_t n, std::function<void()> action) {

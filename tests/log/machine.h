@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/loop_executor.h"
 #include "duramen/log_store.h"
-#include "log/storage.h"
+#include "log/mend.h"
 #include "tests/sim/crash_states.h"
 #include "tests/sim/sim_file_system.h"
 
@@ -26,6 +26,9 @@ class Machine final : public sim::Observer {
 
   LogStoreOptions options;
   StorageTuning tuning;
+  /// Of the first start; of two machines that have the same disk one after the other the seeds must
+  /// be apart, or they draw the same uids.
+  std::uint64_t seed = 1000;
 
   /// Opens the store on what the disk shows.
   Status Open();
@@ -59,6 +62,12 @@ class Machine final : public sim::Observer {
   /// The same with what else the profile allows.
   void PowerLoss(sim::Profile profile, std::uint64_t ordinal);
   Status Close();
+  /// Of the store, which is not open.
+  Result<MendReport> Mend(const MendOptions& mend);
+  /// What log `name` is known by; empty: there is none.
+  std::string UidOf(const std::string& name) const;
+  bool Faulty(const std::string& name) const;
+  std::vector<std::string> NamesIn(const std::string& directory) const;
   /// Starts over with this disk.
   void UseDisk(const sim::DiskState& disk);
 

@@ -22,6 +22,15 @@ ScanResult Scan(const Server& server, bool with_authority = true, Index begin = 
   return ScanServer(request).value();
 }
 
+/// Zeros where `flush` appended to the first file; returns from where on.
+template <typename Flush>
+std::size_t LoseTheRunOf(Server& server, Flush flush) {
+  const auto at = static_cast<std::ptrdiff_t>(server.Bytes(1).size());
+  flush();
+  std::fill(server.Bytes(1).begin() + at, server.Bytes(1).end(), std::byte{0});
+  return static_cast<std::size_t>(at);
+}
+
 std::set<Index> IndexesOf(const std::vector<IndexRange>& ranges) {
   std::set<Index> all;
   for (const IndexRange& range : ranges) {
@@ -164,12 +173,8 @@ TEST(Segments, A8_ALaterRunCutsWhatWasLost) {
 TEST(Segments, A8_AnEntryThatMayBeOverwrittenIsNotServed) {
   Server server;
   server.Flush(1, 0, Entries(1, 9, 1));
-  const std::size_t at = server.Bytes(1).size();
-  server.Flush(4, 1, Entries(4, 3, 2));
-  const std::size_t end = server.Bytes(1).size();
+  (void)LoseTheRunOf(server, [&] { server.Flush(4, 1, Entries(4, 3, 2)); });
   server.Flush(7, 1, Entries(7, 3, 2));
-  std::fill(server.Bytes(1).begin() + static_cast<std::ptrdiff_t>(at),
-            server.Bytes(1).begin() + static_cast<std::ptrdiff_t>(end), std::byte{0});
   const ScanResult scan = Scan(server);
   EXPECT_THAT(scan.lost, ElementsAre(IndexRange{1, 7}));
   EXPECT_EQ(scan.list.Range(), (IndexRange{7, 10}));
@@ -178,12 +183,9 @@ TEST(Segments, A8_AnEntryThatMayBeOverwrittenIsNotServed) {
 TEST(Segments, G5_ALostRunOfTheSameEpochCostsItsRangeAlone) {
   Server server;
   server.Flush(1, 0, Entries(1, 3, 1));
-  const std::size_t at = server.Bytes(1).size();
-  server.Flush(4, 0, Entries(4, 3, 1));
+  const std::size_t at = LoseTheRunOf(server, [&] { server.Flush(4, 0, Entries(4, 3, 1)); });
   const std::size_t end = server.Bytes(1).size();
   server.Flush(7, 0, Entries(7, 3, 1));
-  std::fill(server.Bytes(1).begin() + static_cast<std::ptrdiff_t>(at),
-            server.Bytes(1).begin() + static_cast<std::ptrdiff_t>(end), std::byte{0});
   const ScanResult scan = Scan(server);
   EXPECT_THAT(scan.lost, ElementsAre(IndexRange{4, 7}));
   ASSERT_EQ(scan.findings.size(), 1u);

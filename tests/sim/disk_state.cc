@@ -87,6 +87,10 @@ void ApplyChange(Image& image, const Op& op) {
 void DiskState::Apply(const Op& op) {
   if (op.kind == OpKind::kSyncDirectory) {
     if (!op.failed) SyncDirectory(op.node);
+    for (Pending& change : pending_) {
+      const bool mine = change.op.directory == op.node && IsNameChange(change.op.kind);
+      if (op.failed && loses_names_ && mine) change.clean = true;
+    }
     return;
   }
   if (op.kind == OpKind::kSyncFileSystem) return SyncFileSystem(op);
@@ -160,7 +164,7 @@ void DiskState::SyncDirectory(Node directory) {
   std::vector<Pending> rest;
   rest.reserve(pending_.size());
   for (Pending& change : pending_) {
-    if (change.op.directory == directory && IsNameChange(change.op.kind)) {
+    if (change.op.directory == directory && IsNameChange(change.op.kind) && !change.clean) {
       ApplyChange(durable_, change.op);
     } else {
       rest.push_back(std::move(change));

@@ -89,6 +89,9 @@ class DiskState {
   void Apply(const Op& op);
   /// A byte changes, in the cache and on the disk.
   void Rot(Node file, std::uint64_t offset, std::byte value);
+  /// From here on a failed sync of a directory lets go of the changes of names that it was for: no
+  /// later sync makes them durable.
+  void LoseNamesOnFailedSync() { loses_names_ = true; }
 
  private:
   void SyncFile(const Op& op);
@@ -102,6 +105,7 @@ class DiskState {
   Image durable_;
   std::vector<Pending> pending_;
   std::vector<Node> removed_;
+  bool loses_names_ = false;
 };
 
 /// Applies the visible effect of a change (not a sync) to `image`.

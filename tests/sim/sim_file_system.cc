@@ -120,6 +120,7 @@ class SimDirectory final : public Directory {
 
   Result<std::unique_ptr<File>> Open(std::string_view name, OpenFor mode) const override {
     TRY(machine_.MarkRead("open", FileClass(base_, name), CALLER));
+    TRY(Descriptor(name));
     const Node node = Find(name);
     if (node == 0) return Failure(ErrorCode::kNotFound, name, "no such file");
     if (machine_.disk_.visible().IsDirectory(node)) {
@@ -149,6 +150,7 @@ class SimDirectory final : public Directory {
 
   Result<std::vector<DirectoryEntry>> List() const override {
     TRY(machine_.MarkRead("list", FileClass(base_, ""), CALLER));
+    TRY(Descriptor(""));
     std::vector<DirectoryEntry> found;
     const Image& image = machine_.disk_.visible();
     for (const auto& [name, node] : image.entries(node_)) {
@@ -188,6 +190,7 @@ class SimDirectory final : public Directory {
 
   Result<std::unique_ptr<Directory>> OpenDirectory(std::string_view name) const override {
     TRY(machine_.MarkRead("open directory", FileClass(base_, name), CALLER));
+    TRY(Descriptor(name));
     const Node node = Find(name);
     if (node == 0) return Failure(ErrorCode::kNotFound, name, "no such directory");
     if (!machine_.disk_.visible().IsDirectory(node)) {
@@ -200,6 +203,7 @@ class SimDirectory final : public Directory {
   Result<std::unique_ptr<FileLock>> Lock(std::string_view name) override {
     const void* caller = CALLER;
     TRY(machine_.MarkRead("lock", FileClass(base_, name), caller));
+    TRY(Descriptor(name));
     if (Find(name) == 0) TRY(Create(name, caller));
     const Node node = Find(name);
     if (!machine_.locked_.insert(node).second) {
@@ -210,10 +214,16 @@ class SimDirectory final : public Directory {
 
  private:
   Result<std::unique_ptr<File>> Create(std::string_view name, const void* caller) {
+    TRY(Descriptor(name));
     if (Find(name) != 0) return Failure(ErrorCode::kAlreadyExists, name, "exists");
     const Node node = machine_.next_node_;
     TRY(Do(NameChange(OpKind::kCreate, node, name), name, caller));
     return Handle(node, name, OpenFor::kReadWrite);
+  }
+  Status Descriptor(std::string_view name) const {
+    const Status taken = machine_.TakeDescriptor();
+    if (taken.ok()) return {};
+    return Failure(taken.error().code, name, taken.error().message.c_str());
   }
   Node Find(std::string_view name) const { return machine_.disk_.visible().Find(node_, name); }
   std::unique_ptr<File> Handle(Node node, std::string_view name, OpenFor mode) const {
@@ -307,8 +317,21 @@ Status SimFileSystem::MarkRead(const char* operation, const std::string& file_cl
   return {};
 }
 
+Status SimFileSystem::TakeDescriptor() {
+  if (opens_left_ == UINT64_MAX) return {};
+  if (opens_left_ > 0) {
+    --opens_left_;
+    return {};
+  }
+  if (opens_failing_ == 0) return {};
+  if (opens_failing_ != UINT64_MAX) --opens_failing_;
+  ++opens_failed_;
+  return Error{ErrorCode::kIo, "too many open files", ""};
+}
+
 Result<std::unique_ptr<Directory>> SimFileSystem::Open(const std::string& path) {
   TRY(MarkRead("open directory", FileClass("", path), CALLER));
+  TRY(TakeDescriptor());
   next_node_ = std::max(next_node_, disk_.NextNode());
   const Node node = disk_.visible().FindPath(path);
   if (node == 0) return Error{ErrorCode::kNotFound, path + ": no such directory", ""};
@@ -320,6 +343,7 @@ Result<std::unique_ptr<Directory>> SimFileSystem::Open(const std::string& path) 
 
 Status SimFileSystem::CreateDirectories(const std::string& path) {
   const void* caller = CALLER;
+  TRY(TakeDescriptor());
   next_node_ = std::max(next_node_, disk_.NextNode());
   Node parent = kRootNode;
   std::size_t at = 0;

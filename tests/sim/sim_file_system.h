@@ -17,6 +17,8 @@
 //    changes survive, locks are free). After a power loss: on DiskState(image) of a CrashStates
 //    image.
 //  - Bytes rot only where Rot() is called.
+//  - No descriptors are left where LimitOpens() says so: opening, making and listing fail with kIo
+//    and leave no trace; what is open works on.
 //  - Not modelled: reads that fail, operations that overlap in time.
 //
 // Owned by the test; one thread (LoopExecutor). Outlives every File, Directory and FileLock of it.
@@ -96,11 +98,21 @@ class SimFileSystem final : public FileSystem {
   Status CreateDirectories(const std::string& path) override;
 
   void Schedule(Fault fault) { faults_.push_back(std::move(fault)); }
+  /// Those that were scheduled fire no more: there is space again.
+  void ClearFaults() { faults_.clear(); }
+  /// `opens` more of them work; the `failing` behind those do not.
+  void LimitOpens(std::uint64_t opens, std::uint64_t failing = UINT64_MAX) {
+    opens_left_ = opens;
+    opens_failing_ = failing;
+  }
+  /// How many failed for want of a descriptor.
+  std::uint64_t opens_failed() const { return opens_failed_; }
   void Observe(Observer* observer) { observer_ = observer; }
   /// Everything fails from here on; the disk stays as it is.
   void Crash() { crashed_ = true; }
   /// The disk itself changes a byte, under everybody's hands, for good.
   void Rot(const std::string& path, std::uint64_t offset, std::byte value);
+  void LoseNamesOnFailedSync() { disk_.LoseNamesOnFailedSync(); }
   bool crashed() const { return crashed_; }
   std::uint64_t faults_fired() const { return faults_fired_; }
 
@@ -119,6 +131,7 @@ class SimFileSystem final : public FileSystem {
   Status MarkRead(const char* operation, const std::string& file_class, const void* caller);
   const Fault* MatchFault(const Op& op, const std::string& file_class);
   Error Stopped() const;
+  Status TakeDescriptor();
 
   DiskState disk_;
   DiskState start_;
@@ -129,6 +142,9 @@ class SimFileSystem final : public FileSystem {
   std::vector<ReadMark> reads_;
   std::set<Node> locked_;
   std::uint64_t faults_fired_ = 0;
+  std::uint64_t opens_left_ = UINT64_MAX;
+  std::uint64_t opens_failing_ = 0;
+  std::uint64_t opens_failed_ = 0;
   Node next_node_ = 0;
   bool crashed_ = false;
 };

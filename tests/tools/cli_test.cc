@@ -8,11 +8,11 @@
 namespace duramen::tools {
 namespace {
 
+using ::testing::HasSubstr;
 using testing::NumberedLines;
 using testing::ReadAll;
 using testing::TempDir;
 using testing::WriteAll;
-using ::testing::HasSubstr;
 
 struct Answer final : Child::Listener {
   int exit = -1;
@@ -48,10 +48,17 @@ TEST(Cli, TL9_HelpIsAnAnswerAndHasExamples) {
 }
 
 TEST(Cli, T4_UsageErrorsAreTwoAndSayWhatToType) {
-  const std::vector<std::vector<std::string>> kWrong = {
-      {}, {"dmup"}, {"dump"}, {"dump", "x", "--format", "xml"}, {"dump", "x", "--from", "-3"},
-      {"load", "x"}, {"load", "x", "--servers", "many"}, {"verify", "x", "--nonsense"},
-      {"config"}, {"config", "show", "--wal-max-files", "1"}, {"bench", "disk", "--seconds", "0"}};
+  const std::vector<std::vector<std::string>> kWrong = {{},
+                                                        {"dmup"},
+                                                        {"dump"},
+                                                        {"dump", "x", "--format", "xml"},
+                                                        {"dump", "x", "--from", "-3"},
+                                                        {"load", "x"},
+                                                        {"load", "x", "--servers", "many"},
+                                                        {"verify", "x", "--nonsense"},
+                                                        {"config"},
+                                                        {"config", "show", "--wal-max-files", "1"},
+                                                        {"bench", "disk", "--seconds", "0"}};
   for (const std::vector<std::string>& arguments : kWrong) {
     const Answer answer = Duramen(arguments);
     EXPECT_EQ(answer.exit, 2) << ::testing::PrintToString(arguments) << answer.err;
@@ -98,9 +105,9 @@ class SecondOpener final : public Child::Listener {
 TEST(Cli, T4_ASecondOpenerIsThree) {
   const TempDir dir;
   WriteAll(dir / "input", NumberedLines(100'000));
-  Result<Child> first = Child::Start({DURAMEN_BINARY, "load", dir / "data", dir / "input",
-                                      "--servers", "1", "--events", "--wal-max-size-bytes", "1MiB",
-                                      "--wal-max-files", "1000"});
+  Result<Child> first =
+      Child::Start({DURAMEN_BINARY, "load", dir / "data", dir / "input", "--servers", "1",
+                    "--events", "--wal-max-size-bytes", "1MiB", "--wal-max-files", "1000"});
   ASSERT_TRUE(first.ok());
   SecondOpener listener(dir / "data");
   ASSERT_TRUE(first->Run(listener).ok());
@@ -112,19 +119,25 @@ TEST(Cli, TL5_BenchesPrintTheKeysOfTheContract) {
   const TempDir dir;
   const Answer disk = Duramen({"bench", "disk", "--seconds", "1", "--dir", dir.path(), "--json"});
   ASSERT_EQ(disk.exit, 0) << disk.err;
-  for (const char* key : {"bench", "seed", "commit", "seconds", "sync_method", "entry_bytes",
-                          "cpu_user_s", "cpu_sys_s", "syncs_per_s", "bytes_per_s", "p50_us",
-                          "p99_us", "p999_us"}) {
+  for (const char* key :
+       {"bench", "seed", "commit", "seconds", "sync_method", "entry_bytes", "cpu_user_s",
+        "cpu_sys_s", "syncs_per_s", "bytes_per_s", "p50_us", "p99_us", "p999_us"}) {
     EXPECT_THAT(disk.out, HasSubstr("\"" + std::string(key) + "\":")) << key;
   }
   const Answer wal =
       Duramen({"bench", "wal", "--seconds", "1", "--servers", "10", "--dir", dir.path(), "--json",
                "--wal-max-size-bytes", "1MiB", "--sync", "none"});
   ASSERT_EQ(wal.exit, 0) << wal.err;
-  for (const char* key : {"entries_per_s", "wal_bytes_per_s", "entries_per_batch",
-                          "disk_bytes_per_s", "ratio_to_disk", "ratio_spread",
-                          "device_wait_share"}) {
+  for (const char* key :
+       {"entries_per_s", "wal_bytes_per_s", "entries_per_batch", "disk_bytes_per_s",
+        "ratio_to_disk", "ratio_spread", "device_wait_share"}) {
     EXPECT_THAT(wal.out, HasSubstr("\"" + std::string(key) + "\":")) << key;
+  }
+  const Answer recovery = Duramen({"bench", "recovery", "--servers", "50", "--wal-bytes", "1000000",
+                                   "--dir", dir.path(), "--json"});
+  ASSERT_EQ(recovery.exit, 0) << recovery.err;
+  for (const char* key : {"seconds", "bytes_per_s", "servers", "wal_bytes", "entries"}) {
+    EXPECT_THAT(recovery.out, HasSubstr("\"" + std::string(key) + "\":")) << key;
   }
   EXPECT_TRUE(std::filesystem::is_empty(dir.path())) << "nothing is left behind";
 }

@@ -216,6 +216,24 @@ TEST_F(Flushed, TL4_StatNamesAndDuCountWhatIsInSegments) {
   EXPECT_THAT(usage.captured_out(), HasSubstr("5 servers with segments, "));
 }
 
+TEST_F(Flushed, PW7_TL4_DuAndVerifyListWhatStartsHaveKept) {
+  const auto usage = [&] {
+    Terminal terminal{Terminal::Captured{}};
+    EXPECT_EQ(RunDu({.path = data_, .output = {.format = Format::kCsv}}, terminal),
+              ExitCode::kClean);
+    return terminal.captured_out();
+  };
+  EXPECT_THAT(usage(), Not(HasSubstr("(quarantine)")));
+  std::filesystem::create_directory(dir_ / "data/quarantine");
+  WriteAll(dir_ / "data/quarantine/0000000000000001.wal.7.8192.bytes", std::string(4096, 'x'));
+  WriteAll(dir_ / "data/wal/0000000000000001.wal.kept", std::string(65536, 'x'));
+  EXPECT_THAT(usage(), HasSubstr("(quarantine),,1,4096"));
+  EXPECT_THAT(usage(), HasSubstr("(kept WAL files),,1,65536"));
+  const Answer verdict = Verify();
+  EXPECT_EQ(verdict.exit, ExitCode::kClean) << verdict.out;
+  EXPECT_THAT(verdict.out, HasSubstr("0000000000000001.wal.kept"));
+}
+
 TEST_F(Flushed, TL4_WhyRetainedNamesWhoKeepsAFile) {
   const auto why = [&](const std::string& what) {
     Terminal terminal{Terminal::Captured{}};

@@ -1,0 +1,304 @@
+#include "tools/repair.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "base/clock.h"
+#include "base/posix_io.h"
+#include "base/thread_executor.h"
+#include "base/try.h"
+#include "log/repair.h"
+#include "log/repair_journal.h"
+#include "tools/interrupt.h"
+#include "tools/repair_plan.h"
+#include "tools/server_names.h"
+#include "tools/store_check.h"
+#include "tools/text.h"
+#include "tools/verify.h"
+
+namespace duramen::tools {
+namespace {
+
+constexpr char kLockName[] = "LOCK";
+
+Status CheckUsage(const RepairVerbOptions& options) {
+  const int actions =
+      (options.truncate ? 1 : 0) + (options.fill ? 1 : 0) + (options.rejoin ? 1 : 0);
+  const auto usage = [](const std::string& message) {
+    return Error{ErrorCode::kInvalidArgument, message, "duramen repair --help"};
+  };
+  if (!options.undo.empty() && (options.apply || actions > 0 || !options.server.empty())) {
+    return usage("--undo stands alone: it takes back what a repair did");
+  }
+  if (actions > 1) return usage("one of --truncate, --fill and --rejoin at a time");
+  if (actions > 0 && options.server.empty()) {
+    return usage("--truncate, --fill and --rejoin need --server: whose entries are they");
+  }
+  if (actions == 0 && !options.server.empty()) {
+    return usage("--server needs --truncate INDEX, --fill or --rejoin: what is to be done");
+  }
+  if (options.force && actions == 0 && options.undo.empty()) {
+    return usage("--force belongs to --truncate, --fill, --rejoin or --undo");
+  }
+  if (options.truncate == Index{0}) return usage("--truncate takes an index from 1 on");
+  return {};
+}
+
+class Repair {
+ public:
+  Repair(const RepairVerbOptions& options, Terminal& terminal)
+      : options_(options), terminal_(terminal) {}
+
+  Result<ExitCode> Run() {
+    if (!options_.undo.empty()) return Undo();
+    const std::string pending = TRY(Pending());
+    if (!pending.empty() && !options_.apply) {
+      return Error{ErrorCode::kRefused,
+                   "repair " + pending + " was interrupted while it was put in place",
+                   "duramen repair " + options_.path + " --apply finishes it; so does a start"};
+    }
+    if (!pending.empty()) {
+      const std::unique_ptr<Directory> directory = TRY(file_system_.Open(options_.path));
+      const std::unique_ptr<FileLock> lock = TRY(directory->Lock(kLockName));
+      TRY(log::FinishPendingRepair(file_system_, *directory));
+      terminal_.Say("finished repair " + pending + ", which had been interrupted");
+    }
+    StoreImage image = TRY(ReadStoreImage(options_.path));
+    if (image.path.empty()) {
+      return Error{ErrorCode::kInvalidArgument, options_.path + " is no data directory",
+                   "give the directory that holds SYSTEM and wal/"};
+    }
+    ReadProgress progress(terminal_);
+    const CheckedStore checked = TRY(CheckStore(options_.path, image, &progress));
+    if (progress.stopped()) {
+      return Error{ErrorCode::kRefused, "interrupted; nothing has changed", ""};
+    }
+    const ServerNames names = ServerNames::Of(image, {});
+    const RepairRequest request = Request();
+    const RepairFacts facts = TRY(Facts(image, checked, names));
+    const RepairPlan plan = TRY(PlanRepair(facts, request));
+    if (plan.steps.empty() || !options_.apply) return Propose(plan, names);
+    return Apply(plan, names, facts, image.wal.system);
+  }
+
+ private:
+  /// A store that runs is not looked at: its plan would be of yesterday. Creates nothing.
+  Result<std::string> Pending() {
+    const std::unique_ptr<Directory> directory = TRY(file_system_.Open(options_.path));
+    bool locked = false;
+    for (const DirectoryEntry& entry : TRY(directory->List())) {
+      locked = locked || (entry.name == kLockName && entry.is_regular);
+    }
+    if (locked) (void)TRY(directory->Lock(kLockName));
+    for (const log::RepairBundle& bundle :
+         TRY(log::RepairJournal(file_system_, *directory).List())) {
+      const bool pending = bundle.state == log::RepairBundle::State::kApplying ||
+                           bundle.state == log::RepairBundle::State::kUndoing;
+      if (pending) return bundle.id;
+    }
+    return std::string();
+  }
+
+  Result<ExitCode> Undo() {
+    TRY(log::UndoRepair(options_.path, options_.undo, options_.force, file_system_));
+    const Field facts[] = {
+        {"undone", ColumnType::kText, options_.undo},
+        {"verdict", ColumnType::kText, std::string("every file is as it was before the repair")}};
+    PrintFacts(terminal_, options_.output, "repair_undo", facts);
+    return ExitCode::kClean;
+  }
+
+  RepairRequest Request() const {
+    RepairRequest request{.force = options_.force};
+    if (options_.truncate) request = {RepairAction::kTruncate, *options_.truncate, options_.force};
+    if (options_.fill) request.action = RepairAction::kFill;
+    if (options_.rejoin) request.action = RepairAction::kRejoin;
+    return request;
+  }
+
+  Result<RepairFacts> Facts(const StoreImage& image, const CheckedStore& checked,
+                            const ServerNames& names) {
+    RepairFacts facts{.path = options_.path, .strangers = Strangers(image)};
+    for (const Attributed& one : checked.found) {
+      RepairFinding finding{.kind = one.found.finding.kind,
+                            .file = one.found.finding.file,
+                            .failed_check = one.found.failed_check,
+                            .acknowledged = one.found.acknowledged};
+      for (const wal::TouchedLog& touched : one.touched) {
+        finding.touched.push_back({touched.uid, touched.first, touched.last, touched.rows});
+      }
+      facts.findings.push_back(std::move(finding));
+    }
+    for (const auto& [uid, rows] : names.table().servers()) {
+      if (!rows.deleted() && rows.faulty.faulty()) {
+        facts.servers.push_back(ServerOf(uid, rows.faulty, checked, names));
+      }
+    }
+    if (!options_.server.empty()) facts.target = TRY(Target(checked, names));
+    return facts;
+  }
+
+  static RepairServer ServerOf(const ServerUid& uid, const meta::FaultyRow& fault,
+                               const CheckedStore& checked, const ServerNames& names) {
+    RepairServer server{.uid = uid, .name = names.NameOf(uid), .fault = fault};
+    const auto range = checked.logs.find(uid);
+    if (range != checked.logs.end()) {
+      server.begin = range->second.begin;
+      server.end = range->second.end;
+    }
+    return server;
+  }
+
+  Result<RepairServer> Target(const CheckedStore& checked, const ServerNames& names) const {
+    const meta::Table& table = names.table();
+    std::vector<ServerUid> alive;
+    for (const ServerUid& uid : names.Find(options_.server)) {
+      const meta::ServerRows* rows = table.Find(uid);
+      if (rows == nullptr || !rows->deleted()) alive.push_back(uid);
+    }
+    // Of a name the newest incarnation, as a start takes it [C9].
+    const auto newest = table.FindByName(options_.server);
+    if (alive.size() > 1 && newest) alive = {*newest};
+    if (alive.empty()) {
+      const std::string near = names.Nearest(options_.server);
+      return Error{ErrorCode::kInvalidArgument, "there is no server '" + options_.server + "'",
+                   near.empty() ? "duramen names " + options_.path + " lists them"
+                                : "did you mean '" + near + "'?"};
+    }
+    const meta::ServerRows* rows = table.Find(alive.front());
+    return ServerOf(alive.front(), rows == nullptr ? meta::FaultyRow{} : rows->faulty, checked,
+                    names);
+  }
+
+  /// What stands where our files do and is no file.
+  std::vector<std::string> Strangers(const StoreImage& image) const {
+    std::vector<std::string> found;
+    const auto look = [&](const std::string& below) {
+      const auto directory =
+          file_system_.Open(below.empty() ? options_.path : options_.path + "/" + below);
+      if (!directory.ok()) return;
+      const auto entries = (*directory)->List();
+      if (!entries.ok()) return;
+      for (const DirectoryEntry& entry : *entries) {
+        const bool folder = entry.is_directory && (below.empty() || below == log::kServersName);
+        if (!entry.is_regular && !folder) {
+          found.push_back(below.empty() ? entry.name : below + "/" + entry.name);
+        }
+      }
+    };
+    look("");
+    look("wal");
+    look(log::kMetaName);
+    look(log::kServersName);
+    if (image.state == nullptr) return found;
+    for (const auto& [uid, server] : image.state->servers) {
+      look(std::string(log::kServersName) + "/" + uid.ToString());
+    }
+    return found;
+  }
+
+  void Print(const RepairPlan& plan, const ServerNames& names, const std::string& verdict,
+             std::span<const Field> summary) {
+    Sheet sheet(terminal_, options_.output, "repair_step",
+                {{"step", ColumnType::kText},
+                 {"file", ColumnType::kText},
+                 {"server", ColumnType::kText},
+                 {"uid", ColumnType::kText, false},
+                 {"first", ColumnType::kCount},
+                 {"last", ColumnType::kCount},
+                 {"sentence", ColumnType::kText}});
+    for (const RepairStep& step : plan.steps) {
+      std::vector<Cell> cells = {std::string(RepairStepName(step.kind)),
+                                 Cell{},
+                                 Cell{},
+                                 Cell{},
+                                 Cell{},
+                                 Cell{},
+                                 step.sentence};
+      if (!step.file.empty()) cells[1] = step.file;
+      if (!step.uid.is_nil()) {
+        cells[2] = names.NameOf(step.uid);
+        cells[3] = step.uid.ToString();
+      }
+      if (step.first != 0) cells[4] = step.first;
+      if (step.last != 0) cells[5] = step.last;
+      sheet.Add(cells);
+    }
+    sheet.Finish(verdict, summary);
+    for (const std::string& next : plan.next) terminal_.Say("next: " + next);
+  }
+
+  ExitCode Propose(const RepairPlan& plan, const ServerNames& names) {
+    const bool nothing = plan.steps.empty();
+    const std::string verdict =
+        nothing ? std::string("nothing to repair")
+                : Plural(plan.steps.size(), "step") + "; nothing has changed yet";
+    const Field summary[] = {{"steps", ColumnType::kCount, std::uint64_t{plan.steps.size()}},
+                             {"applied", ColumnType::kFlag, false},
+                             {"undo", ColumnType::kText, Cell{}},
+                             {"verdict", ColumnType::kText, verdict}};
+    Print(plan, names, verdict, summary);
+    if (nothing) return ExitCode::kClean;
+    terminal_.Say("next: the same command with --apply does it; originals go to quarantine/ first");
+    return ExitCode::kRefused;
+  }
+
+  Result<ExitCode> Apply(const RepairPlan& plan, const ServerNames& names, const RepairFacts& facts,
+                         const SystemUuid& system) {
+    log::RepairOptions repair{
+        .data_dir = options_.path, .wal_dir = options_.wal_dir, .system = system};
+    const RepairRequest request = Request();
+    if (request.action != RepairAction::kNone) {
+      log::MendRequest mend{
+          .kind = request.action == RepairAction::kTruncate ? log::MendKind::kTruncate
+                  : request.action == RepairAction::kFill   ? log::MendKind::kFill
+                                                            : log::MendKind::kRejoin,
+          .uid = facts.target->uid,
+          .index = request.index,
+          .healthy = request.force};
+      repair.mend.requests.push_back(mend);
+    }
+    SystemClock clock;
+    ThreadExecutor executor;
+    const log::RepairOutcome outcome =
+        TRY(log::RepairStore(repair, {file_system_, clock, executor, Rng::FromSystem()}));
+    for (const log::MendedLog& log : outcome.mend.logs) {
+      terminal_.Say(log.name + ": " + log.sentence);
+    }
+    Terminal silent{Terminal::Captured{}};
+    const ExitCode after =
+        RunVerify({.path = options_.path, .output = {.format = Format::kJsonl}}, silent);
+    const std::string verdict =
+        Plural(outcome.files, "file") + " changed, " + HumanBytes(outcome.bytes_kept) +
+        " of originals in quarantine/" + outcome.id +
+        (after == ExitCode::kClean ? "; verify is clean" : "; verify still finds something");
+    const Field summary[] = {{"steps", ColumnType::kCount, std::uint64_t{plan.steps.size()}},
+                             {"applied", ColumnType::kFlag, true},
+                             {"undo", ColumnType::kText, outcome.id},
+                             {"verdict", ColumnType::kText, verdict}};
+    Print(plan, names, verdict, summary);
+    if (options_.output.format == Format::kTable) terminal_.Out("undo: " + outcome.id + "\n");
+    return after;
+  }
+
+  const RepairVerbOptions& options_;
+  Terminal& terminal_;
+  mutable PosixFileSystem file_system_;
+};
+
+}  // namespace
+
+ExitCode RunRepair(const RepairVerbOptions& options, Terminal& terminal) {
+  const Status usage = CheckUsage(options);
+  const Result<ExitCode> exit = usage.ok() ? Repair(options, terminal).Run() : usage.error();
+  if (!exit.ok()) terminal.Complain(exit.error());
+  const Status flushed = terminal.Flush();
+  if (!flushed.ok()) {
+    terminal.Complain(flushed.error());
+    return ExitCodeOf(flushed.error().code);
+  }
+  if (exit.ok()) return *exit;
+  return Interrupted() ? ExitCode::kInterrupted : ExitCodeOf(exit.error().code);
+}
+
+}  // namespace duramen::tools
