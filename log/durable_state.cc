@@ -209,6 +209,11 @@ Status DurableState::ScanServer(const SystemUuid& system, const meta::MergedServ
     found.flushed.end = std::min(found.flushed.end, seed.bounds.end);
   }
   const bool left_out = known.uid == left_out_ && !left_out_.is_nil();
+  if (has_directory && !left_out && !rows.has(meta::RowKind::kIdentity)) {
+    const auto directory = TRY(servers_dir->OpenDirectory(known.uid.ToString()));
+    found.identity.cluster_id = TRY(segments::LearnClusterId(*directory, found.identity));
+    seed.owner.cluster_id = found.identity.cluster_id;
+  }
   if (has_directory && !left_out) {
     TRY(ScanSegments(known, found, seed));
     servers[known.uid] = found;

@@ -85,6 +85,10 @@ void EncodeFileHeader(const FileHeader& header, const ServerIdentity& identity,
   StoreLe(out + kFileChecksumAt, ChecksumAround(bytes, kFileChecksumAt, SeedAt(context.seed, 0)));
 }
 
+ClusterId NamedClusterId(Bytes header) {
+  return header.size() < kFileHeaderBytes ? 0 : LoadLe<std::uint64_t>(header.data() + 56);
+}
+
 Result<FileHeader> DecodeFileHeader(Bytes bytes, const ServerIdentity& identity,
                                     std::uint64_t number) {
   if (bytes.size() < kFileHeaderBytes) return CutOff("segment header");

@@ -69,6 +69,9 @@ void EncodeFileHeader(const FileHeader& header, const ServerIdentity& identity,
 Result<FileHeader> DecodeFileHeader(Bytes bytes, const ServerIdentity& identity,
                                     std::uint64_t number);
 
+/// What stands in the place of the cluster id, verified or not; 0 where there is too little.
+ClusterId NamedClusterId(Bytes header);
+
 enum class RunKind : std::uint8_t {
   kAppend = 1,  // consecutive entries; cuts whatever earlier runs hold at and above `cut`
   kSparse = 2,  // live entries below the log's begin, ascending; cuts nothing

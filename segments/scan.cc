@@ -286,8 +286,9 @@ class Scan {
       edit_.CutAt(authority.end);  // Truncated since, and the row knows.
       CutLost(authority.end);
     }
-    result_.may_append = there && last_clean_ && (last->size_bytes == authority.bytes ||
-                                                  Planted(PlantedBug::kLeftoverAppendedTo));
+    result_.may_append =
+        there && last_clean_ &&
+        (last->size_bytes == authority.bytes || Planted(PlantedBug::kLeftoverAppendedTo));
   }
 
   ScanResult Conclude() {
@@ -343,5 +344,20 @@ class Scan {
 }  // namespace
 
 Result<ScanResult> ScanServer(const ScanRequest& request) { return Scan(request).Run(); }
+
+Result<ClusterId> LearnClusterId(const Directory& directory, const ServerIdentity& server) {
+  for (const DirectoryEntry& entry : TRY(directory.List())) {
+    const std::optional<std::uint64_t> number = ParseFileName(entry.name);
+    if (!number || !entry.is_regular) continue;
+    const Result<std::unique_ptr<File>> file = directory.Open(entry.name, OpenFor::kRead);
+    if (!file.ok()) continue;
+    const Result<std::vector<std::byte>> front = ReadUpTo(**file, 0, kFileHeaderBytes);
+    if (!front.ok()) continue;
+    ServerIdentity named = server;
+    named.cluster_id = NamedClusterId(*front);
+    if (DecodeFileHeader(*front, named, *number).ok()) return named.cluster_id;
+  }
+  return ClusterId{0};
+}
 
 }  // namespace duramen::segments

@@ -61,6 +61,11 @@ struct ScanResult {
 /// Errors: kUnknownVersion, naming the file; those of reading. Damage is no error.
 Result<ScanResult> ScanServer(const ScanRequest& request);
 
+/// Of a server whose registration is lost: the cluster id that the header of one of its segments
+/// names, without which no entry of it can be verified; 0: none can be read. `server.cluster_id` is
+/// not looked at. Errors: those of listing.
+Result<ClusterId> LearnClusterId(const Directory& directory, const ServerIdentity& server);
+
 struct VerifyResult {
   std::vector<Finding> findings;
   std::uint64_t entries = 0;  // that were read and are what was appended

@@ -158,10 +158,10 @@ int Replay(const Options& options) {
 
 void PrintSites(const Explorer& explorer) {
   std::printf("%s", duramen::explorer::SiteTableText(explorer).c_str());
-  const std::vector<std::string> lines = duramen::explorer::SourceLinesOf(explorer);
+  const std::vector<std::string> lines = duramen::explorer::SourceLinesOf(explorer.sites());
   for (const auto& call :
        duramen::explorer::CallsInSource(DURAMEN_SOURCE_DIR, {"wal", "segments", "meta", "log"})) {
-    const std::uint64_t states = duramen::explorer::StatesAt(call, explorer, lines);
+    const std::uint64_t states = duramen::explorer::StatesAt(call, explorer.tally().by_site, lines);
     if (states >= 100) continue;
     std::printf("only %llu states at %s:%zu:%s\n", static_cast<unsigned long long>(states),
                 call.file.c_str(), call.line, call.text.c_str());

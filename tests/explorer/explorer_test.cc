@@ -20,13 +20,6 @@ constexpr std::uint64_t kStatesAtAClass = 20;
 constexpr std::uint64_t kStatesPerRun = 450;
 constexpr std::uint64_t kRollsPerWorkload = 3;
 
-/// What only a repair does; it is stopped at each of its operations in
-/// tests/log/repair_journal_test and tests/explorer/repair_sweep_test.
-bool OfARepair(const SourceCall& call) {
-  return call.file.starts_with("log/repair") || call.file == "log/overlay.cc" ||
-         call.file == "log/file_copy.cc";
-}
-
 bool Enough(const Explorer& explorer) {
   const Tally& tally = explorer.tally();
   return tally.distinct >= kStates && tally.doubles >= kDoubles &&
@@ -53,17 +46,17 @@ TEST(CrashPointExplorer, NothingAcknowledgedIsLostInAnyOfTwoHundredThousandState
   for (const std::uint64_t states : tally.by_crash) EXPECT_GT(states, tally.distinct / 20);
   EXPECT_GE(explorer.FewestAtASite(), kStatesAtAClass);
   // Not only the sites that happened to be reached: every line that calls the port.
-  const std::vector<std::string> lines = SourceLinesOf(explorer);
+  const std::vector<std::string> lines = SourceLinesOf(explorer.sites());
   const std::vector<SourceCall> calls =
       CallsInSource(DURAMEN_SOURCE_DIR, {"wal", "segments", "meta", "log"});
   EXPECT_GT(calls.size(), 20u);
   for (const SourceCall& call : calls) {
-    if (OfARepair(call)) continue;
+    if (OfARepair(call)) continue;  // repair_sweep_test
     // Written by a process that is dying of a CHECK, and by the start after it (B9).
     if (call.file == "log/attempt_file.cc" && call.text.find("(void)file_->") != call.text.npos) {
       continue;
     }
-    EXPECT_GE(StatesAt(call, explorer, lines), kStatesAtASite)
+    EXPECT_GE(StatesAt(call, tally.by_site, lines), kStatesAtASite)
         << call.file << ":" << call.line << ": " << call.text;
   }
 }

@@ -1,8 +1,11 @@
 #include "tests/explorer/repair_sweep.h"
 
+#include <algorithm>
+
 #include "base/loop_executor.h"
 #include "base/try.h"
 #include "log/repair.h"
+#include "tests/explorer/explorer.h"
 #include "tests/sim/crash_states.h"
 
 namespace duramen::explorer {
@@ -202,6 +205,139 @@ void RepairSweep::TryKilled(std::size_t file, Damage damage, std::uint64_t offse
     const std::string verdict = KilledAt(*damaged, *before, operation);
     if (!verdict.empty()) Fail(where, "at operation " + std::to_string(operation) + ": " + verdict);
   }
+}
+
+RepairSweep::Episode RepairSweep::Play(const sim::DiskState& start, Deed deed, std::string& id,
+                                       const std::optional<sim::Fault>& fault) {
+  sim::SimFileSystem machine(start, sites_);
+  if (fault) machine.Schedule(*fault);
+  if (deed == Deed::kRepair) (void)Repair(machine, id);
+  if (deed == Deed::kStart) (void)Look(machine, RecoveryMode::kContain);
+  if (deed == Deed::kUndo) (void)Undo(machine, id);
+  return {start, machine.trace(), machine.reads()};
+}
+
+sim::DiskState RepairSweep::KilledIn(const Episode& episode) {
+  std::uint64_t end = rng_.Below(episode.trace.size() + 1);
+  // Every other time just before or behind the commit, which is short.
+  const auto commit = std::ranges::find_if(episode.trace, [&](const sim::Op& op) {
+    return sites_.sites()[op.site].file_class.ends_with("/plan.tmp");
+  });
+  if (commit != episode.trace.end() && rng_.OneIn(2)) {
+    const auto at = static_cast<std::uint64_t>(commit - episode.trace.begin());
+    end = std::min<std::uint64_t>(at + rng_.Below(12), episode.trace.size());
+  }
+  sim::DiskState disk = episode.start;
+  for (std::uint64_t i = 0; i < end; ++i) disk.Apply(episode.trace[i]);
+  return disk;
+}
+
+std::optional<sim::Image> RepairSweep::DrawDamage() {
+  const std::size_t file = rng_.Below(damages_.file_count());
+  const std::uint64_t size = damages_.FileAt(file).bytes.size();
+  const auto damage = static_cast<Damage>(rng_.Below(static_cast<std::uint64_t>(Damage::kCount)));
+  return size == 0 ? std::nullopt : damages_.DamagedImage(file, damage, rng_.Below(size));
+}
+
+void RepairSweep::Explore(std::uint64_t rounds, std::uint64_t states_min) {
+  for (std::uint64_t round = 0; round < rounds;) {
+    const std::optional<sim::Image> damaged = DrawDamage();
+    if (!damaged) continue;
+    ExploreRound(*damaged, states_min);
+    ++round;
+  }
+}
+
+void RepairSweep::ExploreRound(const sim::Image& damaged, std::uint64_t states_min) {
+  const sim::Fault faults[] = {
+      {.kind = sim::OpKind::kWrite, .effect = sim::FaultEffect::kDiskFull},
+      {.kind = sim::OpKind::kAllocate, .effect = sim::FaultEffect::kDiskFull},
+      {.kind = sim::OpKind::kSyncAll, .effect = sim::FaultEffect::kIoError},
+      {.kind = sim::OpKind::kSyncDirectory, .effect = sim::FaultEffect::kIoError},
+      {.kind = sim::OpKind::kRename, .effect = sim::FaultEffect::kIoError},
+      {.kind = sim::OpKind::kTruncate, .effect = sim::FaultEffect::kDiskFull}};
+  const sim::DiskState start(damaged);
+  sim::SimFileSystem unrepaired(start, sites_);
+  if (!Look(unrepaired, RecoveryMode::kContain).ok()) return;  // SYSTEM; Try judges that.
+  std::string id;
+  const Episode repair = Play(start, Deed::kRepair, id);
+  sim::DiskState repaired = start;
+  for (const sim::Op& op : repair.trace) repaired.Apply(op);
+  sim::SimFileSystem machine(repaired, sites_);
+  const Result<View> before = Look(machine, RecoveryMode::kContain);
+  if (!before.ok()) return Fail("repaired", "no start: " + before.error().message);
+  ExploreEpisode(repair, *before, states_min);
+  const auto draw_fault = [&](std::uint64_t skip_max) {
+    sim::Fault fault = faults[rng_.Below(std::size(faults))];
+    fault.skip = rng_.Below(skip_max);
+    fault.times = rng_.OneIn(3) ? UINT64_MAX : 1;
+    return fault;
+  };
+  std::string other;
+  for (const std::uint64_t skip_max : {12, 90}) {
+    ExploreEpisode(Play(start, Deed::kRepair, other, draw_fault(skip_max)), *before, states_min);
+  }
+  const sim::DiskState killed = KilledIn(repair);
+  ExploreEpisode(Play(killed, Deed::kRepair, other), *before, states_min);
+  ExploreEpisode(Play(killed, Deed::kStart, other, draw_fault(12)), *before, states_min);
+  const Episode undo = Play(repaired, Deed::kUndo, id);
+  ExploreEpisode(undo, *before, states_min);
+  ExploreEpisode(Play(KilledIn(undo), Deed::kStart, id), *before, states_min);
+}
+
+/// A crash point belongs to the operations next to it, as in the explorer.
+void RepairSweep::ExploreEpisode(const Episode& episode, const View& before,
+                                 std::uint64_t states_min) {
+  constexpr int kTriesAtABoundary = 4;
+  sim::DiskState disk = episode.start;
+  for (std::size_t boundary = 0; boundary <= episode.trace.size(); ++boundary) {
+    std::vector<std::uint32_t> sites;
+    if (boundary > 0) sites.push_back(episode.trace[boundary - 1].site);
+    if (boundary < episode.trace.size()) sites.push_back(episode.trace[boundary].site);
+    for (const sim::ReadMark& mark : episode.reads) {
+      if (mark.position == boundary) sites.push_back(mark.site);
+    }
+    by_site_.resize(sites_.sites().size());
+    const bool rare =
+        std::ranges::any_of(sites, [&](std::uint32_t site) { return by_site_[site] < states_min; });
+    const sim::Op* next = boundary < episode.trace.size() ? &episode.trace[boundary] : nullptr;
+    for (int i = 0; rare && i < kTriesAtABoundary; ++i) {
+      CrashPoint point{.boundary = static_cast<std::uint32_t>(boundary),
+                       .crash = static_cast<Crash>(rng_.Below(kCrashKinds))};
+      if (point.crash != Crash::kKill) {
+        const sim::CrashStates states(
+            disk, point.crash == Crash::kExt4 ? sim::Profile::kExt4 : sim::Profile::kAdversary);
+        point.ordinal = rng_.Below(states.count());
+      }
+      std::string choice;
+      const sim::DiskState left = Crashed(disk, next, point, choice);
+      const std::uint64_t hash = left.visible().Hash();
+      for (const std::uint32_t site : sites) {
+        const std::uint64_t key = hash ^ ((site + 1) * 0xBF58476D1CE4E5B9ULL);
+        if (at_sites_.insert(key).second) ++by_site_[site];
+      }
+      if (!at_sites_.insert(hash).second) continue;
+      ++tally_.kills;
+      const std::string verdict = JudgeStopped(left, before);
+      if (!verdict.empty()) Fail("stopped", verdict + "\n" + choice);
+    }
+    if (next != nullptr) disk.Apply(*next);
+  }
+}
+
+std::string RepairSweep::JudgeStopped(const sim::DiskState& left, const View& before) {
+  sim::SimFileSystem machine(left, sites_);
+  const Result<View> after = Look(machine, RecoveryMode::kContain);
+  if (!after.ok()) return "no start: " + after.error().message;
+  const std::string difference = Compare(before, *after, false);
+  if (!difference.empty() || !rng_.OneIn(8)) return difference;
+  sim::SimFileSystem again(sim::DiskState(machine.disk().visible()), sites_);
+  std::string id;
+  const Status repaired = Repair(again, id);
+  if (!repaired.ok()) return "no repair afterwards: " + repaired.error().message;
+  sim::SimFileSystem last(sim::DiskState(again.disk().visible()), sites_);
+  const Result<View> end = Look(last, RecoveryMode::kStrict);
+  return end.ok() ? Compare(before, *end, true) : "not clean afterwards: " + end.error().message;
 }
 
 void RepairSweep::Run(std::uint64_t stride) {

@@ -11,8 +11,11 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <unordered_set>
 #include <utility>
+#include <vector>
 
 #include "log/mend.h"
 #include "tests/explorer/damage_sweep.h"
@@ -37,6 +40,13 @@ class RepairSweep {
   /// The same, killed at every `stride`th operation on the disk; every other time with a loss of
   /// power.
   void TryKilled(std::size_t file, Damage damage, std::uint64_t offset, std::uint64_t stride);
+  /// `rounds` damages drawn at random, each repaired, repaired with a fault of the disk, repaired
+  /// again after a kill, started after a kill, and undone; all stopped next to operations beside
+  /// which fewer than `states_min` distinct states have been judged.
+  void Explore(std::uint64_t rounds, std::uint64_t states_min);
+  const sim::SiteTable& sites() const { return sites_; }
+  /// Distinct states per site number.
+  const std::vector<std::uint64_t>& by_site() const { return by_site_; }
   const DamageSweep& damages() const { return damages_; }
   const RepairTally& tally() const { return tally_; }
 
@@ -57,12 +67,31 @@ class RepairSweep {
   Status Undo(sim::SimFileSystem& machine, const std::string& id);
   std::string RepairedWell(const sim::Image& damaged, bool& refused);
   std::string KilledAt(const sim::Image& damaged, const View& before, std::uint64_t operation);
+  /// What one repair, start or undo did to the disk.
+  enum class Deed : std::uint8_t { kRepair, kStart, kUndo };
+  struct Episode {
+    sim::DiskState start;
+    std::vector<sim::Op> trace;
+    std::vector<sim::ReadMark> reads;
+  };
+  Episode Play(const sim::DiskState& start, Deed deed, std::string& id,
+               const std::optional<sim::Fault>& fault = {});
+  /// The disk after a kill at a random operation.
+  sim::DiskState KilledIn(const Episode& episode);
+  std::optional<sim::Image> DrawDamage();
+  void ExploreRound(const sim::Image& damaged, std::uint64_t states_min);
+  void ExploreEpisode(const Episode& episode, const View& before, std::uint64_t states_min);
+  std::string JudgeStopped(const sim::DiskState& left, const View& before);
   void Fail(const std::string& where, const std::string& text);
 
   const Specimen& specimen_;
   DamageSweep damages_;
   RepairTally tally_;
   std::uint64_t repairs_ = 0;  // each has its own id
+  sim::SiteTable sites_;
+  std::vector<std::uint64_t> by_site_;
+  std::unordered_set<std::uint64_t> at_sites_;  // hashes of state and site
+  Rng rng_{41};
 };
 
 }  // namespace duramen::explorer

@@ -6,6 +6,9 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <string_view>
+
+#include "tests/explorer/report.h"
 
 namespace duramen::explorer {
 namespace {
@@ -48,6 +51,41 @@ TEST(RepairSweep, T2_KilledAtEachStep) {
     Report(sweep.tally());
     EXPECT_GT(sweep.tally().kills, 100u);
   }
+}
+
+/// A lock changes nothing on the disk. The others clean up behind an error of the disk:
+/// RepairJournal and Overlay have an error at every operation.
+bool IsSeldom(const SourceCall& call) {
+  constexpr std::string_view kSeldom[] = {
+      "Lock(", "(void)staging_.Remove(name)", "(void)parent->Remove(temporary)",
+      "(*opened)->Remove(entry.name)", "const Status removed = directory.Remove(name)"};
+  return std::ranges::any_of(
+      kSeldom, [&](std::string_view text) { return call.text.find(text) != std::string::npos; });
+}
+
+TEST(RepairSweep, T2_StoppedNextToEachOfItsCallsOfTheDisk) {
+  constexpr std::uint64_t kStatesAtACall = 100;
+  const std::vector<SourceCall> calls = CallsInSource(DURAMEN_SOURCE_DIR, {"log"});
+  std::vector<std::uint64_t> states(calls.size());
+  for (const SpecimenKind kind : {SpecimenKind::kWal, SpecimenKind::kSegments}) {
+    const Result<Specimen> specimen = MakeSpecimen(11, kind);
+    ASSERT_TRUE(specimen.ok()) << specimen.error().message;
+    RepairSweep sweep(*specimen);
+    sweep.Explore(60, kStatesAtACall);
+    Report(sweep.tally());
+    const std::vector<std::string> lines = SourceLinesOf(sweep.sites());
+    for (std::size_t i = 0; i < calls.size(); ++i) {
+      states[i] += StatesAt(calls[i], sweep.by_site(), lines);
+    }
+  }
+  std::size_t asked = 0;
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    if (!OfARepair(calls[i]) || IsSeldom(calls[i])) continue;
+    ++asked;
+    EXPECT_GE(states[i], kStatesAtACall)
+        << calls[i].file << ":" << calls[i].line << ": " << calls[i].text;
+  }
+  EXPECT_GT(asked, 25u);
 }
 
 }  // namespace

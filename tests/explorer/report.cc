@@ -113,9 +113,9 @@ std::string Summary(const Tally& tally, double seconds) {
   return text;
 }
 
-std::vector<std::string> SourceLinesOf(const Explorer& explorer) {
+std::vector<std::string> SourceLinesOf(const sim::SiteTable& sites) {
   std::vector<const void*> callers;
-  for (const sim::Site& site : explorer.sites().sites()) callers.push_back(site.caller);
+  for (const sim::Site& site : sites.sites()) callers.push_back(site.caller);
   return SourceLines(callers);
 }
 
@@ -139,13 +139,17 @@ std::vector<SourceCall> CallsInSource(const std::string& root,
   return calls;
 }
 
-std::uint64_t StatesAt(const SourceCall& call, const Explorer& explorer,
+bool OfARepair(const SourceCall& call) {
+  return call.file.starts_with("log/repair") || call.file == "log/overlay.cc" ||
+         call.file == "log/file_copy.cc";
+}
+
+std::uint64_t StatesAt(const SourceCall& call, const std::vector<std::uint64_t>& by_site,
                        const std::vector<std::string>& lines) {
-  const std::vector<std::uint64_t>& states = explorer.tally().by_site;
   std::uint64_t sum = 0;
-  for (std::size_t site = 0; site < lines.size() && site < states.size(); ++site) {
+  for (std::size_t site = 0; site < lines.size() && site < by_site.size(); ++site) {
     for (std::size_t line = call.line; line < call.line + 3; ++line) {
-      if (lines[site] == call.file + ":" + std::to_string(line)) sum += states[site];
+      if (lines[site] == call.file + ":" + std::to_string(line)) sum += by_site[site];
     }
   }
   return sum;
@@ -154,7 +158,7 @@ std::uint64_t StatesAt(const SourceCall& call, const Explorer& explorer,
 std::string SiteTableText(const Explorer& explorer) {
   const std::vector<sim::Site>& sites = explorer.sites().sites();
   const std::vector<std::uint64_t>& states = explorer.tally().by_site;
-  const std::vector<std::string> lines = SourceLinesOf(explorer);
+  const std::vector<std::string> lines = SourceLinesOf(explorer.sites());
   std::vector<std::size_t> order(sites.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   const auto states_of = [&states](std::size_t i) { return i < states.size() ? states[i] : 0; };

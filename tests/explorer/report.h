@@ -16,7 +16,7 @@ std::string Summary(const Tally& tally, double seconds);
 std::string SiteTableText(const Explorer& explorer);
 
 /// "wal/wal_write.cc:145" for each site in order; empty where nobody can tell.
-std::vector<std::string> SourceLinesOf(const Explorer& explorer);
+std::vector<std::string> SourceLinesOf(const sim::SiteTable& sites);
 
 /// A line of the source that calls the port of base/io.h.
 struct SourceCall {
@@ -27,8 +27,10 @@ struct SourceCall {
 /// Found by name in the .cc files of the folders below `root`.
 std::vector<SourceCall> CallsInSource(const std::string& root,
                                       const std::vector<std::string>& folders);
-/// Distinct states judged next to that line. A call may spread over three lines.
-std::uint64_t StatesAt(const SourceCall& call, const Explorer& explorer,
+/// Of code that only a repair runs; RepairSweep stops it, not the workloads.
+bool OfARepair(const SourceCall& call);
+/// Distinct states judged next to that line, of those by site. A call may spread over three lines.
+std::uint64_t StatesAt(const SourceCall& call, const std::vector<std::uint64_t>& by_site,
                        const std::vector<std::string>& lines);
 
 }  // namespace duramen::explorer

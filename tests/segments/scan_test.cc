@@ -85,6 +85,22 @@ TEST(Segments, A7_AScanFindsWhatTheRowSays) {
   EXPECT_EQ(verified.entries, 17u);
 }
 
+// Without its row nothing else says which cluster the entries are of, and no checksum fits.
+TEST(Segments, A18_TheClusterIdIsLearntWhereTheRegistrationIsLost) {
+  Server server = Specimen();
+  ServerIdentity unknown = Identity();
+  unknown.cluster_id = 0;
+  EXPECT_EQ(LearnClusterId(server.directory, unknown).value(), Identity().cluster_id);
+  server.Bytes(1)[60] ^= std::byte{1};
+  EXPECT_EQ(LearnClusterId(server.directory, unknown).value(), Identity().cluster_id)
+      << "another file says it";
+  server.Bytes(2)[60] ^= std::byte{1};
+  server.Bytes(3)[60] ^= std::byte{1};
+  EXPECT_EQ(LearnClusterId(server.directory, unknown).value(), 0u);
+  unknown.uid.bytes[0] ^= 1;
+  EXPECT_EQ(LearnClusterId(Specimen().directory, unknown).value(), 0u) << "a stranger's files";
+}
+
 TEST(Segments, A6_WhatNoRowKnowsIsLeftOver) {
   Server server = Specimen();
   const Flushed row = server.flushed;

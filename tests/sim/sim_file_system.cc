@@ -26,11 +26,19 @@ namespace {
 /// Directories of servers are named by their uids.
 bool IsUid(std::string_view name) { return Uid128::Parse(name).ok(); }
 
+/// "20260314-031502-k7qa"
+bool IsRepairId(std::string_view name) {
+  return name.size() == 20 && name[8] == '-' && name[15] == '-';
+}
+
 }  // namespace
 
 std::string FileClass(std::string_view directory_name, std::string_view name) {
-  if (IsUid(name)) name = "UID";
-  std::string out(IsUid(directory_name) ? "UID" : directory_name);
+  const auto class_of = [](std::string_view one) {
+    return IsUid(one) ? "UID" : IsRepairId(one) ? "REPAIR" : one;
+  };
+  name = class_of(name);
+  std::string out(class_of(directory_name));
   if (!out.empty() && !name.empty()) out += '/';
   bool in_number = false;
   for (const char c : name) {
