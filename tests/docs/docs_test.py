@@ -146,7 +146,10 @@ def commands(block):
 
 
 def masked(line):
-    """A line without what differs from run to run: numbers with their units, uids, spaces."""
+    """A line without what differs from run to run: numbers with their units, uids, spaces; what a
+    kill left behind, and in which file of the demo's copy there is something to damage."""
+    line = re.sub(r'(entr(?:y|ies)), .*', r'\1', line)
+    line = re.sub(r'\b(?:wal/\d+\.wal|servers/\w+/\d+\.seg)\b', 'FILE', line)
     line = re.sub(r'\b[0-9a-z]{26}\b', 'UID', line)
     line = re.sub(r'\bduramen-demo-\w+', 'PLACE', line)
     line = re.sub(r'\d[\d,.:]*\s*(?:[KMGT]?i?B(?:/s)?|[nuµm]?s)?(?![A-Za-z])', 'N', line)
