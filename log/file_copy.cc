@@ -36,15 +36,16 @@ Result<ContentSum> SumOf(const File& file) {
   return sum;
 }
 
-Result<ContentSum> CopyContent(const File& from, File& to, std::uint64_t bytes_max) {
+Result<ContentSum> CopyContent(const File& from, File& to, const ContentRange& range) {
+  const std::uint64_t size_bytes = TRY(from.SizeBytes());
   ContentSum sum;
-  sum.size_bytes = std::min(TRY(from.SizeBytes()), bytes_max);
+  sum.size_bytes = std::min(size_bytes - std::min(size_bytes, range.offset), range.bytes_max);
   if (sum.size_bytes > 0) TRY(to.Truncate(sum.size_bytes));
   std::vector<std::byte> buffer(std::min<std::uint64_t>(kContentPieceBytes, sum.size_bytes));
   for (std::uint64_t at = 0; at < sum.size_bytes; at += buffer.size()) {
     const auto piece =
         std::span(buffer).first(std::min<std::uint64_t>(buffer.size(), sum.size_bytes - at));
-    TRY(ReadPiece(from, at, piece));
+    TRY(ReadPiece(from, range.offset + at, piece));
     sum.checksum = ContentChecksum(sum.checksum, piece);
     if (!IsZeros(piece)) TRY(to.Write(at, piece));
   }

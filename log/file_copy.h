@@ -15,9 +15,15 @@ struct ContentSum {
   bool operator==(const ContentSum&) const = default;
 };
 
+/// Of a file: all of it, unless told.
+struct ContentRange {
+  std::uint64_t offset = 0;
+  std::uint64_t bytes_max = UINT64_MAX;
+};
+
 Result<ContentSum> SumOf(const File& file);
-/// Copies the first `bytes_max` bytes into `to`, a new and empty file; returns what was copied.
-Result<ContentSum> CopyContent(const File& from, File& to, std::uint64_t bytes_max = UINT64_MAX);
+/// Copies what is there of the range into `to`, a new and empty file; returns what was copied.
+Result<ContentSum> CopyContent(const File& from, File& to, const ContentRange& range = {});
 Result<bool> SameContent(const File& a, const File& b);
 
 }  // namespace duramen::log

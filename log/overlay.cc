@@ -377,7 +377,7 @@ Status OverlayFileSystem::Stage(Node& file, std::uint64_t keep_bytes) {
   const std::unique_ptr<File> staged = TRY(staging_.Create(name));
   if (!file.base_path.empty()) {
     const std::unique_ptr<File> base = TRY(OpenBase(file.base_path));
-    const Result<ContentSum> copied = CopyContent(*base, *staged, keep_bytes);
+    const Result<ContentSum> copied = CopyContent(*base, *staged, {.bytes_max = keep_bytes});
     if (!copied.ok()) {
       (void)staging_.Remove(name);
       return copied.error();

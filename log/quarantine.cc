@@ -5,22 +5,26 @@
 #include "base/checksum.h"
 #include "base/try.h"
 #include "log/durable_state.h"
+#include "log/file_copy.h"
+#include "log/system_file.h"
 #include "wal/format.h"
 
 namespace duramen::log {
 namespace {
 
-constexpr std::uint64_t kChunkBytes = 1 << 20;
+constexpr std::size_t kBeginningBytes = 1 << 20;
+/// Far more than a batch or a checkpoint is. A file that damage made larger is not worth the disk.
+constexpr std::uint64_t kKeptBytesMax = 1 << 30;
 
 std::string CopyName(const DamagedBytes& from) {
   return from.file + "." + std::to_string(from.life) + "." + std::to_string(from.offset) + ".bytes";
 }
 
-Result<std::vector<std::byte>> ReadWhole(const Directory& directory, const std::string& name) {
+/// A checksum of what comes first: each checkpoint written differs in its header.
+Result<std::uint64_t> BeginningOf(const Directory& directory, const std::string& name) {
   const std::unique_ptr<File> file = TRY(directory.Open(name, OpenFor::kRead));
-  std::vector<std::byte> bytes(TRY(file->SizeBytes()));
-  bytes.resize(TRY(file->Read(0, bytes)));
-  return bytes;
+  std::vector<std::byte> bytes(kBeginningBytes);
+  return Checksum(std::span(bytes).first(TRY(file->Read(0, bytes))), 0);
 }
 
 /// The range of a WAL file, if a start hides it: by a cut, by recycling, or by a new header.
@@ -43,17 +47,17 @@ std::optional<DamagedBytes> RangeInWal(const DamagedStore& store, const Finding&
 
 /// The whole of a checkpoint in which a row is lost that stands nowhere else. One that a crash cut
 /// short is no damage, and every crash would leave a copy. It is rewritten under one name for ever,
-/// so its bytes tell which one it was.
+/// so its beginning tells which one it was.
 std::optional<DamagedBytes> LostCheckpoint(const DamagedStore& store, const Finding& finding) {
   const std::string folder = std::string(kMetaName) + "/";
   if (finding.kind != FindingKind::kDamage || store.meta_dir == nullptr) return std::nullopt;
   if (!finding.file.starts_with(folder)) return std::nullopt;
   const std::string name = finding.file.substr(folder.size());
-  const Result<std::vector<std::byte>> bytes = ReadWhole(*store.meta_dir, name);
+  const Result<std::uint64_t> beginning = BeginningOf(*store.meta_dir, name);
   return DamagedBytes{.directory = store.meta_dir,
                       .file = name,
-                      .life = bytes.ok() ? Checksum(*bytes, 0) : 0,
-                      .bytes = UINT64_MAX};
+                      .life = beginning.ok() ? *beginning : 0,
+                      .bytes = kKeptBytesMax};
 }
 
 }  // namespace
@@ -73,6 +77,10 @@ Result<std::string> Quarantine::Keep(const DamagedBytes& from) {
   DamagedBytes range = from;
   const std::uint64_t size = TRY(file->SizeBytes());
   range.bytes = std::min(range.bytes, size - std::min(size, range.offset));
+  if (range.bytes > kKeptBytesMax) {
+    return Error{ErrorCode::kTooLarge,
+                 std::to_string(range.bytes) + " bytes are more than a start copies", ""};
+  }
   const std::string name = CopyName(range);
   const std::string path = std::string(kQuarantineName) + "/" + name;
   const Result<std::unique_ptr<File>> before = directory_->Open(name, OpenFor::kRead);
@@ -87,17 +95,9 @@ Result<std::string> Quarantine::Keep(const DamagedBytes& from) {
 
 Status Quarantine::Copy(const File& from, const DamagedBytes& range, const std::string& name) {
   const std::string temporary = name + ".tmp";
-  const Status removed = directory_->Remove(temporary);  // Of a start that was killed.
-  if (!removed.ok() && removed.error().code != ErrorCode::kNotFound) return removed.error();
+  TRY(RemoveIfThere(*directory_, temporary));  // Of a start that was killed.
   const std::unique_ptr<File> copy = TRY(directory_->Create(temporary));
-  std::vector<std::byte> chunk(std::min(kChunkBytes, range.bytes));
-  for (std::uint64_t done = 0; done < range.bytes;) {
-    const std::uint64_t wanted = std::min<std::uint64_t>(chunk.size(), range.bytes - done);
-    const std::size_t got = TRY(from.Read(range.offset + done, std::span(chunk).first(wanted)));
-    if (got == 0) return Error{ErrorCode::kShortRead, range.file + " became shorter", ""};
-    TRY(copy->Write(done, std::span(chunk).first(got)));
-    done += got;
-  }
+  TRY(CopyContent(from, *copy, {range.offset, range.bytes}));
   TRY(copy->SyncAll());
   return directory_->Rename(temporary, name);
 }

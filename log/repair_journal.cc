@@ -32,18 +32,6 @@ Result<std::unique_ptr<Directory>> OpenQuarantine(const Directory& data_dir) {
   return opened;
 }
 
-Result<std::vector<std::byte>> ReadWhole(const Directory& directory, const char* name) {
-  const std::unique_ptr<File> file = TRY(directory.Open(name, OpenFor::kRead));
-  const std::uint64_t size = TRY(file->SizeBytes());
-  if (size > kRepairJournalBytesMax) {
-    return Error{ErrorCode::kCorruption,
-                 "'" + directory.path() + "/" + name + "' is larger than a journal can be", ""};
-  }
-  std::vector<std::byte> bytes(size);
-  bytes.resize(TRY(file->Read(0, bytes)));
-  return bytes;
-}
-
 Error WithHint(Error error, std::string hint) {
   if (error.hint.empty()) error.hint = std::move(hint);
   return error;
@@ -68,7 +56,8 @@ struct Journal {
 /// Errors: kNotFound where the bundle has none.
 Result<Journal> ReadJournal(const Directory& bundle, const std::string& id) {
   for (const char* name : {kJournalName, kPlanName, kUndoneName}) {
-    const Result<std::vector<std::byte>> bytes = ReadWhole(bundle, name);
+    const Result<std::vector<std::byte>> bytes =
+        ReadSmallFile(bundle, name, kRepairJournalBytesMax);
     if (!bytes.ok() && IsMissing(bytes.error())) continue;
     if (!bytes.ok()) return bytes.error();
     Result<RepairRecord> record = DecodeRepairRecord(*bytes);
@@ -91,11 +80,6 @@ Status RemoveTree(Directory& parent, const std::string& name, bool whole) {
     }
   }
   return whole ? parent.RemoveDirectory(name) : Status();
-}
-
-Status RemoveIfThere(Directory& directory, const std::string& name) {
-  const Status removed = directory.Remove(name);
-  return removed.ok() || IsMissing(removed.error()) ? Status() : removed;
 }
 
 /// What a bundle holds that nothing needs any more.

@@ -5,6 +5,7 @@
 
 #include "base/try.h"
 #include "log/file_copy.h"
+#include "log/system_file.h"
 
 namespace duramen::log {
 namespace {
@@ -12,7 +13,6 @@ namespace {
 constexpr char kTemporarySuffix[] = ".repair-tmp";
 constexpr char kWalName[] = "wal";
 constexpr char kLockName[] = "LOCK";
-constexpr char kIdentityName[] = "IDENTITY";
 
 using Kind = RepairSide::Kind;
 
@@ -39,12 +39,6 @@ Result<Kind> KindOf(const Directory& parent, const std::string& name) {
 
 const RepairSide& TargetOf(const RepairStep& step, RepairDirection direction) {
   return direction == RepairDirection::kApply ? step.fresh : step.old;
-}
-
-Status RemoveIfThere(Directory& directory, const std::string& name) {
-  const Status removed = directory.Remove(name);
-  if (!removed.ok() && removed.error().code != ErrorCode::kNotFound) return removed;
-  return {};
 }
 
 }  // namespace

@@ -16,7 +16,6 @@ constexpr std::uint64_t kIdentityMagic = 0x3149444141525544ULL;  // "DURAADI1"
 constexpr std::size_t kChecksumAt = 16;
 constexpr std::size_t kUuidAt = 24;
 constexpr std::size_t kContentAt = 40;
-constexpr std::uint64_t kSmallFileBytesMax = 64 << 10;
 
 struct Kind {
   std::uint64_t magic;
@@ -126,22 +125,30 @@ Result<Copies<IdentityFile>> DecodeIdentityFile(Bytes bytes) {
                                     });
 }
 
-Result<std::vector<std::byte>> ReadSmallFile(const Directory& directory, std::string_view name) {
+Result<std::vector<std::byte>> ReadSmallFile(const Directory& directory, std::string_view name,
+                                             std::uint64_t bytes_max) {
   const std::unique_ptr<File> file = TRY(directory.Open(name, OpenFor::kRead));
   const std::uint64_t size = TRY(file->SizeBytes());
-  if (size > kSmallFileBytesMax) {
+  if (size > bytes_max) {
     return Error{ErrorCode::kCorruption,
-                 std::string(name) + " is larger than any file of that name can be", ""};
+                 "'" + directory.path() + "/" + std::string(name) +
+                     "' is larger than any file of that name can be",
+                 ""};
   }
   std::vector<std::byte> bytes(size);
   bytes.resize(TRY(file->Read(0, bytes)));
   return bytes;
 }
 
+Status RemoveIfThere(Directory& directory, const std::string& name) {
+  const Status removed = directory.Remove(name);
+  if (!removed.ok() && removed.error().code != ErrorCode::kNotFound) return removed;
+  return {};
+}
+
 Status ReplaceFile(Directory& directory, const std::string& name, Bytes bytes) {
   const std::string temporary = name + ".tmp";
-  const Status removed = directory.Remove(temporary);  // Of an interrupted earlier attempt.
-  if (!removed.ok() && removed.error().code != ErrorCode::kNotFound) return removed.error();
+  TRY(RemoveIfThere(directory, temporary));  // Of an interrupted earlier attempt.
   const std::unique_ptr<File> file = TRY(directory.Create(temporary));
   TRY(file->Write(0, bytes));
   TRY(file->SyncAll());

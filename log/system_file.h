@@ -50,8 +50,12 @@ std::vector<std::byte> EncodeIdentityFile(const IdentityFile& file);
 Result<Copies<SystemFile>> DecodeSystemFile(Bytes bytes);
 Result<Copies<IdentityFile>> DecodeIdentityFile(Bytes bytes);
 
-/// Reads the whole of a small file. Errors: as File::Read; kCorruption over 64 KiB.
-Result<std::vector<std::byte>> ReadSmallFile(const Directory& directory, std::string_view name);
+inline constexpr std::uint64_t kSmallFileBytesMax = 64u << 10;
+
+/// Reads the whole of a small file. Errors: as File::Read; kCorruption over `bytes_max`.
+Result<std::vector<std::byte>> ReadSmallFile(const Directory& directory, std::string_view name,
+                                             std::uint64_t bytes_max = kSmallFileBytesMax);
+Status RemoveIfThere(Directory& directory, const std::string& name);
 /// Temp, sync, rename, directory sync.
 Status ReplaceFile(Directory& directory, const std::string& name, Bytes bytes);
 

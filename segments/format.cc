@@ -24,13 +24,6 @@ Error OtherVersion(const char* what, std::uint32_t version) {
           "use the release that wrote it, or a newer one"};
 }
 
-void StoreUid(std::byte* out, const Uid128& uid) { std::memcpy(out, uid.bytes.data(), 16); }
-Uid128 LoadUid(const std::byte* from) {
-  Uid128 uid;
-  std::memcpy(uid.bytes.data(), from, 16);
-  return uid;
-}
-
 Status CheckRun(const RunHeader& run, std::uint32_t table_bytes) {
   if (run.kind != RunKind::kAppend && run.kind != RunKind::kSparse) {
     return Corrupt("run of unknown kind");
@@ -70,8 +63,8 @@ void EncodeFileHeader(const FileHeader& header, const ServerIdentity& identity,
   std::memset(out, 0, bytes.size());
   StoreLe(out + 0, kFileMagic);
   StoreLe(out + 8, kFormatVersion);
-  StoreUid(out + 24, identity.system);
-  StoreUid(out + 40, identity.uid);
+  StoreLe(out + 24, identity.system);
+  StoreLe(out + 40, identity.uid);
   StoreLe(out + 56, identity.cluster_id);
   StoreLe(out + 64, header.number);
   StoreLe(out + 72, header.life);
@@ -104,7 +97,7 @@ Result<FileHeader> DecodeFileHeader(Bytes bytes, const ServerIdentity& identity,
   const auto version = LoadLe<std::uint32_t>(in + 8);
   if (version != kFormatVersion) return OtherVersion("segment", version);
   header.number = LoadLe<std::uint64_t>(in + 64);
-  if (LoadUid(in + 24) != identity.system || LoadUid(in + 40) != identity.uid ||
+  if (LoadLe<Uid128>(in + 24) != identity.system || LoadLe<Uid128>(in + 40) != identity.uid ||
       LoadLe<std::uint64_t>(in + 56) != identity.cluster_id) {
     return Corrupt("segment of another server");
   }

@@ -16,13 +16,6 @@ Error Corrupt(const char* what) { return {ErrorCode::kCorruption, what, ""}; }
 constexpr std::size_t kFileChecksumAt = 16;
 constexpr std::size_t kContainerChecksumAt = 8;
 
-void StoreUid(std::byte* out, const Uid128& uid) { std::memcpy(out, uid.bytes.data(), 16); }
-Uid128 LoadUid(const std::byte* from) {
-  Uid128 uid;
-  std::memcpy(uid.bytes.data(), from, 16);
-  return uid;
-}
-
 std::uint64_t FileHeaderChecksum(Bytes block, const SystemUuid& system, std::uint64_t life,
                                  std::uint64_t copy) {
   const std::uint64_t seed = SeedAt(FileSeed(system, FileKind::kWal, life), copy * kBlockBytes);
@@ -37,7 +30,7 @@ void EncodeFileHeader(const FileHeader& header, std::uint64_t copy,
   std::byte* out = block.data();
   StoreLe(out + 0, kFileMagic);
   StoreLe(out + 8, kFormatVersion);
-  StoreUid(out + 24, header.system);
+  StoreLe(out + 24, header.system);
   StoreLe(out + 40, header.life);
   StoreLe(out + 48, header.number);
   StoreLe(out + 56, header.size_bytes);
@@ -60,7 +53,7 @@ Result<FileHeader> DecodeFileHeader(Bytes block, std::uint64_t copy) {
   const std::byte* in = block.data();
   if (LoadLe<std::uint64_t>(in) != kFileMagic) return Corrupt("no file header magic");
   FileHeader header;
-  header.system = LoadUid(in + 24);
+  header.system = LoadLe<Uid128>(in + 24);
   header.life = LoadLe<std::uint64_t>(in + 40);
   const std::uint64_t expected = FileHeaderChecksum(block, header.system, header.life, copy);
   if (LoadLe<std::uint64_t>(in + kFileChecksumAt) != expected) {
@@ -172,11 +165,12 @@ void EncodeBinding(const Binding& binding, std::byte* out) {
   StoreLe(out, binding.slot);
   StoreLe(out + 4, std::uint32_t{0});
   StoreLe(out + 8, binding.cluster_id);
-  StoreUid(out + 16, binding.uid);
+  StoreLe(out + 16, binding.uid);
 }
 
 Binding DecodeBinding(const std::byte* bytes) {
-  return {LoadLe<std::uint32_t>(bytes), LoadLe<std::uint64_t>(bytes + 8), LoadUid(bytes + 16)};
+  return {LoadLe<std::uint32_t>(bytes), LoadLe<std::uint64_t>(bytes + 8),
+          LoadLe<Uid128>(bytes + 16)};
 }
 
 const char* RunKindName(RunKind kind) {

@@ -1,4 +1,6 @@
 // Damaged bytes outlast the start that hides them [PW7].
+#include "log/quarantine.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -217,8 +219,8 @@ TEST(Quarantine, PW7_AHeaderCopyIsKeptBeforeItIsWrittenAgain) {
             std::vector<std::byte>(rotten.begin() + 4096, rotten.begin() + 8192));
 }
 
-TEST(Quarantine, PW7_ACheckpointThatLostARowIsKeptWhole) {
-  Machine machine;
+/// Both checkpoints have lost every row.
+void LeaveLostCheckpoints(Machine& machine) {
   machine.options.wal_max_size_bytes = 32 << 10;
   machine.Start();
   machine.Write(machine.Log("a"), 1, 1, {"a1"});
@@ -230,6 +232,11 @@ TEST(Quarantine, PW7_ACheckpointThatLostARowIsKeptWhole) {
       machine.Rot(path, at);
     }
   }
+}
+
+TEST(Quarantine, PW7_ACheckpointThatLostARowIsKeptWhole) {
+  Machine machine;
+  LeaveLostCheckpoints(machine);
   for (int start = 0; start < 2; ++start) {
     machine.Start();
     const std::vector<std::string> names = NamesIn(machine, kQuarantine);
@@ -240,6 +247,40 @@ TEST(Quarantine, PW7_ACheckpointThatLostARowIsKeptWhole) {
     }
     machine.Kill();
   }
+}
+
+// Memory and disk: what is copied of it is bounded, whatever its size says.
+TEST(Quarantine, PW7_ACheckpointGrownToATerabyteIsKeptAsFarAsItMatters) {
+  constexpr std::uint64_t kTerabyte = 1ull << 40;
+  Machine machine;
+  LeaveLostCheckpoints(machine);
+  const auto meta = machine.disk().Open("/data/meta").value();
+  const auto file = meta->Open("checkpoint-a", OpenFor::kReadWrite).value();
+  ASSERT_TRUE(file->Truncate(kTerabyte).ok());
+  machine.Start();
+  const sim::Image& image = machine.disk().disk().visible();
+  std::uint64_t kept = 0;
+  for (const std::string& name : NamesIn(machine, kQuarantine)) {
+    if (!name.starts_with("checkpoint-a")) continue;
+    const sim::Node node = image.FindPath(std::string(kQuarantine) + "/" + name);
+    kept = image.content(node).size_bytes();
+  }
+  EXPECT_GT(kept, 64u << 10);
+  EXPECT_LE(kept, 1u << 30);
+}
+
+TEST(Quarantine, PW7_ARangeThatIsTooLargeLeavesNoCopy) {
+  Machine machine;
+  machine.Start();
+  const auto data = machine.disk().Open("/data").value();
+  const auto file = data->Create("strange").value();
+  ASSERT_TRUE(file->Truncate(1ull << 40).ok());
+  Quarantine quarantine(*data);
+  const Result<std::string> kept =
+      quarantine.Keep({.directory = data.get(), .file = "strange", .bytes = UINT64_MAX});
+  ASSERT_FALSE(kept.ok());
+  EXPECT_EQ(kept.error().code, ErrorCode::kTooLarge);
+  EXPECT_THAT(NamesIn(machine, kQuarantine), IsEmpty());
 }
 
 }  // namespace

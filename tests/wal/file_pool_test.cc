@@ -116,6 +116,23 @@ TEST_F(FilePoolTest, B3_AFullDiskIsSaidAndLeavesNoHalfMadeFile) {
   EXPECT_FALSE(pool_->failure().has_value());
 }
 
+// A sync that fails each second must not leave one file a second behind.
+TEST_F(FilePoolTest, B3_NoFailingCallLeavesAFileForEachRetry) {
+  for (const auto kind : {sim::OpKind::kAllocate, sim::OpKind::kWrite, sim::OpKind::kSyncAll,
+                          sim::OpKind::kSyncDirectory}) {
+    SCOPED_TRACE(sim::OpKindName(kind));
+    while (pool_->Take(0)) {
+    }
+    const std::size_t files = Files();
+    disk_.Schedule({.kind = kind, .file_class = "", .times = 5});
+    const std::uint64_t fired = disk_.faults_fired();
+    RunThroughRetries();
+    ASSERT_EQ(disk_.faults_fired(), fired + 5);
+    ASSERT_EQ(pool_->ready(), 3u);
+    EXPECT_EQ(Files(), files + 3);
+  }
+}
+
 TEST_F(FilePoolTest, A14_APoisonedFileIsRemovedNotReused) {
   Run();
   std::optional<PoolFile> file = pool_->Take(2);
