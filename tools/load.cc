@@ -337,6 +337,17 @@ Status CheckOptions(const LoadOptions& options) {
 
 }  // namespace
 
+/// What a faulty log held may be what the lines to skip are counted by.
+Status CheckHealth(const LoadOptions& options, const LogStore& store) {
+  const std::vector<LogInfo> logs = store.Logs();
+  const auto faulty = std::ranges::count(logs, true, &LogInfo::faulty);
+  if (faulty == 0) return {};
+  return Error{ErrorCode::kFaulty,
+               Plural(static_cast<std::uint64_t>(faulty), "faulty log") + " in " + options.dir +
+                   ": which lines they held is not known",
+               "run `duramen verify " + options.dir + "`, or load into a new directory"};
+}
+
 ExitCode RunLoad(const LoadOptions& options, Terminal& terminal) {
   const Status possible = CheckOptions(options);
   if (!possible.ok()) return Refuse(terminal, possible.error());
@@ -354,8 +365,8 @@ ExitCode RunLoad(const LoadOptions& options, Terminal& terminal) {
   } else if (!report.created) {
     terminal.Say(report.ToText());
   }
-  Status status;
-  {
+  Status status = CheckHealth(options, *store);
+  if (status.ok()) {
     Loader loader(options, terminal, *store, *reader);
     status = loader.Prepare();
     if (status.ok()) {

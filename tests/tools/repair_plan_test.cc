@@ -105,6 +105,14 @@ TEST(RepairPlan, TL3_ATornTailAloneIsNoRepair) {
   EXPECT_THAT(KindsOf(*cut), ElementsAre(RepairStepKind::kEmptyWal));
 }
 
+TEST(RepairPlan, A3_WhatWasNotAcknowledgedMakesNobodyFaulty) {
+  RepairFinding finding = Damage("0000000000000002.wal", {{UidOf(1), 3, 5, true}});
+  finding.acknowledged = false;
+  const Result<RepairPlan> plan = PlanRepair(FactsWith({finding}), {});
+  ASSERT_TRUE(plan.ok());
+  EXPECT_THAT(KindsOf(*plan), ElementsAre(RepairStepKind::kEmptyWal));
+}
+
 TEST(RepairPlan, C15_ATruncationSaysWhoStaysFaulty) {
   RepairFacts facts = FactsWith({});
   facts.servers.push_back(Faulty(1, 10, 12));
