@@ -10,6 +10,16 @@
 namespace duramen::log {
 namespace {
 
+/// A log "a" whose two entries are in segments. Returns its uid.
+std::string StartFlushed(Machine& machine) {
+  UseSmallFiles(machine);
+  machine.Start();
+  machine.Write(machine.Log("a"), 1, 1, {"a1", "a2"});
+  Flush(machine, machine.Log("other"));
+  Flush(machine, machine.Log("other"));
+  return machine.UidOf("a");
+}
+
 // 1: a tombstone is forgotten, and its slot given again, before its repeat is written.
 TEST(FlushBreak, A18_ASlotIsReusedBeforeItsTombstonesRepeat) {
   for (const SyncMethod method : {SyncMethod::kDatasync}) {
@@ -54,10 +64,10 @@ TEST(FlushBreak, A3_RotBeforeTheFlushIsNoticed) {
   ASSERT_TRUE(found);
   Flush(machine, machine.Log("other"));
   Flush(machine, machine.Log("other"));
-  EXPECT_TRUE(Faulty(machine, "a")) << "at run time";
+  EXPECT_TRUE(machine.Faulty("a")) << "at run time";
   machine.Kill();
   machine.Start();
-  EXPECT_TRUE(Faulty(machine, "a")) << "after a start";
+  EXPECT_TRUE(machine.Faulty("a")) << "after a start";
 }
 
 // 3: none and a power loss
@@ -70,7 +80,7 @@ TEST(FlushBreak, C14_NoneAndPowerLoss) {
   Flush(machine, machine.Log("other"));
   machine.PowerLoss();
   machine.Start();
-  EXPECT_FALSE(Faulty(machine, "a"));
+  EXPECT_FALSE(machine.Faulty("a"));
   EXPECT_FALSE(machine.store().recovery_report().damaged());
 }
 
@@ -80,7 +90,7 @@ TEST(FlushBreak, G4_FailedFlushesLeaveNothing) {
   UseSmallFiles(machine);
   machine.Start();
   machine.Write(machine.Log("a"), 1, 1, {"a1", "a2"});
-  const std::string uid = UidOf(machine, "a");
+  const std::string uid = machine.UidOf("a");
   machine.disk().Schedule({.kind = sim::OpKind::kWrite,
                            .file_class = "#.seg",
                            .times = 60,
@@ -94,7 +104,7 @@ TEST(FlushBreak, G4_FailedFlushesLeaveNothing) {
     (void)machine.executor().AdvanceToNextTimer();
     machine.Settle();
   }
-  EXPECT_LE(NamesIn(machine, "/data/servers/" + uid).size(), 2u);
+  EXPECT_LE(machine.NamesIn("/data/servers/" + uid).size(), 2u);
 }
 
 // 5: floors do not free segments while the disk is full
@@ -107,8 +117,8 @@ TEST(FlushBreak, B3_FloorsFreeSegmentsOnAFullDisk) {
   for (int i = 0; i < 20; ++i) machine.Write(a, i + 1, 1, {std::string(100, 'a')});
   const LogRef other = machine.Log("other");
   Flush(machine, other);
-  const std::string uid = UidOf(machine, "a");
-  const auto before = NamesIn(machine, "/data/servers/" + uid).size();
+  const std::string uid = machine.UidOf("a");
+  const auto before = machine.NamesIn("/data/servers/" + uid).size();
   ASSERT_GT(before, 3u);
   machine.disk().Schedule({.kind = sim::OpKind::kWrite,
                            .file_class = "#.seg",
@@ -123,21 +133,13 @@ TEST(FlushBreak, B3_FloorsFreeSegmentsOnAFullDisk) {
     (void)machine.executor().AdvanceToNextTimer();
     machine.Settle();
   }
-  EXPECT_LT(NamesIn(machine, "/data/servers/" + uid).size(), before);
+  EXPECT_LT(machine.NamesIn("/data/servers/" + uid).size(), before);
 }
 
 // 6: strict does not look at segments
 TEST(FlushBreak, PW8_StrictRefusesDamageInSegments) {
   Machine machine;
-  UseSmallFiles(machine);
-  machine.Start();
-  machine.Write(machine.Log("a"), 1, 1, {"a1", "a2"});
-  Flush(machine, machine.Log("other"));
-  Flush(machine, machine.Log("other"));
-  const std::string uid = UidOf(machine, "a");
-  const auto names = NamesIn(machine, "/data/servers/" + uid);
-  ASSERT_FALSE(names.empty());
-  const std::string path = "/data/servers/" + uid + "/" + names[0];
+  const std::string path = SegmentOf(machine, StartFlushed(machine));
   const auto size = machine.FileBytes(path).size();
   machine.Kill();
   for (std::size_t at = 128; at < size; at += 8) machine.Rot(path, at);
@@ -149,13 +151,8 @@ TEST(FlushBreak, PW8_StrictRefusesDamageInSegments) {
 // 8: what is left of a log whose rows are lost is not garbage [A18]
 TEST(FlushBreak, A18_SegmentsOfALogWithoutRowsAreKept) {
   Machine machine;
-  UseSmallFiles(machine);
-  machine.Start();
-  machine.Write(machine.Log("a"), 1, 1, {"a1", "a2"});
-  Flush(machine, machine.Log("other"));
-  Flush(machine, machine.Log("other"));
-  const std::string uid = UidOf(machine, "a");
-  const auto before = NamesIn(machine, "/data/servers/" + uid);
+  const std::string uid = StartFlushed(machine);
+  const auto before = machine.NamesIn("/data/servers/" + uid);
   ASSERT_FALSE(before.empty());
   ASSERT_TRUE(machine.Wait(machine.writer().PutVote(machine.Log("a"), 7, "n").value()).ok());
   machine.Kill();
@@ -166,7 +163,7 @@ TEST(FlushBreak, A18_SegmentsOfALogWithoutRowsAreKept) {
   for (int boot = 0; boot < 3; ++boot) {
     Flush(machine, machine.Log("third"));
     Flush(machine, machine.Log("third"));
-    EXPECT_EQ(NamesIn(machine, "/data/servers/" + uid).size(), before.size()) << boot;
+    EXPECT_EQ(machine.NamesIn("/data/servers/" + uid).size(), before.size()) << boot;
     machine.Kill();
     machine.Start();
   }

@@ -1,10 +1,10 @@
-// What tests of the flush do to a machine, and look at.
+// What tests of the flush, and of what it leaves, do to a machine.
 #pragma once
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <string>
-#include <vector>
 
 #include "tests/log/machine.h"
 
@@ -15,38 +15,22 @@ inline void UseSmallFiles(Machine& machine) {
   machine.options.wal_max_files = 64;
 }
 
-/// Appends to `log` until one more generation is flushed.
-inline void Flush(Machine& machine, LogRef log) {
-  const std::uint64_t before = machine.Metric("flush_rounds");
-  for (int i = 0; i < 50 && machine.Metric("flush_rounds") == before; ++i) {
+/// Appends to `log` until `rounds` more generations are flushed.
+inline void Flush(Machine& machine, LogRef log, std::uint64_t rounds = 1) {
+  const std::uint64_t wanted = machine.Metric("flush_rounds") + rounds;
+  const std::uint64_t writes_max = 30 + 20 * rounds;
+  for (std::uint64_t i = 0; i < writes_max && machine.Metric("flush_rounds") < wanted; ++i) {
     const Index end = machine.store().BoundsOf(log)->end;
     machine.Write(log, end, 9, {std::string(3000, 'f')});
     machine.Settle();
   }
-  ASSERT_GT(machine.Metric("flush_rounds"), before);
+  ASSERT_GE(machine.Metric("flush_rounds"), wanted);
 }
 
-inline std::vector<std::string> NamesIn(Machine& machine, const std::string& path) {
-  const sim::Image& image = machine.disk().disk().visible();
-  const sim::Node node = image.FindPath(path);
-  std::vector<std::string> names;
-  if (node == 0) return names;
-  for (const auto& [name, child] : image.entries(node)) names.push_back(name);
-  return names;
-}
-
-inline std::string UidOf(Machine& machine, const std::string& name) {
-  for (const LogInfo& info : machine.store().Logs()) {
-    if (info.name == name) return info.uid;
-  }
-  return "";
-}
-
-inline bool Faulty(Machine& machine, const std::string& name) {
-  for (const LogInfo& info : machine.store().Logs()) {
-    if (info.name == name) return info.faulty;
-  }
-  return false;
+/// The path of the only, or the first, segment of the log with this uid.
+inline std::string SegmentOf(const Machine& machine, const std::string& uid) {
+  const std::string folder = "/data/servers/" + uid;
+  return folder + "/" + machine.NamesIn(folder).at(0);
 }
 
 }  // namespace duramen::log

@@ -158,8 +158,8 @@ TEST(Flush, G2_G14_W18_ChangesDuringARoundWin) {
 TEST(Flush, A7_G16_M9_ALostLastSegmentIsDamageInExactlyItsRange) {
   Machine machine;
   StartFlushed(machine);
-  const std::string path = std::string(kServers) + "/" + UidOf(machine, "a");
-  const std::vector<std::string> names = NamesIn(machine, path);
+  const std::string path = std::string(kServers) + "/" + machine.UidOf("a");
+  const std::vector<std::string> names = machine.NamesIn(path);
   ASSERT_THAT(names, SizeIs(1));
   ASSERT_TRUE(machine.Close().ok());
   {
@@ -169,8 +169,8 @@ TEST(Flush, A7_G16_M9_ALostLastSegmentIsDamageInExactlyItsRange) {
   }
   for (int start = 0; start < 3; ++start) {
     machine.Start();
-    EXPECT_TRUE(Faulty(machine, "a")) << "start " << start;
-    EXPECT_FALSE(Faulty(machine, "other"));
+    EXPECT_TRUE(machine.Faulty("a")) << "start " << start;
+    EXPECT_FALSE(machine.Faulty("other"));
     EXPECT_THAT(machine.Contents("a"), ElementsAre("1!faulty", "2!faulty", "3!faulty", "4!faulty"));
     EXPECT_EQ(machine.store().VoteOf(machine.Log("a"))->term, 4u) << "rows are not touched";
     EXPECT_EQ(machine.Append(machine.Log("a"), 5, 5, {"x"}).error().code, ErrorCode::kFaulty);
@@ -182,8 +182,7 @@ TEST(Flush, A7_G16_M9_ALostLastSegmentIsDamageInExactlyItsRange) {
 TEST(Flush, G5_ADamagedEntryIsNeverServed) {
   Machine machine;
   StartFlushed(machine);
-  const std::string path = std::string(kServers) + "/" + UidOf(machine, "a");
-  const std::string file = path + "/" + NamesIn(machine, path)[0];
+  const std::string file = SegmentOf(machine, machine.UidOf("a"));
   const std::vector<std::byte> bytes = machine.FileBytes(file);
   const std::string_view text = AsText(bytes);
   machine.Kill();
@@ -212,7 +211,7 @@ TEST(Flush, M2_EitherCheckpointIsEnough) {
 TEST(Flush, A2_A18_M7_WithoutCheckpointsEveryLogIsFaulty) {
   Machine machine;
   StartFlushed(machine);
-  const std::string uid = UidOf(machine, "a");
+  const std::string uid = machine.UidOf("a");
   ASSERT_TRUE(machine.Close().ok());
   for (const char* name : {"checkpoint-a", "checkpoint-b"}) {
     const std::string path = std::string(kMeta) + "/" + name;
@@ -223,7 +222,7 @@ TEST(Flush, A2_A18_M7_WithoutCheckpointsEveryLogIsFaulty) {
   for (int start = 0; start < 3; ++start) {
     machine.Start();
     EXPECT_TRUE(machine.store().recovery_report().damaged()) << "start " << start;
-    EXPECT_TRUE(Faulty(machine, uid)) << "start " << start;
+    EXPECT_TRUE(machine.Faulty(uid)) << "start " << start;
     const LogRef lost = machine.Log(uid);
     EXPECT_EQ(machine.writer().PutVote(lost, 4, "n2").error().code, ErrorCode::kFaulty);
     machine.PowerLoss();
@@ -284,13 +283,13 @@ TEST(Flush, G4_OneLogThatCannotBeWrittenHoldsTheWalFileOnly) {
 TEST(Flush, G1_CL10_ADeletedLogLeavesNothingAndDoesNotComeBack) {
   Machine machine;
   StartFlushed(machine);
-  const std::string uid = UidOf(machine, "a");
+  const std::string uid = machine.UidOf("a");
   ASSERT_TRUE(
       machine.Wait(machine.store().DeleteLog(machine.writer(), machine.Log("a")).value()).ok());
   machine.Settle();
   machine.Write(machine.Log("a"), 1, 1, {"anew"});
   for (int round = 0; round < 3; ++round) Flush(machine, machine.Log("other"));
-  const std::vector<std::string> names = NamesIn(machine, kServers);
+  const std::vector<std::string> names = machine.NamesIn(kServers);
   EXPECT_EQ(std::count(names.begin(), names.end(), uid), 0);
   for (int start = 0; start < 2; ++start) {
     machine.PowerLoss();
@@ -309,13 +308,13 @@ TEST(Flush, SG6_SegmentsBelowTheFloorGo) {
   const LogRef a = machine.Log("a");
   for (Index i = 1; i <= 40; ++i) machine.Write(a, i, 1, {std::string(1500, 'a')});
   machine.Settle();
-  const std::string path = std::string(kServers) + "/" + UidOf(machine, "a");
-  const std::size_t before = NamesIn(machine, path).size();
+  const std::string path = std::string(kServers) + "/" + machine.UidOf("a");
+  const std::size_t before = machine.NamesIn(path).size();
   EXPECT_GT(before, 4u);
   ASSERT_TRUE(machine.Wait(machine.writer().TruncatePrefix(a, 39).value()).ok());
   Flush(machine, machine.Log("other"));
   Flush(machine, machine.Log("other"));
-  EXPECT_LT(NamesIn(machine, path).size(), before - 3);
+  EXPECT_LT(machine.NamesIn(path).size(), before - 3);
   machine.PowerLoss();
   machine.Start();
   EXPECT_FALSE(machine.store().recovery_report().damaged());

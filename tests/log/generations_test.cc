@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "tests/log/machine.h"
+#include "tests/log/flush_machine.h"
 #include "wal/format.h"
 
 namespace duramen::log {
@@ -22,8 +22,7 @@ struct Held {
   std::vector<std::string> contents;  // of "a", as it has to be
 
   explicit Held(Change change) {
-    machine.options.wal_max_size_bytes = 32 << 10;
-    machine.options.wal_max_files = 64;
+    UseSmallFiles(machine);
     machine.Start();
     machine.Write(machine.Log("a"), 1, 1, {"a1", "a2", "a3"});
     machine.Write(machine.Log("b"), 1, 1, {"b1"});

@@ -6,7 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/rng.h"
-#include "tests/log/machine.h"
+#include "tests/log/flush_machine.h"
 
 namespace duramen::log {
 namespace {
@@ -26,8 +26,7 @@ struct ModelLog {
 class History {
  public:
   explicit History(std::uint64_t seed) : rng_(seed + 99) {
-    machine_.options.wal_max_size_bytes = 32 << 10;
-    machine_.options.wal_max_files = 64;
+    UseSmallFiles(machine_);
     machine_.options.segment_max_entries = 5 + rng_.Below(8);
     machine_.Start();
   }

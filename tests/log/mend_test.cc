@@ -6,7 +6,7 @@
 
 #include "base/bytes.h"
 #include "log/attempt_file.h"
-#include "tests/log/machine.h"
+#include "tests/log/flush_machine.h"
 
 namespace duramen::log {
 namespace {
@@ -18,22 +18,6 @@ using ::testing::SizeIs;
 
 ServerUid Uid(const std::string& text) { return ServerUid{Uid128::Parse(text).value()}; }
 
-void UseSmallFiles(Machine& machine) {
-  machine.options.wal_max_size_bytes = 32 << 10;
-  machine.options.wal_max_files = 64;
-}
-
-/// Appends to `log` until one more generation is flushed.
-void Flush(Machine& machine, const std::string& name) {
-  const LogRef log = machine.Log(name);
-  const std::uint64_t before = machine.Metric("flush_rounds");
-  for (int i = 0; i < 50 && machine.Metric("flush_rounds") == before; ++i) {
-    machine.Write(log, machine.store().BoundsOf(log)->end, 9, {std::string(3000, 'f')});
-    machine.Settle();
-  }
-  ASSERT_GT(machine.Metric("flush_rounds"), before);
-}
-
 /// "a" with entries in segments and behind them in the WAL, "b" in the WAL, and "other", which made
 /// it roll. Returns the uid of "a".
 std::string Fill(Machine& machine) {
@@ -43,19 +27,14 @@ std::string Fill(Machine& machine) {
   machine.Write(a, 1, 1, {"a1", "a2", "a3"});
   EXPECT_TRUE(machine.Wait(machine.writer().PutVote(a, 4, "n1").value()).ok());
   machine.Write(a, 4, 4, {"a4"});
-  Flush(machine, "other");
-  Flush(machine, "other");
+  Flush(machine, machine.Log("other"));
+  Flush(machine, machine.Log("other"));
   machine.Write(machine.Log("b"), 1, 2, {"b1", "b2", "b3"});
   machine.Write(a, 5, 5, {"a5", "a6"});
   machine.Idle();
   const std::string uid = machine.UidOf("a");
   EXPECT_TRUE(machine.Close().ok());
   return uid;
-}
-
-std::string SegmentOf(const Machine& machine, const std::string& uid) {
-  const std::string folder = "/data/servers/" + uid;
-  return folder + "/" + machine.NamesIn(folder).at(0);
 }
 
 /// Flips a bit of the last place that holds `text`.
@@ -78,6 +57,21 @@ void RemoveFile(Machine& machine, const std::string& folder, const std::string& 
   const std::unique_ptr<Directory> directory = machine.disk().Open(folder).value();
   ASSERT_TRUE(directory->Remove(name).ok());
   ASSERT_TRUE(directory->Sync().ok());
+}
+
+/// A closed store whose log "a" had its three entries, of term 3, in a segment that is gone.
+/// Returns its uid.
+std::string LoseAllSegments(Machine& machine) {
+  UseSmallFiles(machine);
+  machine.Start();
+  machine.Write(machine.Log("a"), 1, 3, {"a1", "a2", "a3"});
+  Flush(machine, machine.Log("other"));
+  Flush(machine, machine.Log("other"));
+  const std::string uid = machine.UidOf("a");
+  EXPECT_TRUE(machine.Close().ok());
+  const std::string folder = "/data/servers/" + uid;
+  RemoveFile(machine, folder, machine.NamesIn(folder).at(0));
+  return uid;
 }
 
 /// Nothing is damaged any more, for the strictest of starts, and after the power went.
@@ -141,7 +135,7 @@ TEST(Mend, G5_ADamagedEntryOfASegmentBecomesAHoleInNewOnes) {
                 ElementsAre("1:1:a1", "2!faulty", "3:1:a3", "4:4:a4", "5:5:a5", "6:5:a6"));
     EXPECT_EQ(machine.writer().PutVote(machine.Log("a"), 5, "n1").ok(), true) << "no row is lost";
     EXPECT_EQ(machine.Append(machine.Log("a"), 7, 5, {"x"}).error().code, ErrorCode::kFaulty);
-    Flush(machine, "other");
+    Flush(machine, machine.Log("other"));
   }
 }
 
@@ -164,27 +158,20 @@ TEST(Mend, G16_LostSegmentsAreAFaultInExactlyTheirRange) {
       EXPECT_THAT(machine.Contents("a"),
                   ElementsAre("1!faulty", "2!faulty", "3!faulty", "4!faulty", "5:5:a5", "6:5:a6"));
       EXPECT_THAT(machine.Contents("b"), SizeIs(3));
-      Flush(machine, "other");
+      Flush(machine, machine.Log("other"));
     }
   }
 }
 
 TEST(Mend, G16_ALogOfWhichNothingIsLeftStaysFaulty) {
   Machine machine;
-  UseSmallFiles(machine);
-  machine.Start();
-  machine.Write(machine.Log("a"), 1, 1, {"a1", "a2", "a3"});
-  Flush(machine, "other");
-  Flush(machine, "other");
-  const std::string uid = machine.UidOf("a");
-  ASSERT_TRUE(machine.Close().ok());
-  RemoveFile(machine, "/data/servers/" + uid, machine.NamesIn("/data/servers/" + uid).at(0));
+  LoseAllSegments(machine);
   ASSERT_TRUE(machine.Mend({}).ok());
   for (int start = 0; start < 3; ++start) {
     StartStrictly(machine);
     EXPECT_TRUE(machine.Faulty("a"));
     EXPECT_THAT(machine.Contents("a"), ElementsAre("1!faulty", "2!faulty", "3!faulty"));
-    Flush(machine, "other");
+    Flush(machine, machine.Log("other"));
   }
 }
 
@@ -339,7 +326,7 @@ TEST(Mend, C15_FillPutsNoOpsWhereEntriesWereLost) {
                   ElementsAre("1:1:a1", "2:1:", "3:1:a3", "4:4:a4", "5:5:a5", "6:5:"));
       const Pin pin = machine.store().Read(machine.Log("a"), 2, 3, 100).value();
       EXPECT_EQ(pin.entries()[0].kind, kNoOpKind);
-      Flush(machine, "other");
+      Flush(machine, machine.Log("other"));
     }
     EXPECT_EQ(machine.Append(machine.Log("a"), 7, 6, {"new"}).ok(), healthy);
   }
@@ -347,14 +334,7 @@ TEST(Mend, C15_FillPutsNoOpsWhereEntriesWereLost) {
 
 TEST(Mend, C15_FillAtTheBeginAndWithNothingElseLeft) {
   Machine machine;
-  UseSmallFiles(machine);
-  machine.Start();
-  machine.Write(machine.Log("a"), 1, 3, {"a1", "a2", "a3"});
-  Flush(machine, "other");
-  Flush(machine, "other");
-  const std::string uid = machine.UidOf("a");
-  ASSERT_TRUE(machine.Close().ok());
-  RemoveFile(machine, "/data/servers/" + uid, machine.NamesIn("/data/servers/" + uid).at(0));
+  const std::string uid = LoseAllSegments(machine);
   ASSERT_TRUE(machine.Mend({.requests = {{MendKind::kFill, Uid(uid), 0, true}}}).ok());
   StartStrictly(machine);
   EXPECT_FALSE(machine.Faulty("a"));
@@ -428,7 +408,7 @@ TEST(Mend, W17_A18_ARejoinedLogHasItsIntactPrefixAndANewUid) {
     EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:a1", "2:1:a2"));
     EXPECT_EQ(machine.store().VoteOf(machine.Log("a"))->term, 0u);
     EXPECT_EQ(machine.store().Logs().size(), 3u);
-    Flush(machine, "other");
+    Flush(machine, machine.Log("other"));
     EXPECT_THAT(machine.NamesIn("/data/servers"), ::testing::Not(::testing::Contains(uid)));
   }
   machine.Write(machine.Log("a"), 3, 9, {"on"});

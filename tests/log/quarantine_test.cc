@@ -22,15 +22,6 @@ constexpr char kQuarantine[] = "/data/quarantine";
 constexpr char kText[] = "the payload that rots";
 constexpr std::uint64_t kOperationsMax = 400;
 
-std::vector<std::string> NamesIn(Machine& machine, const std::string& path) {
-  std::vector<std::string> names;
-  const sim::Image& image = machine.disk().disk().visible();
-  const sim::Node node = image.FindPath(path);
-  if (node == 0) return names;
-  for (const auto& [name, child] : image.entries(node)) names.push_back(name);
-  return names;
-}
-
 bool HoldsBytes(Machine& machine, const std::string& path, Bytes wanted) {
   if (machine.disk().disk().visible().FindPath(path) == 0) return false;
   const std::vector<std::byte> bytes = machine.FileBytes(path);
@@ -112,7 +103,7 @@ TEST(Quarantine, PW7_DamageIsCopiedOnceAndOutlivesItsFile) {
     ASSERT_EQ(copy.size(), found[0].size_bytes);
     EXPECT_TRUE(std::equal(copy.begin(), copy.end(),
                            bytes.begin() + static_cast<std::ptrdiff_t>(found[0].offset_bytes)));
-    EXPECT_THAT(NamesIn(machine, kQuarantine), SizeIs(1));
+    EXPECT_THAT(machine.NamesIn(kQuarantine), SizeIs(1));
     start == 0 ? machine.Kill() : machine.PowerLoss();
   }
   machine.Start();
@@ -147,7 +138,7 @@ TEST(Quarantine, PW7_AStartThatDiesAnywhereLosesNoDamagedByte) {
         const bool over = machine.Open().ok() && !machine.disk().crashed();
         power ? machine.PowerLoss() : machine.Kill();
         bool there = FileThatHolds(machine, Rotten()) != "";
-        for (const std::string& name : NamesIn(machine, kQuarantine)) {
+        for (const std::string& name : machine.NamesIn(kQuarantine)) {
           if (name.ends_with(".tmp")) continue;
           there = there || HoldsBytes(machine, std::string(kQuarantine) + "/" + name, Rotten());
         }
@@ -155,7 +146,7 @@ TEST(Quarantine, PW7_AStartThatDiesAnywhereLosesNoDamagedByte) {
         machine.Start();
         Outlive(machine);
         machine.PowerLoss();
-        const std::vector<std::string> names = NamesIn(machine, kQuarantine);
+        const std::vector<std::string> names = machine.NamesIn(kQuarantine);
         ASSERT_THAT(names, SizeIs(1));
         ASSERT_TRUE(HoldsBytes(machine, std::string(kQuarantine) + "/" + names[0], Rotten()));
         if (over) break;
@@ -239,7 +230,7 @@ TEST(Quarantine, PW7_ACheckpointThatLostARowIsKeptWhole) {
   LeaveLostCheckpoints(machine);
   for (int start = 0; start < 2; ++start) {
     machine.Start();
-    const std::vector<std::string> names = NamesIn(machine, kQuarantine);
+    const std::vector<std::string> names = machine.NamesIn(kQuarantine);
     ASSERT_THAT(names, SizeIs(2));
     for (std::size_t i = 0; i < names.size(); ++i) {
       EXPECT_EQ(machine.FileBytes(std::string(kQuarantine) + "/" + names[i]),

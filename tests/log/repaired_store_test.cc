@@ -9,7 +9,7 @@
 #include "log/repair_journal.h"
 #include "tests/base/temp_dir.h"
 #include "tests/log/disk_tree.h"
-#include "tests/log/machine.h"
+#include "tests/log/flush_machine.h"
 
 namespace duramen::log {
 namespace {
@@ -76,8 +76,7 @@ TEST(RepairFormat, T1_PathsStayBelowTheirRoots) {
 
 /// A closed store with some logs, and the files that its life left.
 void FillStore(Machine& machine) {
-  machine.options.wal_max_size_bytes = 32 << 10;
-  machine.options.wal_max_files = 64;
+  UseSmallFiles(machine);
   machine.Start();
   machine.Write(machine.Log("a"), 1, 1, {"a1", "a2", "a3"});
   const LogRef other = machine.Log("other");
@@ -199,8 +198,7 @@ TEST(RepairedStore, T2_ThreadsOnARealDisk) {
   PosixFileSystem posix;
   Machine like;  // For its sizes.
   like.options.data_dir = temp / "data";
-  like.options.wal_max_size_bytes = 32 << 10;
-  like.options.wal_max_files = 64;
+  UseSmallFiles(like);
   SystemClock clock;
   ThreadExecutor threads;
   const auto open = [&] {
