@@ -42,6 +42,16 @@ void Salvage(Machine& machine, const std::string& named) {
   machine.options.salvage_servers = {named};
 }
 
+/// Starts on a damaged disk, "a" being named so or by its uid. Returns the uid it had.
+std::string StartSalvage(Machine& machine, bool by_uid) {
+  std::string uid;
+  machine.seed = 2000;
+  machine.UseDisk(Damaged(uid));
+  Salvage(machine, by_uid ? uid : "a");
+  machine.Start();
+  return uid;
+}
+
 std::string Told(Machine& machine) {
   std::string text;
   for (const Finding& finding : machine.store().recovery_report().findings) {
@@ -52,12 +62,8 @@ std::string Told(Machine& machine) {
 
 TEST(Salvage, PW8_C9_AFaultyLogThatIsNamedBeginsAnew) {
   for (const bool by_uid : {false, true}) {
-    std::string uid;
     Machine machine;
-    machine.seed = 2000;
-    machine.UseDisk(Damaged(uid));
-    Salvage(machine, by_uid ? uid : "a");
-    machine.Start();
+    const std::string uid = StartSalvage(machine, by_uid);
     EXPECT_TRUE(machine.store().recovery_report().damaged());
     EXPECT_THAT(Told(machine), HasSubstr("begins anew"));
     EXPECT_FALSE(machine.Faulty("a"));
@@ -72,12 +78,8 @@ TEST(Salvage, PW8_C9_AFaultyLogThatIsNamedBeginsAnew) {
 
 TEST(Salvage, PW8_AnotherStartWithTheSameSettingsDoesNothing) {
   for (const bool by_uid : {false, true}) {
-    std::string uid;
     Machine machine;
-    machine.seed = 2000;
-    machine.UseDisk(Damaged(uid));
-    Salvage(machine, by_uid ? uid : "a");
-    machine.Start();
+    StartSalvage(machine, by_uid);
     const std::string anew = machine.UidOf("a");
     machine.Write(machine.Log("a"), 3, 4, {"on"});
     for (int start = 0; start < 4; ++start) {
