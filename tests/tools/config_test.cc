@@ -3,31 +3,26 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/tools/answer.h"
 #include "tests/tools/files.h"
 
 namespace duramen::tools {
 namespace {
 
+using testing::Answer;
+using testing::Ask;
+using ::testing::HasSubstr;
 using testing::TempDir;
 using testing::WriteAll;
-using ::testing::HasSubstr;
-
-struct Answer {
-  ExitCode exit;
-  std::string out;
-  std::string err;
-};
 
 Answer Show(const SettingSources& sources) {
-  Terminal terminal{Terminal::Captured{}};
-  const ExitCode exit = RunConfigShow(sources, {.format = Format::kCsv}, terminal);
-  return {exit, terminal.captured_out(), terminal.captured_err()};
+  return Ask([&](Terminal& terminal) {
+    return RunConfigShow(sources, {.format = Format::kCsv}, terminal);
+  });
 }
 
 Answer Check(const std::string& path) {
-  Terminal terminal{Terminal::Captured{}};
-  const ExitCode exit = RunConfigCheck({.config_path = path}, terminal);
-  return {exit, terminal.captured_out(), terminal.captured_err()};
+  return Ask([&](Terminal& terminal) { return RunConfigCheck({.config_path = path}, terminal); });
 }
 
 TEST(Config, CT1_FlagsBeatTheEnvironmentAndThatBeatsTheFile) {

@@ -3,38 +3,28 @@
 #include <gtest/gtest.h>
 
 #include "base/rng.h"
+#include "tests/tools/answer.h"
 #include "tests/tools/files.h"
 #include "tests/tools/unflushed.h"
 #include "tools/dump.h"
-#include "tools/verify.h"
 #include "tools/wal_image.h"
 
 namespace duramen::tools {
 namespace {
 
+using testing::Answer;
+using testing::Ask;
 using ::testing::HasSubstr;
 using testing::ReadAll;
 using testing::TempDir;
 using testing::WalFiles;
 using testing::WriteAll;
 
-struct Verdict {
-  ExitCode exit;
-  std::string out;
-  std::string err;
-};
+Answer Verify(const std::string& path) { return testing::Verify(path, Format::kCsv); }
 
-Verdict Verify(const std::string& path) {
-  Terminal terminal{Terminal::Captured{}};
-  const ExitCode exit = RunVerify({.path = path, .output = {.format = Format::kCsv}}, terminal);
-  return {exit, terminal.captured_out(), terminal.captured_err()};
-}
-
-Verdict Dump(const std::string& path, bool all) {
-  Terminal terminal{Terminal::Captured{}};
-  DumpOptions options{.path = path, .all = all, .output = {.format = Format::kJsonl}};
-  const ExitCode exit = RunDump(options, terminal);
-  return {exit, terminal.captured_out(), terminal.captured_err()};
+Answer Dump(const std::string& path, bool all) {
+  const DumpOptions options{.path = path, .all = all, .output = {.format = Format::kJsonl}};
+  return Ask([&](Terminal& terminal) { return RunDump(options, terminal); });
 }
 
 /// A small directory as a store leaves it, several WAL files long, and what of it is proven.
@@ -102,13 +92,13 @@ TEST_F(Damage, T1_EveryCutOfEveryWalFileIsJudged) {
     for (std::uint64_t cut = 0; cut < specimen.content.size(); cut += 64) {
       SCOPED_TRACE(specimen.path + " cut at " + std::to_string(cut));
       WriteAll(specimen.path, specimen.content.substr(0, cut));
-      const Verdict verdict = Verify(dir_ / "data");
+      const Answer verdict = Verify(dir_ / "data");
       EXPECT_EQ(verdict.exit, specimen.CutHits(cut) ? ExitCode::kDamage : ExitCode::kClean)
           << verdict.out;
       const ExitCode dumped = Dump(dir_ / "data", cut % 128 == 0).exit;
       EXPECT_TRUE(dumped == ExitCode::kClean || dumped == ExitCode::kDamage);
       // The same file, alone.
-      const Verdict alone = Verify(specimen.path);
+      const Answer alone = Verify(specimen.path);
       EXPECT_TRUE(alone.exit == ExitCode::kClean || alone.exit == ExitCode::kDamage) << alone.err;
       if (HasFatalFailure() || HasNonfatalFailure()) return;
     }
@@ -125,7 +115,7 @@ TEST_F(Damage, T1_W11_AFlippedByteIsFoundWhereverItMatters) {
       std::string flipped = specimen.content;
       flipped[at] = static_cast<char>(flipped[at] ^ (1 << rng.Below(8)));
       WriteAll(specimen.path, flipped);
-      const Verdict verdict = Verify(dir_ / "data");
+      const Answer verdict = Verify(dir_ / "data");
       EXPECT_EQ(verdict.exit, specimen.Hits(at) ? ExitCode::kDamage : ExitCode::kClean)
           << verdict.out;
       const ExitCode dumped = Dump(dir_ / "data", true).exit;
@@ -182,7 +172,7 @@ TEST_F(Damage, TL2_VerifySaysWhoseEntryIsLostAndWhatToType) {
   std::string flipped = specimen.content;
   flipped[text_at + 2] ^= 1;
   WriteAll(specimen.path, flipped);
-  const Verdict verdict = Verify(dir_ / "data");
+  const Answer verdict = Verify(dir_ / "data");
   EXPECT_EQ(verdict.exit, ExitCode::kDamage);
   EXPECT_EQ(std::count(verdict.out.begin(), verdict.out.end(), '\n'), 2) << verdict.out;
   EXPECT_THAT(verdict.out, HasSubstr("," + server + "," + uid + "," + index + "," + index + ","));
@@ -190,7 +180,7 @@ TEST_F(Damage, TL2_VerifySaysWhoseEntryIsLostAndWhatToType) {
   EXPECT_THAT(verdict.err,
               HasSubstr("next: duramen dump " + (dir_ / "data") + " --all --server " + uid));
   // The dump goes on behind the damage and says what it left out.
-  const Verdict dump = Dump(dir_ / "data", false);
+  const Answer dump = Dump(dir_ / "data", false);
   EXPECT_EQ(dump.exit, ExitCode::kDamage);
   EXPECT_THAT(dump.err, HasSubstr("skipped: "));
   EXPECT_EQ(std::count(dump.out.begin(), dump.out.end(), '\n') + 1, [&] {
@@ -201,17 +191,17 @@ TEST_F(Damage, TL2_VerifySaysWhoseEntryIsLostAndWhatToType) {
 }
 
 TEST_F(Damage, T1_A12_AMissingFileIsDamageAndALoneFileIsNot) {
-  const Verdict alone = Verify(specimens_[1].path);
+  const Answer alone = Verify(specimens_[1].path);
   EXPECT_EQ(alone.exit, ExitCode::kClean) << alone.out;
   std::filesystem::remove(specimens_[1].path);
-  const Verdict verdict = Verify(dir_ / "data");
+  const Answer verdict = Verify(dir_ / "data");
   EXPECT_EQ(verdict.exit, ExitCode::kDamage);
   EXPECT_THAT(verdict.out, HasSubstr("missing"));
 }
 
 TEST_F(Damage, TL1_ACopiedFileUnderAnotherNameIsRead) {
   WriteAll(dir_ / "evidence.bin", specimens_[0].content);
-  const Verdict dump = Dump(dir_ / "evidence.bin", false);
+  const Answer dump = Dump(dir_ / "evidence.bin", false);
   EXPECT_EQ(dump.exit, ExitCode::kClean) << dump.err;
   EXPECT_THAT(dump.out, HasSubstr("\"server\":\"load-00000\""));
 }
@@ -224,7 +214,7 @@ TEST_F(Damage, TL2_SystemAndIdentityAreChecked) {
       std::string flipped = content;
       flipped[at] ^= 4;
       WriteAll(path, flipped);
-      const Verdict verdict = Verify(dir_ / "data");
+      const Answer verdict = Verify(dir_ / "data");
       EXPECT_EQ(verdict.exit, ExitCode::kDamage) << path << " at " << at;
     }
     for (std::uint64_t cut = 0; cut < content.size(); cut += 64) {

@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "tests/tools/files.h"
+#include "tests/tools/flushed_store.h"
 #include "tools/du.h"
 #include "tools/dump.h"
-#include "tools/load.h"
 #include "tools/read_back.h"
 #include "tools/stat.h"
 #include "tools/verify.h"
@@ -14,53 +14,29 @@
 namespace duramen::tools {
 namespace {
 
+using testing::Answer;
+using testing::Ask;
 using testing::Fingerprint;
 using ::testing::HasSubstr;
-using testing::NumberedLines;
 using testing::ReadAll;
-using testing::TempDir;
 using testing::WalFiles;
 using testing::WriteAll;
 
-struct Answer {
-  ExitCode exit;
-  std::string out;
-  std::string err;
-};
-
-/// So few WAL files that the load cannot end before most of it was flushed.
-class Flushed : public ::testing::Test {
+class Flushed : public testing::FlushedStore {
  protected:
   static constexpr std::uint64_t kLines = 30'000;
   void SetUp() override {
-    WriteAll(dir_ / "input", NumberedLines(kLines));
-    LoadOptions load{.dir = data_, .file = dir_ / "input", .servers = 5};
-    load.settings.flags = {{"wal_max_size_bytes", "64KiB"}, {"wal_max_files", "4"}};
-    Terminal terminal{Terminal::Captured{}};
-    ASSERT_EQ(RunLoad(load, terminal), ExitCode::kClean) << terminal.captured_err();
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(dir_ / "data/servers")) {
-      if (entry.path().extension() == ".seg") segments_.push_back(entry.path().string());
-    }
+    ASSERT_NO_FATAL_FAILURE(MakeFlushed(kLines, 5));
     ASSERT_GE(segments_.size(), 5u);
     ASSERT_LE(WalFiles(data_).size() * (64u << 10), ReadAll(dir_ / "input").size() / 2);
   }
-  static Answer Dump(DumpOptions options) {
-    Terminal terminal{Terminal::Captured{}};
-    const ExitCode exit = RunDump(options, terminal);
-    return {exit, terminal.captured_out(), terminal.captured_err()};
+  static Answer Dump(const DumpOptions& options) {
+    return Ask([&](Terminal& terminal) { return RunDump(options, terminal); });
   }
-  Answer Verify() const {
-    Terminal terminal{Terminal::Captured{}};
-    const ExitCode exit = RunVerify({.path = data_, .output = {.format = Format::kCsv}}, terminal);
-    return {exit, terminal.captured_out(), terminal.captured_err()};
-  }
+  Answer Verify() const { return testing::Verify(data_, Format::kCsv); }
   static std::uint64_t Lines(const std::string& text) {
     return static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n'));
   }
-
-  TempDir dir_;
-  std::string data_ = dir_ / "data";
-  std::vector<std::string> segments_;
 };
 
 TEST_F(Flushed, TL1_DumpGivesEveryLineAlsoAfterItsWalFileWasRecycled) {
@@ -236,10 +212,10 @@ TEST_F(Flushed, PW7_TL4_DuAndVerifyListWhatStartsHaveKept) {
 
 TEST_F(Flushed, TL4_WhyRetainedNamesWhoKeepsAFile) {
   const auto why = [&](const std::string& what) {
-    Terminal terminal{Terminal::Captured{}};
-    const ExitCode exit =
-        RunWhyRetained({.path = data_, .what = what, .output = {.format = Format::kCsv}}, terminal);
-    return Answer{exit, terminal.captured_out(), terminal.captured_err()};
+    return Ask([&](Terminal& terminal) {
+      return RunWhyRetained({.path = data_, .what = what, .output = {.format = Format::kCsv}},
+                            terminal);
+    });
   };
   const Answer server = why("load-00002");
   EXPECT_EQ(server.exit, ExitCode::kClean) << server.err;

@@ -13,24 +13,26 @@
 #include "base/posix_io.h"
 #include "segments/format.h"
 #include "tests/tools/files.h"
+#include "tests/tools/flushed_store.h"
 #include "tools/du.h"
 #include "tools/dump.h"
-#include "tools/load.h"
 #include "tools/stat.h"
 #include "tools/store_image.h"
-#include "tools/verify.h"
 #include "tools/why_retained.h"
 
 namespace duramen::tools {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::Answer;
+using testing::Ask;
 using testing::Fingerprint;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using testing::NumberedLines;
 using testing::ReadAll;
 using testing::TempDir;
+using testing::Verify;
 using testing::WalFiles;
 using testing::WriteAll;
 
@@ -58,32 +60,12 @@ const char* const kWayNames[] = {
     "empty",        "cut",     "flipped",   "garbage", "another system's",
     "another kind", "symlink", "directory", "holes",   "gone"};
 
-struct Answer {
-  ExitCode exit = ExitCode::kClean;
-  std::string text;  // both streams
-};
-
-template <typename Run>
-Answer Ask(Run run) {
-  Terminal terminal{Terminal::Captured{}};
-  const ExitCode exit = run(terminal);
-  return {exit, terminal.captured_out() + terminal.captured_err()};
-}
-
-Answer Verify(const std::string& path) {
-  return Ask([&](Terminal& terminal) { return RunVerify({.path = path}, terminal); });
-}
-
 constexpr std::uint64_t kLines = 9'000;
 constexpr std::uint64_t kServers = 3;
 
 Answer Load(const std::string& dir, const std::string& input) {
-  return Ask([&](Terminal& terminal) {
-    LoadOptions load{
-        .dir = dir, .file = input, .servers = kServers, .resume = true, .events = true};
-    load.settings.flags = {{"wal_max_size_bytes", "64KiB"}, {"wal_max_files", "4"}};
-    return RunLoad(load, terminal);
-  });
+  return testing::LoadFlushed(
+      {.dir = dir, .file = input, .servers = kServers, .resume = true, .events = true});
 }
 
 class ForeignFile : public ::testing::Test {
@@ -93,7 +75,7 @@ class ForeignFile : public ::testing::Test {
     WriteAll(*made_ / "input", NumberedLines(kLines));
     for (const char* name : {"own", "other"}) {
       const Answer load = Load(*made_ / name, *made_ / "input");
-      ASSERT_EQ(load.exit, ExitCode::kClean) << load.text;
+      ASSERT_EQ(load.exit, ExitCode::kClean) << load.text();
       ASSERT_EQ(Verify(*made_ / name).exit, ExitCode::kClean);
     }
   }
@@ -172,6 +154,21 @@ class ForeignFile : public ::testing::Test {
     }
   }
 
+  /// Calls `check` with the path of each kind of file, spoilt in each way in a new store.
+  template <typename Check>
+  void ForEachSpoilt(Check check) {
+    for (const Part part : kParts) {
+      for (const Spoilt way : kWays) {
+        Renew();
+        const std::string path = PathIn(data_, part);
+        SCOPED_TRACE(path + " " + kWayNames[static_cast<int>(way)]);
+        Spoil(path, part, way);
+        check(path, part, way);
+      }
+    }
+    EXPECT_LT(PeakBytes(), 1ULL << 30);
+  }
+
   /// Every offline verb on the directory.
   std::vector<Answer> AskAll() const {
     return {Ask([&](Terminal& to) { return RunDump({.path = data_}, to); }),
@@ -205,30 +202,22 @@ ExitCode VerifyExit(Part part, Spoilt way) {
 }
 
 TEST_F(ForeignFile, T1_T4_T6_EveryKindSpoiltInEveryWayForEveryVerb) {
-  for (const Part part : kParts) {
-    for (const Spoilt way : kWays) {
-      Renew();
-      const std::string path = PathIn(data_, part);
-      SCOPED_TRACE(path + " " + kWayNames[static_cast<int>(way)]);
-      Spoil(path, part, way);
-      const auto before = Fingerprint(dir_.path());
-      const Answer verify = Verify(data_);
-      EXPECT_EQ(verify.exit, VerifyExit(part, way)) << verify.text;
-      for (const Answer& answer : AskAll()) {
-        EXPECT_TRUE(answer.exit == ExitCode::kClean || answer.exit == ExitCode::kDamage)
-            << answer.text.substr(0, 2000);
-      }
-      // The file by its own name.
-      for (const ExitCode exit : {Verify(path).exit, Ask([&](Terminal& to) {
-                                                       return RunDump({.path = path}, to);
-                                                     }).exit}) {
-        EXPECT_TRUE(exit == ExitCode::kClean || exit == ExitCode::kDamage ||
-                    exit == ExitCode::kUnreadable || exit == ExitCode::kUsage);
-      }
-      EXPECT_EQ(Fingerprint(dir_.path()), before);
+  ForEachSpoilt([&](const std::string& path, Part part, Spoilt way) {
+    const auto before = Fingerprint(dir_.path());
+    const Answer verify = Verify(data_);
+    EXPECT_EQ(verify.exit, VerifyExit(part, way)) << verify.text();
+    for (const Answer& answer : AskAll()) {
+      EXPECT_TRUE(answer.exit == ExitCode::kClean || answer.exit == ExitCode::kDamage)
+          << answer.text().substr(0, 2000);
     }
-  }
-  EXPECT_LT(PeakBytes(), 1ULL << 30);
+    // The file by its own name.
+    for (const ExitCode exit :
+         {Verify(path).exit, Ask([&](Terminal& to) { return RunDump({.path = path}, to); }).exit}) {
+      EXPECT_TRUE(exit == ExitCode::kClean || exit == ExitCode::kDamage ||
+                  exit == ExitCode::kUnreadable || exit == ExitCode::kUsage);
+    }
+    EXPECT_EQ(Fingerprint(dir_.path()), before);
+  });
 }
 
 /// SYSTEM and IDENTITY say that this is the right disk, and LOCK that nobody else is at it; for
@@ -239,28 +228,21 @@ bool StartRefused(Part part, Spoilt way) {
 }
 
 TEST_F(ForeignFile, A14_A18_AStartContainsWhatIsWrong) {
-  for (const Part part : kParts) {
-    for (const Spoilt way : kWays) {
-      Renew();
-      const std::string path = PathIn(data_, part);
-      SCOPED_TRACE(path + " " + kWayNames[static_cast<int>(way)]);
-      Spoil(path, part, way);
-      const Answer start = Load(data_, *made_ / "input");
-      if (StartRefused(part, way)) {
-        EXPECT_NE(start.exit, ExitCode::kClean);
-        EXPECT_THAT(start.text, HasSubstr("error: "));
-        EXPECT_THAT(start.text, Not(HasSubstr("recovered boot=")));
-        continue;
-      }
-      EXPECT_THAT(start.text, HasSubstr("recovered boot="));
-      EXPECT_TRUE(start.exit == ExitCode::kClean || start.exit == ExitCode::kDamage) << start.text;
-      // Another one finds its own work whole.
-      const Answer again = Load(data_, *made_ / "input");
-      EXPECT_THAT(again.text, HasSubstr("recovered boot="));
-      EXPECT_EQ(again.exit, start.exit) << again.text;
+  ForEachSpoilt([&](const std::string&, Part part, Spoilt way) {
+    const Answer start = Load(data_, *made_ / "input");
+    if (StartRefused(part, way)) {
+      EXPECT_NE(start.exit, ExitCode::kClean);
+      EXPECT_THAT(start.text(), HasSubstr("error: "));
+      EXPECT_THAT(start.text(), Not(HasSubstr("recovered boot=")));
+      return;
     }
-  }
-  EXPECT_LT(PeakBytes(), 1ULL << 30);
+    EXPECT_THAT(start.text(), HasSubstr("recovered boot="));
+    EXPECT_TRUE(start.exit == ExitCode::kClean || start.exit == ExitCode::kDamage) << start.text();
+    // Another one finds its own work whole.
+    const Answer again = Load(data_, *made_ / "input");
+    EXPECT_THAT(again.text(), HasSubstr("recovered boot="));
+    EXPECT_EQ(again.exit, start.exit) << again.text();
+  });
 }
 
 // The number of a new file is above that of every name there is, or the start could not make it.
@@ -271,7 +253,7 @@ TEST_F(ForeignFile, A10_ANameThatADirectoryHasIsNotGivenToAFile) {
     SCOPED_TRACE(path);
     fs::remove(path);
     fs::create_directory(path);
-    EXPECT_THAT(Load(data_, *made_ / "input").text, HasSubstr("recovered boot="));
+    EXPECT_THAT(Load(data_, *made_ / "input").text(), HasSubstr("recovered boot="));
   }
 }
 
@@ -329,8 +311,8 @@ TEST_F(ForeignFile, T4_EveryVerbRefusesEveryKindOfANewerVersion) {
     EXPECT_EQ(Fingerprint(data_), before);
     answers.push_back(Load(data_, *made_ / "input"));
     for (const Answer& answer : answers) {
-      EXPECT_EQ(answer.exit, ExitCode::kUnknownVersion) << answer.text;
-      EXPECT_THAT(answer.text, HasSubstr("version 7"));
+      EXPECT_EQ(answer.exit, ExitCode::kUnknownVersion) << answer.text();
+      EXPECT_THAT(answer.text(), HasSubstr("version 7"));
     }
   }
 }
@@ -347,13 +329,13 @@ TEST_F(ForeignFile, A14_A18_WholeDirectoriesOfAnotherSystem) {
     for (const Answer& answer : AskAll()) {
       EXPECT_TRUE(answer.exit == ExitCode::kClean || answer.exit == ExitCode::kDamage ||
                   answer.exit == ExitCode::kUsage)
-          << answer.text.substr(0, 2000);
+          << answer.text().substr(0, 2000);
     }
     EXPECT_EQ(Fingerprint(data_), before);
     const Answer start = Load(data_, *made_ / "input");
-    const bool started = start.text.find("recovered boot=") != std::string::npos;
-    EXPECT_EQ(started, std::string(name) != "wal") << start.text;
-    EXPECT_THAT(start.text, HasSubstr(started ? "damaged=yes" : "belongs to another system"));
+    const bool started = start.text().find("recovered boot=") != std::string::npos;
+    EXPECT_EQ(started, std::string(name) != "wal") << start.text();
+    EXPECT_THAT(start.text(), HasSubstr(started ? "damaged=yes" : "belongs to another system"));
   }
 }
 
@@ -363,8 +345,8 @@ TEST_F(ForeignFile, TL2_ALoneSegmentOrCheckpointIsVerified) {
     WriteAll(dir_ / "evidence.bin", content);
     for (const std::string& path : {PathIn(data_, part), dir_ / "evidence.bin"}) {
       const Answer whole = Verify(path);
-      EXPECT_EQ(whole.exit, ExitCode::kClean) << whole.text;
-      EXPECT_THAT(whole.text, HasSubstr("1 file"));
+      EXPECT_EQ(whole.exit, ExitCode::kClean) << whole.text();
+      EXPECT_THAT(whole.text(), HasSubstr("1 file"));
     }
     // Behind its rows a checkpoint has room to grow.
     const std::size_t end = part == Part::kCheckpoint ? 3 * 4096 : content.size();
@@ -381,7 +363,7 @@ TEST_F(ForeignFile, TL2_ALoneSegmentOrCheckpointIsVerified) {
   WriteAll(dir_ / "evidence.bin", segment.substr(0, segment.size() - 1'000));
   const Answer cut = Verify(dir_ / "evidence.bin");
   EXPECT_EQ(cut.exit, ExitCode::kDamage);
-  EXPECT_THAT(cut.text, HasSubstr("the file ends inside this run"));
+  EXPECT_THAT(cut.text(), HasSubstr("the file ends inside this run"));
 }
 
 // What the segments have lost the segments are blamed for, whatever else is lost in the WAL.
@@ -389,10 +371,7 @@ TEST_F(ForeignFile, B5_ADamagedWalIsNotBlamedForHolesInSegments) {
   const std::string segment = PathIn(data_, Part::kSegment);
   fs::remove(PathIn(data_, Part::kWal));
   fs::remove(segment);
-  const std::string text =
-      Ask([&](Terminal& to) {
-        return RunVerify({.path = data_, .output = {.format = Format::kCsv}}, to);
-      }).text;
+  const std::string text = Verify(data_, Format::kCsv).text();
   const std::string uid = fs::path(segment).parent_path().filename().string();
   int of_the_segment = 0;
   for (std::size_t at = 0; at < text.size(); at = text.find('\n', at) + 1) {
@@ -410,15 +389,15 @@ TEST_F(ForeignFile, TL2_LeftoversAreSaidOnceAndNotOfARunningStore) {
     fs::copy(segment, segment.parent_path() / name);
   }
   const Answer closed = Verify(data_);
-  EXPECT_EQ(closed.exit, ExitCode::kClean) << closed.text;
-  EXPECT_THAT(closed.text, HasSubstr("files begun by a flush that was not finished"));
-  EXPECT_THAT(closed.text, HasSubstr("1 finding in"));
+  EXPECT_EQ(closed.exit, ExitCode::kClean) << closed.text();
+  EXPECT_THAT(closed.text(), HasSubstr("files begun by a flush that was not finished"));
+  EXPECT_THAT(closed.text(), HasSubstr("1 finding in"));
   PosixFileSystem file_system;
   const auto directory = file_system.Open(data_);
   ASSERT_TRUE(directory.ok());
   const auto lock = (*directory)->Lock("LOCK");
   ASSERT_TRUE(lock.ok());
-  EXPECT_THAT(Verify(data_).text, HasSubstr("0 findings in"));
+  EXPECT_THAT(Verify(data_).text(), HasSubstr("0 findings in"));
   EXPECT_FALSE((*directory)->Lock("LOCK").ok()) << "asking must not let go of it";
 }
 

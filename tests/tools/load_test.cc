@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/tools/answer.h"
 #include "tests/tools/files.h"
 #include "tools/dump.h"
 #include "tools/read_back.h"
@@ -14,16 +15,12 @@
 namespace duramen::tools {
 namespace {
 
+using testing::Answer;
+using testing::Ask;
 using ::testing::HasSubstr;
 using testing::NumberedLines;
 using testing::TempDir;
 using testing::WriteAll;
-
-struct Answer {
-  ExitCode exit;
-  std::string out;
-  std::string err;
-};
 
 class Load : public ::testing::Test {
  protected:
@@ -32,9 +29,7 @@ class Load : public ::testing::Test {
     if (options.file.empty()) options.file = dir_ / "input";
     options.settings.flags.emplace_back("wal_max_size_bytes", "64KiB");
     options.settings.flags.emplace_back("wal_max_files", "64");
-    Terminal terminal{Terminal::Captured{}};
-    const ExitCode exit = RunLoad(options, terminal);
-    return {exit, terminal.captured_out(), terminal.captured_err()};
+    return Ask([&](Terminal& terminal) { return RunLoad(options, terminal); });
   }
   std::string Dump(DumpOptions options) {
     options.path = dir_ / "data";

@@ -7,27 +7,21 @@
 
 #include "base/posix_io.h"
 #include "tests/tools/files.h"
+#include "tests/tools/flushed_store.h"
 #include "tests/tools/unflushed.h"
 #include "tools/dump.h"
 #include "tools/load.h"
-#include "tools/verify.h"
 
 namespace duramen::tools {
 namespace {
 
+using testing::Answer;
+using testing::Ask;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using testing::NumberedLines;
 using testing::ReadAll;
-using testing::TempDir;
 using testing::WalFiles;
 using testing::WriteAll;
-
-struct Answer {
-  ExitCode exit;
-  std::string out;
-  std::string err;
-};
 
 /// Names and contents below `dir`, but for what repairs keep.
 std::map<std::string, std::string> Contents(const std::string& dir) {
@@ -47,33 +41,15 @@ void Flip(const std::string& path, std::size_t at) {
   WriteAll(path, content);
 }
 
-class RepairVerb : public ::testing::Test {
+class RepairVerb : public testing::FlushedStore {
  protected:
-  /// Entries in segments, rows in checkpoints.
-  void MakeFlushed() {
-    WriteAll(dir_ / "input", NumberedLines(12'000));
-    LoadOptions load{.dir = data_, .file = dir_ / "input", .servers = 3};
-    load.settings.flags = {{"wal_max_size_bytes", "64KiB"}, {"wal_max_files", "4"}};
-    Terminal terminal{Terminal::Captured{}};
-    ASSERT_EQ(RunLoad(load, terminal), ExitCode::kClean) << terminal.captured_err();
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(data_ + "/servers")) {
-      if (entry.path().extension() == ".seg") segments_.push_back(entry.path().string());
-    }
-    ASSERT_FALSE(segments_.empty());
-  }
+  void MakeFlushed() { FlushedStore::MakeFlushed(12'000, 3); }
   Answer Repair(RepairVerbOptions options) const {
     options.path = data_;
     options.output.format = Format::kJsonl;
-    Terminal terminal{Terminal::Captured{}};
-    const ExitCode exit = RunRepair(options, terminal);
-    return {exit, terminal.captured_out(), terminal.captured_err()};
+    return Ask([&](Terminal& terminal) { return RunRepair(options, terminal); });
   }
-  Answer Verify() const {
-    Terminal terminal{Terminal::Captured{}};
-    const ExitCode exit =
-        RunVerify({.path = data_, .output = {.format = Format::kJsonl}}, terminal);
-    return {exit, terminal.captured_out(), terminal.captured_err()};
-  }
+  Answer Verify() const { return testing::Verify(data_, Format::kJsonl); }
   std::uint64_t EntriesOf(const std::string& server) const {
     Terminal terminal{Terminal::Captured{}};
     DumpOptions options{
@@ -107,10 +83,6 @@ class RepairVerb : public ::testing::Test {
     EXPECT_EQ(undone.exit, ExitCode::kClean) << undone.err;
     EXPECT_EQ(Contents(data_), before);
   }
-
-  TempDir dir_;
-  std::string data_ = dir_ / "data";
-  std::vector<std::string> segments_;
 };
 
 TEST_F(RepairVerb, TL3_AWholeStoreNeedsNone) {

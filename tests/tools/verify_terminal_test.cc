@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "tests/tools/files.h"
+#include "tests/tools/flushed_store.h"
 #include "tools/load.h"
 
 namespace duramen::tools {
@@ -20,7 +21,6 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using testing::NumberedLines;
 using testing::ReadAll;
-using testing::TempDir;
 using testing::WriteAll;
 
 struct Shown {
@@ -56,16 +56,9 @@ Shown OnATerminal(const std::vector<std::string>& command) {
   return shown;
 }
 
-/// A store with segments, checkpoints and a WAL.
-class VerifyOnATerminal : public ::testing::Test {
+class VerifyOnATerminal : public testing::FlushedStore {
  protected:
-  void SetUp() override {
-    WriteAll(dir_ / "input", NumberedLines(20'000));
-    LoadOptions load{.dir = data_, .file = dir_ / "input", .servers = 3};
-    load.settings.flags = {{"wal_max_size_bytes", "64KiB"}, {"wal_max_files", "4"}};
-    Terminal terminal{Terminal::Captured{}};
-    ASSERT_EQ(RunLoad(load, terminal), ExitCode::kClean) << terminal.captured_err();
-  }
+  void SetUp() override { ASSERT_NO_FATAL_FAILURE(MakeFlushed(20'000, 3)); }
 
   /// Under strace, whose options say what is traced and what is done to it.
   Shown Traced(const std::vector<std::string>& options) const {
@@ -100,9 +93,6 @@ class VerifyOnATerminal : public ::testing::Test {
     }
     return reads;
   }
-
-  TempDir dir_;
-  std::string data_ = dir_ / "data";
 };
 
 TEST_F(VerifyOnATerminal, TL2_ShowsWhatItReadsTheRateAndTheTimeLeft) {
