@@ -199,30 +199,29 @@ Result<std::string> WaitOnce(std::uint64_t seed, bool& hit) {
   return hit ? life.OutliveTheFlush() : std::string();
 }
 
-}  // namespace
-
-Result<std::string> WaitingOutlivesAFlush() {
+/// What is wrong in the first life in which something is. Errors: kNotFound with `missed`, none of
+/// the lives had what it is for.
+Result<std::string> LiveOfEverySeed(Result<std::string> (*live)(std::uint64_t seed, bool& hit),
+                                    const char* missed) {
   std::uint64_t hits = 0;
   for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
     bool hit = false;
-    std::string wrong = TRY(WaitOnce(seed, hit));
+    std::string wrong = TRY(live(seed, hit));
     if (!wrong.empty()) return wrong;
     if (hit) ++hits;
   }
-  if (hits == 0) return Error{ErrorCode::kNotFound, "no entry waited for a flush", ""};
+  if (hits == 0) return Error{ErrorCode::kNotFound, missed, ""};
   return std::string();
 }
 
+}  // namespace
+
+Result<std::string> WaitingOutlivesAFlush() {
+  return LiveOfEverySeed(WaitOnce, "no entry waited for a flush");
+}
+
 Result<std::string> OverwrittenStaysDead() {
-  std::uint64_t hits = 0;
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    bool hit = false;
-    std::string wrong = TRY(LiveOnce(seed, hit));
-    if (!wrong.empty()) return wrong;
-    if (hit) ++hits;
-  }
-  if (hits == 0) return Error{ErrorCode::kNotFound, "no overwrite fell into a flush", ""};
-  return std::string();
+  return LiveOfEverySeed(LiveOnce, "no overwrite fell into a flush");
 }
 
 }  // namespace duramen::explorer
