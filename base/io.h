@@ -37,6 +37,9 @@ class File {
   virtual Status Allocate(std::uint64_t size_bytes) = 0;
   virtual Status Truncate(std::uint64_t size_bytes) = 0;
   virtual Result<std::uint64_t> SizeBytes() const = 0;
+  /// From `offset` on, where bytes other than zero may stand first; UINT64_MAX: nowhere. Holes are
+  /// skipped where the file system tells them.
+  virtual Result<std::uint64_t> NextData(std::uint64_t offset) const { return offset; }
 };
 
 /// Held as long as it lives; the operating system drops it when the process dies.
@@ -76,6 +79,8 @@ class Directory {
   /// last success has to be written again, into new files [B8]. Errors: kUnsupported where the
   /// kernel or the file system is not known to report every error.
   virtual Status SyncFileSystem() = 0;
+  /// What this process may still write to that file system; UINT64_MAX: not known.
+  virtual std::uint64_t FreeBytes() const { return UINT64_MAX; }
   /// Mode 0700. Errors: kAlreadyExists.
   virtual Status CreateDirectory(std::string_view name) = 0;
   virtual Status RemoveDirectory(std::string_view name) = 0;

@@ -129,6 +129,12 @@ class PosixFile final : public File {
     return static_cast<std::uint64_t>(status.st_size);
   }
 
+  Result<std::uint64_t> NextData(std::uint64_t offset) const override {
+    const off_t at = ::lseek(fd_.get(), static_cast<off_t>(offset), SEEK_DATA);
+    if (at >= 0) return static_cast<std::uint64_t>(at);
+    return errno == ENXIO ? UINT64_MAX : offset;  // Else the file system cannot tell.
+  }
+
  private:
   Status WriteZeros(std::uint64_t from, std::uint64_t to) {
     const std::vector<std::byte> zeros(
@@ -221,6 +227,13 @@ class PosixDirectory final : public Directory {
     }
     if (::syncfs(fd_.get()) != 0) return PosixError("sync the file system of", path_, errno);
     return {};
+  }
+
+  std::uint64_t FreeBytes() const override {
+    struct statfs status = {};
+    if (::fstatfs(fd_.get(), &status) != 0) return UINT64_MAX;
+    return static_cast<std::uint64_t>(status.f_bavail) *
+           static_cast<std::uint64_t>(status.f_frsize > 0 ? status.f_frsize : status.f_bsize);
   }
 
   Status CreateDirectory(std::string_view name) override {

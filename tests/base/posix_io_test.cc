@@ -333,6 +333,26 @@ TEST_F(PosixIo, TwoProcessesAndALockThatDiesWithItsHolder) {
   ::close(ready[1]);
 }
 
+TEST_F(PosixIo, T6_ATerabyteOfHolesIsSkipped) {
+  const auto directory = Open();
+  const auto file = directory->Create("holes").value();
+  ASSERT_TRUE(file->Truncate(1ull << 40).ok());
+  EXPECT_EQ(file->NextData(0).value(), UINT64_MAX);
+  const std::uint64_t at = 1ull << 39;
+  ASSERT_TRUE(file->Write(at, AsBytes("here")).ok());
+  const std::uint64_t found = file->NextData(0).value();
+  EXPECT_LE(found, at);
+  EXPECT_GT(found + (1u << 20), at);
+  EXPECT_EQ(file->NextData(at + 1).value(), at + 1);
+  EXPECT_EQ(file->NextData(1ull << 40).value(), UINT64_MAX);
+}
+
+TEST_F(PosixIo, B3_WhatIsFreeIsKnown) {
+  const std::uint64_t free = Open()->FreeBytes();
+  EXPECT_GT(free, 0u);
+  EXPECT_LE(free, std::filesystem::space(temp_.path()).capacity);
+}
+
 TEST_F(PosixIo, B8_TheFileSystemIsSyncedOrSaidToBeUnknown) {
   const Status synced = Open()->SyncFileSystem();
   EXPECT_TRUE(synced.ok() || synced.error().code == ErrorCode::kUnsupported);
