@@ -5,16 +5,18 @@
 #include <optional>
 
 #include "base/try.h"
+#include "log/durable_state.h"
 #include "log/overlay.h"
 #include "log/repair_journal.h"
 #include "log/system_file.h"
+#include "meta/checkpoint.h"
+#include "meta/checkpoint_files.h"
+#include "wal/summary.h"
 
 namespace duramen::log {
 namespace {
 
 constexpr char kLockName[] = "LOCK";
-constexpr char kSystemName[] = "SYSTEM";
-constexpr char kIdentityName[] = "IDENTITY";
 constexpr char kWalName[] = "wal";
 
 /// For people who list quarantine/: when it was, and four letters so that two never meet.
@@ -105,16 +107,31 @@ class Repair {
       }
       if (!one.is_nil() && (votes > 1 || alone)) system_ = one;
     }
+    const Error different{ErrorCode::kConfiguration,
+                          "SYSTEM and '" + WalPath() + "' belong to different systems",
+                          "mount or restore the directory that belongs to this system"};
+    // IDENTITY and the WAL files stand on one mount, and err together: against a SYSTEM that can be
+    // read they count only with somebody of the data directory [A14].
+    const bool outvoted = system_file_ && system_file_->content.system != system_;
+    if (!system_.is_nil() && outvoted && !TRY(HasCheckpointOf(data_dir, system_))) return different;
     if (!system_.is_nil()) return {};
-    if (system_file_ || identity_file_) {
-      return Error{ErrorCode::kConfiguration,
-                   "SYSTEM and '" + WalPath() + "' belong to different systems",
-                   "mount or restore the directory that belongs to this system"};
-    }
+    if (system_file_ || identity_file_) return different;
     return Error{ErrorCode::kCorruption,
                  "neither SYSTEM nor IDENTITY nor any WAL file tells which system '" +
                      options_.data_dir + "' is",
                  "restore SYSTEM from a backup"};
+  }
+
+  static Result<bool> HasCheckpointOf(const Directory& data_dir, const SystemUuid& system) {
+    const Result<std::unique_ptr<Directory>> meta = data_dir.OpenDirectory(kMetaName);
+    if (!meta.ok()) return false;
+    for (const char* name : meta::kCheckpointNames) {
+      const Result<std::unique_ptr<File>> file = (*meta)->Open(name, OpenFor::kRead);
+      std::vector<std::byte> header(meta::kCheckpointHeaderBytes);
+      if (!file.ok() || !(*file)->Read(0, header).ok()) continue;
+      if (meta::CheckpointBytes(header, system).ok()) return true;
+    }
+    return false;
   }
 
   std::string WalPath() const {
@@ -141,11 +158,14 @@ class Repair {
   /// As large as those that are there, because the largest entry has to fit.
   Result<std::uint64_t> WalFileBytes() const {
     constexpr std::uint64_t kBytesMin = 1u << 20;
-    const LogStoreOptions defaults;
     const std::unique_ptr<Directory> wal = TRY(environment_.file_system.Open(WalPath()));
     std::uint64_t bytes = kBytesMin;
-    for (const DirectoryEntry& entry : TRY(wal->List())) bytes = std::max(bytes, entry.size_bytes);
-    return std::min(bytes, defaults.wal_max_size_bytes);
+    for (const DirectoryEntry& entry : TRY(wal->List())) {
+      // A file that damage made larger is not a size that anybody has chosen.
+      const bool sane = entry.size_bytes <= wal::kScanBytesMax && wal::ParseFileName(entry.name);
+      if (sane) bytes = std::max(bytes, entry.size_bytes);
+    }
+    return bytes;
   }
 
   Status RestoreNames(FileSystem& overlay) const {
@@ -188,8 +208,8 @@ Result<RepairOutcome> RepairStore(const RepairOptions& options, StorageEnvironme
   return Repair(options, environment).Run();
 }
 
-Status UndoRepair(const std::string& data_dir, const std::string& id, bool force,
-                  FileSystem& file_system) {
+Result<std::string> UndoRepair(const std::string& data_dir, const std::string& id, bool force,
+                               FileSystem& file_system) {
   const std::unique_ptr<Directory> directory = TRY(file_system.Open(data_dir));
   const std::unique_ptr<FileLock> lock = TRY(directory->Lock(kLockName));
   return RepairJournal(file_system, *directory).Undo(id, force);

@@ -40,9 +40,10 @@ struct RepairOutcome {
 /// it is), and those of MendStore.
 Result<RepairOutcome> RepairStore(const RepairOptions& options, StorageEnvironment environment);
 
-/// Puts every byte back. Errors: kInUse, kNotFound (no such id), kRefused (the store has changed
-/// since, and not `force`), kDiskFull, kIo.
-Status UndoRepair(const std::string& data_dir, const std::string& id, bool force,
-                  FileSystem& file_system);
+/// Puts every byte back. Returns the id of the repair that keeps what was written since, where the
+/// store has changed since; else nothing. Errors: kInUse, kNotFound (no such id), kRefused (it has
+/// changed, and not `force`, or the old files cannot come back), kDiskFull, kIo.
+Result<std::string> UndoRepair(const std::string& data_dir, const std::string& id, bool force,
+                               FileSystem& file_system);
 
 }  // namespace duramen::log

@@ -121,8 +121,10 @@ std::vector<std::byte> EncodeRepairRecord(const RepairRecord& record) {
     PutSide(writer, step.old);
     PutSide(writer, step.fresh);
   }
-  writer.Put(static_cast<std::uint32_t>(record.wal_names.size()));
-  for (const std::string& name : record.wal_names) writer.PutString(name);
+  for (const std::vector<std::string>* names : {&record.wal_names, &record.server_names}) {
+    writer.Put(static_cast<std::uint32_t>(names->size()));
+    for (const std::string& name : *names) writer.PutString(name);
+  }
   StoreLe(bytes.data() + kChecksumAt, FileChecksum(bytes));
   return bytes;
 }
@@ -152,9 +154,9 @@ Result<RepairRecord> DecodeRepairRecord(Bytes bytes) {
     if (!GetStep(reader, record, step) || !reader.ok()) return Unreadable(kWhat);
     record.steps.push_back(std::move(step));
   }
-  const auto names = reader.Get<std::uint32_t>();
-  for (std::uint32_t i = 0; i < names && reader.ok(); ++i) {
-    record.wal_names.push_back(reader.GetString());
+  for (std::vector<std::string>* names : {&record.wal_names, &record.server_names}) {
+    const auto count = reader.Get<std::uint32_t>();
+    for (std::uint32_t i = 0; i < count && reader.ok(); ++i) names->push_back(reader.GetString());
   }
   if (!reader.AtEnd()) return Unreadable(kWhat);
   return record;

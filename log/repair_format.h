@@ -41,7 +41,8 @@ struct RepairRecord {
   std::int64_t created_unix_ms = 0;
   std::string wal_dir;  // root 1, absolute; empty: it is data_dir/wal
   std::vector<RepairStep> steps;
-  std::vector<std::string> wal_names;  // in the WAL directory after the repair, sorted
+  std::vector<std::string> wal_names;     // in the WAL directory after the repair, sorted
+  std::vector<std::string> server_names;  // in servers/ after the repair, sorted
   bool operator==(const RepairRecord&) const = default;
 };
 

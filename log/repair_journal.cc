@@ -3,16 +3,20 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "base/try.h"
+#include "log/durable_state.h"
 #include "log/file_copy.h"
+#include "log/repair_rollback.h"
 #include "log/repair_steps.h"
 #include "log/system_file.h"
 
 namespace duramen::log {
 namespace {
 
+constexpr char kLockName[] = "LOCK";
 constexpr char kPendingName[] = "PENDING";
 constexpr char kPlanName[] = "plan";
 constexpr char kJournalName[] = "journal";
@@ -120,7 +124,10 @@ class Gathering {
     TRY(old->Sync());
     TRY(fresh->Sync());
     for (auto& [place, step] : by_place_) record_.steps.push_back(std::move(step));
-    record_.wal_names = TRY(WalNamesAfter());
+    const bool inside = record_.wal_dir.empty();
+    record_.wal_names = TRY(NamesAfter(inside ? 0 : 1, inside ? "wal" : ""));
+    std::erase(record_.wal_names, kLockName);
+    record_.server_names = TRY(NamesAfter(0, kServersName));
     return record_;
   }
 
@@ -158,19 +165,19 @@ class Gathering {
             .copy = copy};
   }
 
-  Result<std::vector<std::string>> WalNamesAfter() {
-    std::vector<std::string> names = TRY(steps_.WalNames());
-    const std::size_t root = record_.wal_dir.empty() ? 0 : 1;
-    const std::string below = record_.wal_dir.empty() ? "wal/" : "";
+  /// In the directory at that path once the steps are done, sorted.
+  Result<std::vector<std::string>> NamesAfter(std::uint8_t root, const std::string& path) {
+    std::set<std::string> names;
+    for (const DirectoryEntry& entry : TRY(steps_.List(root, path))) names.insert(entry.name);
+    const std::string below = path.empty() ? "" : path + "/";
     for (const RepairStep& step : record_.steps) {
       if (step.root != root || !step.path.starts_with(below)) continue;
       const std::string name = step.path.substr(below.size());
       if (name.find('/') != std::string::npos) continue;
-      names.erase(std::remove(names.begin(), names.end(), name), names.end());
-      if (step.fresh.kind != RepairSide::Kind::kAbsent) names.push_back(name);
+      names.erase(name);
+      if (step.fresh.kind != RepairSide::Kind::kAbsent) names.insert(name);
     }
-    std::sort(names.begin(), names.end());
-    return names;
+    return std::vector<std::string>(names.begin(), names.end());
   }
 
   const RepairJournal::Plan& plan_;
@@ -179,6 +186,31 @@ class Gathering {
   std::map<std::pair<std::size_t, std::string>, RepairStep> by_place_;
   std::uint64_t kept_ = 0;
 };
+
+/// What is put in place is written beside what it replaces, after the commit: room that is missing
+/// then would leave half a repair behind [B3].
+Status CheckSpace(FileSystem& file_system, const Directory& data_dir, const RepairRecord& record) {
+  constexpr std::uint64_t kMarginBytes = 1u << 20;  // directories, PENDING, the plan
+  std::uint64_t needed[kRepairRootsMax] = {};
+  for (const RepairStep& step : record.steps) {
+    std::uint64_t& sum = needed[step.root];
+    sum += std::min(step.fresh.size_bytes, UINT64_MAX / 2 - sum);
+  }
+  for (std::size_t root = 0; root < kRepairRootsMax; ++root) {
+    if (needed[root] == 0) continue;
+    const std::string path = root == 0 ? data_dir.path() : record.wal_dir;
+    const std::unique_ptr<Directory> place = TRY(file_system.Open(path));
+    const std::uint64_t wanted = needed[root] + kMarginBytes;
+    const std::uint64_t free = place->FreeBytes();
+    if (free >= wanted) continue;
+    return Error{ErrorCode::kDiskFull,
+                 "the repair needs " + std::to_string(wanted) + " bytes on the file system of '" +
+                     path + "' once the originals are kept, and " + std::to_string(free) +
+                     " are free",
+                 "free space there and repeat; nothing has changed"};
+  }
+  return {};
+}
 
 Status WritePlan(FileSystem& file_system, const Directory& data_dir, Directory& quarantine,
                  const RepairJournal::Plan& plan) {
@@ -189,6 +221,7 @@ Status WritePlan(FileSystem& file_system, const Directory& data_dir, Directory& 
     return Error{ErrorCode::kTooLarge, "the journal of this repair would be too large", ""};
   }
   TRY(DecodeRepairRecord(bytes));  // What could not be read back could not be undone.
+  TRY(CheckSpace(file_system, data_dir, record));
   return ReplaceFile(*bundle, kPlanName, bytes);
 }
 
@@ -215,14 +248,28 @@ Result<bool> IsPending(const Directory& quarantine) {
 /// Nothing but what the repair has left.
 Status CheckUnchanged(RepairSteps& steps, const RepairRecord& record) {
   const auto refusal = [](const std::string& what) {
-    return Error{ErrorCode::kRefused, "the store has changed since the repair: " + what,
-                 "--force puts the old files back all the same; what was written since is lost"};
+    return Error{
+        ErrorCode::kRefused, "the store has changed since the repair: " + what,
+        "--force puts the old files back all the same; what was written since goes, and is "
+        "kept in quarantine"};
   };
   for (const RepairStep& step : record.steps) {
     const RepairSide now = TRY(steps.Look(step));
     const bool same = now.kind == step.fresh.kind && now.size_bytes == step.fresh.size_bytes &&
                       now.checksum == step.fresh.checksum;
     if (!same) return refusal("'" + PlaceOf(record, step) + "' is not as the repair left it");
+    if (step.fresh.kind != RepairSide::Kind::kDirectory || step.old.kind == step.fresh.kind) {
+      continue;
+    }
+    for (const DirectoryEntry& entry : TRY(steps.List(step.root, step.path))) {
+      const std::string path = step.path + "/" + entry.name;
+      const auto is_it = [&](const RepairStep& other) {
+        return other.root == step.root && other.path == path;
+      };
+      if (std::ranges::none_of(record.steps, is_it)) {
+        return refusal("'" + PlaceOf(record, step) + "' holds '" + entry.name + "'");
+      }
+    }
   }
   if (TRY(steps.WalNames()) != record.wal_names) {
     return refusal("other files are in its WAL directory, so it was started");
@@ -331,7 +378,7 @@ Status RepairJournal::Finish() {
   return {};
 }
 
-Status RepairJournal::Undo(const std::string& id, bool force) {
+Result<std::string> RepairJournal::Undo(const std::string& id, bool force) {
   const Error unknown{ErrorCode::kNotFound, "there is no repair '" + id + "' to undo here", ""};
   const std::unique_ptr<Directory> quarantine = TRY(OpenQuarantine(data_dir_));
   if (quarantine == nullptr || !IsRepairId(id)) return unknown;
@@ -342,8 +389,8 @@ Status RepairJournal::Undo(const std::string& id, bool force) {
     const bool undoing = pending->direction == RepairDirection::kUndo;
     const Status finished = Finish();
     stuck = !finished.ok() && force && same && !undoing;
-    if (!finished.ok() && !stuck) return finished;
-    if (same && undoing) return {};
+    if (!finished.ok() && !stuck) return finished.error();
+    if (same && undoing) return std::string();
   }
   const Result<std::unique_ptr<Directory>> bundle = quarantine->OpenDirectory(id);
   if (!bundle.ok()) return IsMissing(bundle.error()) ? unknown : bundle.error();
@@ -354,14 +401,38 @@ Status RepairJournal::Undo(const std::string& id, bool force) {
   }
   if (journal->name == kPlanName && !stuck) return unknown;  // It changed nothing.
   RepairSteps steps(file_system_, data_dir_, journal->record);
-  if (!force) TRY(CheckUnchanged(steps, journal->record));
+  const Status unchanged = stuck ? Status() : CheckUnchanged(steps, journal->record);
+  const bool changed = !unchanged.ok() && unchanged.error().code == ErrorCode::kRefused;
+  if (!unchanged.ok() && !(changed && force)) return unchanged.error();
   const std::unique_ptr<Directory> old = TRY((*bundle)->OpenDirectory(kOldName));
   TRY(CheckCopies(journal->record, *old));
+  if (changed) return RollBack(journal->record, *old);
   const PendingRepair undo{.id = id, .direction = RepairDirection::kUndo};
   // Where the repair is stuck half way one PENDING follows the other: there is always one.
   TRY(stuck ? ReplaceFile(*quarantine, kPendingName, EncodePendingRepair(undo))
             : WritePending(*quarantine, undo));
-  return Finish();
+  TRY(Finish());
+  return std::string();
+}
+
+Result<std::string> RepairJournal::RollBack(const RepairRecord& record, const Directory& old) {
+  std::string id = record.id + "-undo";
+  for (const RepairBundle& bundle : TRY(List())) {
+    if (bundle.id == id) id += "-";
+  }
+  const std::unique_ptr<Directory> staging = TRY(Begin(id));
+  Result<std::vector<OverlayChange>> changes =
+      PlanRollback(record, {file_system_, data_dir_, old, *staging});
+  if (!changes.ok()) {
+    (void)Discard(id);
+    return std::move(changes).error();
+  }
+  TRY(Commit({.id = id,
+              .wal_dir = record.wal_dir,
+              .created_unix_ms = record.created_unix_ms,
+              .changes = std::move(*changes)}));
+  TRY(Finish());
+  return id;
 }
 
 Result<std::vector<RepairBundle>> RepairJournal::List() {

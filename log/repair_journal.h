@@ -27,7 +27,6 @@
 
 namespace duramen::log {
 
-
 /// One repair that the quarantine knows.
 struct RepairBundle {
   enum class State : std::uint8_t { kApplied, kUndone, kApplying, kUndoing, kUnreadable };
@@ -67,16 +66,19 @@ class RepairJournal {
   /// out), kUnknownVersion.
   Status Finish();
 
-  /// Puts every byte back. Finishes first what is pending.
-  /// Errors: kNotFound (no such repair; it was undone), kRefused (the store was started or changed
-  /// since; `force` does it anyway, and what was written since is lost), kCorruption (a copy in
-  /// old/ is damaged; nothing has changed).
-  Status Undo(const std::string& id, bool force);
+  /// Puts every byte back. Finishes first what is pending. Where the store was started or changed
+  /// since, `force` makes it a repair of its own, which keeps what was written since: its id is
+  /// returned, else nothing.
+  /// Errors: kNotFound (no such repair; it was undone), kRefused (changed since, without `force`;
+  /// as PlanRollback), kCorruption (a copy in old/ is damaged; nothing has changed).
+  Result<std::string> Undo(const std::string& id, bool force);
 
   /// In order of id; bundles that were never committed are left out.
   Result<std::vector<RepairBundle>> List();
 
  private:
+  Result<std::string> RollBack(const RepairRecord& record, const Directory& old);
+
   FileSystem& file_system_;
   Directory& data_dir_;
 };

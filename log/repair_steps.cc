@@ -166,16 +166,19 @@ Status RepairSteps::SyncParents() {
   return {};
 }
 
+Result<std::vector<DirectoryEntry>> RepairSteps::List(std::uint8_t root, const std::string& path) {
+  RepairStep inside;
+  inside.root = root;
+  inside.path = path.empty() ? "-" : path + "/-";
+  const Directory* directory = TRY(ParentOf(inside));
+  if (directory == nullptr) return std::vector<DirectoryEntry>();
+  return directory->List();
+}
+
 Result<std::vector<std::string>> RepairSteps::WalNames() {
   const bool inside = record_.wal_dir.empty();
-  std::unique_ptr<Directory> directory = TRY(file_system_.Open(RootPath(inside ? 0 : 1)));
   std::vector<std::string> names;
-  if (inside) {
-    Result<std::unique_ptr<Directory>> child = directory->OpenDirectory(kWalName);
-    if (!child.ok() && child.error().code == ErrorCode::kNotFound) return names;
-    directory = TRY(std::move(child));
-  }
-  for (const DirectoryEntry& entry : TRY(directory->List())) {
+  for (const DirectoryEntry& entry : TRY(List(inside ? 0 : 1, inside ? kWalName : ""))) {
     if (entry.name != kLockName) names.push_back(entry.name);
   }
   return names;

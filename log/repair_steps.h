@@ -28,6 +28,8 @@ class RepairSteps {
   /// Errors: kCorruption (a copy is not what the journal says; its step was not begun), kNotFound
   /// (the WAL directory is not the one that was repaired).
   Status Carry(RepairDirection direction, const Directory& copies);
+  /// What is in the directory at that path; nothing where there is none.
+  Result<std::vector<DirectoryEntry>> List(std::uint8_t root, const std::string& path);
   /// Names in the WAL directory, sorted, without LOCK; none where there is no such directory.
   Result<std::vector<std::string>> WalNames();
 

@@ -108,7 +108,8 @@ Status RepairSweep::Repair(sim::SimFileSystem& machine, std::string& id) {
 }
 
 Status RepairSweep::Undo(sim::SimFileSystem& machine, const std::string& id) {
-  return log::UndoRepair(kDataDir, id, false, machine);
+  TRY(log::UndoRepair(kDataDir, id, false, machine));
+  return {};
 }
 
 std::string RepairSweep::RepairedWell(const sim::Image& damaged, bool& refused) {

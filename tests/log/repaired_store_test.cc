@@ -6,7 +6,9 @@
 #include "base/thread_executor.h"
 #include "base/try.h"
 #include "log/overlay.h"
+#include "log/repair.h"
 #include "log/repair_journal.h"
+#include "log/system_file.h"
 #include "tests/base/temp_dir.h"
 #include "tests/log/disk_tree.h"
 #include "tests/log/flush_machine.h"
@@ -26,7 +28,8 @@ Status FinishOn(sim::SimFileSystem& disk) {
 
 Status UndoOn(sim::SimFileSystem& disk) {
   const auto data = disk.Open("/data").value();
-  return RepairJournal(disk, *data).Undo(kId, false);
+  TRY(RepairJournal(disk, *data).Undo(kId, false));
+  return {};
 }
 
 TEST(RepairFormat, T1_EveryFlippedOrMissingByteIsRefused) {
@@ -190,6 +193,130 @@ TEST(RepairedStore, T2_UndoneTheStoreIsAsIfNothingHadBeen) {
   EXPECT_EQ(StoreOnly(TreeOf(machine.disk().disk().visible(), "/data")), before);
   machine.Start();
   EXPECT_THAT(machine.Contents("a"), SizeIs(3));
+}
+
+/// The store is repaired and has run since: entries for both logs, a new log, and flushes.
+void RepairAndRun(Machine& machine) {
+  CommitALife(machine);
+  ASSERT_TRUE(FinishOn(machine.disk()).ok());
+  machine.Start();
+  machine.Write(machine.Log("a"), 3, 3, {"a3 of the repaired one"});
+  const LogRef late = machine.Log("late");
+  for (Index i = 1; i <= 30; ++i) machine.Write(late, i, 3, {std::string(3000, 'l')});
+  machine.Settle();
+  ASSERT_GT(machine.Metric("flush_rounds"), 0u);
+  ASSERT_TRUE(machine.Close().ok());
+  ASSERT_TRUE(machine.disk().Open("/").value()->SyncFileSystem().ok());
+}
+
+Result<std::string> ForceUndoOn(sim::SimFileSystem& disk, const std::string& id) {
+  const auto data = TRY(disk.Open("/data"));
+  return RepairJournal(disk, *data).Undo(id, true);
+}
+
+/// Without segments: what was flushed since stays behind what counts.
+Tree WalAndMeta(Machine& machine) {
+  Tree tree = StoreOnly(TreeOf(machine.disk().disk().visible(), "/data"));
+  std::erase_if(tree, [](const auto& entry) {
+    return !entry.first.starts_with("wal/") && !entry.first.starts_with("meta/");
+  });
+  return tree;
+}
+
+// The chain of WAL files is read from the newest: one that stayed would hide all that came back.
+TEST(RepairedStore, T2_ForcedOverAStoreThatRanTheOldOneComesBackWhole) {
+  Machine machine;
+  FillStore(machine);
+  const Tree before = WalAndMeta(machine);
+  ASSERT_GT(before.size(), 3u);
+  RepairAndRun(machine);
+  const Tree after = WalAndMeta(machine);
+  EXPECT_EQ(UndoOn(machine.disk()).error().code, ErrorCode::kRefused);
+  const Result<std::string> undone = ForceUndoOn(machine.disk(), kId);
+  ASSERT_TRUE(undone.ok()) << undone.error().message;
+  EXPECT_EQ(*undone, std::string(kId) + "-undo");
+  EXPECT_THAT(Differences(before, WalAndMeta(machine)), IsEmpty());
+  const sim::DiskState disk = machine.disk().disk();
+  machine.Start();
+  EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:a1", "2:1:a2", "3:1:a3"));
+  EXPECT_THAT(machine.Contents("other"), SizeIs(20));
+  EXPECT_EQ(machine.store().Logs().size(), 2u);
+  EXPECT_FALSE(machine.store().recovery_report().damaged());
+  machine.Kill();
+  // And what was written since is not lost either.
+  Machine again;
+  again.options = machine.options;
+  again.UseDisk(disk);
+  const auto data = again.disk().Open("/data").value();
+  ASSERT_TRUE(RepairJournal(again.disk(), *data).Undo(*undone, false).ok());
+  EXPECT_THAT(Differences(after, WalAndMeta(again)), IsEmpty());
+  again.Start();
+  EXPECT_THAT(again.Contents("a"), SizeIs(3));
+  EXPECT_THAT(again.Contents("late"), SizeIs(30));
+  EXPECT_FALSE(again.store().recovery_report().damaged());
+}
+
+TEST(RepairedStore, T2_AForcedUndoThatIsStoppedAnywhereIsOneOrTheOther) {
+  Machine ran;
+  FillStore(ran);
+  RepairAndRun(ran);
+  const sim::DiskState disk = ran.disk().disk();
+  std::uint64_t old_ones = 0;
+  std::uint64_t new_ones = 0;
+  for (std::uint64_t at = 0; at < 400; ++at) {
+    SCOPED_TRACE(::testing::Message() << "operation " << at);
+    Machine machine;
+    machine.options = ran.options;
+    machine.UseDisk(disk);
+    machine.disk().Schedule(
+        {.kind = {}, .file_class = "", .skip = at, .effect = sim::FaultEffect::kCrash});
+    const bool undone = ForceUndoOn(machine.disk(), kId).ok();
+    machine.PowerLoss(sim::Profile::kAdversary, at * 7919);
+    machine.Start();
+    ASSERT_FALSE(machine.store().recovery_report().damaged());
+    const bool old = machine.store().Logs().size() == 2;
+    ASSERT_THAT(machine.Contents("a"), SizeIs(3));
+    ASSERT_THAT(machine.Contents(old ? "other" : "late"), SizeIs(old ? 20 : 30));
+    ASSERT_TRUE(old || !undone);
+    ++(old ? old_ones : new_ones);
+    if (undone) break;
+  }
+  EXPECT_GT(old_ones, 20u);
+  EXPECT_GT(new_ones, 20u);
+}
+
+/// The WAL files of another system are mounted in the place of this one's.
+SystemUuid MountWalOf(Machine& other, Machine& machine) {
+  const auto wal = machine.disk().Open("/data/wal").value();
+  const std::vector<DirectoryEntry> own = wal->List().value();
+  for (const DirectoryEntry& entry : own) {
+    EXPECT_TRUE(wal->Remove(entry.name).ok());
+  }
+  const auto from = other.disk().Open("/data/wal").value();
+  const std::vector<DirectoryEntry> foreign = from->List().value();
+  for (const DirectoryEntry& entry : foreign) {
+    const std::vector<std::byte> bytes = other.FileBytes("/data/wal/" + entry.name);
+    EXPECT_TRUE(wal->Create(entry.name).value()->Write(0, bytes).ok());
+  }
+  return DecodeSystemFile(other.FileBytes("/data/SYSTEM")).value().content.system;
+}
+
+// IDENTITY and the WAL travel together, so they are one witness against SYSTEM.
+TEST(RepairedStore, A14_AWrongWalDirectoryDoesNotOutvoteSystem) {
+  Machine machine;
+  FillStore(machine);
+  Machine other;
+  other.seed = 77;
+  FillStore(other);
+  const SystemUuid foreign = MountWalOf(other, machine);
+  const Tree before = StoreOnly(TreeOf(machine.disk().disk().visible(), "/data"));
+  ManualClock clock;
+  LoopExecutor loop(Rng(3), clock);
+  const Result<RepairOutcome> outcome =
+      RepairStore({.data_dir = "/data", .system = foreign}, {machine.disk(), clock, loop, Rng(4)});
+  ASSERT_FALSE(outcome.ok());
+  EXPECT_EQ(outcome.error().code, ErrorCode::kConfiguration);
+  EXPECT_EQ(StoreOnly(TreeOf(machine.disk().disk().visible(), "/data")), before);
 }
 
 // The same on a real disk, with the threads of production on the overlay.

@@ -121,6 +121,7 @@ class SimDirectory final : public Directory {
   }
 
   const std::string& path() const override { return path_; }
+  std::uint64_t FreeBytes() const override { return machine_.free_bytes_; }
 
   Result<std::unique_ptr<File>> Create(std::string_view name) override {
     return Create(name, CALLER);

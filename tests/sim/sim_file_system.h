@@ -112,6 +112,8 @@ class SimFileSystem final : public FileSystem {
   void Crash() { crashed_ = true; }
   /// The disk itself changes a byte, under everybody's hands, for good.
   void Rot(const std::string& path, std::uint64_t offset, std::byte value);
+  /// What FreeBytes says; nothing is counted.
+  void SayFree(std::uint64_t bytes) { free_bytes_ = bytes; }
   void LoseNamesOnFailedSync() { disk_.LoseNamesOnFailedSync(); }
   bool crashed() const { return crashed_; }
   std::uint64_t faults_fired() const { return faults_fired_; }
@@ -137,6 +139,7 @@ class SimFileSystem final : public FileSystem {
   DiskState start_;
   SiteTable& sites_;
   Observer* observer_ = nullptr;
+  std::uint64_t free_bytes_ = UINT64_MAX;
   std::vector<Fault> faults_;
   std::vector<Op> trace_;
   std::vector<ReadMark> reads_;
