@@ -317,6 +317,12 @@ TEST(RepairedStore, A14_AWrongWalDirectoryDoesNotOutvoteSystem) {
   ASSERT_FALSE(outcome.ok());
   EXPECT_EQ(outcome.error().code, ErrorCode::kConfiguration);
   EXPECT_EQ(StoreOnly(TreeOf(machine.disk().disk().visible(), "/data")), before);
+  // Without SYSTEM, IDENTITY and the WAL files have to agree.
+  ASSERT_TRUE(machine.disk().Open("/data").value()->Remove("SYSTEM").ok());
+  const Result<RepairOutcome> differ = RepairStore(
+      {.data_dir = "/data", .system = Rng(9).NextUid()}, {machine.disk(), clock, loop, Rng(5)});
+  ASSERT_FALSE(differ.ok());
+  EXPECT_EQ(differ.error().code, ErrorCode::kConfiguration);
 }
 
 // The same on a real disk, with the threads of production on the overlay.

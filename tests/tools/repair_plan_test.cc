@@ -82,6 +82,15 @@ TEST(RepairPlan, A3_AnOpenEndStaysOpenAndRowsAreSaid) {
   EXPECT_THAT(plan->steps[1].sentence, HasSubstr("term and vote may be lost"));
 }
 
+TEST(RepairPlan, A3_AnOpenEndIsBehindEveryOther) {
+  const Result<RepairPlan> plan = PlanRepair(
+      FactsWith({Damage("wal", {{UidOf(1), 7, 0, false}, {UidOf(1), 3, 5, false}})}), {});
+  ASSERT_TRUE(plan.ok());
+  ASSERT_EQ(plan->steps.size(), 2u);
+  EXPECT_EQ(plan->steps[1].first, 3u);
+  EXPECT_EQ(plan->steps[1].last, 0u);
+}
+
 TEST(RepairPlan, A3_WhatARowSaysIsNotSaidAgain) {
   RepairFacts facts = FactsWith({Damage("wal", {{UidOf(1), 10, 12, false}})});
   facts.servers.push_back(Faulty(1, 10, 12));
@@ -124,6 +133,7 @@ TEST(RepairPlan, C15_ATruncationSaysWhoStaysFaulty) {
   EXPECT_EQ(plan->steps[0].first, 10u);
   EXPECT_EQ(plan->steps[0].last, 99u);
   EXPECT_THAT(plan->steps[0].sentence, HasSubstr("faulty until a leader"));
+  EXPECT_THAT(plan->next, IsEmpty()) << "that is the decision";
   const Result<RepairPlan> forced =
       PlanRepair(facts, {.action = RepairAction::kTruncate, .index = 10, .force = true});
   ASSERT_TRUE(forced.ok());
