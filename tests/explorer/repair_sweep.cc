@@ -107,8 +107,8 @@ Status RepairSweep::Repair(sim::SimFileSystem& machine, std::string& id) {
   return {};
 }
 
-Status RepairSweep::Undo(sim::SimFileSystem& machine, const std::string& id) {
-  TRY(log::UndoRepair(kDataDir, id, false, machine));
+Status RepairSweep::Undo(sim::SimFileSystem& machine, const std::string& id, bool force) {
+  TRY(log::UndoRepair(kDataDir, id, force, machine));
   return {};
 }
 
@@ -214,7 +214,9 @@ RepairSweep::Episode RepairSweep::Play(const sim::DiskState& start, Deed deed, s
   if (fault) machine.Schedule(*fault);
   if (deed == Deed::kRepair) (void)Repair(machine, id);
   if (deed == Deed::kStart) (void)Look(machine, RecoveryMode::kContain);
-  if (deed == Deed::kUndo) (void)Undo(machine, id);
+  if (deed == Deed::kUndo || deed == Deed::kUndoOver) {
+    (void)Undo(machine, id, deed == Deed::kUndoOver);
+  }
   return {start, machine.trace(), machine.reads()};
 }
 
@@ -284,6 +286,9 @@ void RepairSweep::ExploreRound(const sim::Image& damaged, std::uint64_t states_m
   const Episode undo = Play(repaired, Deed::kUndo, id);
   ExploreEpisode(undo, *before, states_min);
   ExploreEpisode(Play(KilledIn(undo), Deed::kStart, id), *before, states_min);
+  const Episode over = Play(machine.disk(), Deed::kUndoOver, id);  // It was started.
+  ExploreEpisode(over, *before, states_min);
+  ExploreEpisode(Play(KilledIn(over), Deed::kStart, id), *before, states_min);
 }
 
 /// A crash point belongs to the operations next to it, as in the explorer.

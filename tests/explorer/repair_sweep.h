@@ -41,8 +41,8 @@ class RepairSweep {
   /// power.
   void TryKilled(std::size_t file, Damage damage, std::uint64_t offset, std::uint64_t stride);
   /// `rounds` damages drawn at random, each repaired, repaired with a fault of the disk, repaired
-  /// again after a kill, started after a kill, and undone; all stopped next to operations beside
-  /// which fewer than `states_min` distinct states have been judged.
+  /// again after a kill, started after a kill, undone, and undone after a start; all stopped next
+  /// to operations beside which fewer than `states_min` distinct states have been judged.
   void Explore(std::uint64_t rounds, std::uint64_t states_min);
   const sim::SiteTable& sites() const { return sites_; }
   /// Distinct states per site number.
@@ -64,11 +64,11 @@ class RepairSweep {
   /// What can be read; `faults` too, or only that.
   static std::string Compare(const View& before, const View& after, bool faults);
   Status Repair(sim::SimFileSystem& machine, std::string& id);
-  Status Undo(sim::SimFileSystem& machine, const std::string& id);
+  Status Undo(sim::SimFileSystem& machine, const std::string& id, bool force = false);
   std::string RepairedWell(const sim::Image& damaged, bool& refused);
   std::string KilledAt(const sim::Image& damaged, const View& before, std::uint64_t operation);
-  /// What one repair, start or undo did to the disk.
-  enum class Deed : std::uint8_t { kRepair, kStart, kUndo };
+  /// What one repair, start or undo did to the disk; kUndoOver is forced.
+  enum class Deed : std::uint8_t { kRepair, kStart, kUndo, kUndoOver };
   struct Episode {
     sim::DiskState start;
     std::vector<sim::Op> trace;
