@@ -36,8 +36,8 @@ Result<std::unique_ptr<Directory>> OpenQuarantine(const Directory& data_dir) {
   return opened;
 }
 
-Error WithHint(Error error, std::string hint) {
-  if (error.hint.empty()) error.hint = std::move(hint);
+Error WithHint(Error error, const std::string& hint) {
+  error.hint += (error.hint.empty() ? "" : "; ") + hint;
   return error;
 }
 
