@@ -130,6 +130,7 @@ void Recovery::JudgeFindings() {
            .bytes = kBlockBytes,
            .sentence = "a copy of the file header cannot be read; nothing is lost"});
     }
+    FindingForShortFile(file);
   }
   for (const std::size_t orphan : verdict_.orphans) {
     findings_.push_back({.kind = FindingKind::kOrphanFile,
@@ -144,6 +145,19 @@ void Recovery::JudgeFindings() {
                          .sentence = "the file was never in service"});
   }
   if (verdict_.cut.kind != CutKind::kNone) FindingForCut();
+}
+
+/// A file has its whole size, durable, before it is in service, so no crash leaves a shorter one.
+/// What stood in the rest, if anything, no proof names [C14].
+void Recovery::FindingForShortFile(const FileSummary& file) {
+  if (!file.header || file.size_bytes >= file.header->size_bytes) return;
+  if (file.number <= options_.covered.file) return;
+  findings_.push_back({.kind = FindingKind::kUnprovenTail,
+                       .file = file.number,
+                       .offset = file.size_bytes,
+                       .sentence = "the file was cut: it lacks " +
+                                   std::to_string(file.header->size_bytes - file.size_bytes) +
+                                   " bytes of its size; what stood there is gone"});
 }
 
 void Recovery::FindingForCut() {

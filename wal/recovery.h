@@ -146,6 +146,7 @@ class Recovery {
   void OnMissingStart();
   bool Unsynced() const;
   void JudgeFindings();
+  void FindingForShortFile(const FileSummary& file);
   void FindingForCut();
   void ReplayBatch(const JudgedBatch& batch, RowKeeper& keeper);
   void ReplayIntact(const JudgedBatch& batch, Source& source, RowKeeper& keeper);
