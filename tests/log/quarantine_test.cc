@@ -251,7 +251,7 @@ TEST(Quarantine, PW7_ACheckpointGrownToATerabyteIsKeptAsFarAsItMatters) {
   machine.Start();
   const sim::Image& image = machine.disk().disk().visible();
   std::uint64_t kept = 0;
-  for (const std::string& name : NamesIn(machine, kQuarantine)) {
+  for (const std::string& name : machine.NamesIn(kQuarantine)) {
     if (!name.starts_with("checkpoint-a")) continue;
     const sim::Node node = image.FindPath(std::string(kQuarantine) + "/" + name);
     kept = image.content(node).size_bytes();
@@ -271,7 +271,7 @@ TEST(Quarantine, PW7_ARangeThatIsTooLargeLeavesNoCopy) {
       quarantine.Keep({.directory = data.get(), .file = "strange", .bytes = UINT64_MAX});
   ASSERT_FALSE(kept.ok());
   EXPECT_EQ(kept.error().code, ErrorCode::kTooLarge);
-  EXPECT_THAT(NamesIn(machine, kQuarantine), IsEmpty());
+  EXPECT_THAT(machine.NamesIn(kQuarantine), IsEmpty());
 }
 
 }  // namespace
