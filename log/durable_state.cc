@@ -72,6 +72,18 @@ void SetFlushed(meta::ServerRows& rows, const segments::Flushed& flushed) {
   Stamp(rows, meta::RowKind::kFlushed);
 }
 
+Status PutNamesBack(Directory& servers_dir) {
+  std::set<std::string> names;
+  for (const DirectoryEntry& entry : TRY(servers_dir.List())) names.insert(entry.name);
+  for (const std::string& aside : names) {
+    if (!aside.ends_with(kAsideSuffix)) continue;
+    const std::string name = aside.substr(0, aside.size() - (sizeof kAsideSuffix - 1));
+    if (!Uid128::Parse(name).ok() || names.contains(name)) continue;  // Not ours, or made anew.
+    TRY(servers_dir.Rename(aside, name));
+  }
+  return {};
+}
+
 Status RemoveServer(Directory& servers_dir, const ServerUid& uid) {
   const std::string name = uid.ToString();
   const Result<std::unique_ptr<Directory>> directory = servers_dir.OpenDirectory(name);

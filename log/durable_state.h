@@ -69,6 +69,10 @@ class DurableState {
   bool unreadable_checkpoints_ = false;  // there is one, and none can be read
 };
 
+/// Behind the name of a server's directory while a flush makes that name anew.
+inline constexpr char kAsideSuffix[] = ".aside";
+/// Puts names back that a flush which was killed has left aside. Not durable; no row speaks of them.
+Status PutNamesBack(Directory& servers_dir);
 /// Of a server that is deleted: its files and its directory, as far as they are there.
 Status RemoveServer(Directory& servers_dir, const ServerUid& uid);
 void SetBounds(meta::ServerRows& rows, const meta::BoundsRow& bounds);

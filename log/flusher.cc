@@ -308,14 +308,31 @@ Status Flusher::FeedRun(const wal::OwnedRun& owned, SegmentFeed& feed) {
   return feed.Flush();
 }
 
+/// A name that a row speaks of was durable before that row. Any other may be one whose sync has
+/// failed, in this life or an earlier one, so it is made again before anything stands below it.
 Result<std::unique_ptr<Directory>> Flusher::OpenDirectory(const ServerUid& uid) {
-  const std::string name = uid.ToString();
-  Result<std::unique_ptr<Directory>> opened = environment_.servers_dir.OpenDirectory(name);
-  if (opened.ok() || opened.error().code != ErrorCode::kNotFound) return opened;
-  TRY(environment_.servers_dir.CreateDirectory(name));
+  const bool trusted = state_.servers[uid].flushed.segment != 0 || round_.named.contains(uid);
+  if (trusted) {
+    Result<std::unique_ptr<Directory>> opened =
+        environment_.servers_dir.OpenDirectory(uid.ToString());
+    if (opened.ok() || opened.error().code != ErrorCode::kNotFound) return opened;
+  }
+  TRY(MakeName(uid));
+  round_.named.insert(uid);
+  return environment_.servers_dir.OpenDirectory(uid.ToString());
+}
+
+/// A change that no sync has been asked for yet. A sync that failed has let go of those before it,
+/// and says success the next time.
+Status Flusher::MakeName(const ServerUid& uid) {
   round_.names_changed = true;
-  round_.created.insert(uid);
-  return environment_.servers_dir.OpenDirectory(name);
+  const std::string name = uid.ToString();
+  const Status away = environment_.servers_dir.Rename(name, name + kAsideSuffix);
+  if (!away.ok() && away.error().code != ErrorCode::kNotFound) return away;
+  // Also what an attempt that failed has left there.
+  const Status back = environment_.servers_dir.Rename(name + kAsideSuffix, name);
+  if (back.ok() || back.error().code != ErrorCode::kNotFound) return back;
+  return environment_.servers_dir.CreateDirectory(name);
 }
 
 /// Only a durable tombstone deletes [A18]. Both checkpoints have it, so that no start misses what
@@ -402,8 +419,8 @@ std::int64_t Flusher::Sync() {
       WriteAgain();
       return Retry("the sync of the file system", synced.error());
     }
-    round_.names_changed = false;
-    names_durable_ = file_system_syncs_ = true;
+    OnNamesDurable();
+    file_system_syncs_ = true;
   } else {
     for (Written& written : round_.written) {
       const Status synced = SyncSingly(written);
@@ -417,16 +434,8 @@ std::int64_t Flusher::Sync() {
     }
     std::erase_if(round_.written,
                   [](const Written& written) { return written.survivors == SIZE_MAX; });
-    if (round_.names_changed && !Planted(PlantedBug::kNoServersSync)) {
-      counters_.syncs.Add(1);
-      const Status synced = environment_.servers_dir.Sync();
-      if (!synced.ok()) {
-        MakeNamesAgain();
-        return Retry("the sync of servers/", synced.error());
-      }
-      round_.names_changed = false;
-      names_durable_ = true;
-    }
+    const Status synced = SyncNames();
+    if (!synced.ok()) return Retry("the sync of servers/", synced.error());
   }
   for (Written& written : round_.written) {
     written.result.files.clear();
@@ -495,27 +504,28 @@ void Flusher::WriteAgain() {
     RemoveCreated(written);
   }
   round_.written.clear();
+  round_.named.clear();  // Their names were lost with the rest.
   round_.files = round_.closed = 0;
   round_.singly = true;
   stage_ = Stage::kWrite;
 }
 
-/// A sync that failed may have let go of the new names, and says success the next time: they are
-/// made again, and what stands below them is written again.
-void Flusher::MakeNamesAgain() {
-  for (Written& written : round_.written) {
-    const std::uint32_t slot = round_.survivors[written.survivors].slot;
-    const ServerUid uid = round_.generation.logs[slot].owner.uid;
-    if (round_.created.count(uid) == 0) continue;
-    RemoveCreated(written);
-    (void)environment_.servers_dir.RemoveDirectory(uid.ToString());
-    round_.todo.push_back(written.survivors);
-    round_.files -= written.result.files.size();
-    written.survivors = SIZE_MAX;
+Status Flusher::SyncNames() {
+  if (!round_.names_changed || Planted(PlantedBug::kNoServersSync)) return {};
+  if (round_.names_lost) {
+    for (const ServerUid& uid : round_.named) TRY(MakeName(uid));
   }
-  std::erase_if(round_.written,
-                [](const Written& written) { return written.survivors == SIZE_MAX; });
-  stage_ = Stage::kWrite;
+  counters_.syncs.Add(1);
+  const Status synced = environment_.servers_dir.Sync();
+  round_.names_lost = !synced.ok();
+  if (synced.ok()) OnNamesDurable();
+  return synced;
+}
+
+void Flusher::OnNamesDurable() {
+  round_.names_changed = false;
+  round_.named.clear();
+  names_durable_ = true;
 }
 
 std::int64_t Flusher::Retry(const char* what, const Error& error) {

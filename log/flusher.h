@@ -6,8 +6,9 @@
 //   1. runs        what is still live in WAL files up to the generation's, read from there and
 //                  verified, appended to each log's segments; files that nobody needs are removed
 //   2. syncs       few files: one each and their directories; many: one sync of the file system.
-//                  If that fails, everything is written again into new files, with a sync each.
-//                  If that of servers/ fails, the new names in it are made again.
+//                  If that fails, everything is written again into new files, with a sync each,
+//                  and below names that are made again; so they are if that of servers/ fails, and
+//                  where an earlier start may have seen it fail.
 //   3. checkpoints both, one after the other: rows, bounds at the end of the generation, and how
 //                  far each log is flushed
 //   4. hand-over   landed runs become segment runs, clipped by what was cut meanwhile [C8]
@@ -126,13 +127,14 @@ class Flusher final : public Actor, public wal::GenerationSink {
     std::size_t files = 0;       // in `written`
     std::size_t closed = 0;      // of `written`, from the front
     bool names_changed = false;  // in servers/
+    bool names_lost = false;     // of `named`, by a sync of servers/ that failed
     bool singly = false;         // no sync of the file system: not to be had, or it has failed
     std::size_t checkpoints = 0;
     std::map<ServerUid, std::vector<IndexRange>> lost;  // that could not be read
     std::optional<FlushRepairs> repairs;
     std::uint32_t inspected = 0;      // slots below it
     std::set<std::uint32_t> rewrite;  // slots whose segments are written anew
-    std::set<ServerUid> created;                        // directories that no row names yet
+    std::set<ServerUid> named;  // directories made, or named anew, since the last sync of names
     std::vector<meta::CheckpointServer> rows;           // of both checkpoints
   };
 
@@ -149,13 +151,15 @@ class Flusher final : public Actor, public wal::GenerationSink {
   Status FeedSegments(const ServerSegments& server, IndexRange range, SegmentFeed& feed);
   Status FeedRun(const wal::OwnedRun& run, SegmentFeed& feed);
   Result<std::unique_ptr<Directory>> OpenDirectory(const ServerUid& uid);
+  Status MakeName(const ServerUid& uid);
   Result<std::set<ServerUid>> RemoveDeleted(std::uint64_t file_max);
   void RemoveDead(bool newest_floors);
   std::int64_t Sync();
   std::int64_t RetryFailed();
   Status SyncSingly(Written& written);
   void WriteAgain();
-  void MakeNamesAgain();
+  Status SyncNames();
+  void OnNamesDurable();
   static void RemoveCreated(const Written& written);
   void RecordLosses();
   std::int64_t Checkpoint();

@@ -182,6 +182,8 @@ Status LogStore::Impl::MakeFolders() {
     const Status made = data_dir->CreateDirectory(name);
     if (!made.ok() && made.error().code != ErrorCode::kAlreadyExists) return made.error();
   }
+  const std::unique_ptr<Directory> servers_dir = TRY(data_dir->OpenDirectory(log::kServersName));
+  TRY(log::PutNamesBack(*servers_dir));
   return data_dir->Sync();
 }
 

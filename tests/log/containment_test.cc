@@ -79,5 +79,94 @@ TEST(Containment, B8_A6_NamesOfAFailedSyncAreMadeAgain) {
   EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:a1"));
 }
 
+/// Eight logs in one generation, whose flush asks for one sync of the file system.
+void WriteEight(Machine& machine) {
+  Ticket last = 0;
+  for (int i = 0; i < 8; ++i) {
+    last = machine.Append(machine.Log("log" + std::to_string(i)), 1, 1, {"entry"}).value();
+  }
+  ASSERT_TRUE(machine.Wait(last).ok());
+}
+
+void Fill(Machine& machine) {
+  const LogRef other = machine.Log("other");
+  for (Index i = 1; i <= 12 && !machine.disk().crashed(); ++i) {
+    (void)machine.Append(other, machine.store().BoundsOf(other)->end, 9, {std::string(3000, 'o')});
+    machine.Settle();
+  }
+}
+
+void ExpectEight(Machine& machine) {
+  ASSERT_GT(machine.Metric("wal_recycled_files"), 0u);
+  machine.PowerLoss();
+  machine.Start();
+  EXPECT_FALSE(machine.store().recovery_report().damaged())
+      << machine.store().recovery_report().ToText();
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_THAT(machine.Contents("log" + std::to_string(i)), ElementsAre("1:1:entry"));
+  }
+}
+
+// The same with a sync of the file system.
+TEST(Containment, B8_A6_NamesOfAFailedSyncOfTheFileSystemAreMadeAgain) {
+  Machine machine;
+  UseSmallFiles(machine);
+  machine.Start();
+  machine.disk().LoseNamesOnFailedSync();
+  WriteEight(machine);
+  machine.disk().Schedule({.kind = sim::OpKind::kSyncFileSystem, .file_class = ""});
+  Fill(machine);
+  ASSERT_EQ(machine.disk().faults_fired(), 1u);
+  machine.Idle();  // It is tried again after a while.
+  Flush(machine, machine.Log("other"), 3);
+  ExpectEight(machine);
+}
+
+// The process dies right after the failed sync: the next one finds the names and no reason to
+// distrust them.
+TEST(Containment, B8_A6_NamesThatAKilledStartLeftAreMadeAgain) {
+  Machine machine;
+  UseSmallFiles(machine);
+  machine.Start();
+  machine.disk().LoseNamesOnFailedSync();
+  WriteEight(machine);
+  machine.disk().Schedule({.kind = sim::OpKind::kSyncFileSystem, .file_class = ""});
+  machine.disk().Schedule({.kind = sim::OpKind::kRemove,
+                           .file_class = ".seg",
+                           .effect = sim::FaultEffect::kCrash});
+  Fill(machine);
+  ASSERT_TRUE(machine.disk().crashed());
+  machine.Kill();
+  machine.Start();
+  Flush(machine, machine.Log("other"), 3);
+  ExpectEight(machine);
+}
+
+// The machine stops between the two renames that make a name anew.
+TEST(Containment, A6_A18_ANameThatWasLeftAsideIsPutBack) {
+  bool crashed = true;
+  for (std::uint64_t skip = 0; crashed; ++skip) {
+    SCOPED_TRACE(skip);
+    Machine machine;
+    UseSmallFiles(machine);
+    machine.Start();
+    WriteEight(machine);
+    machine.disk().Schedule({.kind = sim::OpKind::kSyncFileSystem, .file_class = ""});
+    machine.disk().Schedule({.kind = sim::OpKind::kRename,
+                             .file_class = "servers/",
+                             .skip = skip,
+                             .effect = sim::FaultEffect::kCrash});
+    Fill(machine);
+    machine.Idle();
+    crashed = machine.disk().crashed();
+    ASSERT_TRUE(crashed || skip == 18) << "two renames for each of nine logs";
+    machine.Kill();
+    machine.Start();
+    for (const std::string& name : machine.NamesIn(kServers)) EXPECT_EQ(name.size(), 26u) << name;
+    Flush(machine, machine.Log("other"), 3);
+    ExpectEight(machine);
+  }
+}
+
 }  // namespace
 }  // namespace duramen::log

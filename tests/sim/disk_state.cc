@@ -183,6 +183,9 @@ void DiskState::SyncFileSystem(const Op& op) {
         change.clean = true;
         change.overwritten.assign(SectorCount(change.op), false);
       }
+      const Node named_in = change.op.directory;
+      const bool below = named_in == op.node || IsBelow(op.node, named_in);
+      if (loses_names_ && IsNameChange(change.op.kind) && below) change.clean = true;
       rest.push_back(std::move(change));
     } else if (change.clean) {
       rest.push_back(std::move(change));

@@ -89,8 +89,8 @@ class DiskState {
   void Apply(const Op& op);
   /// A byte changes, in the cache and on the disk.
   void Rot(Node file, std::uint64_t offset, std::byte value);
-  /// From here on a failed sync of a directory lets go of the changes of names that it was for: no
-  /// later sync makes them durable.
+  /// From here on a failed sync of a directory, or of the file system, lets go of the changes of
+  /// names that it was for: no later sync makes them durable.
   void LoseNamesOnFailedSync() { loses_names_ = true; }
 
  private:

@@ -34,7 +34,8 @@ bool IsRepairId(std::string_view name) {
 }  // namespace
 
 std::string FileClass(std::string_view directory_name, std::string_view name) {
-  const auto class_of = [](std::string_view one) {
+  const auto class_of = [](std::string_view one) -> std::string_view {
+    if (one.ends_with(".aside") && IsUid(one.substr(0, one.find('.')))) return "UID.aside";
     return IsUid(one) ? "UID" : IsRepairId(one) ? "REPAIR" : one;
   };
   name = class_of(name);
