@@ -86,12 +86,12 @@ Status PutNamesBack(Directory& servers_dir) {
 
 Status RemoveServer(Directory& servers_dir, const ServerUid& uid) {
   const std::string name = uid.ToString();
-  const Result<std::unique_ptr<Directory>> directory = servers_dir.OpenDirectory(name);
-  if (!directory.ok()) {
-    return directory.error().code == ErrorCode::kNotFound ? Status{} : Status{directory.error()};
-  }
-  for (const DirectoryEntry& entry : TRY((*directory)->List())) {
-    if (entry.is_regular) TRY((*directory)->Remove(entry.name));
+  // Made where it is not: what no name says is not removed for good, if an earlier sync failed.
+  const Status made = servers_dir.CreateDirectory(name);
+  if (!made.ok() && made.error().code != ErrorCode::kAlreadyExists) return made.error();
+  const std::unique_ptr<Directory> directory = TRY(servers_dir.OpenDirectory(name));
+  for (const DirectoryEntry& entry : TRY(directory->List())) {
+    if (entry.is_regular) TRY(directory->Remove(entry.name));
   }
   return servers_dir.RemoveDirectory(name);  // Fails where somebody has put something else.
 }
@@ -153,7 +153,7 @@ Status DurableState::ScanServers(const SystemUuid& system, AttemptFile* attempt)
   for (const meta::MergedServer& server : merged_.servers) {
     const bool there = directories.erase(server.uid) > 0;
     if (server.rows.deleted()) {
-      if (there) servers[server.uid];  // Known, so that it is removed.
+      servers[server.uid];  // Known, so that it is removed: once more, if it is not there.
       continue;
     }
     if (attempt != nullptr) attempt->Note(server.uid);

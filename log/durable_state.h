@@ -50,7 +50,8 @@ class DurableState {
   std::unique_ptr<Directory> meta_dir;     // null: there is none
   std::unique_ptr<Directory> servers_dir;  // null: there is none
   std::optional<meta::CheckpointFiles> checkpoints;
-  std::map<ServerUid, ServerSegments> servers;  // those that have a directory
+  /// Those that have a directory, and the deleted ones of checkpoints.
+  std::map<ServerUid, ServerSegments> servers;
   std::vector<wal::LogSeed> seeds;
   wal::FileEnd covered;      // the WAL is needed from behind it
   std::set<ServerUid> lost;  // those whose rows no file has any more; see FindLost
@@ -73,7 +74,8 @@ class DurableState {
 inline constexpr char kAsideSuffix[] = ".aside";
 /// Puts names back that a flush which was killed has left aside. Not durable; no row speaks of them.
 Status PutNamesBack(Directory& servers_dir);
-/// Of a server that is deleted: its files and its directory, as far as they are there.
+/// Of a server that is deleted: its files and its directory. Leaves a change that no sync has seen
+/// yet also where there was none, as a sync that failed may have let go of an earlier removal.
 Status RemoveServer(Directory& servers_dir, const ServerUid& uid);
 void SetBounds(meta::ServerRows& rows, const meta::BoundsRow& bounds);
 void SetFlushed(meta::ServerRows& rows, const segments::Flushed& flushed);

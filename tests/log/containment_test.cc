@@ -168,5 +168,52 @@ TEST(Containment, A6_A18_ANameThatWasLeftAsideIsPutBack) {
   }
 }
 
+/// A log "gone" that is deleted while its directory stands. Returns its uid.
+std::string DeleteFlushed(Machine& machine) {
+  UseSmallFiles(machine);
+  machine.Start();
+  machine.disk().LoseNamesOnFailedSync();
+  machine.Write(machine.Log("gone"), 1, 1, {"entry"});
+  Flush(machine, machine.Log("other"), 2);
+  const std::string uid = machine.UidOf("gone");
+  EXPECT_TRUE(IsThere(machine, std::string(kServers) + "/" + uid));
+  const Result<Ticket> deleted = machine.store().DeleteLog(machine.writer(), machine.Log("gone"));
+  EXPECT_TRUE(machine.Wait(*deleted).ok());
+  machine.disk().Schedule({.kind = sim::OpKind::kSyncDirectory, .file_class = "servers"});
+  Fill(machine);
+  EXPECT_EQ(machine.disk().faults_fired(), 1u);
+  EXPECT_FALSE(IsThere(machine, std::string(kServers) + "/" + uid));
+  return uid;
+}
+
+void ExpectGone(Machine& machine, const std::string& uid) {
+  Flush(machine, machine.Log("other"), 6);
+  for (int start = 0; start < 2; ++start) {
+    machine.PowerLoss();
+    machine.Start();
+    EXPECT_FALSE(machine.store().recovery_report().damaged())
+        << machine.store().recovery_report().ToText();
+    EXPECT_EQ(machine.store().Logs().size(), 1u);
+    EXPECT_FALSE(IsThere(machine, std::string(kServers) + "/" + uid));
+    Flush(machine, machine.Log("other"), 2);
+  }
+}
+
+// The sync that makes a removal durable fails once and says success the next time.
+TEST(Containment, A18_ADeletedLogDoesNotComeBackByAFailedSync) {
+  Machine machine;
+  const std::string uid = DeleteFlushed(machine);
+  machine.Idle();
+  ExpectGone(machine, uid);
+}
+
+TEST(Containment, A18_ADeletedLogDoesNotComeBackByAFailedSyncOfAKilledStart) {
+  Machine machine;
+  const std::string uid = DeleteFlushed(machine);
+  machine.Kill();
+  machine.Start();
+  ExpectGone(machine, uid);
+}
+
 }  // namespace
 }  // namespace duramen::log
