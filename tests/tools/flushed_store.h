@@ -27,10 +27,14 @@ class FlushedStore : public ::testing::Test {
     WriteAll(dir_ / "input", NumberedLines(lines));
     const Answer load = LoadFlushed({.dir = data_, .file = dir_ / "input", .servers = servers});
     ASSERT_EQ(load.exit, ExitCode::kClean) << load.err;
+    FindSegments();
+    ASSERT_FALSE(segments_.empty());
+  }
+  void FindSegments() {
+    segments_.clear();
     for (const auto& entry : std::filesystem::recursive_directory_iterator(data_ + "/servers")) {
       if (entry.path().extension() == ".seg") segments_.push_back(entry.path().string());
     }
-    ASSERT_FALSE(segments_.empty());
   }
 
   TempDir dir_;

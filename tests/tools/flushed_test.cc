@@ -28,7 +28,21 @@ class Flushed : public testing::FlushedStore {
   void SetUp() override {
     ASSERT_NO_FATAL_FAILURE(MakeFlushed(kLines, 5));
     ASSERT_GE(segments_.size(), 5u);
-    ASSERT_LE(WalFiles(data_).size() * (64u << 10), ReadAll(dir_ / "input").size() / 2);
+    ASSERT_NO_FATAL_FAILURE(Recycle());
+  }
+  /// Until most lines stand in segments alone. Each start gives the flusher of a busy machine the
+  /// time that it had not got.
+  void Recycle() {
+    const auto recycled = [&] {
+      return WalFiles(data_).size() * (64u << 10) <= ReadAll(dir_ / "input").size() / 2;
+    };
+    for (int start = 0; start < 200 && !recycled(); ++start) {
+      const Answer load = testing::LoadFlushed(
+          {.dir = data_, .file = dir_ / "input", .servers = 5, .resume = true});
+      ASSERT_EQ(load.exit, ExitCode::kClean) << load.err;
+    }
+    ASSERT_TRUE(recycled());
+    FindSegments();
   }
   static Answer Dump(const DumpOptions& options) {
     return Ask([&](Terminal& terminal) { return RunDump(options, terminal); });

@@ -7,6 +7,7 @@
 
 #include <cstring>
 #include <memory>
+#include <set>
 
 #include "base/bytes.h"
 #include "base/checksum.h"
@@ -14,6 +15,7 @@
 #include "segments/format.h"
 #include "tests/tools/files.h"
 #include "tests/tools/flushed_store.h"
+#include "tests/tools/unflushed.h"
 #include "tools/du.h"
 #include "tools/dump.h"
 #include "tools/stat.h"
@@ -61,7 +63,9 @@ const char* const kWayNames[] = {
     "another kind", "symlink", "directory", "holes",   "gone"};
 
 constexpr std::uint64_t kLines = 9'000;
+constexpr std::uint64_t kFlushedLines = 7'000;  // as many of them as may be flushed
 constexpr std::uint64_t kServers = 3;
+constexpr std::uint64_t kWalFileBytes = 64 << 10;
 
 Answer Load(const std::string& dir, const std::string& input) {
   return testing::LoadFlushed(
@@ -70,13 +74,25 @@ Answer Load(const std::string& dir, const std::string& input) {
 
 class ForeignFile : public ::testing::Test {
  protected:
+  /// How much the flusher does while lines are loaded is a matter of threads, so the last lines go
+  /// into WAL files that it does not get to see: one of them is full, and a later one proves it.
+  static void MakeStore(const std::string& dir) {
+    const Answer load = Load(dir, *made_ / "first lines");
+    ASSERT_EQ(load.exit, ExitCode::kClean) << load.text();
+    ASSERT_NO_FATAL_FAILURE(testing::WriteUnflushed({.dir = dir,
+                                                     .lines = kLines,
+                                                     .first_line = kFlushedLines + 1,
+                                                     .servers = kServers,
+                                                     .file_size_bytes = kWalFileBytes}));
+    ASSERT_EQ(Verify(dir).exit, ExitCode::kClean);
+    ASSERT_FALSE(FullWalFile(dir).empty());
+  }
   static void SetUpTestSuite() {
     made_ = std::make_unique<TempDir>();
     WriteAll(*made_ / "input", NumberedLines(kLines));
+    WriteAll(*made_ / "first lines", NumberedLines(kFlushedLines));
     for (const char* name : {"own", "other"}) {
-      const Answer load = Load(*made_ / name, *made_ / "input");
-      ASSERT_EQ(load.exit, ExitCode::kClean) << load.text();
-      ASSERT_EQ(Verify(*made_ / name).exit, ExitCode::kClean);
+      ASSERT_NO_FATAL_FAILURE(MakeStore(*made_ / name));
     }
   }
   static void TearDownTestSuite() { made_.reset(); }
@@ -88,14 +104,26 @@ class ForeignFile : public ::testing::Test {
     fs::copy(*made_ / "own", data_, fs::copy_options::recursive);
   }
 
-  /// The first WAL file with batches that a start needs; the first segment; the newer checkpoint.
+  /// The first WAL file whose batches a start needs, that is full of them and not the last such
+  /// one: whatever it loses, the next one proves that it was there.
+  static std::string FullWalFile(const std::string& data) {
+    const Result<StoreImage> image = ReadStoreImage(data);
+    EXPECT_TRUE(image.ok());
+    const auto& batches = image->wal.verdict.batches;
+    for (const wal::JudgedBatch& batch : batches) {
+      const bool full = batch.offset + batch.bytes > kWalFileBytes / 4 * 3;
+      if (full && batch.file != batches.back().file) {
+        return data + "/wal/" + image->wal.files[batch.file].name;
+      }
+    }
+    return "";
+  }
+
+  /// A WAL file that counts; the first segment; the newer checkpoint.
   static std::string PathIn(const std::string& data, Part part) {
     switch (part) {
-      case Part::kWal: {
-        const Result<StoreImage> image = ReadStoreImage(data);
-        EXPECT_TRUE(image.ok());
-        return data + "/wal/" + image->wal.files[image->wal.verdict.batches.front().file].name;
-      }
+      case Part::kWal:
+        return FullWalFile(data);
       case Part::kSystem:
         return data + "/SYSTEM";
       case Part::kIdentity:
@@ -337,6 +365,25 @@ TEST_F(ForeignFile, A14_A18_WholeDirectoriesOfAnotherSystem) {
     EXPECT_EQ(started, std::string(name) != "wal") << start.text();
     EXPECT_THAT(start.text(), HasSubstr(started ? "damaged=yes" : "belongs to another system"));
   }
+}
+
+// Its logs have other entries than the lines to skip are counted by.
+TEST_F(ForeignFile, A18_TheMetaDirectoryOfAnotherSystemEndsALoad) {
+  fs::remove_all(data_ + "/meta");
+  fs::copy(*made_ / "other/meta", data_ + "/meta", fs::copy_options::recursive);
+  const auto logs = [&] {
+    std::set<std::string> names;
+    for (const auto& entry : fs::directory_iterator(data_ + "/servers")) {
+      names.insert(entry.path().filename().string());
+    }
+    return names;
+  };
+  const std::set<std::string> before = logs();
+  const Answer load = Load(data_, *made_ / "input");
+  EXPECT_EQ(load.exit, ExitCode::kDamage) << load.text();
+  EXPECT_THAT(load.text(), HasSubstr("which lines they held is not known"));
+  EXPECT_EQ(load.text().find("\"kind\":\"load\""), std::string::npos) << "nothing was loaded";
+  EXPECT_EQ(logs(), before);
 }
 
 TEST_F(ForeignFile, TL2_ALoneSegmentOrCheckpointIsVerified) {

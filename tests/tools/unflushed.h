@@ -42,6 +42,7 @@ class NoFlushExecutor final : public ActorExecutor {
 struct UnflushedOptions {
   std::string dir;
   std::uint64_t lines = 700;
+  std::uint64_t first_line = 1;  // the ones before it are in the store already
   std::uint64_t servers = 6;
   std::uint64_t lines_in_flight = 24;
   std::uint64_t file_size_bytes = 32 << 10;
@@ -65,19 +66,23 @@ inline void WriteUnflushed(const UnflushedOptions& wanted) {
   Result<Writer> writer = store->NewWriter();
   ASSERT_TRUE(writer.ok());
   std::vector<LogRef> logs;
+  std::vector<Index> ends;
   for (std::uint64_t server = 0; server < wanted.servers; ++server) {
     const auto log = store->OpenLog(*writer, ServerName(server), OpenMode::kOpenOrCreate);
     ASSERT_TRUE(log.ok());
     logs.push_back(*log);
+    const auto bounds = store->BoundsOf(*log);
+    ASSERT_TRUE(bounds.ok());
+    ends.push_back(bounds->end);
   }
   const std::string text = NumberedLines(wanted.lines);
-  std::vector<Index> ends(wanted.servers, 1);
   std::string payload;
   std::size_t begin = 0;
   for (std::uint64_t line = 1; line <= wanted.lines; ++line) {
     const std::size_t end = text.find('\n', begin);
     EncodeLine(line, std::string_view(text).substr(begin, end - begin), payload);
     begin = end + 1;
+    if (line < wanted.first_line) continue;
     const std::uint64_t server = ServerOfLine(line, wanted.servers);
     const EntryView entry{.index = ends[server]++,
                           .term = 1,
