@@ -105,8 +105,9 @@ ExitCode RunDu(const DuOptions& options, Terminal& terminal) {
     sheet.Add(row);
     total += usage.bytes;
   }
-  const Field summary[] = {{"servers", ColumnType::kCount, servers},
-                           {"total_bytes", ColumnType::kSize, total}};
+  std::vector<Field> summary = VerdictFields(*image);
+  summary.insert(summary.begin(), {{"servers", ColumnType::kCount, servers},
+                                   {"total_bytes", ColumnType::kSize, total}});
   const std::string size = options.output.exact_bytes ? std::to_string(total) : HumanBytes(total);
   sheet.Finish(Plural(servers, "server") + " with segments, " + size + " in all", summary);
   return ConcludeOn(*image, terminal);

@@ -5,7 +5,6 @@
 #include "base/try.h"
 #include "tools/dump_filter.h"
 #include "tools/dump_printer.h"
-#include "tools/findings.h"
 #include "tools/interrupt.h"
 #include "tools/log_ranges.h"
 #include "tools/lone_file.h"
@@ -174,12 +173,7 @@ ExitCode DumpStore(const DumpOptions& options, const StoreImage& image, Terminal
   if (status.ok() && printer.wants_more()) status = DumpCheckpoints(image, printer);
   if (!status.ok()) return Refuse(terminal, status.error());
   printer.Finish(VerdictSentence(image));
-  for (const ImageFinding& found : FindingsOf(image.wal)) {
-    terminal.Say("note: " + SentenceOf(found.finding));
-  }
-  if (image.state != nullptr) {
-    for (const Finding& found : image.state->findings) terminal.Say("note: " + SentenceOf(found));
-  }
+  SayNotes(image, terminal);
   const Status flushed = terminal.Flush();
   if (!flushed.ok()) return Refuse(terminal, flushed.error());
   if (Interrupted()) return ExitCode::kInterrupted;

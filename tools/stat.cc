@@ -196,8 +196,7 @@ bool SortRows(Rows& rows, const std::vector<Column>& columns, const std::string&
   return true;
 }
 
-ExitCode Print(const StatOptions& options, Terminal& terminal, const std::string& verdict,
-               Rows rows) {
+ExitCode Print(const StatOptions& options, Terminal& terminal, const StoreImage& image, Rows rows) {
   const std::vector<Column>& columns = options.by == "file" ? kFileColumns : kServerColumns;
   if (!SortRows(rows, columns, options.sort)) {
     std::string names;
@@ -208,7 +207,8 @@ ExitCode Print(const StatOptions& options, Terminal& terminal, const std::string
   }
   Sheet sheet(terminal, options.output, options.by, columns);
   for (const auto& row : rows) sheet.Add(row);
-  sheet.Finish(Plural(rows.size(), options.by) + ": " + verdict);
+  sheet.Finish(Plural(rows.size(), options.by) + ": " + VerdictSentence(image),
+               VerdictFields(image));
   return ExitCode::kClean;
 }
 
@@ -361,7 +361,7 @@ ExitCode RunStat(const StatOptions& options, Terminal& terminal) {
   const bool by_file = options.by == "file";
   Rows rows = by_file ? FileRows(image->wal, fold) : ServerRows(fold, names, *segments);
   if (by_file) AddSegmentRows(*segments, rows);
-  const ExitCode printed = Print(options, terminal, VerdictSentence(*image), std::move(rows));
+  const ExitCode printed = Print(options, terminal, *image, std::move(rows));
   return printed == ExitCode::kClean ? ConcludeOn(*image, terminal) : printed;
 }
 
@@ -403,7 +403,8 @@ ExitCode RunNames(const NamesOptions& options, Terminal& terminal) {
     sheet.Add(cells);
   }
   sheet.Finish(Plural(uids.size(), "server") + ", " + Grouped(deleted) +
-               " of them deleted: " + VerdictSentence(*image));
+                   " of them deleted: " + VerdictSentence(*image),
+               VerdictFields(*image));
   return ConcludeOn(*image, terminal);
 }
 

@@ -97,14 +97,24 @@ class Beside final : public BesideWal {
 }  // namespace
 
 bool StoreImage::damaged() const {
-  if (wal.damaged()) return true;
+  if (wal.damaged() || half_repair) return true;
   return state != nullptr && std::any_of(state->findings.begin(), state->findings.end(), IsDamage);
 }
 
 Result<StoreImage> ReadStoreImage(const std::string& path, ReadProgress* progress) {
+  const Result<std::string> wal_path = LocateWal(path);
+  const std::string data_path = DataDirectoryOf(path, wal_path.ok() ? *wal_path : "");
   Beside beside(path, progress);
   StoreImage image;
-  image.wal = TRY(ReadWalImage(path, &beside, progress));
+  image.half_repair = TRY(ReadHalfRepair(data_path));
+  Result<WalImage> read = ReadWalImage(path, &beside, progress);
+  if (!read.ok() && image.half_repair) {
+    Error error = std::move(read).error();
+    return Error{error.code, SentenceOf(*image.half_repair) + ": " + error.message,
+                 NextOf(*image.half_repair)};
+  }
+  image.wal = TRY(std::move(read));
+  if (!image.half_repair) image.half_repair = TRY(ReadHalfRepair(data_path));
   if (image.wal.path != path && image.wal.whole) image.path = path;
   image.system = beside.system;
   image.directory = std::move(beside.directory);
@@ -114,16 +124,31 @@ Result<StoreImage> ReadStoreImage(const std::string& path, ReadProgress* progres
 }
 
 std::string VerdictSentence(const StoreImage& image) {
+  if (image.half_repair) return VerdictSentence(*image.half_repair);
   return image.damaged() ? "damage" : VerdictSentence(image.wal);
 }
 
-ExitCode ConcludeOn(const StoreImage& image, Terminal& terminal) {
+std::vector<Field> VerdictFields(const StoreImage& image) {
+  return {HalfRepairField(image.half_repair),
+          {"verdict", ColumnType::kText, VerdictSentence(image)}};
+}
+
+void SayNotes(const StoreImage& image, Terminal& terminal) {
+  if (image.half_repair) {
+    terminal.Say("warning: " + VerdictSentence(*image.half_repair));
+    terminal.Say("next: " + NextOf(*image.half_repair));
+    return;
+  }
   for (const ImageFinding& found : FindingsOf(image.wal)) {
     terminal.Say("note: " + SentenceOf(found.finding));
   }
   if (image.state != nullptr) {
     for (const Finding& found : image.state->findings) terminal.Say("note: " + SentenceOf(found));
   }
+}
+
+ExitCode ConcludeOn(const StoreImage& image, Terminal& terminal) {
+  SayNotes(image, terminal);
   const Status flushed = terminal.Flush();
   if (flushed.ok()) return image.damaged() ? ExitCode::kDamage : ExitCode::kClean;
   terminal.Complain(flushed.error());

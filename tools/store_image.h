@@ -6,10 +6,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "log/durable_state.h"
 #include "tools/exit_code.h"
+#include "tools/half_repair.h"
+#include "tools/output.h"
 #include "tools/terminal.h"
 #include "tools/wal_image.h"
 
@@ -24,6 +28,9 @@ struct StoreImage {
 
   SystemUuid system;  // nil: nothing tells
 
+  /// Before or after the reading.
+  std::optional<HalfRepair> half_repair;
+
   bool damaged() const;
 };
 
@@ -31,11 +38,15 @@ struct StoreImage {
 /// ReadWalImage.
 Result<StoreImage> ReadStoreImage(const std::string& path, ReadProgress* progress = nullptr);
 
-/// "clean", "clean, with a torn tail that a start cuts", "damage".
+/// "clean", "clean, with a torn tail that a start cuts", "damage", or that a repair is half in
+/// place.
 std::string VerdictSentence(const StoreImage& image);
+/// What programs are told at the end: the verdict, and the id of a repair that is half in place.
+std::vector<Field> VerdictFields(const StoreImage& image);
 
-/// The end of a verb that has printed its rows: notes of what is wrong with the store, and the
-/// exit.
+/// Notes of what is wrong with the store.
+void SayNotes(const StoreImage& image, Terminal& terminal);
+/// The end of a verb that has printed its rows: those notes, and the exit.
 ExitCode ConcludeOn(const StoreImage& image, Terminal& terminal);
 
 }  // namespace duramen::tools

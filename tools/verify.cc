@@ -120,10 +120,12 @@ std::string AcknowledgedText(const ImageFinding& found) {
 
 class Report {
  public:
-  Report(const VerifyOptions& options, Terminal& terminal, const ServerNames& names)
+  Report(const VerifyOptions& options, Terminal& terminal, const ServerNames& names,
+         const std::optional<HalfRepair>& half)
       : options_(options),
         terminal_(terminal),
         names_(names),
+        half_(half),
         sheet_(terminal, options.output, "finding",
                {{"finding", ColumnType::kText},
                 {"file", ColumnType::kText},
@@ -149,10 +151,11 @@ class Report {
   }
 
   ExitCode Finish(const Verifier& verifier, const WalImage& image, const CheckedStore& checked) {
-    const bool failed = failed_ || (options_.strict && unproven_);
+    const bool failed = failed_ || half_ || (options_.strict && unproven_);
     std::string verdict = VerdictSentence(image);
     if (acknowledged_) verdict = "damage: acknowledged bytes are lost";
     if (failed && !acknowledged_) verdict = "a check failed; no acknowledged entry is lost";
+    if (half_) verdict = VerdictSentence(*half_);
     const bool partial = verifier.interrupted();
     if (partial) verdict = "interrupted, and not all of it was read; so far " + verdict;
     const std::uint64_t files = image.files.size() + checked.lone_files;
@@ -165,13 +168,15 @@ class Report {
                              {"findings", ColumnType::kCount, findings_},
                              {"proven_batch", ColumnType::kCount, image.verdict.proven},
                              {"clean", ColumnType::kFlag, !failed && !partial},
+                             HalfRepairField(half_),
                              {"verdict", ColumnType::kText, verdict}};
     sheet_.Finish(Plural(findings_, "finding") + " in " + Plural(verifier.records(), "record") +
                       ", " + Plural(verifier.batches(), "batch") + ", " + Plural(files, "file") +
                       InSegments(checked) + ": " + verdict,
                   summary);
+    if (half_) next_ = {NextOf(*half_)};
     for (const std::string& next : next_) terminal_.Say("next: " + next);
-    if (acknowledged_ && image.whole) {
+    if (!half_ && acknowledged_ && image.whole) {
       terminal_.Say(
           "next: a start contains the damage to the logs above, marks them faulty and "
           "serves all others; recovery_mode = \"strict\" refuses to start instead");
@@ -198,7 +203,7 @@ class Report {
                                Cell{},
                                Cell{},
                                Cell{},
-                               AcknowledgedText(found),
+                               half_ ? std::string("unknown") : AcknowledgedText(found),
                                finding.sentence};
     if (finding.batch != 0) cells[4] = finding.batch;
     if (touched != nullptr) {
@@ -222,6 +227,7 @@ class Report {
   const VerifyOptions& options_;
   Terminal& terminal_;
   const ServerNames& names_;
+  const std::optional<HalfRepair>& half_;
   Sheet sheet_;
   std::vector<std::string> next_;
   std::uint64_t findings_ = 0;
@@ -240,8 +246,8 @@ class Verification {
     const std::optional<LoneFile> lone = TRY(OpenLoneFile(options_.path));
     if (lone) {
       checked_ = TRY(CheckLone(*lone));
-      const WalImage none;
-      return Conclude(none, lone->names, Verifier(none, progress_));
+      const StoreImage none;
+      return Conclude(none, lone->names, Verifier(none.wal, progress_));
     }
     Result<StoreImage> read = ReadStoreImage(options_.path, &progress_);
     if (progress_.stopped()) read = StoreImage();  // Half a WAL is not judged.
@@ -250,7 +256,7 @@ class Verification {
     Verifier verifier(image.wal, progress_);
     progress_.Begin("records", BytesOfBatches(image.wal));
     const ServerNames names = ServerNames::Of(image, {}, &verifier);
-    return Conclude(image.wal, names, verifier);
+    return Conclude(image, names, verifier);
   }
 
  private:
@@ -260,12 +266,12 @@ class Verification {
     return bytes;
   }
 
-  Result<ExitCode> Conclude(const WalImage& image, const ServerNames& names,
+  Result<ExitCode> Conclude(const StoreImage& image, const ServerNames& names,
                             const Verifier& verifier) {
-    Report report(options_, terminal_, names);
+    Report report(options_, terminal_, names, image.half_repair);
     for (const Attributed& finding : checked_.found) report.Add(finding);
     for (const Attributed& finding : verifier.findings()) report.Add(finding);
-    const ExitCode exit = report.Finish(verifier, image, checked_);
+    const ExitCode exit = report.Finish(verifier, image.wal, checked_);
     TRY(terminal_.Flush());
     return progress_.stopped() ? ExitCode::kInterrupted : exit;
   }

@@ -240,7 +240,8 @@ ExitCode RunWhyRetained(const WhyRetainedOptions& options, Terminal& terminal) {
     sheet.Add(cells);
   }
   sheet.Finish(Plural(reasons->size(), "reason") +
-               (oldest == 0 ? "" : "; the oldest live index is " + std::to_string(oldest)));
+                   (oldest == 0 ? "" : "; the oldest live index is " + std::to_string(oldest)),
+               VerdictFields(*image));
   return ConcludeOn(*image, terminal);
 }
 
