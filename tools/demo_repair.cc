@@ -87,7 +87,8 @@ ExitCode Verify(const std::string& dir) {
 /// The id that undoes it; empty: it failed.
 std::string Repair(const std::string& dir, const std::string& undo) {
   Terminal silent{Terminal::Captured{}};
-  RepairVerbOptions options{.path = dir, .apply = undo.empty(), .undo = undo};
+  RepairVerbOptions options{.path = dir, .apply = undo.empty()};
+  if (!undo.empty()) options.undo = undo;
   if (RunRepair(options, silent) != ExitCode::kClean) return "";
   if (!undo.empty()) return undo;
   const std::string key = "undo: ";

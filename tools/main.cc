@@ -186,7 +186,10 @@ class Cli {
     verb.add_option("DIR", repair_.path, "a data directory; no process may have it open")
         ->required();
     verb.add_flag("--apply", repair_.apply, "do it; originals are kept in DIR/quarantine");
-    verb.add_option("--undo", repair_.undo, "put back every byte that repair ID changed");
+    // Not into the optional itself: there an empty text would be no undo at all.
+    verb.add_option_function<std::string>(
+        "--undo", [this](const std::string& id) { repair_.undo = id; },
+        "put back every byte that repair ID changed");
     verb.add_option("--server", repair_.server, "whose entries to give up; a name or uid");
     verb.add_option("--truncate", repair_.truncate, "of --server: entries from this index on go")
         ->check(CLI::NonNegativeNumber);

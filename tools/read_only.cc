@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -87,6 +88,22 @@ Result<std::size_t> ReadOnlyFile::Read(std::uint64_t offset, std::span<std::byte
 bool IsHeld(const std::string& data_dir) {
   const Result<std::unique_ptr<ReadOnlyFile>> file = ReadOnlyFile::Open(data_dir + "/LOCK");
   return file.ok() && (*file)->IsLocked();
+}
+
+Status CheckNotHeld(const std::string& data_dir) {
+  const Result<std::unique_ptr<ReadOnlyFile>> file = ReadOnlyFile::Open(data_dir + "/LOCK");
+  if (!file.ok() || !(*file)->IsLocked()) return {};
+  std::array<std::byte, 11> text{};
+  const Result<std::size_t> got = (*file)->Read(0, text);
+  std::string digits;  // The bytes are not ours to trust.
+  for (std::size_t at = 0; got.ok() && at < *got; ++at) {
+    const char letter = static_cast<char>(text[at]);
+    if (letter < '0' || letter > '9') break;
+    digits += letter;
+  }
+  return Error{ErrorCode::kInUse,
+               data_dir + " is in use" + (digits.empty() ? "" : " by process " + digits),
+               "stop it, or use another directory"};
 }
 
 bool ReadOnlyFile::IsLocked() const {

@@ -57,5 +57,7 @@ class ReadOnlyFile final : public File {
 
 /// Does a process have the store at `data_dir` open? Asks for its lock without taking it.
 bool IsHeld(const std::string& data_dir);
+/// Errors: kInUse, with who holds it where that is known.
+Status CheckNotHeld(const std::string& data_dir);
 
 }  // namespace duramen::tools

@@ -9,10 +9,14 @@
 #include "base/try.h"
 #include "log/repair.h"
 #include "log/repair_journal.h"
+#include "tools/half_repair.h"
 #include "tools/interrupt.h"
+#include "tools/read_only.h"
+#include "tools/read_only_directory.h"
 #include "tools/repair_plan.h"
 #include "tools/server_names.h"
 #include "tools/store_check.h"
+#include "tools/system_check.h"
 #include "tools/text.h"
 #include "tools/verify.h"
 
@@ -27,8 +31,11 @@ Status CheckUsage(const RepairVerbOptions& options) {
   const auto usage = [](const std::string& message) {
     return Error{ErrorCode::kInvalidArgument, message, "duramen repair --help"};
   };
-  if (!options.undo.empty() && (options.apply || actions > 0 || !options.server.empty())) {
+  if (options.undo && (options.apply || actions > 0 || !options.server.empty())) {
     return usage("--undo stands alone: it takes back what a repair did");
+  }
+  if (options.undo && !log::IsRepairId(*options.undo)) {
+    return usage("'" + *options.undo + "' is not an id of a repair");
   }
   if (actions > 1) return usage("one of --truncate, --fill and --rejoin at a time");
   if (actions > 0 && options.server.empty()) {
@@ -37,7 +44,7 @@ Status CheckUsage(const RepairVerbOptions& options) {
   if (actions == 0 && !options.server.empty()) {
     return usage("--server needs --truncate INDEX, --fill or --rejoin: what is to be done");
   }
-  if (options.force && actions == 0 && options.undo.empty()) {
+  if (options.force && actions == 0 && !options.undo) {
     return usage("--force belongs to --truncate, --fill, --rejoin or --undo");
   }
   if (options.truncate == Index{0}) return usage("--truncate takes an index from 1 on");
@@ -50,62 +57,104 @@ class Repair {
       : options_(options), terminal_(terminal) {}
 
   Result<ExitCode> Run() {
-    if (!options_.undo.empty()) return Undo();
-    const std::string pending = TRY(Pending());
-    if (!pending.empty() && !options_.apply) {
-      return Error{ErrorCode::kRefused,
-                   "repair " + pending + " was interrupted while it was put in place",
-                   "duramen repair " + options_.path + " --apply finishes it; so does a start"};
+    TRY(CheckNotHeld(options_.path));  // Its plan would be of yesterday.
+    const std::optional<HalfRepair> half = TRY(ReadHalfRepair(options_.path));
+    if (options_.undo) return Undo(*options_.undo, half);
+    if (half && !options_.apply) {
+      return Error{ErrorCode::kRefused, SentenceOf(*half), NextOf(*half)};
     }
-    if (!pending.empty()) {
-      const std::unique_ptr<Directory> directory = TRY(file_system_.Open(options_.path));
-      const std::unique_ptr<FileLock> lock = TRY(directory->Lock(kLockName));
-      TRY(log::FinishPendingRepair(file_system_, *directory));
-      terminal_.Say("finished repair " + pending + ", which had been interrupted");
-    }
-    StoreImage image = TRY(ReadStoreImage(options_.path));
-    if (image.path.empty()) {
-      return Error{ErrorCode::kInvalidArgument, options_.path + " is no data directory",
-                   "give the directory that holds SYSTEM and wal/"};
-    }
+    if (half) TRY(FinishHalf(*half));
+    std::optional<StoreImage> image = TRY(ReadStoreImage(options_.path));
+    if (image->path.empty()) return NoDataDirectory();
     ReadProgress progress(terminal_);
-    const CheckedStore checked = TRY(CheckStore(options_.path, image, &progress));
+    const CheckedStore checked = TRY(CheckStore(options_.path, *image, &progress));
     if (progress.stopped()) {
-      return Error{ErrorCode::kRefused, "interrupted; nothing has changed", ""};
+      return Error{
+          ErrorCode::kRefused,
+          half ? "interrupted; nothing else has changed" : "interrupted; nothing has changed", ""};
     }
-    const ServerNames names = ServerNames::Of(image, {});
+    const ServerNames names = ServerNames::Of(*image, {});
     const RepairRequest request = Request();
-    const RepairFacts facts = TRY(Facts(image, checked, names));
+    const RepairFacts facts = TRY(Facts(*image, checked, names));
     const RepairPlan plan = TRY(PlanRepair(facts, request));
     if (plan.steps.empty() || !options_.apply) return Propose(plan, names);
-    return Apply(plan, names, facts, image.wal.system);
+    const SystemUuid system = image->wal.system;
+    image.reset();  // A file that is held open gives back no space when it is replaced.
+    return Apply(plan, names, facts, system);
   }
 
  private:
-  /// A store that runs is not looked at: its plan would be of yesterday. Creates nothing.
-  Result<std::string> Pending() {
-    const std::unique_ptr<Directory> directory = TRY(file_system_.Open(options_.path));
-    bool locked = false;
-    for (const DirectoryEntry& entry : TRY(directory->List())) {
-      locked = locked || (entry.name == kLockName && entry.is_regular);
-    }
-    if (locked) (void)TRY(directory->Lock(kLockName));
-    for (const log::RepairBundle& bundle :
-         TRY(log::RepairJournal(file_system_, *directory).List())) {
-      const bool pending = bundle.state == log::RepairBundle::State::kApplying ||
-                           bundle.state == log::RepairBundle::State::kUndoing;
-      if (pending) return bundle.id;
-    }
-    return std::string();
+  Error NoDataDirectory() const {
+    return {ErrorCode::kInvalidArgument, options_.path + " is no data directory",
+            "give the directory that holds SYSTEM and wal/"};
   }
 
-  Result<ExitCode> Undo() {
-    TRY(log::UndoRepair(options_.path, options_.undo, options_.force, file_system_));
+  Status FinishHalf(const HalfRepair& half) {
+    const std::unique_ptr<Directory> directory = TRY(file_system_.Open(options_.path));
+    const std::unique_ptr<FileLock> lock = TRY(directory->Lock(kLockName));
+    const Status finished = log::FinishPendingRepair(file_system_, *directory);
+    if (!finished.ok()) return WithWayOut(finished.error());
+    finished_ = half;
+    if (half.undo) {
+      terminal_.Say("finished the undo of repair " + half.id + ", which had been interrupted");
+      return {};
+    }
+    undo_ids_.push_back(half.id);
+    terminal_.Say("finished repair " + half.id + ", which had been interrupted; `duramen repair " +
+                  options_.path + " --undo " + half.id + "` takes it back");
+    return {};
+  }
+
+  /// What failed after the commit has left a store that is neither the old one nor the new one.
+  Error WithWayOut(Error error) const {
+    const auto half = ReadHalfRepair(options_.path);
+    if (!half.ok() || !*half || (*half)->id.empty()) return error;
+    const std::string command = "`duramen repair " + options_.path;
+    error.message += "; " + SentenceOf(**half);
+    if (!error.hint.empty()) error.hint += "; then ";
+    error.hint += command + " --apply` goes on";
+    if (!(*half)->undo) {
+      error.hint += ", " + command + " --undo " + (*half)->id +
+                    "` takes it back (with --force where it cannot go on)";
+    }
+    return error;
+  }
+
+  Result<ExitCode> Undo(const std::string& id, const std::optional<HalfRepair>& half) {
+    const std::unique_ptr<Directory> directory = TRY(ReadOnlyDirectory::Open(options_.path));
+    bool store = half.has_value();
+    for (const DirectoryEntry& entry : TRY(directory->List())) {
+      store = store || entry.name == kSystemName || entry.name == "wal";
+    }
+    if (!store) return NoDataDirectory();
+    if (half && !half->id.empty() && half->id != id) {
+      return Error{ErrorCode::kRefused, SentenceOf(*half) + ", which comes before any other undo",
+                   NextOf(*half)};
+    }
+    TRY(CheckUndoable(*directory, id));
+    const Status undone = log::UndoRepair(options_.path, id, options_.force, file_system_);
+    if (!undone.ok()) return WithWayOut(undone.error());
     const Field facts[] = {
-        {"undone", ColumnType::kText, options_.undo},
+        {"undone", ColumnType::kText, id},
         {"verdict", ColumnType::kText, std::string("every file is as it was before the repair")}};
     PrintFacts(terminal_, options_.output, "repair_undo", facts);
     return ExitCode::kClean;
+  }
+
+  Status CheckUndoable(Directory& directory, const std::string& id) {
+    std::string ids;
+    bool undone = false;
+    for (const log::RepairBundle& bundle :
+         TRY(log::RepairJournal(file_system_, directory).List())) {
+      const bool gone = bundle.state == log::RepairBundle::State::kUndone;
+      if (bundle.id == id && !gone) return {};
+      undone = undone || bundle.id == id;
+      if (!gone) ids += (ids.empty() ? "" : ", ") + bundle.id;
+    }
+    return Error{ErrorCode::kInvalidArgument,
+                 undone ? "repair '" + id + "' was undone already"
+                        : "there is no repair '" + id + "' to undo in " + options_.path,
+                 ids.empty() ? "there is no other one to undo either" : "those there are: " + ids};
   }
 
   RepairRequest Request() const {
@@ -228,16 +277,31 @@ class Repair {
     for (const std::string& next : plan.next) terminal_.Say("next: " + next);
   }
 
+  /// `undo` is the last of the ids to undo, the first one that can be undone.
+  std::vector<Field> SummaryOf(const RepairPlan& plan, bool applied,
+                               const std::string& verdict) const {
+    return {{"steps", ColumnType::kCount, std::uint64_t{plan.steps.size()}},
+            {"applied", ColumnType::kFlag, applied},
+            {"finished", ColumnType::kText, finished_ ? Cell{finished_->id} : Cell{}},
+            {"undo", ColumnType::kText, undo_ids_.empty() ? Cell{} : Cell{undo_ids_.back()}},
+            {"verdict", ColumnType::kText, verdict}};
+  }
+
+  void PrintUndo() {
+    if (options_.output.format != Format::kTable) return;
+    for (const std::string& id : undo_ids_) terminal_.Out("undo: " + id + "\n");
+  }
+
   ExitCode Propose(const RepairPlan& plan, const ServerNames& names) {
     const bool nothing = plan.steps.empty();
-    const std::string verdict =
-        nothing ? std::string("nothing to repair")
-                : Plural(plan.steps.size(), "step") + "; nothing has changed yet";
-    const Field summary[] = {{"steps", ColumnType::kCount, std::uint64_t{plan.steps.size()}},
-                             {"applied", ColumnType::kFlag, false},
-                             {"undo", ColumnType::kText, Cell{}},
-                             {"verdict", ColumnType::kText, verdict}};
-    Print(plan, names, verdict, summary);
+    std::string verdict = nothing ? std::string("nothing to repair")
+                                  : Plural(plan.steps.size(), "step") + "; nothing has changed yet";
+    if (finished_) {
+      verdict = std::string(finished_->undo ? "the undo of repair " : "repair ") + finished_->id +
+                ", which had been interrupted, is finished; nothing else to repair";
+    }
+    Print(plan, names, verdict, SummaryOf(plan, finished_.has_value(), verdict));
+    PrintUndo();
     if (nothing) return ExitCode::kClean;
     terminal_.Say("next: the same command with --apply does it; originals go to quarantine/ first");
     return ExitCode::kRefused;
@@ -260,30 +324,33 @@ class Repair {
     }
     SystemClock clock;
     ThreadExecutor executor;
-    const log::RepairOutcome outcome =
-        TRY(log::RepairStore(repair, {file_system_, clock, executor, Rng::FromSystem()}));
+    const Result<log::RepairOutcome> repaired =
+        log::RepairStore(repair, {file_system_, clock, executor, Rng::FromSystem()});
+    if (!repaired.ok()) return WithWayOut(repaired.error());
+    const log::RepairOutcome& outcome = *repaired;
+    if (!outcome.id.empty()) undo_ids_.push_back(outcome.id);
     for (const log::MendedLog& log : outcome.mend.logs) {
       terminal_.Say(log.name + ": " + log.sentence);
     }
     Terminal silent{Terminal::Captured{}};
     const ExitCode after =
         RunVerify({.path = options_.path, .output = {.format = Format::kJsonl}}, silent);
-    const std::string verdict =
-        Plural(outcome.files, "file") + " changed, " + HumanBytes(outcome.bytes_kept) +
-        " of originals in quarantine/" + outcome.id +
-        (after == ExitCode::kClean ? "; verify is clean" : "; verify still finds something");
-    const Field summary[] = {{"steps", ColumnType::kCount, std::uint64_t{plan.steps.size()}},
-                             {"applied", ColumnType::kFlag, true},
-                             {"undo", ColumnType::kText, outcome.id},
-                             {"verdict", ColumnType::kText, verdict}};
-    Print(plan, names, verdict, summary);
-    if (options_.output.format == Format::kTable) terminal_.Out("undo: " + outcome.id + "\n");
+    std::string verdict = "nothing had to change";
+    if (!outcome.id.empty()) {
+      verdict = Plural(outcome.files, "file") + " changed, " + HumanBytes(outcome.bytes_kept) +
+                " of originals in quarantine/" + outcome.id;
+    }
+    verdict += after == ExitCode::kClean ? "; verify is clean" : "; verify still finds something";
+    Print(plan, names, verdict, SummaryOf(plan, true, verdict));
+    PrintUndo();
     return after;
   }
 
   const RepairVerbOptions& options_;
   Terminal& terminal_;
   mutable PosixFileSystem file_system_;
+  std::optional<HalfRepair> finished_;
+  std::vector<std::string> undo_ids_;  // in the order in which they were done
 };
 
 }  // namespace

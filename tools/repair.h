@@ -14,8 +14,8 @@ struct RepairVerbOptions {
   std::string path;  // a data directory
   bool apply = false;
   bool force = false;
-  std::string undo;    // an id; empty: no undo
-  std::string server;  // name or uid; empty: only what contains damage
+  std::optional<std::string> undo;  // an id
+  std::string server;               // name or uid; empty: only what contains damage
   std::optional<Index> truncate;
   bool fill = false;
   bool rejoin = false;
@@ -23,9 +23,10 @@ struct RepairVerbOptions {
   OutputOptions output;
 };
 
-/// Without --apply nothing changes. Exit 0 done or nothing to do, 1 verify still finds something
-/// afterwards, 2 usage, 3 the store is running, 4 unreadable, 5 no space for the copies, 6 unknown
-/// version, 7 a plan that needs --apply, or refused.
+/// Without --apply and --undo nothing changes: it reads, takes no lock, creates nothing. Exit 0
+/// done or nothing to do, 1 verify still finds something afterwards, 2 usage, 3 the store is
+/// running, 4 unreadable, 5 no space for the copies, 6 unknown version, 7 a plan that needs
+/// --apply, or refused.
 ExitCode RunRepair(const RepairVerbOptions& options, Terminal& terminal);
 
 }  // namespace duramen::tools
