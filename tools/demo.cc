@@ -174,17 +174,22 @@ class Demo {
            (found == "none" ? "clean" : found);
   }
 
+  /// A problem that was found before counts all the same.
+  static std::string Interruption(const std::string& problem) {
+    return problem.empty() ? "interrupted" : "interrupted; before that: " + problem;
+  }
+
   ExitCode Conclude(const InputText& input, const KillLoopResult& result, Sheet& rounds,
                     const DemoRepair& repair) {
     const bool killed_enough = result.kills >= options_.kills || input.line_count() < kLinesMin;
     const bool good = result.problem.empty() && killed_enough && !Interrupted() && repair.good;
     const std::string verdict =
-        !result.problem.empty() ? result.problem
-        : Interrupted()         ? "interrupted"
-        : !killed_enough        ? "too few kills found 100 lines unacknowledged"
-        : !repair.good          ? repair.sentence
-                                : "every acknowledged line was there after every kill; the text "
-                                  "read back is the text that went in, byte for byte";
+        Interrupted()             ? Interruption(result.problem)
+        : !result.problem.empty() ? result.problem
+        : !killed_enough          ? "too few kills found 100 lines unacknowledged"
+        : !repair.good            ? repair.sentence
+                                  : "every acknowledged line was there after every kill; the text "
+                                    "read back is the text that went in, byte for byte";
     const double per_sync = static_cast<double>(input.line_count() * result.passes) /
                             static_cast<double>(std::max<std::uint64_t>(result.used.syncs, 1));
     const Field summary[] = {{"lines", ColumnType::kCount, input.line_count()},
@@ -231,7 +236,12 @@ ExitCode RunDemo(const DemoOptions& options, Terminal& terminal) {
   Demo demo(options, terminal);
   const Result<ExitCode> exit = demo.Run();
   ExitCode code = exit.ok() ? *exit : ExitCodeOf(exit.error().code);
-  if (!exit.ok()) terminal.Complain(exit.error());
+  if (Interrupted()) {
+    code = ExitCode::kInterrupted;
+    if (!exit.ok()) terminal.Say("interrupted");
+  } else if (!exit.ok()) {
+    terminal.Complain(exit.error());
+  }
   const Status flushed = terminal.Flush();
   if (!flushed.ok()) {
     terminal.Complain(flushed.error());

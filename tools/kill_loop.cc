@@ -148,6 +148,7 @@ class KillLoop {
     LoadListener listener(kill_after, options_.outstanding_min);
     Child child = TRY(Child::Start(LoadCommand()));
     const Child::Exit exit = TRY(child.Run(listener));
+    if (Interrupted()) return true;  // So was the child: its end proves nothing.
     if (!exit.killed && exit.code != 0) {
       return Error{
           ErrorCode::kIo,
@@ -169,6 +170,7 @@ class KillLoop {
     }
     if (listener.out_of_order()) result_.problem = "acknowledgements came out of order";
     TRY(Check(round));
+    if (Interrupted()) return true;
     result_.used.entries += round.used.entries;
     result_.used.batches += round.used.batches;
     result_.used.syncs += round.used.syncs;
@@ -202,6 +204,7 @@ class KillLoop {
     round.verdict = verdict.verdict();
     ReadBack lines;
     const int dumped = TRY(DumpInChild(options_.program, dir_, lines));
+    if (Interrupted()) return {};  // So were the children: what they have not shown may be there.
     // A child that died before its directory was complete has left nothing, and promised nothing.
     const bool nothing_yet = dumped == static_cast<int>(ExitCode::kUnreadable) && acked_ == 0;
     if (nothing_yet) {

@@ -1,10 +1,12 @@
 // SIGKILL on real processes: what was acknowledged is there, from the files alone, after each one.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <sstream>
 #include <thread>
 
 #include "tests/tools/files.h"
@@ -84,6 +86,58 @@ TEST(Kill, M6_W22_AKillInTheMiddleOfACreationLeavesAStartableDirectory) {
       const Result<KillLoopResult> result = RunKillLoop(options, input, nullptr);
       ASSERT_TRUE(result.ok()) << result.error().message;
       EXPECT_EQ(result->problem, "");
+    }
+  }
+}
+
+/// Has `parent` a child that runs `verb`?
+bool RunsVerb(pid_t parent, const std::string& verb) {
+  const std::string task = std::to_string(parent);
+  std::istringstream children(testing::ReadAll("/proc/" + task + "/task/" + task + "/children"));
+  for (std::string child; children >> child;) {
+    const std::string command = testing::ReadAll("/proc/" + child + "/cmdline");
+    if (command.find('\0' + verb + '\0') != std::string::npos) return true;
+  }
+  return false;
+}
+
+/// Ctrl-C as a terminal sends it, to the demo and its children, once one of them runs `verb`.
+int InterruptDemoAt(const std::string& verb, const TempDir& dir) {
+  const std::string out = dir / "out";
+  const std::string work = dir / "work";
+  const std::string input = dir / "input";
+  const char* const argv[] = {DURAMEN_BINARY, "demo",  input.c_str(), "--kills",
+                              "20",           "--dir", work.c_str(),  nullptr};
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_addopen(&actions, 1, out.c_str(), O_WRONLY | O_CREAT, 0600);
+  ::posix_spawn_file_actions_adddup2(&actions, 1, 2);
+  pid_t pid = -1;
+  EXPECT_EQ(::posix_spawn(&pid, argv[0], &actions, &attributes, const_cast<char**>(argv), environ),
+            0);
+  ::posix_spawn_file_actions_destroy(&actions);
+  ::posix_spawnattr_destroy(&attributes);
+  if (pid <= 0) return -1;
+  int status = 0;
+  while (!RunsVerb(pid, verb) && ::waitpid(pid, &status, WNOHANG) == 0) std::this_thread::yield();
+  ::kill(-pid, SIGINT);
+  ::waitpid(pid, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST(Kill, TL5_CtrlCOfTheDemoIsNoLossOfData) {
+  for (const char* verb : {"load", "verify", "dump"}) {
+    SCOPED_TRACE(verb);
+    const TempDir dir;
+    WriteAll(dir / "input", NumberedLines(6000));
+    EXPECT_EQ(InterruptDemoAt(verb, dir), 130);
+    const std::string out = testing::ReadAll(dir / "out");
+    EXPECT_NE(out.find("interrupted"), std::string::npos) << out;
+    for (const char* alarm : {"missing", "error:", "ended with exit"}) {
+      EXPECT_EQ(out.find(alarm), std::string::npos) << out;
     }
   }
 }
