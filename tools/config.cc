@@ -54,13 +54,22 @@ ExitCode RunConfigShow(const SettingSources& sources, const OutputOptions& outpu
   return Done(terminal);
 }
 
-ExitCode RunConfigCheck(const SettingSources& sources, Terminal& terminal) {
+ExitCode RunConfigCheck(const SettingSources& sources, const OutputOptions& output,
+                        Terminal& terminal) {
   const Result<SettingStack> stack = StackSettings(sources);
   if (!stack.ok()) return Refuse(terminal, stack.error());
   for (const std::string& warning : stack->warnings) terminal.Say("warning: " + warning);
   const Status valid = ValidateOptions(WithDirectory(stack->options));
   if (!valid.ok()) return Refuse(terminal, valid.error());
-  terminal.Out(sources.config_path + ": " + Plural(stack->origin.size(), "setting") + ", valid\n");
+  const std::uint64_t settings = stack->origin.size();
+  const Field fields[] = {{"file", ColumnType::kText, sources.config_path},
+                          {"settings", ColumnType::kCount, settings},
+                          {"valid", ColumnType::kFlag, true}};
+  if (output.format == Format::kTable) {
+    terminal.Out(sources.config_path + ": " + Plural(settings, "setting") + ", valid\n");
+  } else {
+    PrintFacts(terminal, output, "config_check", fields);
+  }
   return Done(terminal);
 }
 

@@ -15,7 +15,8 @@ namespace duramen::tools {
 ExitCode RunConfigShow(const SettingSources& sources, const OutputOptions& output,
                        Terminal& terminal);
 /// Exit 0 when a store would start with `sources`, 2 and the reason when not.
-ExitCode RunConfigCheck(const SettingSources& sources, Terminal& terminal);
+ExitCode RunConfigCheck(const SettingSources& sources, const OutputOptions& output,
+                        Terminal& terminal);
 /// Exit 0, 2 for a setting that there is not.
 ExitCode RunConfigExplain(const std::string& key, const OutputOptions& output, Terminal& terminal);
 

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <memory>
+#include <set>
 
 #include "base/settings.h"
 #include "tools/bench.h"
@@ -112,8 +113,10 @@ class Cli {
 
   CLI::App& AddVerb(CLI::App& parent, const std::string& name, const std::string& what, Run run) {
     CLI::App& verb = *parent.add_subcommand(name, what);
+    std::set<std::string> formats = {"table", "jsonl", "json", "csv"};
+    if (name == "dump") formats.insert("raw");  // Nothing else has payloads.
     verb.add_option("--format", common_.format, "table, jsonl, json or csv; dump also raw")
-        ->check(CLI::IsMember({"table", "jsonl", "json", "csv", "raw"}));
+        ->check(CLI::IsMember(formats));
     verb.add_flag("--json", common_.json, "the same as --format json");
     verb.add_flag("--bytes", common_.bytes, "sizes as plain numbers");
     verb.add_option("-o", common_.out_path, "write data to this file");
@@ -259,8 +262,9 @@ class Cli {
         [this](Terminal& terminal) { return RunConfigShow(sources_, common_.Output(), terminal); });
     AddSettings(show, sources_);
     CLI::App& check =
-        AddVerb(config, "check", "would a store start with this file",
-                [this](Terminal& terminal) { return RunConfigCheck(check_sources_, terminal); });
+        AddVerb(config, "check", "would a store start with this file", [this](Terminal& terminal) {
+          return RunConfigCheck(check_sources_, common_.Output(), terminal);
+        });
     check.add_option("FILE", check_sources_.config_path, "a TOML file of settings")->required();
     check_sources_.environment = SettingsInEnvironment();
     CLI::App& explain = AddVerb(
@@ -373,10 +377,8 @@ class Cli {
   }
 
   void AddVersion() {
-    AddVerb(app_, "version", "of this binary and of its formats", [](Terminal& terminal) {
-      terminal.Out(VersionLine() + "\n");
-      return terminal.Flush().ok() ? ExitCode::kClean : ExitCode::kUnreadable;
-    });
+    AddVerb(app_, "version", "of this binary and of its formats",
+            [this](Terminal& terminal) { return RunVersion(common_.Output(), terminal); });
   }
 
   CLI::App app_;

@@ -16,6 +16,21 @@ std::string VersionLine() {
          "), WAL format " + std::to_string(wal::kFormatVersion);
 }
 
+ExitCode RunVersion(const OutputOptions& output, Terminal& terminal) {
+  const Field fields[] = {{"version", ColumnType::kText, std::string(DURAMEN_VERSION)},
+                          {"commit", ColumnType::kText, CommitOfBuild()},
+                          {"wal_format", ColumnType::kCount, std::uint64_t{wal::kFormatVersion}}};
+  if (output.format == Format::kTable) {
+    terminal.Out(VersionLine() + "\n");
+  } else {
+    PrintFacts(terminal, output, "version", fields);
+  }
+  const Status flushed = terminal.Flush();
+  if (flushed.ok()) return ExitCode::kClean;
+  terminal.Complain(flushed.error());
+  return ExitCodeOf(flushed.error().code);
+}
+
 std::string CommitOfBuild() { return DURAMEN_COMMIT; }
 
 }  // namespace duramen::tools

@@ -56,6 +56,9 @@ TEST(Cli, T4_UsageErrorsAreTwoAndSayWhatToType) {
                                                         {"load", "x"},
                                                         {"load", "x", "--servers", "many"},
                                                         {"verify", "x", "--nonsense"},
+                                                        {"verify", "x", "--format", "raw"},
+                                                        {"stat", "x", "--format", "raw"},
+                                                        {"repair", "x", "--undo", ""},
                                                         {"config"},
                                                         {"config", "show", "--wal-max-files", "1"},
                                                         {"bench", "disk", "--seconds", "0"}};
@@ -83,6 +86,19 @@ TEST(Cli, TL9_DataOnStandardOutputTheRestOnStandardError) {
   // A result that cannot be written whole is not a result.
   const Answer full = Duramen({"dump", dir / "data", "-o", "/dev/full"});
   EXPECT_EQ(full.exit, 5) << full.err;
+}
+
+TEST(Cli, TL9_JsonIsNeverIgnored) {
+  const TempDir dir;
+  WriteAll(dir / "duramen.toml", "wal_max_files = 12\n");
+  const Answer version = Duramen({"version", "--json"});
+  EXPECT_EQ(version.exit, 0);
+  EXPECT_TRUE(version.out.starts_with(R"({"v":1,"kind":"version","version":")")) << version.out;
+  EXPECT_THAT(version.out, HasSubstr(R"(,"wal_format":1})"));
+  const Answer check = Duramen({"config", "check", dir / "duramen.toml", "--json"});
+  EXPECT_EQ(check.exit, 0);
+  EXPECT_TRUE(check.out.starts_with(R"({"v":1,"kind":"config_check","file":")")) << check.out;
+  EXPECT_THAT(check.out, HasSubstr(R"("settings":1,"valid":true})"));
 }
 
 /// Starts a second load as soon as the first one is at work, then ends the first.

@@ -22,17 +22,18 @@ Answer Show(const SettingSources& sources) {
 }
 
 Answer Check(const std::string& path) {
-  return Ask([&](Terminal& terminal) { return RunConfigCheck({.config_path = path}, terminal); });
+  return Ask(
+      [&](Terminal& terminal) { return RunConfigCheck({.config_path = path}, {}, terminal); });
 }
 
 TEST(Config, CT1_FlagsBeatTheEnvironmentAndThatBeatsTheFile) {
   const TempDir dir;
   WriteAll(dir / "c.toml",
            "wal_max_files = 20\nwal_max_batch_size = 100\nwal_sync_method = \"fsync\"\n");
-  const Answer answer = Show({.config_path = dir / "c.toml",
-                              .environment = {{"DURAMEN_WAL_MAX_FILES", "30"},
-                                              {"DURAMEN_WAL_SYNC_METHOD", "none"}},
-                              .flags = {{"wal_sync_method", "datasync"}}});
+  const Answer answer =
+      Show({.config_path = dir / "c.toml",
+            .environment = {{"DURAMEN_WAL_MAX_FILES", "30"}, {"DURAMEN_WAL_SYNC_METHOD", "none"}},
+            .flags = {{"wal_sync_method", "datasync"}}});
   EXPECT_EQ(answer.exit, ExitCode::kClean) << answer.err;
   EXPECT_THAT(answer.out, HasSubstr("wal_max_batch_size,100," + (dir / "c.toml") + ":2"));
   EXPECT_THAT(answer.out, HasSubstr("wal_max_files,30,DURAMEN_WAL_MAX_FILES"));
