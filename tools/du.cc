@@ -5,6 +5,7 @@
 
 #include "base/try.h"
 #include "log/quarantine.h"
+#include "tools/read_only.h"
 #include "tools/read_only_directory.h"
 #include "tools/server_names.h"
 #include "tools/store_image.h"
@@ -20,12 +21,22 @@ struct Usage {
   std::uint64_t bytes = 0;
 };
 
-Result<Usage> UsageOf(const Directory& directory) {
+constexpr int kDepthMax = 8;  // a repair's own bundle has two levels
+
+/// Of the files in it and below it: what they take of the disk, which is not how long they are.
+Result<Usage> UsageOf(const Directory& directory, int depth = 0) {
   Usage usage;
   for (const DirectoryEntry& entry : TRY(directory.List())) {
-    if (!entry.is_regular) continue;
-    ++usage.files;
-    usage.bytes += entry.size_bytes;
+    if (entry.is_regular) {
+      ++usage.files;
+      usage.bytes += AllocatedBytes(directory.path() + "/" + entry.name);
+    }
+    if (!entry.is_directory || depth == kDepthMax) continue;
+    const auto below = directory.OpenDirectory(entry.name);
+    if (!below.ok()) continue;  // Somebody has removed it.
+    const Usage inside = TRY(UsageOf(**below, depth + 1));
+    usage.files += inside.files;
+    usage.bytes += inside.bytes;
   }
   return usage;
 }
@@ -62,7 +73,7 @@ Status AddKept(const std::string& path, const StoreImage& image, std::vector<Usa
   for (const DirectoryEntry& entry : TRY(wal->List())) {
     if (!entry.is_regular || !entry.name.ends_with(wal::kKeptSuffix)) continue;
     ++files.files;
-    files.bytes += entry.size_bytes;
+    files.bytes += AllocatedBytes(wal->path() + "/" + entry.name);
   }
   if (files.files > 0) all.push_back(files);
   return {};
@@ -84,7 +95,7 @@ ExitCode RunDu(const DuOptions& options, Terminal& terminal) {
   Usage wal{.name = "(wal)"};
   for (const ImageFile& file : image->wal.files) {
     ++wal.files;
-    wal.bytes += file.size_bytes;
+    wal.bytes += file.file->allocated_bytes();
   }
   all->push_back(wal);
   if (image->state != nullptr && image->state->meta_dir != nullptr) {

@@ -20,6 +20,11 @@ Error ReadOnly(const std::string& path) {
   return {ErrorCode::kUnsupported, path + " is open for reading only", ""};
 }
 
+std::uint64_t AllocatedOf(const struct stat& status) {
+  constexpr std::uint64_t kStatBlockBytes = 512;  // Whatever the file system's own are.
+  return static_cast<std::uint64_t>(status.st_blocks) * kStatBlockBytes;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<ReadOnlyFile>> ReadOnlyFile::Open(const std::string& path,
@@ -47,6 +52,7 @@ Status ReadOnlyFile::Measure() {
   }
   size_bytes_ = static_cast<std::uint64_t>(status.st_size);
   inode_ = status.st_ino;
+  allocated_bytes_ = AllocatedOf(status);
   content_end_ = 0;
   // From hole to hole; as many steps as the file has pieces, so its real size bounds them.
   off_t at = 0;
@@ -83,6 +89,11 @@ Result<std::size_t> ReadOnlyFile::Read(std::uint64_t offset, std::span<std::byte
     done += static_cast<std::size_t>(read);
   }
   return done;
+}
+
+std::uint64_t AllocatedBytes(const std::string& path) {
+  struct stat status {};
+  return ::lstat(path.c_str(), &status) == 0 ? AllocatedOf(status) : 0;
 }
 
 bool IsHeld(const std::string& data_dir) {

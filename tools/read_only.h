@@ -40,6 +40,8 @@ class ReadOnlyFile final : public File {
   std::uint64_t size() const { return size_bytes_; }
   /// Behind the last byte that is not in a hole.
   std::uint64_t content_end() const { return content_end_; }
+  /// On disk; holes are none.
+  std::uint64_t allocated_bytes() const { return allocated_bytes_; }
   /// By another open file, for writing.
   bool IsLocked() const;
   /// Tells files apart whatever their names.
@@ -52,8 +54,12 @@ class ReadOnlyFile final : public File {
   ReadProgress* progress_ = nullptr;
   std::uint64_t size_bytes_ = 0;
   std::uint64_t content_end_ = 0;
+  std::uint64_t allocated_bytes_ = 0;
   std::uint64_t inode_ = 0;
 };
+
+/// What `path` itself takes of the disk; 0: nothing is there.
+std::uint64_t AllocatedBytes(const std::string& path);
 
 /// Does a process have the store at `data_dir` open? Asks for its lock without taking it.
 bool IsHeld(const std::string& data_dir);

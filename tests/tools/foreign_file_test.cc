@@ -442,6 +442,23 @@ TEST_F(ForeignFile, TL2_LeftoversAreSaidOnceAndNotOfARunningStore) {
   PosixFileSystem file_system;
   const auto directory = file_system.Open(data_);
   ASSERT_TRUE(directory.ok());
+TEST_F(ForeignFile, TL4_DuCountsWhatTheDiskHolds) {
+  const auto bytes = [&] {
+    const Answer du = Ask([&](Terminal& to) {
+      return RunDu({.path = data_, .output = {.format = Format::kJsonl}}, to);
+    });
+    return std::stoull(du.out.substr(du.out.find("\"total_bytes\":") + 14));
+  };
+  const std::uint64_t before = bytes();
+  for (const Part part : {Part::kWal, Part::kSegment, Part::kCheckpoint}) {
+    Spoil(PathIn(data_, part), part, Spoilt::kHoles);
+  }
+  EXPECT_EQ(bytes(), before) << "holes take nothing";
+  fs::create_directories(data_ + "/quarantine/20260101-000000-abcd/old");
+  WriteAll(data_ + "/quarantine/20260101-000000-abcd/old/1", std::string(1 << 20, 'x'));
+  EXPECT_GE(bytes(), before + (1 << 20)) << "what repairs keep";
+}
+
   const auto lock = (*directory)->Lock("LOCK");
   ASSERT_TRUE(lock.ok());
   EXPECT_THAT(Verify(data_).text(), HasSubstr("0 findings in"));
