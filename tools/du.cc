@@ -86,7 +86,8 @@ ExitCode RunDu(const DuOptions& options, Terminal& terminal) {
     terminal.Complain(error);
     return ExitCodeOf(error.code);
   };
-  const Result<StoreImage> image = ReadStoreImage(options.path);
+  ReadProgress progress(terminal);
+  const Result<StoreImage> image = ReadStoreImage(options.path, &progress);
   if (!image.ok()) return refuse(image.error());
   const ServerNames names = ServerNames::Of(*image, {});
   Result<std::vector<Usage>> all = ServersOf(*image, names);
@@ -104,7 +105,7 @@ ExitCode RunDu(const DuOptions& options, Terminal& terminal) {
     all->push_back({"(checkpoints)", "", meta->files, meta->bytes});
   }
   const Status kept = AddKept(options.path, *image, *all);
-  if (!kept.ok()) return refuse(kept.error());
+  if (!kept.ok() && !image->interrupted()) return refuse(kept.error());
   Sheet sheet(terminal, options.output, "usage",
               {{"server", ColumnType::kText},
                {"uid", ColumnType::kText, false},
@@ -120,7 +121,8 @@ ExitCode RunDu(const DuOptions& options, Terminal& terminal) {
   summary.insert(summary.begin(), {{"servers", ColumnType::kCount, servers},
                                    {"total_bytes", ColumnType::kSize, total}});
   const std::string size = options.output.exact_bytes ? std::to_string(total) : HumanBytes(total);
-  sheet.Finish(Plural(servers, "server") + " with segments, " + size + " in all", summary);
+  const std::string partly = image->interrupted() ? ": " + VerdictSentence(*image) : "";
+  sheet.Finish(Plural(servers, "server") + " with segments, " + size + " in all" + partly, summary);
   return ConcludeOn(*image, terminal);
 }
 

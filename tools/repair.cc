@@ -64,9 +64,9 @@ class Repair {
       return Error{ErrorCode::kRefused, SentenceOf(*half), NextOf(*half)};
     }
     if (half) TRY(FinishHalf(*half));
-    std::optional<StoreImage> image = TRY(ReadStoreImage(options_.path));
-    if (image->path.empty()) return NoDataDirectory();
     ReadProgress progress(terminal_);
+    std::optional<StoreImage> image = TRY(ReadStoreImage(options_.path, &progress));
+    if (image->path.empty() && !progress.stopped()) return NoDataDirectory();
     const CheckedStore checked = TRY(CheckStore(options_.path, *image, &progress));
     if (progress.stopped()) {
       return Error{

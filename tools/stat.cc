@@ -350,23 +350,29 @@ ExitCode RunStat(const StatOptions& options, Terminal& terminal) {
     return Refuse(terminal, {ErrorCode::kInvalidArgument, "--by " + options.by + " is not possible",
                              "--by file or --by server"});
   }
-  const Result<StoreImage> image = ReadStoreImage(options.path);
+  ReadProgress progress(terminal);
+  const Result<StoreImage> image = ReadStoreImage(options.path, &progress);
   if (!image.ok()) return Refuse(terminal, image.error());
   LogRanges ranges(*image);
   const ServerNames names = ServerNames::Of(*image, {}, &ranges);
   Folder fold(*image);
   WalkWal(image->wal, {}, fold);
   const Result<ServerSegmentTotals> segments = SegmentsOf(*image, ranges);
-  if (!segments.ok()) return Refuse(terminal, segments.error());
-  const bool by_file = options.by == "file";
-  Rows rows = by_file ? FileRows(image->wal, fold) : ServerRows(fold, names, *segments);
-  if (by_file) AddSegmentRows(*segments, rows);
+  if (!segments.ok() && !image->interrupted()) return Refuse(terminal, segments.error());
+  Rows rows;
+  if (!image->interrupted() && options.by == "file") {
+    rows = FileRows(image->wal, fold);
+    AddSegmentRows(*segments, rows);
+  } else if (!image->interrupted()) {
+    rows = ServerRows(fold, names, *segments);
+  }
   const ExitCode printed = Print(options, terminal, *image, std::move(rows));
   return printed == ExitCode::kClean ? ConcludeOn(*image, terminal) : printed;
 }
 
 ExitCode RunNames(const NamesOptions& options, Terminal& terminal) {
-  const Result<StoreImage> image = ReadStoreImage(options.path);
+  ReadProgress progress(terminal);
+  const Result<StoreImage> image = ReadStoreImage(options.path, &progress);
   if (!image.ok()) return Refuse(terminal, image.error());
   const ServerNames names = ServerNames::Of(*image, {});
   Sheet sheet(terminal, options.output, "server",

@@ -107,7 +107,9 @@ Result<StoreImage> ReadStoreImage(const std::string& path, ReadProgress* progres
   Beside beside(path, progress);
   StoreImage image;
   image.half_repair = TRY(ReadHalfRepair(data_path));
+  image.progress = progress;
   Result<WalImage> read = ReadWalImage(path, &beside, progress);
+  if (image.interrupted()) return image;
   if (!read.ok() && image.half_repair) {
     Error error = std::move(read).error();
     return Error{error.code, SentenceOf(*image.half_repair) + ": " + error.message,
@@ -124,6 +126,7 @@ Result<StoreImage> ReadStoreImage(const std::string& path, ReadProgress* progres
 }
 
 std::string VerdictSentence(const StoreImage& image) {
+  if (image.interrupted()) return "interrupted, and not all of it was read";
   if (image.half_repair) return VerdictSentence(*image.half_repair);
   return image.damaged() ? "damage" : VerdictSentence(image.wal);
 }
@@ -134,6 +137,7 @@ std::vector<Field> VerdictFields(const StoreImage& image) {
 }
 
 void SayNotes(const StoreImage& image, Terminal& terminal) {
+  if (image.interrupted()) return;
   if (image.half_repair) {
     terminal.Say("warning: " + VerdictSentence(*image.half_repair));
     terminal.Say("next: " + NextOf(*image.half_repair));
@@ -150,6 +154,7 @@ void SayNotes(const StoreImage& image, Terminal& terminal) {
 ExitCode ConcludeOn(const StoreImage& image, Terminal& terminal) {
   SayNotes(image, terminal);
   const Status flushed = terminal.Flush();
+  if (flushed.ok() && image.interrupted()) return ExitCode::kInterrupted;
   if (flushed.ok()) return image.damaged() ? ExitCode::kDamage : ExitCode::kClean;
   terminal.Complain(flushed.error());
   return ExitCodeOf(flushed.error().code);

@@ -14,6 +14,7 @@
 #include "tools/exit_code.h"
 #include "tools/half_repair.h"
 #include "tools/output.h"
+#include "tools/progress.h"
 #include "tools/terminal.h"
 #include "tools/wal_image.h"
 
@@ -30,23 +31,26 @@ struct StoreImage {
 
   /// Before or after the reading.
   std::optional<HalfRepair> half_repair;
+  const ReadProgress* progress = nullptr;  // that it was read with, which outlives it
 
+  /// What is missing may be missing for want of reading: nothing in it is judged.
+  bool interrupted() const { return progress != nullptr && progress->stopped(); }
   bool damaged() const;
 };
 
-/// `path`: a data directory, a WAL directory or one WAL file. `progress` and errors: as
-/// ReadWalImage.
+/// `path`: a data directory, a WAL directory or one WAL file. Where `progress` is stopped meanwhile
+/// the image is empty. Errors: as ReadWalImage.
 Result<StoreImage> ReadStoreImage(const std::string& path, ReadProgress* progress = nullptr);
 
 /// "clean", "clean, with a torn tail that a start cuts", "damage", or that a repair is half in
-/// place.
+/// place, or that Ctrl-C came first.
 std::string VerdictSentence(const StoreImage& image);
 /// What programs are told at the end: the verdict, and the id of a repair that is half in place.
 std::vector<Field> VerdictFields(const StoreImage& image);
 
 /// Notes of what is wrong with the store.
 void SayNotes(const StoreImage& image, Terminal& terminal);
-/// The end of a verb that has printed its rows: those notes, and the exit.
+/// The end of a verb that has printed its rows: those notes, and the exit, 130 after a Ctrl-C.
 ExitCode ConcludeOn(const StoreImage& image, Terminal& terminal);
 
 }  // namespace duramen::tools

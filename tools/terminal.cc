@@ -94,6 +94,8 @@ void Terminal::Progress(std::string_view line) {
 }
 
 Status Terminal::Flush() {
+  if (in_progress_) (void)WriteAll(STDERR_FILENO, "\r\033[K");
+  in_progress_ = false;
   if (!captured_ && failed_errno_ == 0) failed_errno_ = WriteAll(out_fd_, out_);
   if (!captured_) out_.clear();
   if (failed_errno_ == 0) return {};

@@ -249,9 +249,7 @@ class Verification {
       const StoreImage none;
       return Conclude(none, lone->names, Verifier(none.wal, progress_));
     }
-    Result<StoreImage> read = ReadStoreImage(options_.path, &progress_);
-    if (progress_.stopped()) read = StoreImage();  // Half a WAL is not judged.
-    StoreImage image = TRY(std::move(read));
+    StoreImage image = TRY(ReadStoreImage(options_.path, &progress_));
     checked_ = TRY(CheckStore(options_.path, image, &progress_));
     Verifier verifier(image.wal, progress_);
     progress_.Begin("records", BytesOfBatches(image.wal));

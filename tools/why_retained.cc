@@ -213,10 +213,12 @@ ExitCode RunWhyRetained(const WhyRetainedOptions& options, Terminal& terminal) {
     terminal.Complain(error);
     return ExitCodeOf(error.code);
   };
-  const Result<StoreImage> image = ReadStoreImage(options.path);
+  ReadProgress progress(terminal);
+  const Result<StoreImage> image = ReadStoreImage(options.path, &progress);
   if (!image.ok()) return refuse(image.error());
   Search search(options, *image);
-  const Result<std::vector<Reason>> reasons = search.Run();
+  Result<std::vector<Reason>> reasons = search.Run();
+  if (image->interrupted()) reasons = std::vector<Reason>();
   if (!reasons.ok()) return refuse(reasons.error());
   Sheet sheet(terminal, options.output, "reason",
               {{"file", ColumnType::kText},
@@ -240,7 +242,8 @@ ExitCode RunWhyRetained(const WhyRetainedOptions& options, Terminal& terminal) {
     sheet.Add(cells);
   }
   sheet.Finish(Plural(reasons->size(), "reason") +
-                   (oldest == 0 ? "" : "; the oldest live index is " + std::to_string(oldest)),
+                   (oldest == 0 ? "" : "; the oldest live index is " + std::to_string(oldest)) +
+                   (image->interrupted() ? ": " + VerdictSentence(*image) : ""),
                VerdictFields(*image));
   return ConcludeOn(*image, terminal);
 }
