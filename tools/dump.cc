@@ -1,5 +1,7 @@
 #include "tools/dump.h"
 
+#include <algorithm>
+#include <iterator>
 #include <map>
 
 #include "base/try.h"
@@ -84,7 +86,7 @@ class SegmentDump {
       Result<SegmentWalk> walk = LoneSegment(*file, nullptr, *number);
       if (!walk.ok() && walk.error().code != ErrorCode::kCorruption) return walk.error();
       if (!walk.ok()) {
-        printer_.OnSegmentSkipped(PrefixOf(uid) + entry.name, 0, entry.size_bytes);
+        printer_.OnFileSkipped(PrefixOf(uid) + entry.name, entry.size_bytes, walk.error().message);
         continue;
       }
       walk->shown_prefix = PrefixOf(uid) + entry.name;
@@ -105,24 +107,45 @@ class SegmentDump {
   std::map<ServerUid, Seen> seen_;
 };
 
+Result<CheckpointImage> ReadCheckpoint(const StoreImage& image, const std::string& name) {
+  const std::unique_ptr<File> file = TRY(image.state->meta_dir->Open(name, OpenFor::kRead));
+  return ReadCheckpointImage(*file, image.system);
+}
+
 /// The rows of both checkpoint files.
 Status DumpCheckpoints(const StoreImage& image, DumpPrinter& printer) {
   if (image.path.empty() || image.state == nullptr || image.state->meta_dir == nullptr) return {};
-  for (const char* name : meta::kCheckpointNames) {
-    const Result<std::unique_ptr<File>> file = image.state->meta_dir->Open(name, OpenFor::kRead);
-    if (!file.ok()) continue;  // Missing, or among the findings.
-    const Result<CheckpointImage> checkpoint = ReadCheckpointImage(**file, image.system);
-    if (!checkpoint.ok() && checkpoint.error().code == ErrorCode::kUnknownVersion) {
-      return checkpoint.error();
-    }
-    if (!checkpoint.ok()) {
-      printer.OnSegmentSkipped(std::string(log::kMetaName) + "/" + name, 0,
-                               TRY((*file)->SizeBytes()));
+  for (const DirectoryEntry& entry : TRY(image.state->meta_dir->List())) {
+    if (std::ranges::find(meta::kCheckpointNames, entry.name) == std::end(meta::kCheckpointNames)) {
       continue;
     }
-    printer.OnCheckpoint(std::string(log::kMetaName) + "/" + name, *checkpoint);
+    const std::string shown = std::string(log::kMetaName) + "/" + entry.name;
+    const Result<CheckpointImage> checkpoint = ReadCheckpoint(image, entry.name);
+    if (checkpoint.ok()) {
+      printer.OnCheckpoint(shown, *checkpoint);
+      continue;
+    }
+    if (checkpoint.error().code == ErrorCode::kUnknownVersion) return checkpoint.error();
+    // A running store may be writing it; what is wrong with it was wrong before.
+    const bool damaged = std::ranges::any_of(
+        image.state->findings, [&](const Finding& finding) { return finding.file == shown; });
+    if (damaged) printer.OnFileSkipped(shown, entry.size_bytes, checkpoint.error().message);
   }
   return {};
+}
+
+/// The verdict of the last line, and the exit that goes with it.
+struct Ending {
+  std::string verdict;
+  ExitCode exit = ExitCode::kClean;
+};
+
+/// `found`: what stands in the files apart from what was skipped.
+Ending EndingOf(const DumpPrinter& printer, const std::string& found, bool damaged) {
+  if (Interrupted()) return {"interrupted, and not all of it was read", ExitCode::kInterrupted};
+  if (damaged) return {found, ExitCode::kDamage};
+  if (printer.skipped_any()) return {"damage", ExitCode::kDamage};
+  return {found, ExitCode::kClean};
 }
 
 ExitCode DumpLone(const DumpOptions& options, LoneFile& lone, Terminal& terminal) {
@@ -138,47 +161,46 @@ ExitCode DumpLone(const DumpOptions& options, LoneFile& lone, Terminal& terminal
   } else {
     printer.OnCheckpoint(lone.path.substr(lone.path.rfind('/') + 1), *lone.checkpoint);
   }
-  const bool whole = printer.totals().skipped_bytes == 0;
-  printer.Finish(whole ? "clean" : "damage");
+  const Ending ending = EndingOf(printer, "clean", false);
+  printer.Finish(ending.verdict, {{"verdict", ColumnType::kText, ending.verdict}});
   const Status flushed = terminal.Flush();
-  if (!flushed.ok()) return Refuse(terminal, flushed.error());
-  if (Interrupted()) return ExitCode::kInterrupted;
-  return whole ? ExitCode::kClean : ExitCode::kDamage;
+  return flushed.ok() ? ending.exit : Refuse(terminal, flushed.error());
 }
 
 /// What was flushed while the WAL was read stands in segments by now.
-Status DumpFlushedSince(const DumpOptions& options, SegmentDump& segments, DumpPrinter& printer) {
+Status DumpFlushedSince(const DumpOptions& options, SegmentDump& segments, DumpPrinter& printer,
+                        ReadProgress& progress) {
   if (!printer.recycled() || !printer.wants_more()) return {};
-  const StoreImage now = TRY(ReadStoreImage(options.path));
+  const StoreImage now = TRY(ReadStoreImage(options.path, &progress));
+  progress.Begin("", 0);
   LogRanges ranges(now);
   WalkWal(now.wal, {}, ranges);
   return segments.Run(now, ranges);
 }
 
-ExitCode DumpStore(const DumpOptions& options, const StoreImage& image, Terminal& terminal) {
+ExitCode DumpStore(const DumpOptions& options, const StoreImage& image, ReadProgress& progress,
+                   Terminal& terminal) {
   LogRanges ranges(image);
   const WalkOptions walk{.all = options.all};
   const ServerNames names = ServerNames::Of(image, walk, options.all ? nullptr : &ranges);
   if (options.all) WalkWal(image.wal, {}, ranges);
-  if (const std::optional<Error> wrong = NoSuchServer(options, names)) {
-    return Refuse(terminal, *wrong);
-  }
+  const std::optional<Error> wrong = NoSuchServer(options, names);
+  if (wrong && !Interrupted()) return Refuse(terminal, *wrong);
   DumpPrinter printer(options, names, terminal, &image.wal);
   SegmentDump segments(options, printer);
   Status status = segments.Run(image, ranges);
   if (status.ok()) {
     WalkWal(image.wal, walk, printer);
-    status = DumpFlushedSince(options, segments, printer);
+    status = DumpFlushedSince(options, segments, printer, progress);
   }
   if (status.ok() && printer.wants_more()) status = DumpCheckpoints(image, printer);
-  if (!status.ok()) return Refuse(terminal, status.error());
-  printer.Finish(VerdictSentence(image));
+  if (!status.ok() && !Interrupted()) return Refuse(terminal, status.error());
+  const Ending ending = EndingOf(printer, VerdictSentence(image), image.damaged());
+  printer.Finish(ending.verdict, {HalfRepairField(image.half_repair),
+                                  {"verdict", ColumnType::kText, ending.verdict}});
   SayNotes(image, terminal);
   const Status flushed = terminal.Flush();
-  if (!flushed.ok()) return Refuse(terminal, flushed.error());
-  if (Interrupted()) return ExitCode::kInterrupted;
-  const bool whole = printer.totals().skipped_bytes == 0 && !image.damaged();
-  return whole ? ExitCode::kClean : ExitCode::kDamage;
+  return flushed.ok() ? ending.exit : Refuse(terminal, flushed.error());
 }
 
 }  // namespace
@@ -193,9 +215,11 @@ ExitCode RunDump(const DumpOptions& options, Terminal& terminal) {
   Result<std::optional<LoneFile>> lone = OpenLoneFile(options.path);
   if (!lone.ok()) return Refuse(terminal, lone.error());
   if (*lone) return DumpLone(options, **lone, terminal);
-  const Result<StoreImage> image = ReadStoreImage(options.path);
+  ReadProgress progress(terminal);
+  const Result<StoreImage> image = ReadStoreImage(options.path, &progress);
   if (!image.ok()) return Refuse(terminal, image.error());
-  return DumpStore(options, *image, terminal);
+  progress.Begin("", 0);  // From here on rows show how far it is.
+  return DumpStore(options, *image, progress, terminal);
 }
 
 }  // namespace duramen::tools

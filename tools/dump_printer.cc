@@ -103,7 +103,15 @@ void DumpPrinter::OnRun(const WalkedRun& walked) {
   });
 }
 
+void DumpPrinter::OnFileSkipped(const std::string& file, std::uint64_t bytes,
+                                const std::string& why) {
+  ++totals_.skipped_files;
+  totals_.skipped_bytes += bytes;
+  terminal_.Say("skipped: all of " + file + ", " + HumanBytes(bytes) + ": " + why);
+}
+
 void DumpPrinter::Skipped(const std::string& what, std::uint64_t bytes) {
+  if (Interrupted()) return;  // For want of bytes.
   totals_.skipped_bytes += bytes;
   terminal_.Say("skipped: " + HumanBytes(bytes) + " of " + what);
 }
@@ -295,18 +303,28 @@ void DumpPrinter::Count(const std::string& kind, std::uint64_t bytes) {
   kind_bytes += bytes;
 }
 
-void DumpPrinter::Finish(const std::string& verdict) {
-  if (options_.stats) return PrintStats(verdict);
+void DumpPrinter::Finish(const std::string& verdict, const std::vector<Field>& more) {
   const std::uint64_t files = wal_ == nullptr ? 0 : wal_->files.size();
+  std::vector<Field> summary = {{"files", ColumnType::kCount, files},
+                                {"segments", ColumnType::kCount, totals_.segments},
+                                {"batches", ColumnType::kCount, totals_.batches},
+                                {"seals", ColumnType::kCount, totals_.seals},
+                                {"batch_bytes", ColumnType::kSize, totals_.batch_bytes},
+                                {"records", ColumnType::kCount, totals_.records},
+                                {"entries", ColumnType::kCount, totals_.entries},
+                                {"payload_bytes", ColumnType::kSize, totals_.payload_bytes},
+                                {"skipped_bytes", ColumnType::kSize, totals_.skipped_bytes}};
+  summary.insert(summary.end(), more.begin(), more.end());
+  std::string sentence = verdict;
+  if (skipped_any()) sentence += ", " + HumanBytes(totals_.skipped_bytes) + " skipped";
+  if (options_.stats) return PrintStats(sentence, summary);
   std::string last = Plural(totals_.records, "record") + " in " + Plural(totals_.batches, "batch") +
                      " of " + Plural(files, "file");
   if (totals_.segments > 0) last += ", " + Plural(totals_.segments, "segment");
-  last += ": " + verdict;
-  if (totals_.skipped_bytes > 0) last += ", " + HumanBytes(totals_.skipped_bytes) + " skipped";
-  sheet_->Finish(last);
+  sheet_->Finish(last + ": " + sentence, summary);
 }
 
-void DumpPrinter::PrintStats(const std::string& verdict) {
+void DumpPrinter::PrintStats(const std::string& verdict, std::span<const Field> summary) {
   Sheet sheet(terminal_, options_.output, "dump_stat",
               {{"record", ColumnType::kText},
                {"count", ColumnType::kCount},
@@ -315,25 +333,16 @@ void DumpPrinter::PrintStats(const std::string& verdict) {
     const Cell row[] = {kind, count.first, count.second};
     sheet.Add(row);
   }
-  const std::uint64_t files = wal_ == nullptr ? 0 : wal_->files.size();
   const std::uint64_t batches = totals_.batches - totals_.seals;
   const double per_batch =
       batches == 0 ? 0 : static_cast<double>(totals_.wal_records) / static_cast<double>(batches);
-  const Field summary[] = {{"files", ColumnType::kCount, files},
-                           {"segments", ColumnType::kCount, totals_.segments},
-                           {"batches", ColumnType::kCount, totals_.batches},
-                           {"seals", ColumnType::kCount, totals_.seals},
-                           {"batch_bytes", ColumnType::kSize, totals_.batch_bytes},
-                           {"records", ColumnType::kCount, totals_.records},
-                           {"entries", ColumnType::kCount, totals_.entries},
-                           {"payload_bytes", ColumnType::kSize, totals_.payload_bytes},
-                           {"records_per_batch", ColumnType::kDecimal, per_batch},
-                           {"skipped_bytes", ColumnType::kSize, totals_.skipped_bytes}};
+  std::vector<Field> all(summary.begin(), summary.end());
+  all.insert(all.begin() + 8, {"records_per_batch", ColumnType::kDecimal, per_batch});
   sheet.Finish(Plural(totals_.records, "record") + " in " + Plural(totals_.batches, "batch") +
                    " (" + Decimal(per_batch, 1) + " each without seals), " +
                    HumanBytes(totals_.payload_bytes) + " of payload in " +
                    HumanBytes(totals_.batch_bytes) + ": " + verdict,
-               summary);
+               all);
 }
 
 }  // namespace duramen::tools

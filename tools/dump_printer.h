@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,6 +28,7 @@ struct DumpTotals {
   std::uint64_t seals = 0;
   std::uint64_t batch_bytes = 0;
   std::uint64_t skipped_bytes = 0;
+  std::uint64_t skipped_files = 0;  // nothing in them could be read, be they empty
   std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> by_kind;  // records, bytes
 };
 
@@ -49,11 +51,16 @@ class DumpPrinter final : public WalVisitor, public SegmentVisitor {
   void OnCheckpoint(const std::string& file, const CheckpointImage& image);
   bool wants_more() const override;
 
+  /// A file of `bytes` in which nothing can be read.
+  void OnFileSkipped(const std::string& file, std::uint64_t bytes, const std::string& why);
+
   void CountSegments(std::uint64_t segments) { totals_.segments += segments; }
   bool recycled() const { return recycled_; }
   const DumpFilter& filter() const { return filter_; }
-  /// The last line, or the counts. `verdict`: what VerdictSentence says.
-  void Finish(const std::string& verdict);
+  /// Because of damage.
+  bool skipped_any() const { return totals_.skipped_bytes > 0 || totals_.skipped_files > 0; }
+  /// The last line, or the counts. `verdict`: what the exit says too. `more`: for programs.
+  void Finish(const std::string& verdict, const std::vector<Field>& more);
   const DumpTotals& totals() const { return totals_; }
 
  private:
@@ -67,7 +74,7 @@ class DumpPrinter final : public WalVisitor, public SegmentVisitor {
   void SetContent(Bytes payload, bool entry);
   void Count(const std::string& kind, std::uint64_t bytes);
   void Skipped(const std::string& what, std::uint64_t bytes);
-  void PrintStats(const std::string& verdict);
+  void PrintStats(const std::string& verdict, std::span<const Field> summary);
 
   const DumpOptions& options_;
   const ServerNames& names_;

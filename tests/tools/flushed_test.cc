@@ -109,7 +109,12 @@ TEST_F(Flushed, TL1_ASegmentOnItsOwnIsReadAndDamageIsSteppedOver) {
   EXPECT_EQ(damaged.exit, ExitCode::kDamage);
   EXPECT_THAT(damaged.err, HasSubstr("skipped: "));
   EXPECT_EQ(Lines(damaged.out) + 1, Lines(there.out));
-  EXPECT_EQ(Dump({.path = data_}).exit, ExitCode::kDamage);
+  for (const bool stats : {false, true}) {
+    const Answer whole = Dump({.path = data_, .stats = stats});
+    EXPECT_EQ(whole.exit, ExitCode::kDamage);
+    EXPECT_THAT(whole.out, HasSubstr(": damage, "));
+    EXPECT_THAT(whole.out, Not(HasSubstr(": clean")));
+  }
 }
 
 TEST_F(Flushed, TL1_ACheckpointOnItsOwnIsRead) {

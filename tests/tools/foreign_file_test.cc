@@ -229,15 +229,27 @@ ExitCode VerifyExit(Part part, Spoilt way) {
   return way == Spoilt::kHoles && !small ? ExitCode::kClean : ExitCode::kDamage;
 }
 
+/// Its last line says what its exit says, and of a file that it cannot read it says so.
+void CheckDump(const Answer& dump, Part part, Spoilt way) {
+  const std::size_t last_line = dump.out.rfind('\n', dump.out.size() - 2) + 1;
+  EXPECT_THAT(dump.out.substr(last_line),
+              HasSubstr(dump.exit == ExitCode::kClean ? ": clean" : ": damage"));
+  if (part != Part::kCheckpoint || way == Spoilt::kHoles || way == Spoilt::kGone) return;
+  EXPECT_EQ(dump.exit, ExitCode::kDamage);
+  EXPECT_THAT(dump.err, HasSubstr("skipped: all of meta/checkpoint-a, "));
+}
+
 TEST_F(ForeignFile, T1_T4_T6_EveryKindSpoiltInEveryWayForEveryVerb) {
   ForEachSpoilt([&](const std::string& path, Part part, Spoilt way) {
     const auto before = Fingerprint(dir_.path());
     const Answer verify = Verify(data_);
     EXPECT_EQ(verify.exit, VerifyExit(part, way)) << verify.text();
-    for (const Answer& answer : AskAll()) {
+    const std::vector<Answer> answers = AskAll();
+    for (const Answer& answer : answers) {
       EXPECT_TRUE(answer.exit == ExitCode::kClean || answer.exit == ExitCode::kDamage)
           << answer.text().substr(0, 2000);
     }
+    CheckDump(answers.front(), part, way);
     // The file by its own name.
     for (const ExitCode exit :
          {Verify(path).exit, Ask([&](Terminal& to) { return RunDump({.path = path}, to); }).exit}) {
@@ -430,18 +442,6 @@ TEST_F(ForeignFile, B5_ADamagedWalIsNotBlamedForHolesInSegments) {
   EXPECT_EQ(of_the_segment, 1) << text;
 }
 
-TEST_F(ForeignFile, TL2_LeftoversAreSaidOnceAndNotOfARunningStore) {
-  const fs::path segment = PathIn(data_, Part::kSegment);
-  for (const char* name : {"00009000.seg", "00009001.seg"}) {
-    fs::copy(segment, segment.parent_path() / name);
-  }
-  const Answer closed = Verify(data_);
-  EXPECT_EQ(closed.exit, ExitCode::kClean) << closed.text();
-  EXPECT_THAT(closed.text(), HasSubstr("files begun by a flush that was not finished"));
-  EXPECT_THAT(closed.text(), HasSubstr("1 finding in"));
-  PosixFileSystem file_system;
-  const auto directory = file_system.Open(data_);
-  ASSERT_TRUE(directory.ok());
 TEST_F(ForeignFile, TL4_DuCountsWhatTheDiskHolds) {
   const auto bytes = [&] {
     const Answer du = Ask([&](Terminal& to) {
@@ -459,6 +459,18 @@ TEST_F(ForeignFile, TL4_DuCountsWhatTheDiskHolds) {
   EXPECT_GE(bytes(), before + (1 << 20)) << "what repairs keep";
 }
 
+TEST_F(ForeignFile, TL2_LeftoversAreSaidOnceAndNotOfARunningStore) {
+  const fs::path segment = PathIn(data_, Part::kSegment);
+  for (const char* name : {"00009000.seg", "00009001.seg"}) {
+    fs::copy(segment, segment.parent_path() / name);
+  }
+  const Answer closed = Verify(data_);
+  EXPECT_EQ(closed.exit, ExitCode::kClean) << closed.text();
+  EXPECT_THAT(closed.text(), HasSubstr("files begun by a flush that was not finished"));
+  EXPECT_THAT(closed.text(), HasSubstr("1 finding in"));
+  PosixFileSystem file_system;
+  const auto directory = file_system.Open(data_);
+  ASSERT_TRUE(directory.ok());
   const auto lock = (*directory)->Lock("LOCK");
   ASSERT_TRUE(lock.ok());
   EXPECT_THAT(Verify(data_).text(), HasSubstr("0 findings in"));

@@ -1,5 +1,5 @@
 // `verify` of the binary itself: what it shows on a terminal, what Ctrl-C leaves, how much it
-// reads.
+// reads. And what Ctrl-C leaves of the other readers.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <pty.h>
@@ -62,11 +62,16 @@ class VerifyOnATerminal : public testing::FlushedStore {
 
   /// Under strace, whose options say what is traced and what is done to it.
   Shown Traced(const std::vector<std::string>& options) const {
+    return Traced(options, {"verify", data_});
+  }
+  Shown Traced(const std::vector<std::string>& options,
+               const std::vector<std::string>& verb) const {
     // A leak check cannot be traced; this is for builds with the address sanitizer.
     std::vector<std::string> command = {
         "/usr/bin/strace", "-E", "LSAN_OPTIONS=detect_leaks=0", "-qq", "-y", "-o", dir_ / "trace"};
     command.insert(command.end(), options.begin(), options.end());
-    command.insert(command.end(), {DURAMEN_BINARY, "verify", data_});
+    command.push_back(DURAMEN_BINARY);
+    command.insert(command.end(), verb.begin(), verb.end());
     return OnATerminal(command);
   }
 
@@ -122,6 +127,35 @@ TEST_F(VerifyOnATerminal, TL2_CtrlCPrintsWhatWasSeenAndExits130) {
     EXPECT_THAT(shown.text, Not(HasSubstr("damage")));
   }
   EXPECT_EQ(Fingerprint(data_), before);
+}
+
+TEST_F(VerifyOnATerminal, TL4_CtrlCEndsEveryReaderWithWhatItHas) {
+  const std::vector<std::vector<std::string>> verbs = {{"stat", data_},
+                                                       {"stat", data_, "--by", "server", "--json"},
+                                                       {"names", data_},
+                                                       {"du", data_},
+                                                       {"why-retained", data_, "load-00001"},
+                                                       {"dump", data_, "--json"},
+                                                       {"dump", data_, "--stats"}};
+  for (const std::vector<std::string>& verb : verbs) {
+    SCOPED_TRACE(::testing::PrintToString(verb));
+    ASSERT_EQ(Traced({"-e", "trace=pread64"}, verb).exit, 0);
+    const std::vector<Read> reads = ReadsInTrace();
+    ASSERT_GT(reads.size(), 10u);
+    for (const std::size_t at : {std::size_t{0}, reads.size() / 2, reads.size() * 3 / 4}) {
+      SCOPED_TRACE(at);
+      const Shown shown =
+          Traced({"-e", "trace=pread64", "-e", "signal=none", "-e",
+                  "inject=pread64:signal=SIGINT:when=" + std::to_string(reads[at].number)},
+                 verb);
+      EXPECT_EQ(shown.exit, 130) << shown.text;
+      EXPECT_THAT(shown.text, HasSubstr("interrupted, and not all of it was read"));
+      EXPECT_THAT(shown.text, Not(HasSubstr("damage")));
+      EXPECT_THAT(shown.text, Not(HasSubstr("skipped: ")));
+      const bool told = shown.text.find("\"summary\":{\"v\":1") != std::string::npos;
+      EXPECT_EQ(told, verb.back() == "--json") << shown.text;
+    }
+  }
 }
 
 // Scan, replay, records: how often a byte is read decides how fast that is.
