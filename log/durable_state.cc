@@ -226,24 +226,28 @@ Status DurableState::ScanServer(const SystemUuid& system, const meta::MergedServ
     found.identity.cluster_id = TRY(segments::LearnClusterId(*directory, found.identity));
     seed.owner.cluster_id = found.identity.cluster_id;
   }
-  if (has_directory && !left_out) {
+  const bool scanned = has_directory && !left_out;
+  if (scanned) {
     TRY(ScanSegments(known, found, seed));
-    servers[known.uid] = found;
   } else if (found.flushed.end > seed.bounds.begin) {
-    seed.holes.push_back({seed.bounds.begin, found.flushed.end});
-    if (!left_out) {
-      const TouchedRange gone{known.uid.ToString(), seed.bounds.begin, found.flushed.end - 1,
-                              false};
-      findings.push_back({.kind = FindingKind::kMissingFile,
-                          .file = std::string(kServersName) + "/" + known.uid.ToString(),
-                          .sentence = "the directory with the log's segments is missing",
-                          .touched = {gone}});
-    }
+    const IndexRange gone{seed.bounds.begin, found.flushed.end};
+    seed.holes.push_back(gone);
+    if (!left_out) AddMissingDirectory(known.uid, gone);
   }
+  // One that is left out too, so that its directory goes when it is deleted.
+  if (!scanned) found.next_number = found.flushed.segment + 1;
+  if (has_directory) servers[known.uid] = found;
   seed.flushed_end = std::max<Index>(found.flushed.end, 1);
   FinishSeed(seed);
   seeds.push_back(std::move(seed));
   return {};
+}
+
+void DurableState::AddMissingDirectory(const ServerUid& uid, IndexRange gone) {
+  findings.push_back({.kind = FindingKind::kMissingFile,
+                      .file = std::string(kServersName) + "/" + uid.ToString(),
+                      .sentence = "the directory with the log's segments is missing",
+                      .touched = {{uid.ToString(), gone.begin, gone.end - 1, false}}});
 }
 
 Status DurableState::ScanSegments(const meta::MergedServer& known, ServerSegments& found,

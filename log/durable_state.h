@@ -63,6 +63,7 @@ class DurableState {
   Status ScanServer(const SystemUuid& system, const meta::MergedServer& known, bool has_directory);
   Status ScanSegments(const meta::MergedServer& known, ServerSegments& found, wal::LogSeed& seed);
   void AddFinding(const meta::CheckpointFinding& found);
+  void AddMissingDirectory(const ServerUid& uid, IndexRange gone);
   static void FinishSeed(wal::LogSeed& seed);
   meta::MergedCheckpoints merged_;
   ServerUid left_out_;                   // nil: none
@@ -72,7 +73,8 @@ class DurableState {
 
 /// Behind the name of a server's directory while a flush makes that name anew.
 inline constexpr char kAsideSuffix[] = ".aside";
-/// Puts names back that a flush which was killed has left aside. Not durable; no row speaks of them.
+/// Puts names back that a flush which was killed has left aside. Not durable; no row speaks of
+/// them.
 Status PutNamesBack(Directory& servers_dir);
 /// Of a server that is deleted: its files and its directory. Leaves a change that no sync has seen
 /// yet also where there was none, as a sync that failed may have let go of an earlier removal.

@@ -135,7 +135,7 @@ class Flusher final : public Actor, public wal::GenerationSink {
     std::uint32_t inspected = 0;      // slots below it
     std::set<std::uint32_t> rewrite;  // slots whose segments are written anew
     std::set<ServerUid> named;  // directories made, or named anew, since the last sync of names
-    std::vector<meta::CheckpointServer> rows;           // of both checkpoints
+    std::vector<meta::CheckpointServer> rows;  // of both checkpoints
   };
 
   std::int64_t Begin();

@@ -215,9 +215,10 @@ Status LogStore::Impl::Recover() {
   payload_bytes_max = wal::MaxPayloadBytes(file_size);
   TRY(CheckRowsFit());
   TRY(CheckSalvage());
+  const bool left_out_known = recovery.replay().Find(attempt.left_out()) != nullptr;
   // One that was deleted since has nothing live.
-  const bool keep_files = left_out && !rows.Deleted(attempt.left_out());
-  if (mending && keep_files) {
+  const bool left_out_lives = left_out && left_out_known && !rows.Deleted(attempt.left_out());
+  if (mending && left_out_lives) {
     return Error{ErrorCode::kRefused,
                  "recovery died twice on log '" + NameOf(attempt.left_out()) +
                      "', which is left out since; what of it is live is not known, so nothing can "
@@ -237,11 +238,15 @@ Status LogStore::Impl::Recover() {
                            .next_number = recovery.next_file_number()},
       wal::FilePool::Environment{*wal_dir, *executor, *clock, log_});
   for (const std::uint64_t number : kept) pool->Keep(number);
+  if (left_out_lives) TellLeftOut(recovery, attempt.left_out());
   recovery.OfferSpares(*pool);
   TRY(recovery.Commit(*pool, extra, rows));
+  if (left_out_lives) {  // And the new one, if it has a copy.
+    for (const std::uint64_t number : recovery.left_out_files()) pool->Keep(number);
+  }
   FillReport(recovery, clock->NowNs() - begin);
-  StartThreads(recovery, keep_files);
-  if (left_out && recovery.replay().Find(attempt.left_out()) == nullptr) attempt.ForgetLeftOut();
+  StartThreads(recovery);
+  if (left_out && !left_out_known) attempt.ForgetLeftOut();
   attempt.Done();
   return {};
 }
@@ -374,7 +379,28 @@ void LogStore::Impl::FillReport(wal::Recovery& recovery, std::int64_t nanosecond
              report.ToText(), {});
 }
 
-void LogStore::Impl::StartThreads(wal::Recovery& recovery, bool keep_files) {
+/// What is live of it is not known, so the WAL files that hold any of it are put aside when they
+/// are retired, and not written over: the others go on, and what it had is there for people [B9].
+void LogStore::Impl::TellLeftOut(const wal::Recovery& recovery, const ServerUid& uid) {
+  Finding finding{.kind = FindingKind::kDamage,
+                  .file = std::string(log::kServersName) + "/" + uid.ToString(),
+                  .sentence =
+                      "recovery died on the log twice, so it is left out and faulty; "
+                      "recovery_mode salvage begins it anew, empty",
+                  .touched = {{NameOf(uid), 1, 0, false}}};
+  report.findings.push_back(finding);
+  for (const std::uint64_t number : recovery.left_out_files()) {
+    pool->Keep(number);
+    finding.file = wal::FileName(number);
+    finding.sentence =
+        "holds entries or marks of a log that is left out; the file is not recycled, and is "
+        "renamed when nothing else needs it";
+    finding.kept_in = wal::KeptFileName(number);
+    report.findings.push_back(finding);
+  }
+}
+
+void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
   const wal::WalOptions wal_options{
       .system = system,
       .boot = recovery.boot(),
@@ -386,19 +412,16 @@ void LogStore::Impl::StartThreads(wal::Recovery& recovery, bool keep_files) {
       .seal_after_ns = tuning.seal_after_ns,
       .max_age_ns = static_cast<std::int64_t>(options.wal_max_age) * 1'000'000'000,
       .on_wal_down = options.on_wal_down};
-  // What is live of a log that was left out is not known, so nothing may go.
   segment_files = std::make_unique<segments::OpenFiles>(*state.servers_dir);
-  if (!keep_files) {
-    flusher = std::make_unique<log::Flusher>(
-        log::FlushOptions{.system = system,
-                          .limits = {.entries_max = options.segment_max_entries,
-                                     .bytes_max = options.segment_max_size_bytes},
-                          .files_synced_singly = tuning.files_synced_singly,
-                          .files_open_max = tuning.files_open_max},
-        log::Flusher::Environment{*state.servers_dir, *executor, *clock, landed, rows, *this,
-                                  *segment_files, log_},
-        state, Rng(rng.Next()));
-  }
+  flusher = std::make_unique<log::Flusher>(
+      log::FlushOptions{.system = system,
+                        .limits = {.entries_max = options.segment_max_entries,
+                                   .bytes_max = options.segment_max_size_bytes},
+                        .files_synced_singly = tuning.files_synced_singly,
+                        .files_open_max = tuning.files_open_max},
+      log::Flusher::Environment{*state.servers_dir, *executor, *clock, landed, rows, *this,
+                                *segment_files, log_},
+      state, Rng(rng.Next()));
   wal = std::make_unique<wal::Wal>(
       wal_options,
       wal::Wal::Environment{*clock, *executor, *pool, landed, rows, flusher.get(), log_}, recovery,
@@ -406,7 +429,7 @@ void LogStore::Impl::StartThreads(wal::Recovery& recovery, bool keep_files) {
   BuildLogs(recovery);
   pool->set_waiter(wal.get());
   executor->Start(*pool);
-  if (flusher != nullptr) executor->Start(*flusher);
+  executor->Start(*flusher);
   executor->Start(*wal);
   executor->Wake(*pool);
   started = true;
@@ -510,7 +533,7 @@ Status LogStore::Impl::Close(Deadline deadline) {
   const bool down = wal->stuck();
   closed.store(true);
   executor->Stop(*wal);
-  if (flusher != nullptr) executor->Stop(*flusher);
+  executor->Stop(*flusher);
   executor->Stop(*pool);
   const Status sealed = wal->Finish();
   wal->Detach();

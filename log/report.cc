@@ -83,17 +83,15 @@ void LogStore::VisitMetrics(void (*visit)(void* argument, const Metric& metric),
   told({"wal_write_ns", "ns", "time spent writing"}, wal.write_ns.value());
   told({"wal_sync_ns", "ns", "time spent in syncs"}, wal.sync_ns.value());
   told({"wal_busy_ns", "ns", "time spent in rounds, syncs included"}, wal.busy_ns.value());
-  if (impl_->flusher != nullptr) {
-    const log::FlusherCounters& flush = impl_->flusher->counters();
-    told({"flush_rounds", "rounds", "generations taken to segments"}, flush.rounds.value());
-    told({"flush_entries", "entries", "entries written to segments"}, flush.entries.value());
-    told({"flush_bytes", "bytes", "bytes written to segments"}, flush.bytes.value());
-    told({"flush_syncs", "syncs", "syncs of the flush"}, flush.syncs.value());
-    told({"flush_failures", "failures", "writes and syncs of the flush that failed"},
-         flush.failures.value());
-    told({"checkpoints", "checkpoints", "checkpoints of rows written"}, flush.checkpoints.value());
-    told({"segments_removed", "files", "segment files removed"}, flush.segments_removed.value());
-  }
+  const log::FlusherCounters& flush = impl_->flusher->counters();
+  told({"flush_rounds", "rounds", "generations taken to segments"}, flush.rounds.value());
+  told({"flush_entries", "entries", "entries written to segments"}, flush.entries.value());
+  told({"flush_bytes", "bytes", "bytes written to segments"}, flush.bytes.value());
+  told({"flush_syncs", "syncs", "syncs of the flush"}, flush.syncs.value());
+  told({"flush_failures", "failures", "writes and syncs of the flush that failed"},
+       flush.failures.value());
+  told({"checkpoints", "checkpoints", "checkpoints of rows written"}, flush.checkpoints.value());
+  told({"segments_removed", "files", "segment files removed"}, flush.segments_removed.value());
   told({"memory_used_bytes", "bytes", "of memory_budget in use"}, impl_->budget.used_bytes());
   told({"memory_limit_bytes", "bytes", "memory_budget"}, impl_->budget.limit_bytes());
 }

@@ -140,7 +140,8 @@ struct LogStore::Impl final : log::Flusher::Store {
   void ReportFindings(const wal::Recovery& recovery);
   void FillReport(wal::Recovery& recovery, std::int64_t nanoseconds);
   std::string NameOf(const ServerUid& uid) const;
-  void StartThreads(wal::Recovery& recovery, bool keep_files);
+  void TellLeftOut(const wal::Recovery& recovery, const ServerUid& uid);
+  void StartThreads(wal::Recovery& recovery);
   Status Close(Deadline deadline);
 
   // mend.cc: a start in mode `salvage`

@@ -5,7 +5,8 @@
 // used twice [A13]. Its directory entry is durable before it is handed out; its header is written
 // at the roll [C4]. A file that is found at start without having been in service enters through
 // Adopt; one whose generation is done through Recycle; poisoned ones only through Remove [A14]. One
-// with damaged bytes that stand nowhere else is renamed aside instead, by whichever way it comes.
+// with bytes that stand nowhere else, damaged or of a log that is left out, is renamed aside
+// instead, by whichever way it comes.
 #pragma once
 
 #include <cstdint>

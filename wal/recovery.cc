@@ -244,9 +244,17 @@ void Recovery::ReplayRun(const RunView& run, const JudgedBatch& batch, RowKeeper
   if (run.header.kind == RunKind::kRows) {
     replay_.SlotOf(owner->second);
     ReplayRows(run, owner->second, file, keeper);
-  } else if (owner->second.uid != options_.left_out || options_.left_out.is_nil()) {
+  } else if (LeavesOut(owner->second)) {
+    // Bounds that are merely stated again are nobody's to keep. A covered file may be one that a
+    // round covered while the log was left out.
+    if ((run.header.flags & kRunCarried) == 0) left_out_files_.insert(file);
+  } else {
     replay_.OnRun(run, owner->second, file);
   }
+}
+
+bool Recovery::LeavesOut(const RecordOwner& owner) const {
+  return !options_.left_out.is_nil() && owner.uid == options_.left_out;
 }
 
 void Recovery::ReplayDamagedRun(const DamagedRun& damage, const JudgedBatch& batch,
@@ -266,7 +274,10 @@ void Recovery::ReplayDamagedRun(const DamagedRun& damage, const JudgedBatch& bat
     return;
   }
   finding.touched.push_back({owner->second.uid, damage.first, damage.last, false});
-  if (owner->second.uid == options_.left_out) return;
+  if (LeavesOut(owner->second)) {
+    left_out_files_.insert(file);
+    return;
+  }
   replay_.OnDamagedRun(damage, owner->second, file, damage.offset);
 }
 

@@ -111,6 +111,9 @@ class Recovery {
   std::uint64_t boot() const { return boot_; }
   std::uint64_t bytes_read() const { return bytes_read_; }
   std::uint64_t copied_batches() const { return copied_batches_; }
+  /// That hold entries or marks which were not looked at; after Commit also the new file, if they
+  /// were copied into it.
+  const std::set<std::uint64_t>& left_out_files() const { return left_out_files_; }
   /// Above every name there is, also of what is no file.
   std::uint64_t next_file_number() const {
     return std::max(verdict_.highest_file, highest_name_) + 1;
@@ -177,6 +180,7 @@ class Recovery {
   bool RowsRepeatedAfter(std::size_t judged) const;
   std::optional<RecordOwner> GuessOwner(const RunView& run, const FileContext& context) const;
   void ResolveSlots(const std::vector<RunView>& runs, const JudgedBatch& batch);
+  bool LeavesOut(const RecordOwner& owner) const;
   void OnOrphanRun(const RunView& run, const JudgedBatch& batch);
   std::size_t FileIndex(std::uint64_t number) const;
   std::uint64_t FileBefore(std::uint64_t number) const;
@@ -230,7 +234,8 @@ class Recovery {
   std::uint64_t new_life_ = 0;
   std::map<std::pair<std::uint64_t, std::uint64_t>, Relocated> relocated_;  // {file, offset}
   std::vector<std::size_t> unattributed_;                                   // in findings_
-  std::set<std::pair<std::size_t, std::uint32_t>> orphan_slots_;            // file in files_, slot
+  std::set<std::uint64_t> left_out_files_;
+  std::set<std::pair<std::size_t, std::uint32_t>> orphan_slots_;  // file in files_, slot
 };
 
 }  // namespace duramen::wal

@@ -292,6 +292,9 @@ Status Recovery::CopyBatch(const JudgedBatch& batch, File& file, const FileConte
     if (owner == slots.end()) continue;
     RunHeader copy = run.header;
     copy.slot = replay_.SlotOf(owner->second);
+    if (LeavesOut(owner->second) && left_out_files_.contains(old_file.number)) {
+      left_out_files_.insert(new_file_number_);
+    }
     encoder.BeginRun(copy, owner->second.uid);
     Relocated& place = relocated_[{old_file.number, run.offset}];
     place.offset = encoder.run_offset();

@@ -3,12 +3,15 @@
 #include <gtest/gtest.h>
 
 #include "base/bytes.h"
+#include "log/attempt_file.h"
 #include "tests/log/flush_machine.h"
 
 namespace duramen::log {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 constexpr char kServers[] = "/data/servers";
 
@@ -131,9 +134,8 @@ TEST(Containment, B8_A6_NamesThatAKilledStartLeftAreMadeAgain) {
   machine.disk().LoseNamesOnFailedSync();
   WriteEight(machine);
   machine.disk().Schedule({.kind = sim::OpKind::kSyncFileSystem, .file_class = ""});
-  machine.disk().Schedule({.kind = sim::OpKind::kRemove,
-                           .file_class = ".seg",
-                           .effect = sim::FaultEffect::kCrash});
+  machine.disk().Schedule(
+      {.kind = sim::OpKind::kRemove, .file_class = ".seg", .effect = sim::FaultEffect::kCrash});
   Fill(machine);
   ASSERT_TRUE(machine.disk().crashed());
   machine.Kill();
@@ -213,6 +215,93 @@ TEST(Containment, A18_ADeletedLogDoesNotComeBackByAFailedSyncOfAKilledStart) {
   machine.Kill();
   machine.Start();
   ExpectGone(machine, uid);
+}
+
+/// A log "a" with two entries in segments and a third in the WAL alone, on which recovery has died
+/// twice. Returns its uid.
+std::string LeaveOut(Machine& machine) {
+  UseSmallFiles(machine);
+  machine.options.wal_max_files = 8;
+  machine.Start();
+  machine.Write(machine.Log("a"), 1, 1, {"first", "second"});
+  EXPECT_TRUE(machine.Wait(machine.writer().PutVote(machine.Log("a"), 4, "n1").value()).ok());
+  Flush(machine, machine.Log("other"), 2);
+  machine.Write(machine.Log("a"), 3, 4, {"third"});
+  const std::string uid = machine.UidOf("a");
+  machine.Kill();
+  AttemptRecord record;
+  record.left_out = ServerUid{Uid128::Parse(uid).value()};
+  const std::unique_ptr<Directory> data = machine.disk().Open("/data").value();
+  const std::unique_ptr<File> file = data->Open("ATTEMPT", OpenFor::kReadWrite).value();
+  EXPECT_TRUE(file->Write(0, EncodeAttempt(record)).ok());
+  EXPECT_TRUE(file->SyncAll().ok());
+  EXPECT_TRUE(data->Sync().ok());
+  return uid;
+}
+
+/// Files that were put aside and hold `text`; all of them, if it is empty.
+std::size_t KeptFiles(Machine& machine, std::string_view text) {
+  std::size_t found = 0;
+  for (const std::string& name : machine.NamesIn("/data/wal")) {
+    if (!name.ends_with(".kept")) continue;
+    const std::vector<std::byte> bytes = machine.FileBytes("/data/wal/" + name);
+    if (AsText(bytes).find(text) != std::string_view::npos) ++found;
+  }
+  return found;
+}
+
+// Far more than wal_max_files holds is written by the others, and their entries come to segments.
+TEST(Containment, B9_ALogThatIsLeftOutHoldsNobodyUp) {
+  Machine machine;
+  const std::string uid = LeaveOut(machine);
+  for (int start = 0; start < 3; ++start) {
+    SCOPED_TRACE(start);
+    machine.Start();
+    EXPECT_TRUE(machine.Faulty("a"));
+    const std::string report = machine.store().recovery_report().ToText();
+    EXPECT_THAT(report, HasSubstr("recovery died on the log twice"));
+    EXPECT_EQ(report.find(".kept") != std::string::npos, start == 0) << report;
+    const std::uint64_t recycled = machine.Metric("wal_recycled_files");
+    Flush(machine, machine.Log("other"), 20);
+    EXPECT_GT(machine.Metric("wal_recycled_files"), recycled + 10);
+    EXPECT_GE(KeptFiles(machine, "third"), 1u) << "what it had is kept";
+    EXPECT_LE(KeptFiles(machine, ""), 3u);
+    EXPECT_EQ(machine.NamesIn(std::string(kServers) + "/" + uid).size(), 1u);
+    EXPECT_EQ(machine.store().VoteOf(machine.Log("a"))->term, 4u);
+    machine.PowerLoss();
+  }
+  // A release that does not die on it: what was acknowledged and is not there keeps it faulty.
+  ASSERT_TRUE(machine.disk().Open("/data").value()->Remove("ATTEMPT").ok());
+  machine.Start();
+  EXPECT_TRUE(machine.Faulty("a"));
+  EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:first", "2:1:second"));
+}
+
+TEST(Containment, B9_A18_ALogThatWasLeftOutBeginsAnewAfterItsWalFilesAreGone) {
+  Machine machine;
+  const std::string uid = LeaveOut(machine);
+  machine.Start();
+  Flush(machine, machine.Log("other"), 10);
+  machine.PowerLoss();
+  machine.options.recovery_mode = RecoveryMode::kSalvage;
+  machine.options.salvage_servers = {"a"};
+  machine.Start();
+  machine.options.recovery_mode = RecoveryMode::kContain;
+  machine.options.salvage_servers = {};
+  EXPECT_FALSE(machine.Faulty("a"));
+  EXPECT_THAT(machine.Contents("a"), IsEmpty());
+  machine.Write(machine.Log("a"), 1, 9, {"anew"});
+  for (int start = 0; start < 3; ++start) {
+    Flush(machine, machine.Log("other"), 4);
+    machine.PowerLoss();
+    machine.Start();
+    EXPECT_THAT(machine.Contents("a"), ElementsAre("1:9:anew"));
+    EXPECT_EQ(machine.store().Logs().size(), 2u);
+  }
+  EXPECT_FALSE(IsThere(machine, std::string(kServers) + "/" + uid));
+  EXPECT_FALSE(machine.store().recovery_report().damaged())
+      << machine.store().recovery_report().ToText();
+  EXPECT_TRUE(DecodeAttempt(machine.FileBytes("/data/ATTEMPT")).left_out.is_nil());
 }
 
 }  // namespace
