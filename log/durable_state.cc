@@ -267,9 +267,10 @@ Status DurableState::ScanSegments(const meta::MergedServer& known, ServerSegment
   for (const segments::TermRun& run : scan.terms) seed.terms.push_back({run.first, run.term});
   for (const segments::Finding& finding : scan.findings) {
     if (finding.kind == segments::FindingKind::kLeftoverFile) {
-      // Without its rows nobody knows what counts, so nothing of it is garbage [A18].
-      const bool rows_lost = rows.faulty.rows_lost || !rows.has(meta::RowKind::kIdentity);
-      if (!rows_lost) found.leftovers.push_back(finding.file);
+      // Without its rows nobody knows what counts, and while entries are missing it may be all that
+      // is left of them: nothing of it is garbage then [A18].
+      const bool certain = rows.has(meta::RowKind::kIdentity) && !rows.faulty.faulty();
+      if (certain && scan.lost.empty()) found.leftovers.push_back(finding.file);
     } else if (finding.kind != segments::FindingKind::kLeftoverBytes) {
       findings.push_back(FindingOf(known.uid, finding));
     }

@@ -304,5 +304,28 @@ TEST(Containment, B9_A18_ALogThatWasLeftOutBeginsAnewAfterItsWalFilesAreGone) {
   EXPECT_TRUE(DecodeAttempt(machine.FileBytes("/data/ATTEMPT")).left_out.is_nil());
 }
 
+// A crash may come between a repair's new segments and the row that names them, or that row may be
+// wrong: while entries of a log are missing, what is left over may be all that is left of them.
+TEST(Containment, A18_WhileEntriesAreMissingNothingIsLeftOver) {
+  Machine machine;
+  UseSmallFiles(machine);
+  machine.Start();
+  machine.Write(machine.Log("a"), 1, 1, {"first", "second"});
+  Flush(machine, machine.Log("other"), 2);
+  const std::string uid = machine.UidOf("a");
+  const std::string folder = std::string(kServers) + "/" + uid;
+  ASSERT_TRUE(machine.Close().ok());
+  const std::string name = machine.NamesIn(folder)[0];
+  ASSERT_TRUE(DirectoryOf(machine, uid)->Rename(name, "00000077.seg").ok());
+  const std::vector<std::string> names = machine.NamesIn(folder);
+  for (int start = 0; start < 2; ++start) {
+    machine.Start();
+    EXPECT_TRUE(machine.Faulty("a"));
+    Flush(machine, machine.Log("other"), 3);
+    EXPECT_EQ(machine.NamesIn(folder), names);
+    machine.Kill();
+  }
+}
+
 }  // namespace
 }  // namespace duramen::log
