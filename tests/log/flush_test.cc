@@ -115,6 +115,43 @@ TEST(Flush, A8_AnOverwriteAndAResetCutWhatSegmentsHold) {
   EXPECT_FALSE(machine.store().recovery_report().damaged());
 }
 
+// A round asks for the floors of what it has to write again while the mark of one is on its way:
+// the WAL cannot write. The round ends, its checkpoints cover the WAL file, and the power goes.
+TEST(Flush, A9_AFloorWhoseMarkIsInFlightIsNotUsed) {
+  Machine machine;
+  UseSmallFiles(machine);
+  machine.Start();
+  const LogRef a = machine.Log("a");
+  machine.Write(a, 1, 1, {"a1", "a2", "a3"});
+  machine.disk().Schedule(
+      {.kind = sim::OpKind::kSyncData, .file_class = ".seg", .times = UINT64_MAX});
+  const LogRef other = machine.Log("other");
+  for (Index i = 1; machine.Metric("flush_failures") == 0; ++i) {
+    machine.Write(other, i, 1, {std::string(3000, 'o')});
+    machine.Settle();
+  }
+  const sim::Fault wal_fails{
+      .kind = sim::OpKind::kWrite, .file_class = "wal/", .times = UINT64_MAX};
+  machine.disk().Schedule(wal_fails);
+  ASSERT_TRUE(machine.writer().TruncatePrefix(a, 4).ok());
+  const auto advance_until = [&](std::string_view metric, std::uint64_t wanted) {
+    for (int i = 0; i < 20 && machine.Metric(metric) < wanted; ++i) {
+      machine.Settle();
+      ASSERT_TRUE(machine.executor().AdvanceToNextTimer());
+    }
+    ASSERT_GE(machine.Metric(metric), wanted);
+  };
+  // Once more with the mark on its way: a round looks for floors where an attempt has failed.
+  advance_until("flush_failures", machine.Metric("flush_failures") + 1);
+  machine.disk().ClearFaults();
+  machine.disk().Schedule(wal_fails);
+  advance_until("flush_rounds", 1);
+  machine.PowerLoss();
+  machine.Start();
+  EXPECT_FALSE(machine.store().recovery_report().damaged());
+  EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:a1", "2:1:a2", "3:1:a3"));
+}
+
 // The flusher waits at each of its operations while the log changes under it.
 TEST(Flush, G2_G14_W18_ChangesDuringARoundWin) {
   for (std::uint64_t at = 1; at < 60; ++at) {
