@@ -132,12 +132,18 @@ class Repair {
                    NextOf(*half)};
     }
     TRY(CheckUndoable(*directory, id));
-    const Status undone = log::UndoRepair(options_.path, id, options_.force, file_system_);
-    if (!undone.ok()) return WithWayOut(undone.error());
-    const Field facts[] = {
-        {"undone", ColumnType::kText, id},
-        {"verdict", ColumnType::kText, std::string("every file is as it was before the repair")}};
+    const Result<std::string> kept =
+        log::UndoRepair(options_.path, id, options_.force, file_system_);
+    if (!kept.ok()) return WithWayOut(kept.error());
+    const std::string verdict =
+        kept->empty() ? "every file is as it was before the repair"
+                      : "the old files are back, and what was written since is in quarantine";
+    const Field facts[] = {{"undone", ColumnType::kText, id},
+                           {"undo", ColumnType::kText, kept->empty() ? Cell{} : Cell{*kept}},
+                           {"verdict", ColumnType::kText, verdict}};
     PrintFacts(terminal_, options_.output, "repair_undo", facts);
+    if (!kept->empty() && options_.output.format == Format::kTable)
+      terminal_.Out("undo: " + *kept + "\n");
     return ExitCode::kClean;
   }
 

@@ -217,6 +217,13 @@ TEST_F(RepairVerb, TL3_AnUndoOverLaterChangesIsRefused) {
   const Answer refused = Repair({.undo = UndoId(applied)});
   EXPECT_EQ(refused.exit, ExitCode::kRefused) << refused.err;
   EXPECT_EQ(Contents(data_), before);
+  // Forced, the damaged store is back, whole; and so is the later one when that is undone.
+  const Answer forced = Repair({.force = true, .undo = UndoId(applied)});
+  ASSERT_EQ(forced.exit, ExitCode::kClean) << forced.err;
+  EXPECT_EQ(UndoId(forced), UndoId(applied) + "-undo");
+  EXPECT_EQ(Verify().exit, ExitCode::kDamage);
+  EXPECT_EQ(Repair({.undo = UndoId(forced)}).exit, ExitCode::kClean);
+  EXPECT_EQ(Contents(data_), before);
 }
 
 TEST_F(RepairVerb, T6_ASymlinkInThePlaceOfAFileIsNotFollowed) {
