@@ -25,6 +25,8 @@ class File {
  public:
   virtual ~File() = default;
   /// Reads up to bytes.size() at `offset`; returns how many were there (less only at the end).
+  /// Errors: kIo where the device cannot give them, and for no other reason: what is read around it
+  /// counts as damaged (base/read_around.h).
   virtual Result<std::size_t> Read(std::uint64_t offset, std::span<std::byte> bytes) const = 0;
   /// Writes all of `bytes` at `offset`. On an error any part of them may have been written.
   virtual Status Write(std::uint64_t offset, Bytes bytes) = 0;

@@ -63,6 +63,17 @@ Status CheckName(std::string_view name, const std::string& directory) {
                .hint = ""};
 }
 
+/// Of a read from an open file. Where the system is short of something, or the file server gone,
+/// nothing was learnt about the bytes: they must not be taken for damaged.
+Error ReadError(const std::string& path, int error_number) {
+  Error error = PosixError("read", path, error_number);
+  if (error_number == ENOMEM || error_number == EAGAIN || error_number == ENOBUFS ||
+      error_number == ESTALE || error_number == ENODEV) {
+    error.code = ErrorCode::kOverloaded;
+  }
+  return error;
+}
+
 class PosixFile final : public File {
  public:
   PosixFile(Descriptor fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
@@ -74,7 +85,7 @@ class PosixFile final : public File {
         return ::pread(fd_.get(), bytes.data() + done, bytes.size() - done,
                        static_cast<off_t>(offset + done));
       });
-      if (got < 0) return PosixError("read", path_, errno);
+      if (got < 0) return ReadError(path_, errno);
       if (got == 0) break;
       done += static_cast<std::size_t>(got);
     }

@@ -10,23 +10,26 @@ constexpr std::uint64_t kReadBlockBytes = 4096;
 
 }  // namespace
 
-Result<std::size_t> ReadAround(const File& file, std::uint64_t offset, std::span<std::byte> bytes) {
-  Result<std::size_t> whole = file.Read(offset, bytes);
-  if (whole.ok()) return whole;
-  std::size_t end = 0;
-  bool any = false;
-  for (std::size_t at = 0; at < bytes.size();) {
-    const std::uint64_t to_border = kReadBlockBytes - (offset + at) % kReadBlockBytes;
-    const std::size_t size = std::min<std::uint64_t>(to_border, bytes.size() - at);
-    const Result<std::size_t> block = file.Read(offset + at, bytes.subspan(at, size));
-    if (!block.ok()) std::memset(bytes.data() + at, 0, size);
-    any = any || block.ok();
-    end = at + (block.ok() ? *block : size);
-    if (block.ok() && *block < size) break;
-    at += size;
+Result<AroundRead> ReadAround(const File& file, std::uint64_t offset, std::span<std::byte> bytes) {
+  const Result<std::size_t> whole = file.Read(offset, bytes);
+  if (whole.ok()) return AroundRead{.bytes = *whole};
+  if (whole.error().code != ErrorCode::kIo) return whole.error();
+  AroundRead read;
+  while (read.bytes < bytes.size()) {
+    const std::uint64_t at = offset + read.bytes;
+    const auto block = bytes.subspan(
+        read.bytes,
+        std::min<std::uint64_t>(kReadBlockBytes - at % kReadBlockBytes, bytes.size() - read.bytes));
+    const Result<std::size_t> got = file.Read(at, block);
+    if (!got.ok() && got.error().code != ErrorCode::kIo) return got.error();
+    if (!got.ok()) {
+      std::memset(block.data(), 0, block.size());
+      read.unreadable_bytes += block.size();
+    }
+    read.bytes += got.ok() ? *got : block.size();
+    if (got.ok() && *got < block.size()) break;  // The end of the file.
   }
-  if (!any) return whole;
-  return end;
+  return read;
 }
 
 }  // namespace duramen

@@ -5,9 +5,14 @@
 
 namespace duramen {
 
-/// As File::Read; but where that fails it reads block by block and leaves zeros for what cannot be
-/// read, so that one bad sector costs what stands in it and not its neighbours. Who calls it checks
-/// what it got. Errors: kIo when nothing at all can be read.
-Result<std::size_t> ReadAround(const File& file, std::uint64_t offset, std::span<std::byte> bytes);
+struct AroundRead {
+  std::size_t bytes = 0;               // as File::Read
+  std::uint64_t unreadable_bytes = 0;  // of them: zeros, for want of what stands there
+};
+
+/// As File::Read; but where the device fails (kIo) it reads block by block and leaves zeros for
+/// what cannot be read, so that one bad sector costs what stands in it and neither its neighbours
+/// nor who asked. Who calls it checks what it got. Errors: those of File::Read but kIo.
+Result<AroundRead> ReadAround(const File& file, std::uint64_t offset, std::span<std::byte> bytes);
 
 }  // namespace duramen

@@ -295,6 +295,7 @@ Status Flusher::FeedRun(const wal::OwnedRun& owned, SegmentFeed& feed) {
   CHECK(file.has_value());  // Not retired before this round is over.
   buffer_.resize(std::max<std::size_t>(buffer_.size(), wal::RunReader::BufferBytes(run)));
   wal::RunReader reader = TRY(wal::RunReader::Open(*file, owned, buffer_));
+  if (reader.silent()) TRY(CheckAnswers(*file));
   while (!reader.AtEnd() && reader.next_index() < run.live_end) {
     const Result<wal::RecordView> record = reader.Next();
     if (!record.ok() || record->index < run.live_begin) continue;
@@ -306,6 +307,24 @@ Status Flusher::FeedRun(const wal::OwnedRun& owned, SegmentFeed& feed) {
   }
   TRY(feed.Reach(run.live_end));
   return feed.Flush();
+}
+
+/// A device that is away gives nothing of a file, and all of it when it is back: its entries are
+/// not lost, and wait. Only until the WAL has closed another file there, for what is waited for
+/// then has all logs wait [B1].
+Status Flusher::CheckAnswers(const wal::OpenWalFile& file) {
+  constexpr std::uint64_t kProbes = 64;
+  {
+    const std::lock_guard lock(mutex_);
+    if (waiting_) return {};
+  }
+  Result<std::size_t> read = std::size_t{0};
+  for (std::uint64_t probe = 0; probe < kProbes; ++probe) {
+    std::byte byte{};
+    read = file.file->Read(file.size_bytes / kProbes * probe, std::span(&byte, 1));
+    if (read.ok()) return {};
+  }
+  return read.error();
 }
 
 /// A name that a row speaks of was durable before that row. Any other may be one whose sync has

@@ -150,6 +150,7 @@ class Flusher final : public Actor, public wal::GenerationSink {
                  SegmentFeed& feed);
   Status FeedSegments(const ServerSegments& server, IndexRange range, SegmentFeed& feed);
   Status FeedRun(const wal::OwnedRun& run, SegmentFeed& feed);
+  Status CheckAnswers(const wal::OpenWalFile& file);
   Result<std::unique_ptr<Directory>> OpenDirectory(const ServerUid& uid);
   Status MakeName(const ServerUid& uid);
   Result<std::set<ServerUid>> RemoveDeleted(std::uint64_t file_max);

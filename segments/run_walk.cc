@@ -91,8 +91,7 @@ Result<bool> Search(Walk& walk, std::uint64_t from) {
 Result<std::vector<std::byte>> ReadUpTo(const File& file, std::uint64_t offset,
                                         std::uint64_t size_bytes) {
   std::vector<std::byte> bytes(size_bytes);
-  const std::size_t read = TRY(ReadAround(file, offset, bytes));
-  bytes.resize(read);
+  bytes.resize(TRY(ReadAround(file, offset, bytes)).bytes);
   return bytes;
 }
 

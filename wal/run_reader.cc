@@ -12,8 +12,8 @@ Result<RunReader> RunReader::Open(const OpenWalFile& file, const OwnedRun& owned
                                   std::span<std::byte> buffer) {
   const LandedRun& run = owned.run;
   CHECK(buffer.size() >= BufferBytes(run));
-  const std::size_t read = std::max(
-      TRY(ReadAround(*file.file, run.offset, buffer.first(BufferBytes(run)))), kRunHeaderBytes);
+  const AroundRead got = TRY(ReadAround(*file.file, run.offset, buffer.first(BufferBytes(run))));
+  const std::size_t read = std::max(got.bytes, kRunHeaderBytes);
   const RunView view{.header = {.slot = owned.slot,
                                 .count = run.count,
                                 .first = run.first,
@@ -21,7 +21,8 @@ Result<RunReader> RunReader::Open(const OpenWalFile& file, const OwnedRun& owned
                                 .bytes = run.bytes},
                      .offset = run.offset,
                      .records = Bytes(buffer).subspan(kRunHeaderBytes, read - kRunHeaderBytes)};
-  return RunReader(RecordReader(view, file.context, owned.owner));
+  const bool silent = got.bytes > 0 && got.unreadable_bytes == got.bytes;
+  return RunReader(RecordReader(view, file.context, owned.owner), silent);
 }
 
 }  // namespace duramen::wal

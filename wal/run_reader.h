@@ -19,11 +19,14 @@ struct OwnedRun {
 class RunReader {
  public:
   /// Reads the run into `buffer`, which outlives the reader; at least kRunHeaderBytes + run.bytes.
-  /// Records that cannot be read answer kCorruption. Errors: kIo (nothing can be read).
+  /// Records that cannot be read answer kCorruption, also where the device gives nothing.
+  /// Errors: those of ReadAround.
   static Result<RunReader> Open(const OpenWalFile& file, const OwnedRun& run,
                                 std::span<std::byte> buffer);
   static std::uint64_t BufferBytes(const LandedRun& run) { return kRunHeaderBytes + run.bytes; }
 
+  /// The device gave no byte of the run.
+  bool silent() const { return silent_; }
   bool AtEnd() const { return reader_.AtEnd() || !reader_.resumable(); }
   /// Of the record that Next() reads.
   Index next_index() const { return reader_.next_index(); }
@@ -31,8 +34,9 @@ class RunReader {
   Result<RecordView> Next() { return reader_.Next(); }
 
  private:
-  explicit RunReader(const RecordReader& reader) : reader_(reader) {}
+  RunReader(const RecordReader& reader, bool silent) : reader_(reader), silent_(silent) {}
   RecordReader reader_;
+  bool silent_;
 };
 
 }  // namespace duramen::wal

@@ -104,6 +104,10 @@ void DiskState::Apply(const Op& op) {
   const std::uint64_t size_before =
       IsDataChange(op.kind) ? visible_.content(op.node).size_bytes() : 0;
   ApplyChange(visible_, op);
+  if (op.kind == OpKind::kWrite) {
+    bad_.erase(bad_.lower_bound({op.node, op.offset / kSectorBytes}),
+               bad_.lower_bound({op.node, (op.offset + op.bytes->size() - 1) / kSectorBytes + 1}));
+  }
   pending_.push_back({.op = op, .size_before_bytes = size_before, .overwritten = {}});
 }
 
@@ -112,6 +116,17 @@ void DiskState::Rot(Node file, std::uint64_t offset, std::byte value) {
   if (offset < durable_.content(file).size_bytes()) {
     durable_.MutableContent(file).Write(offset, Bytes(&value, 1));
   }
+}
+
+void DiskState::MakeBad(Node file, std::uint64_t begin, std::uint64_t end) {
+  for (std::uint64_t sector = begin / kSectorBytes; sector * kSectorBytes < end; ++sector) {
+    bad_.emplace(file, sector);
+  }
+}
+
+bool DiskState::IsBad(Node file, std::uint64_t begin, std::uint64_t end) const {
+  const auto first = bad_.lower_bound({file, begin / kSectorBytes});
+  return first != bad_.end() && first->first == file && first->second * kSectorBytes < end;
 }
 
 void DiskState::MakeDurable(const Op& op) {

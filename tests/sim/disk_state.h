@@ -15,7 +15,8 @@
 //    them, and a power loss may keep any part of them. A later sync reports success.
 //    A failed sync of the file system does so for every file below the directory that it was asked
 //    through.
-//  - Reads never fail and durable bytes rot only where a test says so.
+//  - Durable bytes rot, and sectors become unreadable, only where a test says so. A sector that is
+//    written over can be read again.
 //
 // A value, cheap to copy. One thread at a time. What stays true: replaying the same operations on
 // the same state gives the same state.
@@ -24,7 +25,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/sim/disk_image.h"
@@ -89,6 +92,11 @@ class DiskState {
   void Apply(const Op& op);
   /// A byte changes, in the cache and on the disk.
   void Rot(Node file, std::uint64_t offset, std::byte value);
+  /// The sectors of [begin, end) in `file` cannot be read.
+  void MakeBad(Node file, std::uint64_t begin, std::uint64_t end);
+  void RestoreBad() { bad_.clear(); }
+  /// Is one of the sectors of [begin, end) bad?
+  bool IsBad(Node file, std::uint64_t begin, std::uint64_t end) const;
   /// From here on a failed sync of a directory, or of the file system, lets go of the changes of
   /// names that it was for: no later sync makes them durable.
   void LoseNamesOnFailedSync() { loses_names_ = true; }
@@ -105,6 +113,7 @@ class DiskState {
   Image durable_;
   std::vector<Pending> pending_;
   std::vector<Node> removed_;
+  std::set<std::pair<Node, std::uint64_t>> bad_;  // file and number of the sector
   bool loses_names_ = false;
 };
 

@@ -63,6 +63,10 @@ class SimFile final : public File {
 
   Result<std::size_t> Read(std::uint64_t offset, std::span<std::byte> bytes) const override {
     TRY(machine_.MarkRead("read", place_.file_class, CALLER));
+    if (machine_.disk_.IsBad(place_.node, offset, offset + bytes.size())) {
+      ++machine_.reads_failed_;
+      return Error{ErrorCode::kIo, place_.path + ": input/output error", ""};
+    }
     return machine_.disk_.visible().content(place_.node).Read(offset, bytes);
   }
   Status Write(std::uint64_t offset, Bytes bytes) override {
@@ -315,6 +319,12 @@ void SimFileSystem::Rot(const std::string& path, std::uint64_t offset, std::byte
   const Node node = disk_.visible().FindPath(path);
   CHECK(node != 0);
   disk_.Rot(node, offset, value);
+}
+
+void SimFileSystem::FailReads(const std::string& path, std::uint64_t begin, std::uint64_t end) {
+  const Node node = disk_.visible().FindPath(path);
+  CHECK(node != 0);
+  disk_.MakeBad(node, begin, end);
 }
 
 Status SimFileSystem::MarkRead(const char* operation, const std::string& file_class,

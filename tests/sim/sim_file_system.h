@@ -19,7 +19,10 @@
 //  - Bytes rot only where Rot() is called.
 //  - No descriptors are left where LimitOpens() says so: opening, making and listing fail with kIo
 //    and leave no trace; what is open works on.
-//  - Not modelled: reads that fail, operations that overlap in time.
+//  - Sectors go bad where FailReads() says so: every read that touches one fails with kIo, also in
+//  a
+//    later machine on the same DiskState, until it is written over or its file is gone.
+//  - Not modelled: operations that overlap in time.
 //
 // Owned by the test; one thread (LoopExecutor). Outlives every File, Directory and FileLock of it.
 #pragma once
@@ -112,6 +115,11 @@ class SimFileSystem final : public FileSystem {
   void Crash() { crashed_ = true; }
   /// The disk itself changes a byte, under everybody's hands, for good.
   void Rot(const std::string& path, std::uint64_t offset, std::byte value);
+  /// The bytes [begin, end) of the file that stands there cannot be read any more.
+  void FailReads(const std::string& path, std::uint64_t begin, std::uint64_t end);
+  /// All can be read again.
+  void RestoreReads() { disk_.RestoreBad(); }
+  std::uint64_t reads_failed() const { return reads_failed_; }
   /// What FreeBytes says; nothing is counted.
   void SayFree(std::uint64_t bytes) { free_bytes_ = bytes; }
   void LoseNamesOnFailedSync() { disk_.LoseNamesOnFailedSync(); }
@@ -145,6 +153,7 @@ class SimFileSystem final : public FileSystem {
   std::vector<ReadMark> reads_;
   std::set<Node> locked_;
   std::uint64_t faults_fired_ = 0;
+  std::uint64_t reads_failed_ = 0;
   std::uint64_t opens_left_ = UINT64_MAX;
   std::uint64_t opens_failing_ = 0;
   std::uint64_t opens_failed_ = 0;
