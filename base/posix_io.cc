@@ -63,17 +63,6 @@ Status CheckName(std::string_view name, const std::string& directory) {
                .hint = ""};
 }
 
-/// Of a read from an open file. Where the system is short of something, or the file server gone,
-/// nothing was learnt about the bytes: they must not be taken for damaged.
-Error ReadError(const std::string& path, int error_number) {
-  Error error = PosixError("read", path, error_number);
-  if (error_number == ENOMEM || error_number == EAGAIN || error_number == ENOBUFS ||
-      error_number == ESTALE || error_number == ENODEV) {
-    error.code = ErrorCode::kOverloaded;
-  }
-  return error;
-}
-
 class PosixFile final : public File {
  public:
   PosixFile(Descriptor fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
@@ -446,6 +435,15 @@ Error PosixError(std::string_view action, std::string_view path, int error_numbe
   return {.code = CodeOf(error_number),
           .message = "cannot " + std::string(action) + " " + Quoted(path) + ": " + std::move(why),
           .hint = HintOf(error_number)};
+}
+
+Error ReadError(std::string_view path, int error_number) {
+  Error error = PosixError("read", path, error_number);
+  if (error_number == ENOMEM || error_number == EAGAIN || error_number == ENOBUFS ||
+      error_number == ESTALE || error_number == ENODEV) {
+    error.code = ErrorCode::kOverloaded;
+  }
+  return error;
 }
 
 Result<std::unique_ptr<Directory>> PosixFileSystem::Open(const std::string& path) {

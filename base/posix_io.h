@@ -22,5 +22,8 @@ class PosixFileSystem final : public FileSystem {
 /// The Error of a system call that failed with `error_number`: "cannot <action> <path>: <why>",
 /// with a hint where there is something to do. `action` is a verb: "create".
 Error PosixError(std::string_view action, std::string_view path, int error_number);
+/// Of a read from an open file. Where the system is short of something, or the file server gone, it
+/// is kOverloaded: nothing was learnt about the bytes, so they must not be taken for damaged.
+Error ReadError(std::string_view path, int error_number);
 
 }  // namespace duramen

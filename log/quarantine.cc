@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/checksum.h"
+#include "base/read_around.h"
 #include "base/try.h"
 #include "log/durable_state.h"
 #include "log/file_copy.h"
@@ -24,7 +25,7 @@ std::string CopyName(const DamagedBytes& from) {
 Result<std::uint64_t> BeginningOf(const Directory& directory, const std::string& name) {
   const std::unique_ptr<File> file = TRY(directory.Open(name, OpenFor::kRead));
   std::vector<std::byte> bytes(kBeginningBytes);
-  return Checksum(std::span(bytes).first(TRY(file->Read(0, bytes))), 0);
+  return Checksum(std::span(bytes).first(TRY(ReadAround(*file, 0, bytes)).bytes), 0);
 }
 
 /// The range of a WAL file, if a start hides it: by a cut, by recycling, or by a new header.

@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/checksum.h"
+#include "base/read_around.h"
 #include "base/try.h"
 
 namespace duramen::log {
@@ -136,7 +137,7 @@ Result<std::vector<std::byte>> ReadSmallFile(const Directory& directory, std::st
                  ""};
   }
   std::vector<std::byte> bytes(size);
-  bytes.resize(TRY(file->Read(0, bytes)));
+  bytes.resize(TRY(ReadAround(*file, 0, bytes)).bytes);
   return bytes;
 }
 

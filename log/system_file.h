@@ -52,7 +52,8 @@ Result<Copies<IdentityFile>> DecodeIdentityFile(Bytes bytes);
 
 inline constexpr std::uint64_t kSmallFileBytesMax = 64u << 10;
 
-/// Reads the whole of a small file. Errors: as File::Read; kCorruption over `bytes_max`.
+/// Reads the whole of a small file, with zeros for what the device cannot give. Errors: as
+/// ReadAround; kCorruption over `bytes_max`.
 Result<std::vector<std::byte>> ReadSmallFile(const Directory& directory, std::string_view name,
                                              std::uint64_t bytes_max = kSmallFileBytesMax);
 Status RemoveIfThere(Directory& directory, const std::string& name);

@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/read_around.h"
 #include "base/try.h"
 
 namespace duramen::meta {
@@ -16,17 +17,28 @@ std::uint64_t AllocationFor(std::uint64_t size_bytes) {
   return RoundUp(size_bytes + size_bytes / 2, kCheckpointGrainBytes);
 }
 
+struct Front {
+  std::vector<std::byte> bytes;
+  std::uint64_t unreadable_bytes = 0;
+};
+
 /// As many bytes as there are, `size_bytes` at most.
-Result<std::vector<std::byte>> ReadFront(const File& file, std::uint64_t size_bytes) {
-  std::vector<std::byte> bytes(std::min(size_bytes, TRY(file.SizeBytes())));
-  bytes.resize(TRY(file.Read(0, bytes)));
-  return bytes;
+Result<Front> ReadFront(const File& file, std::uint64_t size_bytes) {
+  Front front;
+  front.bytes.resize(std::min(size_bytes, TRY(file.SizeBytes())));
+  const AroundRead read = TRY(ReadAround(file, 0, front.bytes));
+  front.bytes.resize(read.bytes);
+  front.unreadable_bytes = read.unreadable_bytes;
+  return front;
 }
 
-/// The bytes of the checkpoint in that file. Errors: as CheckpointBytes and File.
-Result<std::vector<std::byte>> ReadCheckpoint(const File& file, const SystemUuid& system) {
-  const std::vector<std::byte> header = TRY(ReadFront(file, kCheckpointHeaderBytes));
-  return ReadFront(file, TRY(CheckpointBytes(header, system)));
+/// The bytes of the checkpoint in that file; those of its headers where they do not tell its size,
+/// which decoding says then. Errors: those of ReadAround.
+Result<Front> ReadCheckpoint(const File& file, const SystemUuid& system) {
+  Front headers = TRY(ReadFront(file, kCheckpointHeaderBytes));
+  const Result<std::uint64_t> size_bytes = CheckpointBytes(headers.bytes, system);
+  if (!size_bytes.ok()) return headers;
+  return ReadFront(file, *size_bytes);
 }
 
 }  // namespace
@@ -54,18 +66,22 @@ Result<CheckpointFile> CheckpointFiles::LoadSlot(Slot& slot,
   const auto unreadable = [&](const Error& error) -> Result<CheckpointFile> {
     const ErrorCode code = error.code;
     if (code == ErrorCode::kUnknownVersion || code == ErrorCode::kPermission) return error;
-    slot.poisoned = code != ErrorCode::kCorruption;
+    // Of the reading, not of the bytes.
+    if (code == ErrorCode::kOverloaded || code == ErrorCode::kRefused) return error;
+    slot.poisoned = slot.poisoned || code != ErrorCode::kCorruption;
     findings.push_back({slot.name, {0, slot.size_bytes, true, std::nullopt, error.message}});
     return CheckpointFile{.present = true, .content = std::nullopt};
   };
   if (!opened.ok()) return unreadable(opened.error());
   const Result<std::uint64_t> size = (*opened)->SizeBytes();
   if (size.ok()) slot.size_bytes = *size;
-  const Result<std::vector<std::byte>> bytes = ReadCheckpoint(**opened, system_);
-  if (!bytes.ok()) return unreadable(bytes.error());
-  const std::uint64_t highest = HighestCheckpointSequence(*bytes, system_);
+  const Result<Front> front = ReadCheckpoint(**opened, system_);
+  if (!front.ok()) return unreadable(front.error());
+  slot.poisoned = front->unreadable_bytes > 0;
+  const Bytes bytes(front->bytes);
+  const std::uint64_t highest = HighestCheckpointSequence(bytes, system_);
   next_sequence_ = std::max(next_sequence_, highest + 1);
-  Result<DecodedCheckpoint> content = DecodeCheckpoint(*bytes, system_);
+  Result<DecodedCheckpoint> content = DecodeCheckpoint(bytes, system_);
   if (!content.ok()) return unreadable(content.error());
   for (const CheckpointDamage& damage : content->damage) findings.push_back({slot.name, damage});
   slot.whole = content->whole();
@@ -124,8 +140,11 @@ bool CheckpointFiles::MayOverwrite(const Slot& slot, Slot& other) {
 
 Status CheckpointFiles::MakeDurable(const Slot& slot) {
   const std::unique_ptr<File> file = TRY(directory_.Open(slot.name, OpenFor::kReadWrite));
-  const std::vector<std::byte> bytes = TRY(ReadFront(*file, slot.size_bytes));
-  TRY(file->Write(0, bytes));
+  const Front front = TRY(ReadFront(*file, slot.size_bytes));
+  if (front.unreadable_bytes > 0) {  // Its zeros must not become what stands there.
+    return Error{ErrorCode::kIo, std::string(slot.name) + " cannot be read any more", ""};
+  }
+  TRY(file->Write(0, front.bytes));
   TRY(file->SyncAll());
   return directory_.Sync();
 }

@@ -72,7 +72,7 @@ Result<std::size_t> ReadOnlyFile::Read(std::uint64_t offset, std::span<std::byte
   if (offset >= size_bytes_) return std::size_t{0};
   const std::size_t wanted = std::min<std::uint64_t>(bytes.size(), size_bytes_ - offset);
   if (progress_ != nullptr && !progress_->OnRead(wanted)) {
-    return Error{ErrorCode::kIo, "the reading of " + path_ + " was interrupted", ""};
+    return Error{ErrorCode::kRefused, "the reading of " + path_ + " was interrupted", ""};
   }
   const off_t content = ::lseek(fd_, static_cast<off_t>(offset), SEEK_DATA);
   if ((content < 0 && errno == ENXIO) || content >= static_cast<off_t>(offset + wanted)) {
@@ -84,7 +84,7 @@ Result<std::size_t> ReadOnlyFile::Read(std::uint64_t offset, std::span<std::byte
     const ssize_t read =
         ::pread(fd_, bytes.data() + done, wanted - done, static_cast<off_t>(offset + done));
     if (read < 0 && errno == EINTR) continue;
-    if (read < 0) return PosixError("read", path_, errno);
+    if (read < 0) return ReadError(path_, errno);
     if (read == 0) break;
     done += static_cast<std::size_t>(read);
   }

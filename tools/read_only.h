@@ -17,8 +17,9 @@ class ReadProgress;
 
 class ReadOnlyFile final : public File {
  public:
-  /// Each read is told to `progress`, which outlives the file, and fails once that is stopped; may
-  /// be null. Errors: kNotFound, kPermission, kIo, kInvalidArgument (no regular file).
+  /// Each read is told to `progress`, which outlives the file, and fails once that is stopped, with
+  /// kRefused: nobody reads around that. May be null. Errors: kNotFound, kPermission, kIo,
+  /// kInvalidArgument (no regular file).
   static Result<std::unique_ptr<ReadOnlyFile>> Open(const std::string& path,
                                                     ReadProgress* progress = nullptr);
   /// Takes `fd` over; Open is the way to make one.

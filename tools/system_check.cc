@@ -1,5 +1,6 @@
 #include "tools/system_check.h"
 
+#include "base/read_around.h"
 #include "base/try.h"
 #include "tools/read_only_directory.h"
 #include "wal/format.h"
@@ -15,7 +16,7 @@ Result<std::vector<std::byte>> ReadSmall(const std::string& path) {
     return Error{ErrorCode::kCorruption, path + " is far too long", ""};
   }
   std::vector<std::byte> bytes(file->size());
-  bytes.resize(TRY(file->Read(0, bytes)));
+  bytes.resize(TRY(ReadAround(*file, 0, bytes)).bytes);
   return bytes;
 }
 

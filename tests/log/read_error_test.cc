@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 
 #include "base/bytes.h"
 #include "tests/log/flush_machine.h"
@@ -11,6 +12,7 @@
 namespace duramen::log {
 namespace {
 
+using ::testing::AnyOf;
 using ::testing::ElementsAre;
 
 constexpr std::uint64_t kBlockBytes = 4096;
@@ -143,6 +145,87 @@ TEST(ReadError, B1_AWalFileThatIsGoneForGoodHoldsNoRoundForEver) {
   machine.PowerLoss();
   machine.Start();
   EXPECT_THAT(machine.Contents("a"), ElementsAre("1!faulty"));
+}
+
+constexpr Index kEntries = 8;
+
+std::string TextOf(Index index) { return std::to_string(index) + std::string(1500, 'a'); }
+
+/// Logs "a" and "b" in segments alone, each of some blocks, in a store that is closed.
+sim::DiskState FlushedStore() {
+  Machine machine;
+  UseSmallFiles(machine);
+  machine.Start();
+  for (Index i = 1; i <= kEntries; ++i) {
+    for (const char* name : {"a", "b"}) machine.Write(machine.Log(name), i, 1, {TextOf(i)});
+  }
+  Flush(machine, machine.Log("other"), 3);
+  EXPECT_GT(machine.Metric("wal_recycled_files"), 0u);
+  machine.Write(machine.Log("a"), kEntries + 1, 1, {TextOf(kEntries + 1)});  // In the WAL.
+  EXPECT_TRUE(machine.Close().ok());
+  return machine.disk().disk();
+}
+
+/// How many entries of the log are not there; each of them has to say that it was lost.
+std::size_t LostOf(Machine& machine, const std::string& name, Index end) {
+  std::size_t lost = 0;
+  const std::vector<std::string> contents = machine.Contents(name);
+  // With the header of the last batch it is lost how far its logs went, which makes them faulty.
+  EXPECT_TRUE(contents.size() == end - 1 || machine.Faulty(name)) << name;
+  lost += end - 1 - std::min<std::size_t>(contents.size(), end - 1);
+  for (Index i = 1; i < end && i <= contents.size(); ++i) {
+    const std::string index = std::to_string(i);
+    if (contents[i - 1] == index + ":1:" + TextOf(i)) continue;
+    // A payload in a segment is held against its checksum when it is read.
+    EXPECT_THAT(contents[i - 1], AnyOf(index + "!faulty", index + "!corruption")) << name;
+    ++lost;
+  }
+  return lost;
+}
+
+/// Every file below `path` with its size.
+void CollectFiles(const sim::Image& image, const std::string& path,
+                  std::map<std::string, std::uint64_t>& files) {
+  for (const auto& [name, node] : image.entries(image.FindPath(path))) {
+    const std::string child = path + "/" + name;
+    if (image.IsDirectory(node)) {
+      CollectFiles(image, child, files);
+    } else {
+      files[child] = image.content(node).size_bytes();
+    }
+  }
+}
+
+// SYSTEM, IDENTITY, checkpoints, WAL files, headers and ends of segments: one block of any of them.
+TEST(ReadError, A3_A14_ABadBlockOfAnyFileRefusesNoStart) {
+  const sim::DiskState disk = FlushedStore();
+  std::map<std::string, std::uint64_t> files;
+  CollectFiles(disk.visible(), "/data", files);
+  std::uint64_t starts_with_loss = 0;
+  std::uint64_t failed_reads = 0;
+  for (const auto& [path, size_bytes] : files) {
+    for (std::uint64_t at = 0; at < size_bytes && !HasFailure(); at += kBlockBytes) {
+      SCOPED_TRACE(path + " at " + std::to_string(at));
+      Machine machine;
+      UseSmallFiles(machine);
+      machine.UseDisk(disk);
+      LoseBlock(machine, {path, at});
+      machine.Start();
+      ASSERT_TRUE(machine.up());
+      failed_reads += machine.disk().reads_failed();
+      const std::size_t lost =
+          LostOf(machine, "a", kEntries + 2) + LostOf(machine, "b", kEntries + 1);
+      starts_with_loss += lost > 0 ? 1 : 0;
+      const bool holds_entries = path.ends_with(".seg") || path.ends_with(".wal");
+      EXPECT_LE(lost, holds_entries ? kBlockBytes / 1500 + 2 : 0);
+      if (machine.Faulty("other")) continue;  // Then it takes no more.
+      Flush(machine, machine.Log("other"), 2);
+      EXPECT_EQ(machine.Metric("flush_failures"), 0u);
+      EXPECT_EQ(LostOf(machine, "a", kEntries + 2) + LostOf(machine, "b", kEntries + 1), lost);
+    }
+  }
+  EXPECT_GT(starts_with_loss, 6u);
+  EXPECT_GT(failed_reads, files.size());
 }
 
 }  // namespace
