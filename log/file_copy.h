@@ -1,5 +1,7 @@
 // Whole files, in bounded memory: checksums, comparisons, and copies that leave zeros as holes.
-// Requires of all: nobody writes the files meanwhile. Errors: those of base/io.h.
+// Holes cost nothing, however large. What the device cannot give counts as zeros, block by block,
+// so the same file gives the same sum as long as the same sectors are bad. Requires of all: nobody
+// writes the files meanwhile. Errors: those of base/io.h.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +13,11 @@ namespace duramen::log {
 /// What a file holds; equal sums are taken for equal bytes.
 struct ContentSum {
   std::uint64_t size_bytes = 0;
-  std::uint64_t checksum = 0;  // ContentChecksum of log/repair_format.h
-  bool operator==(const ContentSum&) const = default;
+  std::uint64_t checksum = 0;          // ContentChecksum of log/repair_format.h
+  std::uint64_t unreadable_bytes = 0;  // that count as zeros
+  bool operator==(const ContentSum& other) const {
+    return size_bytes == other.size_bytes && checksum == other.checksum;
+  }
 };
 
 /// Of a file: all of it, unless told.

@@ -74,6 +74,12 @@ class OverlayFile final : public File {
     TRY(OpenStaged());
     return staged_->Read(offset, bytes);
   }
+  Result<std::uint64_t> NextData(std::uint64_t offset) const override {
+    const std::lock_guard guard(overlay_.mutex_);
+    if (node_->staged.empty()) return base_->NextData(offset);
+    TRY(OpenStaged());
+    return staged_->NextData(offset);
+  }
   Status Write(std::uint64_t offset, Bytes bytes) override {
     const std::lock_guard guard(overlay_.mutex_);
     TRY(Own(UINT64_MAX));

@@ -72,7 +72,7 @@ Status Quarantine::Open() {
   return {};
 }
 
-Result<std::string> Quarantine::Keep(const DamagedBytes& from) {
+Result<KeptDamage> Quarantine::Keep(const DamagedBytes& from) {
   TRY(Open());
   const std::unique_ptr<File> file = TRY(from.directory->Open(from.file, OpenFor::kRead));
   DamagedBytes range = from;
@@ -85,22 +85,24 @@ Result<std::string> Quarantine::Keep(const DamagedBytes& from) {
   const std::string name = CopyName(range);
   const std::string path = std::string(kQuarantineName) + "/" + name;
   const Result<std::unique_ptr<File>> before = directory_->Open(name, OpenFor::kRead);
-  if (before.ok() && TRY((*before)->SizeBytes()) == range.bytes) return path;
-  const Status copied = Copy(*file, range, name);
+  if (before.ok() && TRY((*before)->SizeBytes()) == range.bytes) return KeptDamage{path};
+  const Result<std::uint64_t> copied = Copy(*file, range, name);
   if (!copied.ok()) {
     (void)directory_->Remove(name + ".tmp");  // Its space is worth more than half a copy.
     return copied.error();
   }
-  return path;
+  return KeptDamage{path, *copied};
 }
 
-Status Quarantine::Copy(const File& from, const DamagedBytes& range, const std::string& name) {
+Result<std::uint64_t> Quarantine::Copy(const File& from, const DamagedBytes& range,
+                                       const std::string& name) {
   const std::string temporary = name + ".tmp";
   TRY(RemoveIfThere(*directory_, temporary));  // Of a start that was killed.
   const std::unique_ptr<File> copy = TRY(directory_->Create(temporary));
-  TRY(CopyContent(from, *copy, {range.offset, range.bytes}));
+  const ContentSum sum = TRY(CopyContent(from, *copy, {range.offset, range.bytes}));
   TRY(copy->SyncAll());
-  return directory_->Rename(temporary, name);
+  TRY(directory_->Rename(temporary, name));
+  return sum.unreadable_bytes;
 }
 
 Status Quarantine::Sync() {
@@ -126,9 +128,13 @@ std::set<std::uint64_t> KeepDamage(const DamagedStore& store, std::vector<Findin
     std::optional<DamagedBytes> from = RangeInWal(store, finding);
     if (!from) from = LostCheckpoint(store, finding);
     if (!from) continue;
-    Result<std::string> kept = quarantine.Keep(*from);
+    Result<KeptDamage> kept = quarantine.Keep(*from);
     if (kept.ok()) {
-      finding.kept_in = std::move(*kept);
+      finding.kept_in = std::move(kept->path);
+      if (kept->unreadable_bytes > 0) {
+        finding.sentence += "; " + std::to_string(kept->unreadable_bytes) +
+                            " bytes could not be read and are zeros in the copy";
+      }
     } else {
       not_kept(finding, kept.error());
     }

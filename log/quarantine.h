@@ -35,6 +35,11 @@ struct DamagedBytes {
   std::uint64_t bytes = 0;
 };
 
+struct KeptDamage {
+  std::string path;                    // below data_dir
+  std::uint64_t unreadable_bytes = 0;  // that are zeros in this copy, where it was made just now
+};
+
 class Quarantine {
  public:
   /// Requires: the directory outlives this. Nothing is made before the first Keep.
@@ -42,13 +47,13 @@ class Quarantine {
 
   /// Copies what is there of the range. Returns the path of the copy from the data directory.
   /// Errors: of reading and writing; nothing is left of the attempt then, or a temporary file.
-  Result<std::string> Keep(const DamagedBytes& from);
+  Result<KeptDamage> Keep(const DamagedBytes& from);
   /// Makes the names of what was kept durable; until then none of it is.
   Status Sync();
 
  private:
   Status Open();
-  Status Copy(const File& from, const DamagedBytes& range, const std::string& name);
+  Result<std::uint64_t> Copy(const File& from, const DamagedBytes& range, const std::string& name);
   Directory& data_dir_;
   std::unique_ptr<Directory> directory_;
 };

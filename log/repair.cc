@@ -78,6 +78,7 @@ class Repair {
                         .created_unix_ms = environment_.clock.UnixMs(),
                         .changes = *changes}));
     outcome.files = changes->size();
+    outcome.unreadable = journal.unreadable();
     outcome.bytes_kept = TRY(KeptBytes(*data_dir, outcome.id));
     TRY(journal.Finish());
     return outcome;

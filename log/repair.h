@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "log/mend.h"
+#include "log/repair_journal.h"
 #include "log/storage.h"
 
 namespace duramen::log {
@@ -32,6 +33,7 @@ struct RepairOutcome {
   std::string id;  // of the journal, for RepairUndo; empty: nothing had to change
   std::uint64_t files = 0;
   std::uint64_t bytes_kept = 0;  // of originals, in quarantine/
+  std::vector<UnreadableOriginal> unreadable;
   MendReport mend;
 };
 

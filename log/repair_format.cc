@@ -1,6 +1,7 @@
 #include "log/repair_format.h"
 
 #include <algorithm>
+#include <cstring>
 #include <tuple>
 
 #include "base/bytes.h"
@@ -106,7 +107,14 @@ bool IsRepairPath(std::string_view path) {
   }
 }
 
-std::uint64_t ContentChecksum(std::uint64_t before, Bytes piece) { return Checksum(piece, before); }
+bool IsZeros(Bytes piece) {
+  if (piece.empty() || piece[0] != std::byte{0}) return piece.empty();
+  return std::memcmp(piece.data(), piece.data() + 1, piece.size() - 1) == 0;
+}
+
+std::uint64_t ContentChecksum(std::uint64_t before, std::uint64_t offset, Bytes piece) {
+  return IsZeros(piece) ? before : Checksum(piece, SeedAt(before, offset));
+}
 
 std::vector<std::byte> EncodeRepairRecord(const RepairRecord& record) {
   std::vector<std::byte> bytes = Header(kJournalMagic);

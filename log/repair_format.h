@@ -60,9 +60,11 @@ bool IsRepairId(std::string_view id);
 bool IsRepairPath(std::string_view path);
 
 /// The checksum of a file's bytes goes over pieces of kContentPieceBytes, each under the checksum
-/// of those before it; 0 before the first.
+/// of those before it and its offset; 0 before the first. A piece of zeros leaves it as it is, so
+/// that a hole of any size costs nothing, and is what written zeros are.
 inline constexpr std::size_t kContentPieceBytes = 256u << 10;
-std::uint64_t ContentChecksum(std::uint64_t before, Bytes piece);
+std::uint64_t ContentChecksum(std::uint64_t before, std::uint64_t offset, Bytes piece);
+bool IsZeros(Bytes piece);
 
 std::vector<std::byte> EncodeRepairRecord(const RepairRecord& record);
 std::vector<std::byte> EncodePendingRepair(const PendingRepair& pending);

@@ -131,6 +131,8 @@ class Gathering {
     return record_;
   }
 
+  const std::vector<UnreadableOriginal>& unreadable() const { return unreadable_; }
+
  private:
   Status Add(const OverlayChange& change, Directory& old, const Directory& fresh) {
     RepairStep& step = by_place_[{change.root, change.path}];
@@ -154,7 +156,11 @@ class Gathering {
     const std::unique_ptr<File> from = TRY(steps_.OpenFile(step));
     const std::string name = std::to_string(++kept_);
     const std::unique_ptr<File> copy = TRY(old.Create(name));
-    SetFile(step.old, TRY(CopyContent(*from, *copy)), name);
+    const ContentSum copied = TRY(CopyContent(*from, *copy));
+    SetFile(step.old, copied, name);
+    if (copied.unreadable_bytes > 0) {
+      unreadable_.push_back({PlaceOf(record_, step), copied.unreadable_bytes});
+    }
     return copy->SyncAll();
   }
 
@@ -185,6 +191,7 @@ class Gathering {
   RepairSteps steps_;
   std::map<std::pair<std::size_t, std::string>, RepairStep> by_place_;
   std::uint64_t kept_ = 0;
+  std::vector<UnreadableOriginal> unreadable_;
 };
 
 /// What is put in place is written beside what it replaces, after the commit: room that is missing
@@ -212,17 +219,20 @@ Status CheckSpace(FileSystem& file_system, const Directory& data_dir, const Repa
   return {};
 }
 
-Status WritePlan(FileSystem& file_system, const Directory& data_dir, Directory& quarantine,
-                 const RepairJournal::Plan& plan) {
+Result<std::vector<UnreadableOriginal>> WritePlan(FileSystem& file_system,
+                                                  const Directory& data_dir, Directory& quarantine,
+                                                  const RepairJournal::Plan& plan) {
   const std::unique_ptr<Directory> bundle = TRY(quarantine.OpenDirectory(plan.id));
-  const RepairRecord record = TRY(Gathering(file_system, data_dir, plan).Run(*bundle));
+  Gathering gathering(file_system, data_dir, plan);
+  const RepairRecord record = TRY(gathering.Run(*bundle));
   const std::vector<std::byte> bytes = EncodeRepairRecord(record);
   if (bytes.size() > kRepairJournalBytesMax) {
     return Error{ErrorCode::kTooLarge, "the journal of this repair would be too large", ""};
   }
   TRY(DecodeRepairRecord(bytes));  // What could not be read back could not be undone.
   TRY(CheckSpace(file_system, data_dir, record));
-  return ReplaceFile(*bundle, kPlanName, bytes);
+  TRY(ReplaceFile(*bundle, kPlanName, bytes));
+  return gathering.unreadable();
 }
 
 /// Makes PENDING durable, or sees to it that there is none.
@@ -335,8 +345,11 @@ Status RepairJournal::Commit(const Plan& plan) {
     return Error{ErrorCode::kInUse, "another repair of this store is not finished",
                  "start the store, or finish that repair"};
   }
-  Status committed = WritePlan(file_system_, data_dir_, *quarantine, plan);
-  if (committed.ok()) committed = WritePending(*quarantine, {.id = plan.id});
+  Result<std::vector<UnreadableOriginal>> planned =
+      WritePlan(file_system_, data_dir_, *quarantine, plan);
+  if (planned.ok()) unreadable_ = std::move(*planned);
+  const Status committed =
+      planned.ok() ? WritePending(*quarantine, {.id = plan.id}) : Status(planned.error());
   // Which it refuses as long as PENDING is there or may come back.
   if (!committed.ok()) (void)Discard(plan.id);
   return committed;

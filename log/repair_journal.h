@@ -36,6 +36,12 @@ struct RepairBundle {
   std::uint64_t steps = 0;
 };
 
+/// An original that the device does not give in part: its copy has zeros there.
+struct UnreadableOriginal {
+  std::string path;  // "wal/3.wal"; below another root it is whole
+  std::uint64_t bytes = 0;
+};
+
 class RepairJournal {
  public:
   /// `data_dir` is the store's. Both outlive it.
@@ -57,6 +63,9 @@ class RepairJournal {
   /// Finish() carries it out. On an error nothing in the store has changed and the bundle is gone,
   /// unless PENDING could not be taken back: then the message says that the next start decides.
   Status Commit(const Plan& plan);
+
+  /// Of the last Commit.
+  const std::vector<UnreadableOriginal>& unreadable() const { return unreadable_; }
 
   /// Removes a bundle that was not committed.
   Status Discard(const std::string& id);
@@ -81,6 +90,7 @@ class RepairJournal {
 
   FileSystem& file_system_;
   Directory& data_dir_;
+  std::vector<UnreadableOriginal> unreadable_;
 };
 
 /// RepairJournal::Finish; called by every start right after it has the lock.

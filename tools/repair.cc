@@ -338,6 +338,11 @@ class Repair {
     for (const log::MendedLog& log : outcome.mend.logs) {
       terminal_.Say(log.name + ": " + log.sentence);
     }
+    for (const log::UnreadableOriginal& original : outcome.unreadable) {
+      terminal_.Say(std::to_string(original.bytes) + " bytes of " + original.path +
+                    " could not be read; its copy in quarantine/ has zeros there, and an undo puts "
+                    "those back");
+    }
     Terminal silent{Terminal::Captured{}};
     const ExitCode after =
         RunVerify({.path = options_.path, .output = {.format = Format::kJsonl}}, silent);

@@ -267,7 +267,7 @@ TEST(Quarantine, PW7_ARangeThatIsTooLargeLeavesNoCopy) {
   const auto file = data->Create("strange").value();
   ASSERT_TRUE(file->Truncate(1ull << 40).ok());
   Quarantine quarantine(*data);
-  const Result<std::string> kept =
+  const Result<KeptDamage> kept =
       quarantine.Keep({.directory = data.get(), .file = "strange", .bytes = UINT64_MAX});
   ASSERT_FALSE(kept.ok());
   EXPECT_EQ(kept.error().code, ErrorCode::kTooLarge);

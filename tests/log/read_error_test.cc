@@ -6,6 +6,7 @@
 #include <map>
 
 #include "base/bytes.h"
+#include "log/repair.h"
 #include "tests/log/flush_machine.h"
 #include "wal/format.h"
 
@@ -196,6 +197,20 @@ void CollectFiles(const sim::Image& image, const std::string& path,
   }
 }
 
+struct Repaired {
+  RepairOutcome outcome;
+  std::string message;  // why not
+};
+
+Repaired RepairDisk(sim::SimFileSystem& disk) {
+  ManualClock clock;
+  LoopExecutor executor(Rng(5), clock);
+  const RepairOptions options{.data_dir = "/data"};
+  Result<RepairOutcome> outcome = RepairStore(options, {disk, clock, executor, Rng(6)});
+  if (!outcome.ok()) return {.message = outcome.error().message};
+  return {.outcome = std::move(*outcome)};
+}
+
 // SYSTEM, IDENTITY, checkpoints, WAL files, headers and ends of segments: one block of any of them.
 TEST(ReadError, A3_A14_ABadBlockOfAnyFileRefusesNoStart) {
   const sim::DiskState disk = FlushedStore();
@@ -226,6 +241,44 @@ TEST(ReadError, A3_A14_ABadBlockOfAnyFileRefusesNoStart) {
   }
   EXPECT_GT(starts_with_loss, 6u);
   EXPECT_GT(failed_reads, files.size());
+}
+
+// What is bad before a repair is zeros in what it keeps, and said; an undo puts the rest back.
+TEST(ReadError, A3_ABadBlockOfAnyFileRefusesNoRepair) {
+  const sim::DiskState disk = FlushedStore();
+  std::map<std::string, std::uint64_t> files;
+  CollectFiles(disk.visible(), "/data", files);
+  std::uint64_t told = 0;
+  for (const auto& [path, size_bytes] : files) {
+    for (std::uint64_t at = 0; at < size_bytes && !HasFailure(); at += kBlockBytes) {
+      SCOPED_TRACE(path + " at " + std::to_string(at));
+      Machine machine;
+      UseSmallFiles(machine);
+      machine.UseDisk(disk);
+      LoseBlock(machine, {path, at});
+      const Repaired repaired = RepairDisk(machine.disk());
+      ASSERT_EQ(repaired.message, "");
+      for (const UnreadableOriginal& original : repaired.outcome.unreadable) {
+        EXPECT_EQ("/data/" + original.path, path);
+        EXPECT_LE(original.bytes, kBlockBytes);
+        ++told;
+      }
+      const bool mended = path == "/data/SYSTEM";
+      EXPECT_TRUE(!mended || repaired.outcome.unreadable.size() == 1);
+      machine.Start();
+      ASSERT_TRUE(machine.up());
+      machine.Kill();
+      machine.UseDisk(disk);
+      LoseBlock(machine, {path, at});
+      const Repaired again = RepairDisk(machine.disk());
+      if (again.outcome.id.empty()) continue;
+      const auto undone = UndoRepair("/data", again.outcome.id, false, machine.disk());
+      ASSERT_TRUE(undone.ok()) << undone.error().message;
+      machine.Start();
+      EXPECT_LE(LostOf(machine, "a", kEntries + 2) + LostOf(machine, "b", kEntries + 1), 4u);
+    }
+  }
+  EXPECT_GT(told, 5u);
 }
 
 }  // namespace

@@ -49,6 +49,13 @@ FileContent::Block& FileContent::Own(std::size_t number) {
   return *block;
 }
 
+std::uint64_t FileContent::NextData(std::uint64_t offset) const {
+  for (std::size_t block = offset / kImageBlockBytes; block < blocks_.size(); ++block) {
+    if (blocks_[block] != nullptr) return std::max<std::uint64_t>(offset, block * kImageBlockBytes);
+  }
+  return UINT64_MAX;
+}
+
 void FileContent::Write(std::uint64_t offset, Bytes bytes) {
   std::size_t done = 0;
   while (done < bytes.size()) {

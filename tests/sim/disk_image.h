@@ -32,6 +32,9 @@ class FileContent {
   std::uint64_t size_bytes() const { return size_bytes_; }
   /// Fills `out` from `offset`; returns how many bytes were there.
   std::size_t Read(std::uint64_t offset, std::span<std::byte> out) const;
+  /// Where the first block that was written begins, at `offset` or behind it, or `offset` inside of
+  /// one; UINT64_MAX: nowhere.
+  std::uint64_t NextData(std::uint64_t offset) const;
   /// Writes and grows as needed; a gap reads as zeros.
   void Write(std::uint64_t offset, Bytes bytes);
   /// Growth reads as zeros; bytes behind a smaller size are gone for good.

@@ -69,6 +69,9 @@ class SimFile final : public File {
     }
     return machine_.disk_.visible().content(place_.node).Read(offset, bytes);
   }
+  Result<std::uint64_t> NextData(std::uint64_t offset) const override {
+    return machine_.disk_.visible().content(place_.node).NextData(offset);
+  }
   Status Write(std::uint64_t offset, Bytes bytes) override {
     Op op{.kind = OpKind::kWrite, .node = place_.node, .offset = offset};
     op.bytes = std::make_shared<const std::vector<std::byte>>(bytes.begin(), bytes.end());
