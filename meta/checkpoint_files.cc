@@ -151,7 +151,12 @@ Status CheckpointFiles::MakeDurable(const Slot& slot) {
 
 Status CheckpointFiles::Overwrite(Slot& slot, Bytes bytes) {
   const std::unique_ptr<File> file = TRY(directory_.Open(slot.name, OpenFor::kReadWrite));
-  if (TRY(file->SizeBytes()) < bytes.size()) TRY(file->Allocate(AllocationFor(bytes.size())));
+  const std::uint64_t there_bytes = TRY(file->SizeBytes());
+  const std::uint64_t wanted_bytes =
+      AllocationFor(std::max<std::uint64_t>(bytes.size(), slot.size_bytes));
+  if (there_bytes < bytes.size()) TRY(file->Allocate(AllocationFor(bytes.size())));
+  // Grown by accident: what a copy of it would seem to need is more than a disk has.
+  if (there_bytes > 2 * wanted_bytes) TRY(file->Truncate(wanted_bytes));
   slot.durable = slot.whole = false;
   slot.poisoned = true;  // The kernel may have marked pages clean that are not on the disk.
   TRY(file->Write(0, bytes));

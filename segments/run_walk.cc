@@ -32,6 +32,14 @@ struct Walk {
   }
 };
 
+/// `at`, or where the hole that it lies in ends. A multiple of kAlign, as `at` is.
+Result<std::uint64_t> BehindHole(const Walk& walk, std::uint64_t at) {
+  const bool known = at >= walk.window_offset && at < walk.window_offset + walk.window.size();
+  if (known) return at;
+  const std::uint64_t next = std::min(TRY(walk.file.NextData(at)), walk.limit_bytes);
+  return std::max(at, next - next % kAlign);
+}
+
 /// A run that begins before the limit and ends behind it: how far its records are there.
 Status MeasureCutShort(Walk& walk, RunPlace& run) {
   const std::uint64_t records_at = run.offset + kRunHeaderBytes;
@@ -64,6 +72,7 @@ Status Accept(Walk& walk, RunPlace run) {
 /// The first run at or behind `from` that can be found by either copy of its header.
 Result<bool> Search(Walk& walk, std::uint64_t from) {
   for (std::uint64_t at = from; at + kRunHeaderBytes <= walk.limit_bytes; at += kAlign) {
+    at = TRY(BehindHole(walk, at));
     const Bytes bytes = TRY(walk.At(at, kRunHeaderBytes, kSearchBytes));
     if (bytes.size() < kRunHeaderBytes) break;
     const auto magic = LoadLe<std::uint32_t>(bytes.data());

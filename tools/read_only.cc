@@ -74,8 +74,7 @@ Result<std::size_t> ReadOnlyFile::Read(std::uint64_t offset, std::span<std::byte
   if (progress_ != nullptr && !progress_->OnRead(wanted)) {
     return Error{ErrorCode::kRefused, "the reading of " + path_ + " was interrupted", ""};
   }
-  const off_t content = ::lseek(fd_, static_cast<off_t>(offset), SEEK_DATA);
-  if ((content < 0 && errno == ENXIO) || content >= static_cast<off_t>(offset + wanted)) {
+  if (TRY(NextData(offset)) >= offset + wanted) {
     std::memset(bytes.data(), 0, wanted);
     return wanted;
   }
@@ -89,6 +88,12 @@ Result<std::size_t> ReadOnlyFile::Read(std::uint64_t offset, std::span<std::byte
     done += static_cast<std::size_t>(read);
   }
   return done;
+}
+
+Result<std::uint64_t> ReadOnlyFile::NextData(std::uint64_t offset) const {
+  const off_t content = ::lseek(fd_, static_cast<off_t>(offset), SEEK_DATA);
+  if (content >= 0) return static_cast<std::uint64_t>(content);
+  return errno == ENXIO ? UINT64_MAX : offset;  // Else this file system cannot tell.
 }
 
 std::uint64_t AllocatedBytes(const std::string& path) {

@@ -30,6 +30,7 @@ class ReadOnlyFile final : public File {
   const std::string& path() const { return path_; }
 
   Result<std::size_t> Read(std::uint64_t offset, std::span<std::byte> bytes) const override;
+  Result<std::uint64_t> NextData(std::uint64_t offset) const override;
   Status Write(std::uint64_t offset, Bytes bytes) override;
   Status SyncData() override;
   Status SyncAll() override;

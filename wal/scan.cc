@@ -16,6 +16,8 @@ void FindClosings(FileWindow& window, const SystemUuid& system, FileSummary& sum
   const FileContext context = summary.Context(system);
   const auto [begin, end] = range;
   for (std::uint64_t at = begin; at < end; at += kSectorBytes) {
+    if (at % kBlockBytes == 0) at = window.NextBlock(at);
+    if (at >= end) return;
     const Bytes front = window.At(at, kClosingHeaderBytes);
     if (front.size() < kClosingHeaderBytes) return;
     if (LoadLe<std::uint32_t>(front.data()) != kClosingMagic) continue;
@@ -48,6 +50,12 @@ Bytes FileWindow::At(std::uint64_t offset, std::uint64_t bytes) {
   bytes = std::min(bytes, size_bytes_ - offset);
   if (offset < start_ || offset + bytes > start_ + buffer_.size()) Fill(offset, bytes);
   return Bytes(buffer_).subspan(offset - start_, bytes);
+}
+
+std::uint64_t FileWindow::NextBlock(std::uint64_t offset) const {
+  if (offset >= start_ && offset < start_ + buffer_.size()) return offset;  // No need to ask.
+  const Result<std::uint64_t> next = file_.NextData(offset);
+  return next.ok() ? std::max(offset, *next - *next % kBlockBytes) : offset;
 }
 
 void FileWindow::Fill(std::uint64_t offset, std::uint64_t bytes) {
@@ -104,7 +112,7 @@ void ScanBatches(FileWindow& window, const SystemUuid& system, FileSummary& summ
   std::uint64_t at = kFirstBatchOffset;
   std::uint64_t gap_begin = at;
   bool closings = false;  // In the gap: most have none, and are not read again.
-  while (at < limit) {
+  for (at = window.NextBlock(at); at < limit; at = window.NextBlock(at)) {
     const Bytes front = window.At(at, std::min(kBlockBytes, limit - at));
     if (front.size() < kBatchHeaderBytes || LoadLe<std::uint32_t>(front.data()) != kBatchMagic) {
       closings = closings || HoldsClosing(front);

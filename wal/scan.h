@@ -24,6 +24,9 @@ class FileWindow {
   std::uint64_t size_bytes() const { return size_bytes_; }
   /// Up to `bytes` at `offset`, fewer at the end of the file; valid until the next call.
   Bytes At(std::uint64_t offset, std::uint64_t bytes);
+  /// The first block at `offset` or behind it that may hold anything but zeros. Requires: `offset`
+  /// is the beginning of a block.
+  std::uint64_t NextBlock(std::uint64_t offset) const;
   std::uint64_t bytes_read() const { return bytes_read_; }
   std::uint64_t unreadable_bytes() const { return unreadable_bytes_; }
 
