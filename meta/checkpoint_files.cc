@@ -74,7 +74,7 @@ Result<CheckpointFile> CheckpointFiles::LoadSlot(Slot& slot,
   };
   if (!opened.ok()) return unreadable(opened.error());
   const Result<std::uint64_t> size = (*opened)->SizeBytes();
-  if (size.ok()) slot.size_bytes = *size;
+  if (size.ok()) slot.size_bytes = slot.file_bytes = *size;
   const Result<Front> front = ReadCheckpoint(**opened, system_);
   if (!front.ok()) return unreadable(front.error());
   slot.poisoned = front->unreadable_bytes > 0;
@@ -108,12 +108,16 @@ Result<WrittenCheckpoint> CheckpointFiles::Write(CheckpointContent content) {
   Slot& other = slots_[1 - Next()];
   content.sequence = next_sequence_++;
   const std::vector<std::byte> bytes = EncodeCheckpoint(system_, content);
+  const bool fits = bytes.size() <= slot.file_bytes;
+  // By accident, or because its content shrank: a copy of it would seem to need all that.
+  const bool grown =
+      slot.file_bytes / 4 > AllocationFor(std::max<std::uint64_t>(bytes.size(), slot.size_bytes));
   // A file that is not whole may be the rest of one that is needed, as long as nothing new stands
   // beside it: it is replaced if the disk has room.
-  bool in_place = slot.whole && MayOverwrite(slot, other);
+  bool in_place = slot.whole && fits && !grown && MayOverwrite(slot, other);
   Status written = in_place ? Overwrite(slot, bytes) : Replace(slot, bytes);
   const bool full = !written.ok() && written.error().code == ErrorCode::kDiskFull;
-  if (full && !in_place && MayOverwrite(slot, other)) {
+  if (full && !in_place && fits && MayOverwrite(slot, other)) {
     in_place = true;
     written = Overwrite(slot, bytes);
   }
@@ -125,6 +129,7 @@ Result<WrittenCheckpoint> CheckpointFiles::Write(CheckpointContent content) {
           .poisoned = false,
           .sequence = content.sequence,
           .size_bytes = bytes.size(),
+          .file_bytes = in_place ? slot.file_bytes : AllocationFor(bytes.size()),
           .covers = content.covers};
   return WrittenCheckpoint{slot.name, slot.sequence, slot.size_bytes, in_place};
 }
@@ -151,12 +156,6 @@ Status CheckpointFiles::MakeDurable(const Slot& slot) {
 
 Status CheckpointFiles::Overwrite(Slot& slot, Bytes bytes) {
   const std::unique_ptr<File> file = TRY(directory_.Open(slot.name, OpenFor::kReadWrite));
-  const std::uint64_t there_bytes = TRY(file->SizeBytes());
-  const std::uint64_t wanted_bytes =
-      AllocationFor(std::max<std::uint64_t>(bytes.size(), slot.size_bytes));
-  if (there_bytes < bytes.size()) TRY(file->Allocate(AllocationFor(bytes.size())));
-  // Grown by accident: what a copy of it would seem to need is more than a disk has.
-  if (there_bytes > 2 * wanted_bytes) TRY(file->Truncate(wanted_bytes));
   slot.durable = slot.whole = false;
   slot.poisoned = true;  // The kernel may have marked pages clean that are not on the disk.
   TRY(file->Write(0, bytes));

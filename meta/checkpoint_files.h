@@ -78,7 +78,8 @@ class CheckpointFiles {
     bool durable = false;   // by a sync of this process
     bool poisoned = false;  // a write or sync failed, or reading did: not to be written again
     std::uint64_t sequence = 0;
-    std::uint64_t size_bytes = 0;
+    std::uint64_t size_bytes = 0;  // of the content
+    std::uint64_t file_bytes = 0;  // with the room behind it
     Covers covers;
   };
   Result<CheckpointFile> LoadSlot(Slot& slot, std::vector<CheckpointFinding>& findings);

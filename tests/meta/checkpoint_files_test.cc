@@ -194,6 +194,21 @@ TEST_F(CheckpointFilesTest, B3_GrowthIsAllocatedInSteps) {
   EXPECT_EQ(process->machine.trace().size(), before + 2);
 }
 
+TEST_F(CheckpointFilesTest, T6_AFileThatGrewByAccidentIsReplaced) {
+  const auto process = Started(2);
+  const auto directory = process->machine.Open("/meta").value();
+  const auto file = directory->Open("checkpoint-a", OpenFor::kReadWrite).value();
+  ASSERT_TRUE(file->Truncate(1ull << 40).ok());
+  const auto later = Restarted(*process);
+  ASSERT_TRUE(later->Load().files[0].content->whole());
+  const Result<WrittenCheckpoint> written = later->Write(3);
+  ASSERT_TRUE(written.ok());
+  EXPECT_EQ(written->file, "checkpoint-a");
+  EXPECT_FALSE(written->in_place);
+  const auto& disk = later->machine.disk().visible();
+  EXPECT_EQ(disk.content(disk.FindPath("/meta/checkpoint-a")).size_bytes(), kCheckpointGrainBytes);
+}
+
 // A crash while the disk is full leaves one file torn; the next start must go on all the same.
 TEST_F(CheckpointFilesTest, B3_ATornFileOnAFullDiskIsWrittenInPlace) {
   const auto process = Started(4);
