@@ -79,14 +79,16 @@ Status PutNamesBack(Directory& servers_dir) {
     if (!aside.ends_with(kAsideSuffix)) continue;
     const std::string name = aside.substr(0, aside.size() - (sizeof kAsideSuffix - 1));
     if (!Uid128::Parse(name).ok() || names.contains(name)) continue;  // Not ours, or made anew.
-    TRY(servers_dir.Rename(aside, name));
+    // No row speaks of it yet, so a start goes on without; the flush that needs it tries again.
+    (void)servers_dir.Rename(aside, name);
   }
   return {};
 }
 
-Status RemoveServer(Directory& servers_dir, const ServerUid& uid) {
-  const std::string name = uid.ToString();
-  // Made where it is not: what no name says is not removed for good, if an earlier sync failed.
+namespace {
+
+/// Made where it is not: what no name says is not removed for good, if an earlier sync failed.
+Status RemoveAfresh(Directory& servers_dir, const std::string& name) {
   const Status made = servers_dir.CreateDirectory(name);
   if (!made.ok() && made.error().code != ErrorCode::kAlreadyExists) return made.error();
   const std::unique_ptr<Directory> directory = TRY(servers_dir.OpenDirectory(name));
@@ -94,6 +96,14 @@ Status RemoveServer(Directory& servers_dir, const ServerUid& uid) {
     if (entry.is_regular) TRY(directory->Remove(entry.name));
   }
   return servers_dir.RemoveDirectory(name);  // Fails where somebody has put something else.
+}
+
+}  // namespace
+
+Status RemoveServer(Directory& servers_dir, const ServerUid& uid) {
+  TRY(RemoveAfresh(servers_dir, uid.ToString()));
+  const std::string aside = uid.ToString() + kAsideSuffix;
+  return servers_dir.OpenDirectory(aside).ok() ? RemoveAfresh(servers_dir, aside) : Status();
 }
 
 Status DurableState::Load(Directory& data_dir, const SystemUuid& system, DurableRows& rows,

@@ -130,6 +130,8 @@ class Flusher final : public Actor, public wal::GenerationSink {
     bool names_lost = false;     // of `named`, by a sync of servers/ that failed
     bool singly = false;         // no sync of the file system: not to be had, or it has failed
     std::size_t checkpoints = 0;
+    std::uint64_t silent_since =
+        0;  // newest WAL file that was closed when one gave nothing; 0: none
     std::map<ServerUid, std::vector<IndexRange>> lost;  // that could not be read
     std::optional<FlushRepairs> repairs;
     std::uint32_t inspected = 0;      // slots below it

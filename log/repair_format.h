@@ -42,7 +42,7 @@ struct RepairRecord {
   std::string wal_dir;  // root 1, absolute; empty: it is data_dir/wal
   std::vector<RepairStep> steps;
   std::vector<std::string> wal_names;     // in the WAL directory after the repair, sorted
-  std::vector<std::string> server_names;  // in servers/ after the repair, sorted
+  std::vector<std::string> server_names;  // in servers/ after the repair: "UID", "UID/1.seg"
   bool operator==(const RepairRecord&) const = default;
 };
 

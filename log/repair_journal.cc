@@ -23,6 +23,7 @@ constexpr char kJournalName[] = "journal";
 constexpr char kUndoneName[] = "undone";
 constexpr char kOldName[] = "old";
 constexpr char kNewName[] = "new";
+constexpr char kUndoSuffix[] = "-undo";
 
 bool IsMissing(const Error& error) { return error.code == ErrorCode::kNotFound; }
 
@@ -127,7 +128,13 @@ class Gathering {
     const bool inside = record_.wal_dir.empty();
     record_.wal_names = TRY(NamesAfter(inside ? 0 : 1, inside ? "wal" : ""));
     std::erase(record_.wal_names, kLockName);
-    record_.server_names = TRY(NamesAfter(0, kServersName));
+    for (const std::string& server : TRY(NamesAfter(0, kServersName))) {
+      const std::string path = std::string(kServersName) + "/" + server;
+      record_.server_names.push_back(server);
+      for (const std::string& name : TRY(NamesAfter(0, path))) {
+        record_.server_names.push_back(server + "/" + name);
+      }
+    }
     return record_;
   }
 
@@ -429,8 +436,12 @@ Result<std::string> RepairJournal::Undo(const std::string& id, bool force) {
 }
 
 Result<std::string> RepairJournal::RollBack(const RepairRecord& record, const Directory& old) {
-  std::string id = record.id + "-undo";
+  std::string id = record.id + kUndoSuffix;
   for (const RepairBundle& bundle : TRY(List())) {
+    if (bundle.id == id && bundle.state != RepairBundle::State::kUndone) {
+      return Error{ErrorCode::kRefused, "the repair '" + record.id + "' was undone already",
+                   "--undo " + id + " takes that back"};
+    }
     if (bundle.id == id) id += "-";
   }
   const std::unique_ptr<Directory> staging = TRY(Begin(id));
@@ -439,6 +450,10 @@ Result<std::string> RepairJournal::RollBack(const RepairRecord& record, const Di
   if (!changes.ok()) {
     (void)Discard(id);
     return std::move(changes).error();
+  }
+  if (changes->empty()) {
+    TRY(Discard(id));
+    return std::string();
   }
   TRY(Commit({.id = id,
               .wal_dir = record.wal_dir,

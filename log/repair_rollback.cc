@@ -113,27 +113,43 @@ class Rollback {
       TRY(Remove(wal_root_, path, entry.is_directory ? Kind::kDirectory : Kind::kFile));
     }
     if (left_alone.empty()) return {};
-    return Error{ErrorCode::kRefused,
-                 "'" + *left_alone.begin() +
-                     "', which the repair had left alone, is gone: the old WAL cannot come back",
-                 "the originals are in quarantine/" + record_.id + "/old"};
+    return Gone(*left_alone.begin(), "the old WAL cannot come back");
   }
 
-  /// Logs that were made since: the old rows do not know them.
+  /// Logs that were made since: the old rows do not know them. What they do know has to be there.
   Status RemoveLaterServers() {
-    std::set<std::string> known(record_.server_names.begin(), record_.server_names.end());
-    for (const RepairStep& step : record_.steps) known.insert(ServerOf(step));
-    for (const DirectoryEntry& entry : TRY(steps_.List(0, kServersName))) {
-      if (!entry.is_directory || known.contains(entry.name)) continue;
-      TRY(Remove(0, std::string(kServersName) + "/" + entry.name, Kind::kDirectory));
+    std::set<std::string> left_alone(record_.server_names.begin(), record_.server_names.end());
+    std::set<std::string> known = left_alone;
+    for (const RepairStep& step : record_.steps) {
+      known.insert(BelowServers(step));
+      left_alone.erase(BelowServers(step));
     }
-    return {};
+    for (const DirectoryEntry& entry : TRY(steps_.List(0, kServersName))) {
+      const std::string path = std::string(kServersName) + "/" + entry.name;
+      left_alone.erase(entry.name);
+      if (!entry.is_directory) continue;
+      if (!known.contains(entry.name)) {
+        TRY(Remove(0, path, Kind::kDirectory));
+        continue;
+      }
+      for (const DirectoryEntry& inside : TRY(steps_.List(0, path))) {
+        left_alone.erase(entry.name + "/" + inside.name);
+      }
+    }
+    if (left_alone.empty()) return {};
+    return Gone(std::string(kServersName) + "/" + *left_alone.begin(),
+                "entries of its log cannot come back");
   }
-  static std::string ServerOf(const RepairStep& step) {
+  static std::string BelowServers(const RepairStep& step) {
     const std::string below = std::string(kServersName) + "/";
     if (step.root != 0 || !step.path.starts_with(below)) return "";
-    const std::string rest = step.path.substr(below.size());
-    return rest.substr(0, rest.find('/'));
+    return step.path.substr(below.size());
+  }
+
+  Error Gone(const std::string& path, const std::string& consequence) const {
+    return {ErrorCode::kRefused,
+            "'" + path + "', which the repair had left alone, is gone: " + consequence,
+            "the originals are in quarantine/" + record_.id + "/old"};
   }
 
   const RepairRecord& record_;

@@ -23,8 +23,8 @@ struct RollbackPlaces {
 /// The changes that make the store what it was before `record`, as far as it is known: WAL files
 /// and logs that came since go; entries that were flushed since into files that the repair had left
 /// alone are beyond what the old rows count, and a start removes them.
-/// Errors: those of base/io.h; kRefused (a WAL file that the repair had left alone is gone, so that
-/// the old files would be cut off; or something strange stands in a directory that has to go).
+/// Errors: those of base/io.h; kRefused (a file that the repair had left alone is gone: a log was
+/// deleted or cut since, say; or something strange stands in a directory that has to go).
 Result<std::vector<OverlayChange>> PlanRollback(const RepairRecord& record,
                                                 const RollbackPlaces& places);
 

@@ -97,6 +97,7 @@ Status Recovery::OpenFiles() {
     FileSummary summary = ScanHeaders(source->window, number, options_.system);
     if (summary.unknown_version) return *summary.unknown_version;
     if (number > options_.covered.file) ScanBatches(source->window, options_.system, summary);
+    if (source->window.refused()) return *source->window.refused();
     files_.push_back(std::move(summary));
     sources_.push_back(std::move(source));
   }

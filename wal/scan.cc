@@ -8,6 +8,12 @@
 namespace duramen::wal {
 namespace {
 
+/// In a file that is in service every byte is looked at: a file system that takes what it has not
+/// written yet for a hole would cost acknowledged batches. Others are of any size.
+std::uint64_t NextBlock(const FileWindow& window, const FileSummary& summary, std::uint64_t at) {
+  return summary.header ? at : window.NextBlock(at);
+}
+
 constexpr std::uint64_t kWindowBytes = 1 << 20;
 
 /// A closing inside [begin, end) whose batch header cannot be read tells of that batch.
@@ -16,7 +22,7 @@ void FindClosings(FileWindow& window, const SystemUuid& system, FileSummary& sum
   const FileContext context = summary.Context(system);
   const auto [begin, end] = range;
   for (std::uint64_t at = begin; at < end; at += kSectorBytes) {
-    if (at % kBlockBytes == 0) at = window.NextBlock(at);
+    if (at % kBlockBytes == 0) at = NextBlock(window, summary, at);
     if (at >= end) return;
     const Bytes front = window.At(at, kClosingHeaderBytes);
     if (front.size() < kClosingHeaderBytes) return;
@@ -67,12 +73,14 @@ void FileWindow::Fill(std::uint64_t offset, std::uint64_t bytes) {
     bytes_read_ += wanted;
     return;
   }
+  if (!read.ok() && read.error().code != ErrorCode::kIo && !refused_) refused_ = read.error();
   // Block by block, so that one unreadable block does not hide its neighbours.
   std::memset(buffer_.data(), 0, wanted);
   for (std::uint64_t at = 0; at < wanted; at += kBlockBytes) {
     const std::uint64_t size = std::min(kBlockBytes, wanted - at);
     const Result<std::size_t> block = file_.Read(offset + at, std::span(buffer_).subspan(at, size));
     if (!block.ok()) {
+      if (block.error().code != ErrorCode::kIo && !refused_) refused_ = block.error();
       std::memset(buffer_.data() + at, 0, size);
       unreadable_bytes_ += size;
     } else {
@@ -112,7 +120,7 @@ void ScanBatches(FileWindow& window, const SystemUuid& system, FileSummary& summ
   std::uint64_t at = kFirstBatchOffset;
   std::uint64_t gap_begin = at;
   bool closings = false;  // In the gap: most have none, and are not read again.
-  for (at = window.NextBlock(at); at < limit; at = window.NextBlock(at)) {
+  for (at = NextBlock(window, summary, at); at < limit; at = NextBlock(window, summary, at)) {
     const Bytes front = window.At(at, std::min(kBlockBytes, limit - at));
     if (front.size() < kBatchHeaderBytes || LoadLe<std::uint32_t>(front.data()) != kBatchMagic) {
       closings = closings || HoldsClosing(front);

@@ -29,6 +29,8 @@ class FileWindow {
   std::uint64_t NextBlock(std::uint64_t offset) const;
   std::uint64_t bytes_read() const { return bytes_read_; }
   std::uint64_t unreadable_bytes() const { return unreadable_bytes_; }
+  /// Why a read failed that says nothing of the bytes: memory ran out, say. Nothing may be judged.
+  const std::optional<Error>& refused() const { return refused_; }
 
  private:
   void Fill(std::uint64_t offset, std::uint64_t bytes);
@@ -38,6 +40,7 @@ class FileWindow {
   std::vector<std::byte> buffer_;
   std::uint64_t bytes_read_ = 0;
   std::uint64_t unreadable_bytes_ = 0;
+  std::optional<Error> refused_;
 };
 
 /// Reads headers only.

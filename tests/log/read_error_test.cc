@@ -123,6 +123,34 @@ TEST(ReadError, A3_AWalDeviceThatIsAwayMakesNoLogFaulty) {
   EXPECT_FALSE(machine.Faulty("other"));
 }
 
+// What the WAL closed before says nothing of a device that is away now.
+TEST(ReadError, A3_AWalDeviceThatIsAwayWithABacklogMakesNoLogFaulty) {
+  Machine machine;
+  UseSmallFiles(machine);
+  machine.Start();
+  machine.Write(machine.Log("a"), 1, 1, {"a one"});
+  const LogRef other = machine.Log("other");
+  const auto write_other = [&] {
+    machine.Write(other, machine.store().BoundsOf(other)->end, 1, {std::string(3000, 'o')});
+    machine.Settle();
+  };
+  machine.disk().Schedule({.kind = sim::OpKind::kWrite, .file_class = ".seg", .times = 2});
+  for (int i = 0; i < 40 && machine.Metric("flush_failures") == 0; ++i) write_other();
+  ASSERT_GT(machine.Metric("flush_failures"), 0u);
+  for (int i = 0; i < 20; ++i) write_other();  // Until another file waits to be flushed.
+  LoseWal(machine);
+  const std::uint64_t failures = machine.Metric("flush_failures");
+  machine.Idle();
+  ASSERT_GT(machine.Metric("flush_failures"), failures);
+  machine.disk().RestoreReads();
+  machine.Idle();
+  Flush(machine, other, 2);
+  machine.PowerLoss();
+  machine.Start();
+  EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:a one"));
+  EXPECT_FALSE(machine.Faulty("other"));
+}
+
 // A file that is gone for good holds the others only until the WAL shows that the device is there.
 TEST(ReadError, B1_AWalFileThatIsGoneForGoodHoldsNoRoundForEver) {
   Machine machine;

@@ -516,6 +516,36 @@ TEST(RepairJournal, T2_ForcedWithoutAFileOfTheOldWalNothingChanges) {
   EXPECT_EQ(disk.disk().visible().FindPath(kPendingPath), 0u);
 }
 
+// A log was deleted or cut since: the old rows speak of what is gone.
+TEST(RepairJournal, T2_ForcedWithoutASegmentThatTheOldRowsNameNothingChanges) {
+  for (const char* name : {"3.seg", "1.seg"}) {  // Left alone; and one that comes back.
+    sim::SimFileSystem disk(RepairedDisk(), Sites());
+    ASSERT_TRUE(disk.Open("/data/servers/A").value()->Remove(name).ok());
+    ASSERT_TRUE(WriteFile(*disk.Open("/wal2").value(), "10.wal", "of a start").ok());
+    const Tree before = StoreOn(disk.disk().visible());
+    const Status undone = UndoOn(disk, true);
+    EXPECT_EQ(undone.ok(), std::string(name) == "1.seg");
+    if (!undone.ok()) {
+      EXPECT_EQ(undone.error().code, ErrorCode::kRefused);
+      EXPECT_THAT(undone.error().message, HasSubstr("servers/A/3.seg"));
+      EXPECT_THAT(Differences(before, StoreOn(disk.disk().visible())), IsEmpty());
+    }
+    EXPECT_EQ(disk.disk().visible().FindPath(kPendingPath), 0u);
+  }
+}
+
+TEST(RepairJournal, T2_ForcedTwiceIsSaid) {
+  sim::SimFileSystem disk(RepairedDisk(), Sites());
+  ASSERT_TRUE(WriteFile(*disk.Open("/wal2").value(), "10.wal", "of a start").ok());
+  ASSERT_TRUE(UndoOn(disk, true).ok());
+  ASSERT_TRUE(WriteFile(*disk.Open("/wal2").value(), "11.wal", "of another start").ok());
+  const Tree before = StoreOn(disk.disk().visible());
+  const Status again = UndoOn(disk, true);
+  ASSERT_FALSE(again.ok());
+  EXPECT_THAT(again.error().hint, HasSubstr("--undo 20260101-1-undo"));
+  EXPECT_THAT(Differences(before, StoreOn(disk.disk().visible())), IsEmpty());
+}
+
 TEST(RepairJournal, T2_UnknownRepairsAreNamed) {
   sim::SimFileSystem disk(StartDisk(), Sites());
   EXPECT_EQ(UndoOn(disk).error().code, ErrorCode::kNotFound);
