@@ -197,6 +197,7 @@ class Reading {
     const ReadOnlyFile& file = *image_.files[i].file;
     wal::FileWindow window(file, BytesToScan(file));
     wal::FileSummary summary = wal::ScanHeaders(window, numbers_[i], image_.system);
+    summary.file_bytes = file.size();
     if (fronts_[i].unknown_version) image_.unknown_version = fronts_[i].unknown_version;
     if (!image_.system.is_nil()) {
       wal::ScanBatches(window, image_.system, summary);

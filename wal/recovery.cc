@@ -151,13 +151,13 @@ void Recovery::JudgeFindings() {
 /// A file has its whole size, durable, before it is in service, so no crash leaves a shorter one.
 /// What stood in the rest, if anything, no proof names [C14].
 void Recovery::FindingForShortFile(const FileSummary& file) {
-  if (!file.header || file.size_bytes >= file.header->size_bytes) return;
+  if (!file.header || file.file_bytes >= file.header->size_bytes) return;
   if (file.number <= options_.covered.file) return;
   findings_.push_back({.kind = FindingKind::kUnprovenTail,
                        .file = file.number,
-                       .offset = file.size_bytes,
+                       .offset = file.file_bytes,
                        .sentence = "the file was cut: it lacks " +
-                                   std::to_string(file.header->size_bytes - file.size_bytes) +
+                                   std::to_string(file.header->size_bytes - file.file_bytes) +
                                    " bytes of its size; what stood there is gone"});
 }
 

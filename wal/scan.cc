@@ -92,7 +92,7 @@ void FileWindow::Fill(std::uint64_t offset, std::uint64_t bytes) {
 FileSummary ScanHeaders(FileWindow& window, std::uint64_t number, const SystemUuid& system) {
   FileSummary summary;
   summary.number = number;
-  summary.size_bytes = window.size_bytes();
+  summary.size_bytes = summary.file_bytes = window.size_bytes();
   for (std::uint64_t copy = 0; copy < kHeaderCopies; ++copy) {
     Result<FileHeader> header = DecodeFileHeader(window.At(copy * kBlockBytes, kBlockBytes), copy);
     if (!header.ok()) {

@@ -28,7 +28,8 @@ struct BatchSummary {
 
 struct FileSummary {
   std::uint64_t number = 0;  // by its name
-  std::uint64_t size_bytes = 0;
+  std::uint64_t size_bytes = 0;  // of what is looked at: without a hole at the end, say
+  std::uint64_t file_bytes = 0;  // of the file
   bool copy_ok[kHeaderCopies] = {false, false};
   std::optional<FileHeader> header;  // of this number and in service
   bool former_header = false;        // a valid header of another number: a recycled file

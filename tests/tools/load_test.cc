@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "tests/tools/answer.h"
 #include "tests/tools/files.h"
 #include "tools/dump.h"
@@ -61,6 +63,25 @@ TEST_F(Load, TL1_WhatGoesInComesOutOfTheDump) {
   ASSERT_EQ(answer.exit, ExitCode::kClean) << answer.err;
   EXPECT_EQ(Compare(text), "");
   EXPECT_EQ(std::count(answer.out.begin(), answer.out.end(), '\n'), 504);
+}
+
+// What was never written of a WAL file is a hole at its end, and no cut.
+TEST_F(Load, C14_OnlyAFileThatWasCutIsSaidToBe) {
+  WriteAll(dir_ / "input", NumberedLines(100));
+  const std::string data = dir_ / "data";
+  LoadOptions options{.dir = data, .file = dir_ / "input", .servers = 3};
+  options.settings.flags.emplace_back("wal_max_size_bytes", "4MiB");
+  ASSERT_EQ(Ask([&](Terminal& terminal) { return RunLoad(options, terminal); }).exit,
+            ExitCode::kClean);
+  EXPECT_THAT(testing::Verify(data).text(), HasSubstr("0 findings"));
+  for (const std::string& file : testing::WalFiles(data)) {
+    std::filesystem::resize_file(file, (4u << 20) - 4096);
+  }
+  const Answer cut = testing::Verify(data);
+  EXPECT_EQ(cut.exit, ExitCode::kClean);
+  EXPECT_THAT(cut.text(), HasSubstr("it lacks 4096 bytes of its size"));
+  EXPECT_EQ(Ask([&](Terminal& to) { return RunVerify({.path = data, .strict = true}, to); }).exit,
+            ExitCode::kDamage);
 }
 
 TEST_F(Load, TL5_AcknowledgementsAreInOrder) {
