@@ -98,6 +98,16 @@ void LoseWal(Machine& machine) {
   }
 }
 
+void ExpectNothingLostOnceItIsBack(Machine& machine, LogRef other) {
+  machine.disk().RestoreReads();
+  machine.Idle();
+  Flush(machine, other, 2);
+  machine.PowerLoss();
+  machine.Start();
+  EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:a one"));
+  EXPECT_FALSE(machine.Faulty("other"));
+}
+
 // What a device does not give for a while is not lost.
 TEST(ReadError, A3_AWalDeviceThatIsAwayMakesNoLogFaulty) {
   Machine machine;
@@ -114,13 +124,7 @@ TEST(ReadError, A3_AWalDeviceThatIsAwayMakesNoLogFaulty) {
   ASSERT_GT(machine.Metric("flush_failures"), 0u);
   EXPECT_FALSE(machine.Faulty("a"));
   EXPECT_FALSE(machine.Faulty("other"));
-  machine.disk().RestoreReads();
-  machine.Idle();
-  Flush(machine, other, 2);
-  machine.PowerLoss();
-  machine.Start();
-  EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:a one"));
-  EXPECT_FALSE(machine.Faulty("other"));
+  ExpectNothingLostOnceItIsBack(machine, other);
 }
 
 // What the WAL closed before says nothing of a device that is away now.
@@ -142,13 +146,7 @@ TEST(ReadError, A3_AWalDeviceThatIsAwayWithABacklogMakesNoLogFaulty) {
   const std::uint64_t failures = machine.Metric("flush_failures");
   machine.Idle();
   ASSERT_GT(machine.Metric("flush_failures"), failures);
-  machine.disk().RestoreReads();
-  machine.Idle();
-  Flush(machine, other, 2);
-  machine.PowerLoss();
-  machine.Start();
-  EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:a one"));
-  EXPECT_FALSE(machine.Faulty("other"));
+  ExpectNothingLostOnceItIsBack(machine, other);
 }
 
 // A file that is gone for good holds the others only until the WAL shows that the device is there.
