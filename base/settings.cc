@@ -35,13 +35,14 @@ constexpr SettingSpec kSettings[] = {
     {.name = "wal_max_size_bytes",
      .type = SettingType::kSize,
      .unit = "bytes",
-     .default_value = "256000000",
+     .default_value = "0",
      .min = 32 * kKiB,
      .max = 16 * kGiB,
+     .zero_too = true,
      .part = "wal",
      .since = "0.1.0",
      .help = "Size of one WAL file, rounded to 4096. Larger files roll less often; smaller ones "
-             "free space sooner."},
+             "free space sooner. 0: 256,000,000, or a quarter of memory_budget if that is less."},
     {.name = "wal_max_entries",
      .type = SettingType::kCount,
      .unit = "entries",
@@ -210,6 +211,10 @@ std::optional<std::uint64_t> UnitBytes(std::string_view suffix) {
   return std::nullopt;
 }
 
+bool IsZeroToo(const SettingSpec& setting, std::uint64_t value) {
+  return setting.zero_too && value == 0;
+}
+
 Result<std::uint64_t> ParseNumber(const SettingSpec& setting, std::string_view text) {
   std::uint64_t number = 0;
   const char* end = text.data() + text.size();
@@ -230,7 +235,8 @@ Result<std::uint64_t> ParseNumber(const SettingSpec& setting, std::string_view t
   if (__builtin_mul_overflow(number, *unit, &scaled)) {
     return RefuseValue(setting, text, "is too large");
   }
-  if (scaled < setting.min) return RefuseValue(setting, text, "is too small");
+  if (scaled < setting.min && !IsZeroToo(setting, scaled))
+    return RefuseValue(setting, text, "is too small");
   if (scaled > setting.max) return RefuseValue(setting, text, "is too large");
   return scaled;
 }
@@ -322,7 +328,8 @@ std::size_t EditDistance(std::string_view a, std::string_view b) {
 
 Status CheckRange(const SettingSpec& setting, const LogStoreOptions& options) {
   const std::uint64_t value = options.*NumberField(setting.name);
-  if (value < setting.min) return RefuseValue(setting, std::to_string(value), "is too small");
+  if (value < setting.min && !IsZeroToo(setting, value))
+    return RefuseValue(setting, std::to_string(value), "is too small");
   if (value > setting.max) return RefuseValue(setting, std::to_string(value), "is too large");
   return {};
 }
@@ -408,8 +415,8 @@ std::string AllowedText(const SettingSpec& setting) {
     case SettingType::kCount:
       break;
   }
-  return std::to_string(setting.min) + " to " + std::to_string(setting.max) + " " +
-         std::string(setting.unit);
+  return std::string(setting.zero_too ? "0, or " : "") + std::to_string(setting.min) + " to " +
+         std::to_string(setting.max) + " " + std::string(setting.unit);
 }
 
 Status ParseSetting(std::string_view name, std::string_view text, LogStoreOptions& options) {
@@ -480,6 +487,13 @@ std::string SettingText(std::string_view name, const LogStoreOptions& options) {
       break;
   }
   return "none";
+}
+
+std::uint64_t WalFileBytes(const LogStoreOptions& options) {
+  constexpr std::uint64_t kUsualBytes = 256'000'000;
+  constexpr std::uint64_t kBudgetShare = 4;
+  if (options.wal_max_size_bytes != 0) return options.wal_max_size_bytes;
+  return std::min(kUsualBytes, options.memory_budget / kBudgetShare);
 }
 
 Status ValidateOptions(const LogStoreOptions& options, const MemoryNeeds& needs) {

@@ -34,6 +34,7 @@ struct SettingSpec {
   std::string_view default_value;  // as ParseSetting reads it; empty: unset
   std::uint64_t min = 0;           // of kSize and kCount, inclusive
   std::uint64_t max = 0;           // inclusive
+  bool zero_too = false;           // 0, below min, stands for what `help` says
   std::string_view allowed = {};   // of kChoice and kBoolean: "stay|exit"
   std::string_view part;           // which part of Duramen it belongs to: "wal", "log"
   std::string_view since;          // the release that brought it
@@ -57,6 +58,9 @@ Status ParseSetting(std::string_view name, std::string_view text, LogStoreOption
 
 /// The value in `options`, as ParseSetting reads it. Requires: FindSetting(name).
 std::string SettingText(std::string_view name, const LogStoreOptions& options);
+
+/// wal_max_size_bytes, or what stands for it where it is 0.
+std::uint64_t WalFileBytes(const LogStoreOptions& options);
 
 /// What memory_budget must hold before the first entry is accepted; the defaults are production's.
 struct MemoryNeeds {

@@ -42,6 +42,7 @@ struct SharedMemory::Impl {
 };
 
 SharedMemory::SharedMemory(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+SharedMemory::SharedMemory() noexcept = default;
 SharedMemory::SharedMemory(SharedMemory&&) noexcept = default;
 SharedMemory& SharedMemory::operator=(SharedMemory&&) noexcept = default;
 SharedMemory::~SharedMemory() = default;

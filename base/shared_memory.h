@@ -16,6 +16,8 @@ class SharedMemory {
   static Result<SharedMemory> Anonymous(std::size_t size_bytes);
   /// Maps all of a memfd or file of `size_bytes`. The descriptor stays the caller's.
   static Result<SharedMemory> Map(int fd, std::size_t size_bytes);
+  /// Nothing is mapped.
+  SharedMemory() noexcept;
   SharedMemory(SharedMemory&&) noexcept;
   SharedMemory& operator=(SharedMemory&&) noexcept;
   ~SharedMemory();

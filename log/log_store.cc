@@ -22,6 +22,7 @@ namespace {
 constexpr std::string_view kDefaultWalDir = "wal";
 constexpr std::uint64_t kMergeBytesMax = 16 << 20;
 constexpr std::uint64_t kReserveShare = 16;  // of the budget, for rows and marks [B1]
+constexpr std::uint64_t kEntryShare = 4;     // of the budget: a larger entry might never find room
 constexpr char kLockName[] = "LOCK";
 
 }  // namespace
@@ -34,7 +35,7 @@ LogStore::Impl::Impl(const LogStoreOptions& store_options, const log::StorageTun
       log_(store_options.log_sink),
       budget(store_options.memory_budget, store_options.memory_budget / kReserveShare),
       block_pool(budget) {
-  options.wal_max_size_bytes = RoundUp(options.wal_max_size_bytes, wal::kBlockBytes);
+  options.wal_max_size_bytes = RoundUp(WalFileBytes(options), wal::kBlockBytes);
 }
 
 LogStore::Impl::~Impl() {
@@ -213,6 +214,7 @@ Status LogStore::Impl::Recover() {
   }
   state.DropHealed(recovery.replay());
   payload_bytes_max = wal::MaxPayloadBytes(file_size);
+  entry_bytes_max = std::min(payload_bytes_max, options.memory_budget / kEntryShare);
   TRY(CheckRowsFit());
   TRY(CheckSalvage());
   const bool left_out_known = recovery.replay().Find(attempt.left_out()) != nullptr;
@@ -424,8 +426,8 @@ void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
       state, Rng(rng.Next()));
   wal = std::make_unique<wal::Wal>(
       wal_options,
-      wal::Wal::Environment{*clock, *executor, *pool, landed, rows, flusher.get(), log_}, recovery,
-      Rng(rng.Next()));
+      wal::Wal::Environment{*clock, *executor, *pool, landed, rows, flusher.get(), budget, log_},
+      recovery, Rng(rng.Next()));
   BuildLogs(recovery);
   pool->set_waiter(wal.get());
   executor->Start(*pool);

@@ -113,16 +113,22 @@ bool LogStore::Impl::ReadMemory(const log::ServerLog& log, const memtable::Entry
   const memtable::Arena* arena = log.arena.load(std::memory_order_acquire);
   if (arena == nullptr) return false;
   const memtable::Slot& slot = location.slot;
-  if (pin.chunks.empty() || pin.chunks.back().chunk() != slot.chunk) {
+  const bool takes_pin = pin.chunks.empty() || pin.chunks.back().chunk() != slot.chunk;
+  if (takes_pin) {
     memtable::ChunkPin chunk(*arena, slot.chunk);
     if (!chunk.held()) return false;
     pin.chunks.push_back(std::move(chunk));
   }
   const std::byte* entry = arena->Resolve(slot.chunk, slot.offset, slot.bytes);
   if (entry == nullptr) return false;
-  const Bytes payload{entry + memtable::kArenaEntryHeaderBytes, slot.bytes};
+  Bytes payload{entry + memtable::kArenaEntryHeaderBytes, slot.bytes};
   const EntryIdentity identity{log.owner.cluster_id, location.term, index, slot.kind};
   const bool good = LoadLe<std::uint64_t>(entry) == EntryChecksum(identity, payload);
+  if (good && takes_pin && budget.ManyPinned() && ReserveBuffer(slot.bytes, pin).ok()) {
+    pin.buffers.emplace_back(payload.begin(), payload.end());
+    payload = pin.buffers.back();
+    pin.chunks.pop_back();
+  }
   pin.entries.push_back({.index = index,
                          .term = location.term,
                          .kind = slot.kind,
@@ -138,7 +144,7 @@ Error LogStore::Impl::Lost(const log::ServerLog& log, Index index) const {
 }
 
 Status LogStore::Impl::ReserveBuffer(std::uint64_t bytes, Pin::Impl& pin) const {
-  if (!budget.TryReserve(bytes, memtable::BudgetUse::kReserve)) {
+  if (!budget.TryReserve(bytes, BudgetUse::kReserve)) {
     return Error{ErrorCode::kOverloaded, "memory_budget has no room for this read",
                  "drop pins, or raise memory_budget"};
   }

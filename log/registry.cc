@@ -252,7 +252,7 @@ Result<Writer::Impl*> LogStore::Impl::MakeWriter() {
     return Error{ErrorCode::kClosed, "the store is closed", ""};
   }
   const std::size_t ring_bytes = RingBytes(tuning.ring_records);
-  if (!budget.TryReserve(ring_bytes, memtable::BudgetUse::kReserve)) {
+  if (!budget.TryReserve(ring_bytes, BudgetUse::kReserve)) {
     return Error{ErrorCode::kOverloaded, "memory_budget has no room for another Writer's ring",
                  "raise memory_budget or use fewer Writers"};
   }

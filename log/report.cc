@@ -94,6 +94,12 @@ void LogStore::VisitMetrics(void (*visit)(void* argument, const Metric& metric),
   told({"segments_removed", "files", "segment files removed"}, flush.segments_removed.value());
   told({"memory_used_bytes", "bytes", "of memory_budget in use"}, impl_->budget.used_bytes());
   told({"memory_limit_bytes", "bytes", "memory_budget"}, impl_->budget.limit_bytes());
+  told({"memory_pinned_bytes", "bytes", "of memory_used_bytes, in chunks that readers hold"},
+       impl_->budget.pinned_bytes());
+  told({"memory_index_bytes", "bytes", "of memory_used_bytes, where entries are in memory"},
+       impl_->block_pool.mapped_bytes());
+  told({"memory_landed_bytes", "bytes", "of memory_used_bytes, where entries are in WAL files"},
+       impl_->landed.bytes());
 }
 
 }  // namespace v1

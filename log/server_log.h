@@ -52,8 +52,10 @@ class ServerLog {
   };
   std::vector<EpochCut> cuts;
   std::uint64_t row_sequence = 0;
-  std::uint64_t refused_position = 0;  // in the ring, once stopped
-  std::uint64_t news_round = 0;        // of its Writer's Poll in which news_place holds
+  std::uint64_t in_flight_bytes = 0;    // of payload, in its Writer's ring
+  std::uint64_t in_flight_records = 0;  // in that ring
+  std::uint64_t refused_position = 0;   // in the ring, once stopped
+  std::uint64_t news_round = 0;         // of its Writer's Poll in which news_place holds
   std::size_t news_place = 0;
   bool identity_unposted = false;  // see PlantedBug::kRegistrationAfterFirstAck
 

@@ -7,13 +7,14 @@
 
 #include <array>
 #include <atomic>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "base/memory_budget.h"
+#include "base/ring_queue.h"
 #include "base/shared_memory.h"
 #include "log/attempt_file.h"
 #include "log/durable_rows.h"
@@ -23,7 +24,6 @@
 #include "log/storage.h"
 #include "memtable/arena.h"
 #include "memtable/block_pool.h"
-#include "memtable/memory_budget.h"
 #include "segments/open_files.h"
 #include "wal/wal.h"
 
@@ -80,6 +80,7 @@ struct Writer::Impl {
   struct InFlight {
     std::uint64_t position = 0;
     std::uint64_t bytes = 0;
+    std::uint64_t records = 0;
     log::ServerLog* log = nullptr;
   };
   /// Calls whose records were refused; their log is stopped, so there are only so many.
@@ -88,7 +89,7 @@ struct Writer::Impl {
     Error error;
     bool reported = false;
   };
-  std::deque<InFlight> in_flight;
+  RingQueue<InFlight> in_flight;
   std::uint64_t in_flight_bytes = 0;
   std::uint64_t seen_released = 0;
   std::uint64_t seen_flushed = 0;
@@ -104,7 +105,10 @@ struct Writer::Impl {
   Result<log::ServerLog*> Own(LogRef ref);
   Result<Ticket> AppendGroup(const LogAppend& group);
   Status CheckGroup(log::ServerLog& log, std::span<const EntryView> entries) const;
-  Status Admit(std::uint64_t records, std::uint64_t bytes);
+  static Error Refused(ErrorCode code, const std::string& reason);
+  Status Admit(const log::ServerLog& log, std::uint64_t records, std::uint64_t bytes) const;
+  bool WithinShare(const log::ServerLog& log, std::uint64_t records, std::uint64_t bytes) const;
+  Status RoomFor(LogRef ref, std::uint64_t entries, std::uint64_t bytes);
   Status StoreEntries(log::ServerLog& log, std::span<const EntryView> entries);
   Ticket Push(log::ServerLog& log, std::uint64_t payload_bytes);
   void OnNotice(const wal::Notice& notice);
@@ -205,11 +209,12 @@ struct LogStore::Impl final : log::Flusher::Store {
   std::unique_ptr<FileLock> data_lock;
   std::unique_ptr<FileLock> wal_lock;
   SystemUuid system;
-  std::uint64_t payload_bytes_max = 0;
-  mutable memtable::MemoryBudget budget;
+  std::uint64_t payload_bytes_max = 0;  // that a batch holds
+  std::uint64_t entry_bytes_max = 0;    // the same, or what memory_budget has room for
+  mutable MemoryBudget budget;
   memtable::BlockPool block_pool;
   log::DurableRows rows;
-  wal::LandedIndex landed;
+  wal::LandedIndex landed{&budget};
   std::unique_ptr<wal::FilePool> pool;
   std::unique_ptr<wal::Wal> wal;
   std::unique_ptr<segments::OpenFiles> segment_files;

@@ -16,21 +16,6 @@ namespace duramen {
 inline namespace v1 {
 namespace {
 
-constexpr std::uint64_t kRingReserveShare = 16;  // one record in so many is kept for rows and marks
-
-Error Refused(ErrorCode code, const std::string& reason) {
-  switch (code) {
-    case ErrorCode::kWalDown:
-      return {code, "the WAL is down: " + reason, "see the state of the store; reads go on"};
-    case ErrorCode::kDiskFull:
-      return {code, "no space for another WAL file: " + reason,
-              "free space, or move the floors of logs; it resumes by itself"};
-    default:
-      return {code, "the WAL holds as many files as wal_max_files allows",
-              "move the floors of logs with TruncatePrefix, or raise wal_max_files"};
-  }
-}
-
 Error Stale() {
   return {ErrorCode::kStaleRef, "the log was deleted or belongs to another store",
           "open it again by its name"};
@@ -196,6 +181,8 @@ void Writer::Impl::Landed(std::uint64_t released) {
       failures.push_back({.ticket = call.position, .error = call.log->stopped_by});
     }
     in_flight_bytes -= call.bytes;
+    call.log->in_flight_bytes -= call.bytes;
+    call.log->in_flight_records -= call.records;
     in_flight.pop_front();
   }
 }
@@ -225,6 +212,8 @@ void Writer::Impl::FreeMemory() {
   if (pressed) request.evict_to_bytes = arena->live_bytes() / 2;
   (void)arena->Free(request);
   if (!pressed || !store.budget.AboveHighWater()) return;
+  // What is left a flush frees, and only a roll brings one [B1].
+  store.executor->Wake(*store.wal);
   // The index of evicted entries is what is left to give.
   const std::lock_guard lock(store.mutex_);
   for (const auto& log : store.owned_logs) {
@@ -289,33 +278,16 @@ Status Writer::Impl::CheckGroup(log::ServerLog& log, std::span<const EntryView> 
       return Error{ErrorCode::kInvalidArgument,
                    "kind " + std::to_string(entry.kind) + " is Duramen's own", "use 128 to 255"};
     }
-    if (entry.payload.size() > store.payload_bytes_max) {
+    if (entry.payload.size() > store.entry_bytes_max) {
+      const bool file = store.entry_bytes_max == store.payload_bytes_max;
       return Error{ErrorCode::kTooLarge,
                    "an entry of " + std::to_string(entry.payload.size()) + " bytes; the limit is " +
-                       std::to_string(store.payload_bytes_max),
-                   "raise wal_max_size_bytes: an entry may take a quarter of a WAL file"};
+                       std::to_string(store.entry_bytes_max),
+                   file ? "raise wal_max_size_bytes: an entry may take a quarter of a WAL file"
+                        : "raise memory_budget: an entry may take a quarter of it"};
     }
     before = entry.term;
     ++expected;
-  }
-  return {};
-}
-
-Status Writer::Impl::Admit(std::uint64_t records, std::uint64_t bytes) {
-  const std::uint64_t reserve = store.tuning.ring_records / kRingReserveShare;
-  if (records > store.tuning.ring_records - reserve) {
-    return Error{ErrorCode::kTooLarge,
-                 "a group of " + std::to_string(records) + " entries; the ring holds " +
-                     std::to_string(store.tuning.ring_records - reserve),
-                 "split the group"};
-  }
-  if (const auto refused = store.wal->refuses_entries()) {
-    return Refused(*refused, store.wal->state_reason());
-  }
-  const bool bytes_fit = in_flight_bytes == 0 || in_flight_bytes + bytes <= store.tuning.ring_bytes;
-  if (producer.Free() < records + reserve || !bytes_fit) {
-    return Error{ErrorCode::kOverloaded, "the Writer's ring is full",
-                 "wait for an earlier ticket and try again"};
   }
   return {};
 }
@@ -329,8 +301,7 @@ Status Writer::Impl::StoreEntries(log::ServerLog& log, std::span<const EntryView
   for (const EntryView& entry : entries) {
     const std::uint64_t checksum =
         EntryChecksum({log.owner.cluster_id, entry.term, entry.index, entry.kind}, entry.payload);
-    Result<memtable::ArenaSpan> span =
-        arena->Store(checksum, entry.payload, memtable::BudgetUse::kEntries);
+    Result<memtable::ArenaSpan> span = arena->Store(checksum, entry.payload, BudgetUse::kEntries);
     if (!span.ok()) return std::move(span).error();
     const auto bytes = static_cast<std::uint32_t>(entry.payload.size());
     slots.push_back({span->chunk, span->offset, bytes, entry.kind});
@@ -357,7 +328,7 @@ Result<Ticket> Writer::Impl::AppendGroup(const LogAppend& group) {
   TRY(CheckGroup(*log, group.entries));
   std::uint64_t bytes = 0;
   for (const EntryView& entry : group.entries) bytes += entry.payload.size();
-  TRY(Admit(group.entries.size(), bytes));
+  TRY(Admit(*log, group.entries.size(), bytes));
   Status stored = StoreEntries(*log, group.entries);
   if (!stored.ok()) {
     // Freed in between, a chunk could be one that the group is already in: so all of it again.
@@ -384,8 +355,10 @@ Ticket Writer::Impl::Push(log::ServerLog& log, std::uint64_t payload_bytes) {
     if (descriptor.chunk != memtable::kNoChunk) arena->NotePosition(descriptor.chunk, position);
   }
   if (Planted(PlantedBug::kArenaFreedByTag)) arena->NoteDurable(*last, store.wal->current_file());
-  in_flight.push_back({*last, payload_bytes, &log});
+  in_flight.push_back({*last, payload_bytes, descriptors.size(), &log});
   in_flight_bytes += payload_bytes;
+  log.in_flight_bytes += payload_bytes;
+  log.in_flight_records += descriptors.size();
   return *last;
 }
 
@@ -394,8 +367,7 @@ Result<wal::Descriptor> Writer::Impl::StoreRow(log::ServerLog& log, const meta::
   const std::vector<std::byte> payload = log::RowPayload(log.row_sequence + 1, row);
   const auto kind = static_cast<std::uint8_t>(meta::KindOf(row));
   const std::uint64_t checksum = EntryChecksum({log.owner.cluster_id, 0, 0, kind}, payload);
-  const memtable::ArenaSpan span =
-      TRY(arena->Store(checksum, payload, memtable::BudgetUse::kReserve));
+  const memtable::ArenaSpan span = TRY(arena->Store(checksum, payload, BudgetUse::kReserve));
   ++log.row_sequence;
   return wal::Descriptor{.index = log.row_sequence,
                          .epoch = log.epoch.load(std::memory_order_relaxed),
@@ -419,17 +391,6 @@ Result<Ticket> Writer::Impl::PostRow(log::ServerLog& log, const meta::Row& row,
   const Ticket ticket = Push(log, 0);
   if (durability == Durability::kSynced) store.executor->Wake(*store.wal);
   return ticket;
-}
-
-Status Writer::Impl::MarksAdmitted() const {
-  if (const auto refused = store.wal->refuses_marks()) {
-    return Refused(*refused, store.wal->state_reason());
-  }
-  if (producer.Free() == 0) {
-    return Error{ErrorCode::kOverloaded, "the Writer's ring is full",
-                 "wait for an earlier ticket and try again"};
-  }
-  return {};
 }
 
 Result<Ticket> Writer::Impl::PostMark(log::ServerLog& log, const wal::Descriptor& mark) {
@@ -648,7 +609,7 @@ Status Writer::Wait(Ticket ticket, Deadline deadline) {
   TRY(impl_->FailureAt(ticket));
   if (impl_->producer.released() >= ticket) return {};
   if (impl_->store.wal->state() == wal::WalState::kDown) {
-    return Refused(ErrorCode::kWalDown, impl_->store.wal->state_reason());
+    return Impl::Refused(ErrorCode::kWalDown, impl_->store.wal->state_reason());
   }
   return Error{ErrorCode::kTimeout, "the deadline passed; whether it is durable is unknown",
                "wait again for the same ticket"};

@@ -44,13 +44,13 @@ Arena::Arena(MemoryBudget& budget, const ArenaOptions& options)
 }
 
 Arena::~Arena() {
-  for (Chunk& chunk : live_) {
-    live_bytes_ -= chunk.size_bytes;
-    CHECK(TryReclaim(chunk, false));
+  for (std::size_t i = 0; i < live_.size(); ++i) {
+    live_bytes_ -= live_[i].size_bytes;
+    CHECK(TryReclaim(live_[i], false));
   }
   ReclaimHeld();
   CHECK(held_.empty());
-  DropSpareMemory();
+  DropSpareMemory(0);
   CHECK(bytes_used() == 0);
 }
 
@@ -76,6 +76,13 @@ Result<ArenaSpan> Arena::Allocate(std::uint64_t payload_bytes, BudgetUse use) {
   const ArenaSpan span{open_, static_cast<std::uint32_t>(open_used_), open_memory_ + open_used_};
   open_used_ += need;
   return span;
+}
+
+bool Arena::HasRoom(std::uint64_t bytes) const noexcept {
+  const std::uint64_t room = open_ == kNoChunk ? 0 : chunk_bytes_ - open_used_;
+  if (bytes <= room || !spare_.empty()) return true;
+  const std::uint64_t top = budget_.limit_bytes() - budget_.reserve_bytes();
+  return budget_.used_bytes() + std::max(RoundUp(bytes, kPageBytes), chunk_bytes_) <= top;
 }
 
 Result<ArenaSpan> Arena::Store(std::uint64_t entry_checksum, Bytes payload, BudgetUse use) {
@@ -106,6 +113,7 @@ Result<Arena::Chunk*> Arena::AddChunk(std::uint64_t size_bytes, BudgetUse use) {
   slot.state.store(StateOf(number), std::memory_order_release);
   live_.push_back({number, 0, 0, size_bytes, std::move(memory)});
   live_bytes_ += size_bytes;
+  ++added_;
   return &live_.back();
 }
 
@@ -118,7 +126,7 @@ Result<SharedMemory> Arena::TakeMemory(std::uint64_t size_bytes, BudgetUse use) 
   if (!budget_.TryReserve(size_bytes, use)) {
     // What is kept for comfort or was left by readers may be just what is missing.
     ReclaimHeld();
-    DropSpareMemory();
+    DropSpareMemory(0);
     if (!budget_.TryReserve(size_bytes, use)) return Overloaded("memory_budget is used up");
   }
   Result<SharedMemory> memory = SharedMemory::Anonymous(size_bytes);
@@ -131,7 +139,7 @@ Result<SharedMemory> Arena::TakeMemory(std::uint64_t size_bytes, BudgetUse use) 
 }
 
 void Arena::GiveMemory(SharedMemory memory, std::uint64_t size_bytes, bool keep) {
-  if (keep && size_bytes == chunk_bytes_ && spare_.size() < free_chunks_max_) {
+  if (keep && size_bytes == chunk_bytes_ && spare_.size() < spare_max_) {
     spare_.push_back(std::move(memory));
     return;
   }
@@ -139,10 +147,12 @@ void Arena::GiveMemory(SharedMemory memory, std::uint64_t size_bytes, bool keep)
   budget_.Release(size_bytes);
 }
 
-void Arena::DropSpareMemory() {
-  std::vector<SharedMemory> spare = std::move(spare_);
-  spare_.clear();
-  for (SharedMemory& memory : spare) GiveMemory(std::move(memory), chunk_bytes_, false);
+void Arena::DropSpareMemory(std::size_t kept) {
+  while (spare_.size() > kept) {
+    SharedMemory memory = std::move(spare_.back());
+    spare_.pop_back();
+    GiveMemory(std::move(memory), chunk_bytes_, false);
+  }
 }
 
 std::size_t Arena::LiveChunk(ChunkNumber chunk) const {
@@ -184,12 +194,20 @@ bool Arena::AllLanded() const noexcept { return first_unlanded_ == live_.size();
 std::uint64_t Arena::Free(const FreeRequest& request) {
   const std::uint64_t before = bytes_used();
   ReclaimHeld();
+  const std::size_t live_before = live_.size();
+  // What comes free at once, a WAL file's worth, is what the next one will need: mapping it anew
+  // would cost a system call a chunk, and a page fault a page.
+  spare_max_ = std::max<std::size_t>(free_chunks_max_, added_);
   FreeLive({.recycled_file = request.recycled_file}, true);
+  if (live_.size() < live_before) {
+    DropSpareMemory(spare_max_);
+    added_ = 0;
+  }
   if (live_bytes_ > request.evict_to_bytes) {
-    DropSpareMemory();
+    DropSpareMemory(0);
     FreeLive({.evict_to_bytes = request.evict_to_bytes}, false);
   }
-  if (live_.empty()) DropSpareMemory();
+  if (live_.empty()) DropSpareMemory(0);
   return before - bytes_used();
 }
 
@@ -208,7 +226,7 @@ void Arena::FreeLive(const FreeRequest& request, bool keep) {
     live_bytes_ -= chunk.size_bytes;
     if (!TryReclaim(chunk, keep)) held_.push_back(std::move(chunk));
   }
-  live_.erase(live_.begin() + static_cast<std::ptrdiff_t>(kept), live_.end());
+  while (live_.size() > kept) live_.pop_back();
   first_unlanded_ = 0;
   SkipLanded();
 }
@@ -241,13 +259,19 @@ bool Arena::TryPin(ChunkNumber chunk) const noexcept {
     if ((seen & kPins) == kPins) return false;  // As good as freed: the reader goes to the file.
   } while (!state.compare_exchange_weak(seen, seen + 1, std::memory_order_acquire,
                                         std::memory_order_relaxed));
+  if ((seen & kPins) == 0) {
+    budget_.AddPinned(SlotOf(chunk).size_bytes.load(std::memory_order_relaxed));
+  }
   return true;
 }
 
 void Arena::Unpin(ChunkNumber chunk) const noexcept {
+  // While this pin holds, nobody can give the slot to another chunk.
+  const std::uint64_t size_bytes = SlotOf(chunk).size_bytes.load(std::memory_order_relaxed);
   const std::uint64_t before = SlotOf(chunk).state.fetch_sub(1, std::memory_order_release);
   CHECK(NumberIn(before) == chunk);
   CHECK((before & kPins) != 0);
+  if ((before & kPins) == 1) budget_.SubtractPinned(size_bytes);
 }
 
 const std::byte* Arena::Resolve(ChunkNumber chunk, std::uint32_t offset,

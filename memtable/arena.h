@@ -29,14 +29,14 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <vector>
 
+#include "base/memory_budget.h"
+#include "base/ring_queue.h"
 #include "base/shared_memory.h"
 #include "duramen/result.h"
 #include "duramen/types.h"
-#include "memtable/memory_budget.h"
 
 namespace duramen::memtable {
 
@@ -52,7 +52,8 @@ inline constexpr std::uint64_t kArenaPayloadBytesMax = 1u << 30;
 struct ArenaOptions {
   std::uint64_t chunk_bytes = 256u << 10;  // rounded up to pages
   std::uint32_t chunks_max = 8192;         // live and held ones; rounded up to a power of two
-  std::uint32_t free_chunks_max = 8;       // kept mapped for reuse while other chunks are live
+  std::uint32_t free_chunks_max = 8;       // kept mapped for reuse while other chunks are live;
+                                           // more only while as many are filled between two frees
 };
 
 /// A place for one entry. `memory` has room for the checksum and the payload.
@@ -82,6 +83,8 @@ class Arena {
   /// NotePosition before the next Free; a span that is not posted is wasted until its chunk goes.
   /// Errors: kOverloaded (budget or chunks_max), kTooLarge, kIo (the system gives no memory).
   Result<ArenaSpan> Allocate(std::uint64_t payload_bytes, BudgetUse use);
+  /// Owner. Whether entries of `bytes`, headers included, would find memory now.
+  bool HasRoom(std::uint64_t bytes) const noexcept;
   /// Owner. Allocates, and writes checksum, payload and the zeros behind it.
   Result<ArenaSpan> Store(std::uint64_t entry_checksum, Bytes payload, BudgetUse use);
   /// Owner. The descriptor at ring position `position` refers to `chunk`. Requires: the chunk is
@@ -138,18 +141,20 @@ class Arena {
   void FreeLive(const FreeRequest& request, bool keep);
   bool TryReclaim(Chunk& chunk, bool keep);
   void ReclaimHeld();
-  void DropSpareMemory();
+  void DropSpareMemory(std::size_t kept);
 
   MemoryBudget& budget_;
   const std::uint64_t chunk_bytes_;
   const std::uint32_t free_chunks_max_;
   const std::uint32_t slot_mask_;
   std::unique_ptr<Slot[]> slots_;
-  std::deque<Chunk> live_;           // in order of their numbers
+  RingQueue<Chunk> live_;            // in order of their numbers
   std::vector<Chunk> held_;          // freed, still pinned
   std::vector<SharedMemory> spare_;  // each of chunk_bytes_
-  std::size_t first_unlanded_ = 0;   // every chunk of live_ before it is landed
-  ChunkNumber open_ = kNoChunk;      // the chunk being filled
+  std::size_t spare_max_ = 0;
+  std::size_t added_ = 0;           // chunks, since a Free had something to free
+  std::size_t first_unlanded_ = 0;  // every chunk of live_ before it is landed
+  ChunkNumber open_ = kNoChunk;     // the chunk being filled
   std::byte* open_memory_ = nullptr;
   std::uint64_t open_used_ = 0;
   ChunkNumber last_number_ = 0;

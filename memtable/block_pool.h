@@ -15,7 +15,7 @@
 #include <mutex>
 #include <vector>
 
-#include "memtable/memory_budget.h"
+#include "base/memory_budget.h"
 
 namespace duramen::memtable {
 

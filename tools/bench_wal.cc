@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/rng.h"
+#include "base/settings.h"
 #include "base/try.h"
 #include "tools/bare_disk.h"
 #include "tools/bench.h"
@@ -301,7 +302,7 @@ Status Bench(const BenchWalOptions& options, Terminal& terminal) {
   stack.options.data_dir = directory.path() + "/data";
   LogStore store = TRY(LogStore::Open(stack.options));
   BareDisk disk = TRY(BareDisk::Create(directory.path(),
-                                       std::min(stack.options.wal_max_size_bytes, kDiskFileBytes),
+                                       std::min(WalFileBytes(stack.options), kDiskFileBytes),
                                        stack.options.wal_sync_method));
   std::vector<Field> fields;
   Status status;

@@ -7,6 +7,15 @@
 
 namespace duramen::wal {
 
+LandedIndex::~LandedIndex() {
+  for (Log& log : logs_) log.runs.Clear(blocks_);
+}
+
+std::uint64_t LandedIndex::bytes() const {
+  const std::lock_guard lock(mutex_);
+  return blocks_.bytes();
+}
+
 void LandedIndex::Apply(std::span<const Change> changes) {
   const std::lock_guard lock(mutex_);
   for (const Change& change : changes) Apply(change);
@@ -16,7 +25,7 @@ void LandedIndex::Apply(std::span<const Change> changes) {
 void LandedIndex::Apply(const Change& change) {
   if (change.slot >= logs_.size()) logs_.resize(change.slot + 1);
   Log& log = logs_[change.slot];
-  std::deque<LandedRun>& runs = log.runs;
+  RunQueue& runs = log.runs;
   switch (change.kind) {
     case Change::Kind::kAdd: {
       LandedRun run = change.run;
@@ -24,24 +33,24 @@ void LandedIndex::Apply(const Change& change) {
       run.live_end = run.first + run.count;
       CHECK(runs.empty() || runs.back().live_end <= run.live_begin);
       CHECK(runs.empty() || runs.back().file <= run.file);
-      runs.push_back(run);
+      runs.PushBack(run, blocks_);
       break;
     }
     case Change::Kind::kCut:
-      while (!runs.empty() && runs.back().live_begin >= change.index) runs.pop_back();
+      while (!runs.empty() && runs.back().live_begin >= change.index) runs.PopBack(blocks_);
       if (!runs.empty()) runs.back().live_end = std::min(runs.back().live_end, change.index);
       log.flushed_end = std::min(log.flushed_end, change.index);
       log.lowest_cut = std::min(log.lowest_cut, change.index);
       break;
     case Change::Kind::kFloor:
       log.floor = std::max(log.floor, change.index);
-      while (!runs.empty() && runs.front().live_end <= change.index) runs.pop_front();
+      while (!runs.empty() && runs.front().live_end <= change.index) runs.PopFront(blocks_);
       if (!runs.empty()) {
         runs.front().live_begin = std::max(runs.front().live_begin, change.index);
       }
       break;
     case Change::Kind::kReset:
-      std::deque<LandedRun>().swap(runs);
+      runs.Clear(blocks_);
       log.flushed_end = 1;
       log.floor = 0;
       log.lowest_cut = 1;
@@ -57,9 +66,8 @@ LandedIndex::Survivors LandedIndex::Collect(std::uint32_t slot, std::uint64_t fi
   Log& log = logs_[slot];
   log.lowest_cut = UINT64_MAX;
   Survivors survivors{.slot = slot, .segments_end = log.flushed_end, .runs = {}};
-  for (const LandedRun& run : log.runs) {
-    if (run.file > file_max) break;
-    survivors.runs.push_back(run);
+  for (std::size_t i = 0; i < log.runs.size() && log.runs[i].file <= file_max; ++i) {
+    survivors.runs.push_back(log.runs[i]);
   }
   return survivors;
 }
@@ -82,7 +90,7 @@ LandedIndex::Survivors LandedIndex::SurvivorsOf(std::uint32_t slot, std::uint64_
 void LandedIndex::OnFlushed(std::uint32_t slot, std::uint64_t file_max, Index end) {
   const std::lock_guard lock(mutex_);
   Log& log = logs_[slot];
-  while (!log.runs.empty() && log.runs.front().file <= file_max) log.runs.pop_front();
+  while (!log.runs.empty() && log.runs.front().file <= file_max) log.runs.PopFront(blocks_);
   log.flushed_end =
       Planted(PlantedBug::kCutForgottenAtHandOver) ? end : std::min(end, log.lowest_cut);
 }
@@ -110,12 +118,19 @@ void LandedIndex::RemoveFile(std::uint64_t number) {
 std::optional<LandedRun> LandedIndex::Find(std::uint32_t slot, Index index) const {
   const std::lock_guard lock(mutex_);
   if (slot >= logs_.size()) return std::nullopt;
-  const std::deque<LandedRun>& runs = logs_[slot].runs;
-  auto found =
-      std::upper_bound(runs.begin(), runs.end(), index,
-                       [](Index wanted, const LandedRun& run) { return wanted < run.live_end; });
-  if (found == runs.end() || index < found->live_begin) return std::nullopt;
-  return *found;
+  const RunQueue& runs = logs_[slot].runs;
+  std::size_t begin = 0;
+  std::size_t end = runs.size();
+  while (begin < end) {  // the first whose live_end is above the index
+    const std::size_t middle = begin + (end - begin) / 2;
+    if (runs[middle].live_end <= index) {
+      begin = middle + 1;
+    } else {
+      end = middle;
+    }
+  }
+  if (begin == runs.size() || index < runs[begin].live_begin) return std::nullopt;
+  return runs[begin];
 }
 
 std::optional<OpenWalFile> LandedIndex::FindFile(std::uint64_t number) const {
@@ -137,7 +152,10 @@ std::optional<std::pair<std::uint64_t, std::uint64_t>> LandedIndex::OldestOf(
 std::vector<LandedRun> LandedIndex::RunsOf(std::uint32_t slot) const {
   const std::lock_guard lock(mutex_);
   if (slot >= logs_.size()) return {};
-  return {logs_[slot].runs.begin(), logs_[slot].runs.end()};
+  const RunQueue& queue = logs_[slot].runs;
+  std::vector<LandedRun> runs;
+  for (std::size_t i = 0; i < queue.size(); ++i) runs.push_back(queue[i]);
+  return runs;
 }
 
 }  // namespace duramen::wal

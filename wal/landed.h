@@ -8,7 +8,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -17,20 +16,11 @@
 #include <vector>
 
 #include "base/io.h"
+#include "base/memory_budget.h"
 #include "wal/format.h"
+#include "wal/landed_runs.h"
 
 namespace duramen::wal {
-
-struct LandedRun {
-  std::uint64_t file = 0;
-  std::uint64_t offset = 0;  // of the run header
-  Index first = 0;           // of the run as written
-  std::uint32_t count = 0;   // as written
-  std::uint32_t bytes = 0;   // of its records
-  Term term = 0;
-  Index live_begin = 0;  // what is still live of it
-  Index live_end = 0;
-};
 
 /// A WAL file as readers see it; closed when the last reader lets go.
 struct OpenWalFile {
@@ -41,6 +31,12 @@ struct OpenWalFile {
 
 class LandedIndex {
  public:
+  /// Memory counts in `budget`, which may be null and outlives the index.
+  explicit LandedIndex(MemoryBudget* budget = nullptr) : blocks_(budget) {}
+  ~LandedIndex();
+  LandedIndex(const LandedIndex&) = delete;
+  LandedIndex& operator=(const LandedIndex&) = delete;
+
   /// One change to the index; the WAL collects those of a batch and applies them under one lock.
   struct Change {
     enum class Kind : std::uint8_t { kAdd, kCut, kFloor, kReset, kFlushed };
@@ -77,17 +73,20 @@ class LandedIndex {
   Index FlushedEnd(std::uint32_t slot) const;
   /// Of the log; 0: never moved since the start.
   Index Floor(std::uint32_t slot) const;
+  /// Memory of the runs of all logs.
+  std::uint64_t bytes() const;
 
  private:
   struct Log {
-    std::deque<LandedRun> runs;
+    RunQueue runs;
     Index flushed_end = 1;
     Index floor = 0;
     Index lowest_cut = UINT64_MAX;  // since the last SurvivorsUpTo
   };
   void Apply(const Change& change);
   Survivors Collect(std::uint32_t slot, std::uint64_t file_max);
-  mutable std::mutex mutex_;
+  mutable std::mutex mutex_;  // guards all below
+  RunBlocks blocks_;
   std::vector<Log> logs_;  // by slot
   std::map<std::uint64_t, OpenWalFile> files_;
 };

@@ -29,6 +29,7 @@
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/log.h"
+#include "base/memory_budget.h"
 #include "base/rng.h"
 #include "wal/batch.h"
 #include "wal/file_pool.h"
@@ -74,6 +75,7 @@ class Wal final : public Actor {
     LandedIndex& landed;
     RowKeeper& keeper;
     GenerationSink* sink;  // null: generations stay, a log was left out
+    const MemoryBudget& budget;
     Log log;
   };
   /// `recovery` has been committed; everything in `environment` outlives the WAL.

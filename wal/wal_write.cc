@@ -91,9 +91,16 @@ std::int64_t Wal::Idle(std::int64_t now_ns) {
   return kAgain;  // Something may have arrived meanwhile; the next step finds out.
 }
 
-/// A generation that nobody closes would keep its entries out of segments for ever.
+/// A generation that nobody closes would keep its entries out of segments for ever. Nor may memory
+/// wait for a file to fill while entries wait for memory: at its high water a flush is due, unless
+/// one is on its way [B1].
 std::int64_t Wal::RollDue() const {
-  if (options_.max_age_ns == 0 || current_.first_record_ns == 0 || must_roll_) return kIdle;
+  if (current_.first_record_ns == 0 || must_roll_) return kIdle;
+  const bool flushing = files_.size() > 1;
+  if (!flushing && environment_.budget.AboveHighWater()) {
+    return current_.first_record_ns;
+  }
+  if (options_.max_age_ns == 0) return kIdle;
   return current_.first_record_ns + options_.max_age_ns;
 }
 

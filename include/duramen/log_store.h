@@ -34,13 +34,15 @@ enum class OpenMode : std::uint8_t { kOpen, kCreate, kOpenOrCreate };
 /// Settings, by the names they have in files, flags and the environment; ranges and units in
 /// `duramen config explain NAME`.
 struct LogStoreOptions {
-  std::string data_dir;                            // made if it is not there
-  std::string wal_dir;                             // empty: data_dir/wal
-  std::uint64_t wal_max_size_bytes = 256'000'000;  // of one WAL file; rounded to 4096
-  std::uint64_t wal_max_entries = 0;               // of one WAL file; 0: unset
-  std::uint64_t wal_max_files = 16;                // new entries answer kOverloaded above this
-  std::uint64_t wal_max_age = 60;                  // seconds until a file is flushed; 0: never
-  std::uint64_t wal_max_batch_size = 8192;         // records
+  std::string data_dir;  // made if it is not there
+  std::string wal_dir;   // empty: data_dir/wal
+  /// Of one WAL file; rounded to 4096. 0: 256,000,000, or a quarter of memory_budget if that is
+  /// less.
+  std::uint64_t wal_max_size_bytes = 0;
+  std::uint64_t wal_max_entries = 0;        // of one WAL file; 0: unset
+  std::uint64_t wal_max_files = 16;         // new entries answer kOverloaded above this
+  std::uint64_t wal_max_age = 60;           // seconds until a file is flushed; 0: never
+  std::uint64_t wal_max_batch_size = 8192;  // records
   SyncMethod wal_sync_method = SyncMethod::kDatasync;
   std::uint64_t segment_max_entries = 4096;  // of one segment file
   std::uint64_t segment_max_size_bytes = 64'000'000;
@@ -181,6 +183,10 @@ class Writer final {
   /// Errors: kGap (hint names the next index), kTermBelowPredecessor, kTooLarge, kOverloaded,
   /// kDiskFull, kWalDown, kFaulty, kStaleRef, kWrongWriter, kInvalidArgument (kind below 128).
   Result<Ticket> Append(std::span<const LogAppend> groups);
+  /// Blocks until Append would take a group of `entries` entries with `bytes` of payload for `log`,
+  /// as far as the ring, the WAL and memory_budget go. After the deadline: what stood in the way
+  /// last, kOverloaded, kDiskFull or kWalDown. Other errors at once, as Append's.
+  Status WaitForRoom(LogRef log, std::size_t entries, std::size_t bytes, Deadline deadline);
   /// Drops entries below `new_begin`. At or below begin: nothing to do, ticket of the last call.
   /// Errors: kOutOfRange when new_begin > end.
   Result<Ticket> TruncatePrefix(LogRef log, Index new_begin);

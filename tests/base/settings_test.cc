@@ -65,6 +65,18 @@ TEST(Settings, CT1_SizesAreReadWithUnits) {
   EXPECT_EQ(read("16GiB"), 16ULL << 30);
 }
 
+TEST(Settings, CT1_TheWalFileFollowsFromTheBudgetUnlessItIsSet) {
+  LogStoreOptions options{.data_dir = "/a"};
+  EXPECT_EQ(WalFileBytes(options), 256'000'000u);
+  options.memory_budget = 64 << 20;
+  EXPECT_EQ(WalFileBytes(options), 16u << 20);
+  options.wal_max_size_bytes = 1 << 20;
+  EXPECT_EQ(WalFileBytes(options), 1u << 20);
+  options.wal_max_size_bytes = 0;
+  EXPECT_TRUE(ValidateOptions(options).ok());
+  EXPECT_NE(Refused("wal_max_size_bytes", "1").hint.find("0, or 32768 to"), std::string::npos);
+}
+
 TEST(Settings, CT1_EveryValueRoundTrips) {
   const std::pair<std::string_view, std::string_view> values[] = {{"data_dir", "/a"},
                                                                   {"wal_dir", "/b"},

@@ -1,8 +1,8 @@
-#include "memtable/memory_budget.h"
+#include "base/memory_budget.h"
 
 #include <gtest/gtest.h>
 
-namespace duramen::memtable {
+namespace duramen {
 namespace {
 
 // Rule B1: rows and marks are what frees memory, so entries never take the last of it.
@@ -45,4 +45,4 @@ TEST(MemoryBudget, MT3_AHugeRequestDoesNotWrapAround) {
 }
 
 }  // namespace
-}  // namespace duramen::memtable
+}  // namespace duramen

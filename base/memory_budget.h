@@ -10,7 +10,7 @@
 #include <atomic>
 #include <cstdint>
 
-namespace duramen::memtable {
+namespace duramen {
 
 /// What the bytes are for, and so how far they may go.
 enum class BudgetUse : std::uint8_t {
@@ -31,6 +31,18 @@ class MemoryBudget {
   /// Gives back what TryReserve counted.
   void Release(std::uint64_t bytes) noexcept;
 
+  /// Of what is counted, `bytes` cannot be given back because a reader holds them; or can again.
+  void AddPinned(std::uint64_t bytes) noexcept {
+    pinned_.fetch_add(bytes, std::memory_order_relaxed);
+  }
+  void SubtractPinned(std::uint64_t bytes) noexcept {
+    pinned_.fetch_sub(bytes, std::memory_order_relaxed);
+  }
+  std::uint64_t pinned_bytes() const noexcept { return pinned_.load(std::memory_order_relaxed); }
+  /// Readers hold an eighth of all: they copy what they read from here on, because a small entry
+  /// holds a whole chunk (rule B1).
+  bool ManyPinned() const noexcept { return pinned_bytes() > limit_bytes_ / 8; }
+
   std::uint64_t used_bytes() const noexcept { return used_.load(std::memory_order_relaxed); }
   std::uint64_t limit_bytes() const noexcept { return limit_bytes_; }
   std::uint64_t reserve_bytes() const noexcept { return reserve_bytes_; }
@@ -39,8 +51,9 @@ class MemoryBudget {
 
  private:
   std::atomic<std::uint64_t> used_{0};
+  std::atomic<std::uint64_t> pinned_{0};
   const std::uint64_t limit_bytes_;
   const std::uint64_t reserve_bytes_;
 };
 
-}  // namespace duramen::memtable
+}  // namespace duramen

@@ -1,8 +1,8 @@
-#include "memtable/memory_budget.h"
+#include "base/memory_budget.h"
 
 #include "base/check.h"
 
-namespace duramen::memtable {
+namespace duramen {
 
 MemoryBudget::MemoryBudget(std::uint64_t limit_bytes, std::uint64_t reserve_bytes)
     : limit_bytes_(limit_bytes), reserve_bytes_(reserve_bytes) {
@@ -33,4 +33,4 @@ bool MemoryBudget::AboveHighWater() const noexcept {
   return used_bytes() > top - top / 4;
 }
 
-}  // namespace duramen::memtable
+}  // namespace duramen
