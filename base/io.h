@@ -30,6 +30,11 @@ class File {
   virtual Result<std::size_t> Read(std::uint64_t offset, std::span<std::byte> bytes) const = 0;
   /// Writes all of `bytes` at `offset`. On an error any part of them may have been written.
   virtual Status Write(std::uint64_t offset, Bytes bytes) = 0;
+  /// The same, and durable when it returns.
+  virtual Status WriteDurable(std::uint64_t offset, Bytes bytes) {
+    Status status = Write(offset, bytes);
+    return status.ok() ? SyncData() : status;
+  }
   /// fdatasync: contents, and as much metadata as reading them needs (the size).
   virtual Status SyncData() = 0;
   /// fsync: contents and all metadata.
@@ -42,15 +47,24 @@ class File {
   /// From `offset` on, where bytes other than zero may stand first; UINT64_MAX: nowhere. Holes are
   /// skipped where the file system tells them.
   virtual Result<std::uint64_t> NextData(std::uint64_t offset) const { return offset; }
+  /// The operating system's descriptor; -1 where there is none.
+  virtual int descriptor() const { return -1; }
 };
 
 /// Held as long as it lives; the operating system drops it when the process dies.
 class FileLock {
  public:
   virtual ~FileLock() = default;
+  /// The operating system's descriptor; -1 where there is none.
+  virtual int descriptor() const { return -1; }
 };
 
-enum class OpenFor : std::uint8_t { kRead, kReadWrite };
+/// kDirect: both, past the page cache; offsets, sizes and addresses in whole kDirectAlign.
+enum class OpenFor : std::uint8_t { kRead, kReadWrite, kDirect };
+inline constexpr std::size_t kDirectAlign = 4096;
+
+class WriteQueue;  // base/write_queue.h
+struct WriteQueueOptions;
 
 struct DirectoryEntry {
   std::string name;
@@ -68,7 +82,8 @@ class Directory {
   virtual const std::string& path() const = 0;
   /// A new, empty file, mode 0600. Errors: kAlreadyExists.
   virtual Result<std::unique_ptr<File>> Create(std::string_view name) = 0;
-  /// An existing regular file; never follows a symlink. Errors: kNotFound, kInvalidArgument.
+  /// An existing regular file; never follows a symlink. Errors: kNotFound, kInvalidArgument;
+  /// kUnsupported where the file system cannot write past its page cache.
   virtual Result<std::unique_ptr<File>> Open(std::string_view name, OpenFor mode) const = 0;
   /// Replaces `to` if it is there, atomically.
   virtual Status Rename(std::string_view from, std::string_view to) = 0;
@@ -100,6 +115,9 @@ class FileSystem {
   /// Makes the directory, its parents too, each synced into its parent, mode 0700; fine if it is
   /// there already.
   virtual Status CreateDirectories(const std::string& path) = 0;
+  /// Writes that go on while the caller does other things. By default each is done when it is
+  /// submitted.
+  virtual std::unique_ptr<WriteQueue> MakeWriteQueue(const WriteQueueOptions& options);
 };
 
 }  // namespace duramen

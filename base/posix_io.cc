@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 
 #include "base/check.h"
 #include "base/try.h"
+#include "base/write_queue.h"
 
 namespace duramen {
 namespace {
@@ -95,6 +97,24 @@ class PosixFile final : public File {
     return {};
   }
 
+  Status WriteDurable(std::uint64_t offset, Bytes bytes) override {
+    std::size_t done = 0;
+    while (done < bytes.size()) {
+      const Bytes rest = bytes.subspan(done);
+      // The kernel only reads.
+      const iovec piece{const_cast<std::byte*>(rest.data()), rest.size()};
+      const ssize_t put = Retry([&] {
+        return ::pwritev2(fd_.get(), &piece, 1, static_cast<off_t>(offset + done), RWF_DSYNC);
+      });
+      if (put < 0) return PosixError("write", path_, errno);
+      if (put == 0) return PosixError("write", path_, EIO);
+      done += static_cast<std::size_t>(put);
+    }
+    return {};
+  }
+
+  int descriptor() const override { return fd_.get(); }
+
   Status SyncData() override {
     if (::fdatasync(fd_.get()) != 0) return PosixError("sync", path_, errno);
     return {};
@@ -153,6 +173,7 @@ class PosixFile final : public File {
 class PosixFileLock final : public FileLock {
  public:
   explicit PosixFileLock(Descriptor fd) : fd_(std::move(fd)) {}
+  int descriptor() const override { return fd_.get(); }
 
  private:
   Descriptor fd_;
@@ -196,6 +217,7 @@ class PosixDirectory final : public Directory {
   }
 
   Result<std::unique_ptr<File>> Open(std::string_view name, OpenFor mode) const override {
+    if (mode == OpenFor::kDirect) return OpenDirect(name);
     Descriptor fd = TRY(OpenRegular(name, mode == OpenFor::kRead ? O_RDONLY : O_RDWR));
     return std::unique_ptr<File>(new PosixFile(std::move(fd), PathOf(name)));
   }
@@ -273,6 +295,22 @@ class PosixDirectory final : public Directory {
     if (::fstat(fd.get(), &status) != 0) return PosixError("inspect", PathOf(name), errno);
     if (S_ISREG(status.st_mode)) return fd;
     return PosixError("open", PathOf(name), S_ISDIR(status.st_mode) ? EISDIR : ENXIO);
+  }
+
+  /// EINVAL says that the file system has no direct I/O.
+  Result<std::unique_ptr<File>> OpenDirect(std::string_view name) const {
+    TRY(OpenRegular(name, O_RDWR));  // What else may be wrong with it is said as ever.
+    TRY(CheckName(name, path_));
+    const int fd = Retry([&] {
+      return ::openat(fd_.get(), std::string(name).c_str(),
+                      O_RDWR | O_DIRECT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    });
+    if (fd < 0 && errno == EINVAL) {
+      return Error{ErrorCode::kUnsupported,
+                   "the file system of " + Quoted(path_) + " has no direct I/O (O_DIRECT)", ""};
+    }
+    if (fd < 0) return PosixError("open", PathOf(name), errno);
+    return std::unique_ptr<File>(new PosixFile(Descriptor(fd), PathOf(name)));
   }
 
   Status Unlink(std::string_view name, int flags) {
@@ -478,6 +516,13 @@ Status PosixFileSystem::CreateDirectories(const std::string& path) {
     parent = std::move(child);
   }
   return {};
+}
+
+std::unique_ptr<WriteQueue> PosixFileSystem::MakeWriteQueue(const WriteQueueOptions& options) {
+  if (options.direct && options.io_uring) {
+    if (std::unique_ptr<WriteQueue> ring = MakeUringQueue(options)) return ring;
+  }
+  return MakeThreadQueue(options);
 }
 
 }  // namespace duramen

@@ -17,6 +17,7 @@ class PosixFileSystem final : public FileSystem {
  public:
   Result<std::unique_ptr<Directory>> Open(const std::string& path) override;
   Status CreateDirectories(const std::string& path) override;
+  std::unique_ptr<WriteQueue> MakeWriteQueue(const WriteQueueOptions& options) override;
 };
 
 /// The Error of a system call that failed with `error_number`: "cannot <action> <path>: <why>",

@@ -1,13 +1,13 @@
 #include "base/thread_executor.h"
 
 #include <pthread.h>
-#include <signal.h>
 
 #include <string>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/futex.h"
+#include "base/signals.h"
 
 namespace duramen {
 namespace {
@@ -18,26 +18,6 @@ constexpr std::uint32_t kNotified = 1;  // another Step is owed
 constexpr std::uint32_t kParked = 2;    // asleep; needs a futex wake
 
 std::int64_t NowNs() { return SystemClock().NowNs(); }
-
-/// Blocks signals in the thread that it lives in, which a thread made meanwhile inherits. Those
-/// that a thread raises by its own fault stay.
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t all;
-    ::sigfillset(&all);
-    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS}) {
-      ::sigdelset(&all, fault);
-    }
-    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
- private:
-  sigset_t before_;
-};
 
 }  // namespace
 

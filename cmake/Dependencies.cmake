@@ -12,3 +12,15 @@ if(NOT TARGET duramen::xxhash)
   set_target_properties(duramen::xxhash PROPERTIES IMPORTED_LOCATION "${DURAMEN_XXHASH_LIBRARY}")
   mark_as_advanced(DURAMEN_XXHASH_LIBRARY)
 endif()
+
+# Optional: without it direct writes go through a few threads.
+if(NOT TARGET duramen::uring)
+  find_library(DURAMEN_URING_LIBRARY uring)
+  find_path(DURAMEN_URING_INCLUDE liburing.h)
+  if(DURAMEN_URING_LIBRARY AND DURAMEN_URING_INCLUDE)
+    add_library(duramen::uring UNKNOWN IMPORTED)
+    set_target_properties(duramen::uring PROPERTIES IMPORTED_LOCATION "${DURAMEN_URING_LIBRARY}"
+      INTERFACE_SYSTEM_INCLUDE_DIRECTORIES "${DURAMEN_URING_INCLUDE}")
+  endif()
+  mark_as_advanced(DURAMEN_URING_LIBRARY DURAMEN_URING_INCLUDE)
+endif()

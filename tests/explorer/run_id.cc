@@ -93,6 +93,13 @@ sim::DiskState Crashed(const sim::DiskState& disk, const sim::Op* next, const Cr
   if (point.crash == Crash::kKill) {
     sim::DiskState killed = disk;
     choice = "all of it, in the page cache";
+    if (disk.in_flight() > 0) {
+      // A function of the point, so that a replay settles it the same way.
+      const std::uint64_t done = (point.boundary * 0x9E3779B97F4A7C15ULL) >> 32;
+      killed.SettleFlight(done);
+      choice += "; of " + std::to_string(disk.in_flight()) + " in flight those done that are in " +
+                std::to_string(done % 64);
+    }
     if (point.ordinal > 0 && next != nullptr && next->kind == sim::OpKind::kWrite) {
       sim::Op part = *next;
       const std::uint64_t bytes =

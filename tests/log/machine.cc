@@ -140,7 +140,11 @@ void Machine::Restart(sim::DiskState disk) {
   disk_->Observe(this);
 }
 
-void Machine::Kill() { Restart(disk_->disk()); }
+void Machine::Kill(std::uint64_t landed) {
+  sim::DiskState left = disk_->disk();
+  left.SettleFlight(landed);
+  Restart(std::move(left));
+}
 
 void Machine::PowerLoss() { Restart(sim::DiskState(disk_->disk().durable())); }
 

@@ -55,8 +55,9 @@ class Machine final : public sim::Observer {
   std::vector<std::string> Contents(const std::string& name);
   std::uint64_t Metric(std::string_view name) const;
 
-  /// The process dies: what the page cache shows stays.
-  void Kill();
+  /// The process dies: what the page cache shows stays; bit i of `landed` says whether the i-th
+  /// direct write in flight was carried out.
+  void Kill(std::uint64_t landed = UINT64_MAX);
   /// The power goes: only what is durable stays.
   void PowerLoss();
   /// The same with what else the profile allows.

@@ -18,7 +18,7 @@ std::uint64_t Scramble(std::uint64_t x) {  // splitmix64's finaliser
   return x ^ (x >> 31);
 }
 
-bool IsMetadata(OpKind kind) { return kind != OpKind::kWrite && !IsSync(kind); }
+bool IsMetadata(OpKind kind) { return !IsWrite(kind) && !IsSync(kind); }
 
 // The pair (prefix, early) number `ordinal` of those with prefix < early < units.
 std::vector<bool> EarlyArrival(std::size_t units, std::uint64_t ordinal) {
@@ -205,7 +205,7 @@ Image CrashStates::Materialize(const Choice& choice) const {
       }
     }
     if (keep == Keep::kAbsent) continue;
-    if (change.op.kind == OpKind::kWrite) {
+    if (IsWrite(change.op.kind)) {
       const bool torn = keep == Keep::kTorn;
       ApplyWrite(image, change, torn ? &choice.sectors[i] : nullptr);
     } else if (change.op.kind == OpKind::kAllocate && keep == Keep::kStale) {

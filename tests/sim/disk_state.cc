@@ -8,8 +8,9 @@ namespace duramen::sim {
 
 const char* OpKindName(OpKind kind) {
   static constexpr const char* kNames[] = {
-      "create", "mkdir", "write",     "allocate", "truncate",       "rename",
-      "remove", "rmdir", "sync data", "sync all", "sync directory", "sync file system"};
+      "create",       "mkdir",      "write",     "allocate", "truncate",       "rename",
+      "remove",       "rmdir",      "sync data", "sync all", "sync directory", "sync file system",
+      "write direct", "direct done"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 
@@ -22,6 +23,8 @@ bool IsNameChange(OpKind kind) {
          kind == OpKind::kRemove || kind == OpKind::kRemoveDirectory;
 }
 
+bool IsWrite(OpKind kind) { return kind == OpKind::kWrite || kind == OpKind::kWriteDirect; }
+
 bool IsSync(OpKind kind) {
   return kind == OpKind::kSyncData || kind == OpKind::kSyncAll || kind == OpKind::kSyncDirectory ||
          kind == OpKind::kSyncFileSystem;
@@ -31,7 +34,7 @@ std::string Describe(const Op& op) {
   std::string text = std::string(OpKindName(op.kind)) + " node " + std::to_string(op.node);
   if (!op.name.empty()) text += " '" + op.name + "' in " + std::to_string(op.directory);
   if (!op.to.empty()) text += " to '" + op.to + "'";
-  if (op.kind == OpKind::kWrite) {
+  if (IsWrite(op.kind)) {
     text += " [" + std::to_string(op.offset) + ", " + std::to_string(op.offset + op.bytes->size()) +
             ")";
   }
@@ -40,7 +43,7 @@ std::string Describe(const Op& op) {
 }
 
 std::size_t SectorCount(const Op& op) {
-  if (op.kind != OpKind::kWrite || op.bytes->empty()) return 0;
+  if (!IsWrite(op.kind) || op.bytes->empty()) return 0;
   const std::uint64_t first = op.offset / kSectorBytes;
   const std::uint64_t last = (op.offset + op.bytes->size() - 1) / kSectorBytes;
   return last - first + 1;
@@ -57,6 +60,7 @@ void ApplyChange(Image& image, const Op& op) {
       image.Link(op.directory, op.name, op.node);
       return;
     case OpKind::kWrite:
+    case OpKind::kWriteDirect:
       image.MutableContent(op.node).Write(op.offset, *op.bytes);
       return;
     case OpKind::kAllocate:
@@ -80,6 +84,7 @@ void ApplyChange(Image& image, const Op& op) {
     case OpKind::kSyncAll:
     case OpKind::kSyncDirectory:
     case OpKind::kSyncFileSystem:
+    case OpKind::kDirectDone:
       return;
   }
 }
@@ -94,6 +99,8 @@ void DiskState::Apply(const Op& op) {
     return;
   }
   if (op.kind == OpKind::kSyncFileSystem) return SyncFileSystem(op);
+  if (op.kind == OpKind::kWriteDirect) return Begin(op);
+  if (op.kind == OpKind::kDirectDone) return Land(op);
   if (IsSync(op.kind)) return SyncFile(op);
   if (op.failed && op.kind != OpKind::kWrite) return;
   if (op.kind == OpKind::kWrite && op.bytes->empty()) return;
@@ -109,6 +116,50 @@ void DiskState::Apply(const Op& op) {
                bad_.lower_bound({op.node, (op.offset + op.bytes->size() - 1) / kSectorBytes + 1}));
   }
   pending_.push_back({.op = op, .size_before_bytes = size_before, .overwritten = {}});
+}
+
+void DiskState::Begin(const Op& op) {
+  if (op.failed) return;
+  pending_.push_back({.op = op,
+                      .size_before_bytes = visible_.content(op.node).size_bytes(),
+                      .in_flight = true,
+                      .overwritten = {}});
+}
+
+void DiskState::Land(const Op& op) {
+  const auto found = std::find_if(pending_.begin(), pending_.end(), [&](const Pending& change) {
+    return change.in_flight && change.op.flight == op.flight;
+  });
+  CHECK(found != pending_.end());
+  if (op.failed) {
+    found->in_flight = false;
+    found->clean = true;
+    found->overwritten.assign(SectorCount(found->op), false);
+    return;
+  }
+  const Op landed = found->op;
+  pending_.erase(found);
+  ApplyChange(visible_, landed);
+  MakeDurable(landed);
+}
+
+std::size_t DiskState::in_flight() const {
+  return static_cast<std::size_t>(std::count_if(
+      pending_.begin(), pending_.end(), [](const Pending& change) { return change.in_flight; }));
+}
+
+void DiskState::SettleFlight(std::uint64_t done) {
+  std::vector<Op> landed;
+  std::size_t number = 0;
+  std::erase_if(pending_, [&](const Pending& change) {
+    if (!change.in_flight) return false;
+    if (((done >> (number++ % 64)) & 1) != 0) landed.push_back(change.op);
+    return true;
+  });
+  for (const Op& op : landed) {
+    ApplyChange(visible_, op);
+    MakeDurable(op);
+  }
 }
 
 void DiskState::Rot(Node file, std::uint64_t offset, std::byte value) {
@@ -131,13 +182,13 @@ bool DiskState::IsBad(Node file, std::uint64_t begin, std::uint64_t end) const {
 
 void DiskState::MakeDurable(const Op& op) {
   ApplyChange(durable_, op);
-  if (op.kind == OpKind::kWrite) HideBelow(op);
+  if (IsWrite(op.kind)) HideBelow(op);
 }
 
 /// Bytes made durable lie above those that an earlier, failed sync left behind.
 void DiskState::HideBelow(const Op& op) {
   for (Pending& below : pending_) {
-    if (!below.clean || below.op.node != op.node || below.op.kind != OpKind::kWrite) continue;
+    if (!below.clean || below.op.node != op.node || !IsWrite(below.op.kind)) continue;
     const std::uint64_t begin = op.offset / kSectorBytes;
     const std::uint64_t end = (op.offset + op.bytes->size() + kSectorBytes - 1) / kSectorBytes;
     const std::uint64_t first = below.op.offset / kSectorBytes;
@@ -202,7 +253,7 @@ void DiskState::SyncFileSystem(const Op& op) {
       const bool below = named_in == op.node || IsBelow(op.node, named_in);
       if (loses_names_ && IsNameChange(change.op.kind) && below) change.clean = true;
       rest.push_back(std::move(change));
-    } else if (change.clean) {
+    } else if (change.clean || change.in_flight) {
       rest.push_back(std::move(change));
     } else {
       taken.push_back(std::move(change.op));
@@ -224,7 +275,7 @@ bool DiskState::IsBelow(Node directory, Node node) const {
 /// Under ext4 one commit makes all metadata before it durable, whoever asked for it.
 void DiskState::CommitJournal() {
   for (Pending& change : pending_) {
-    if (change.op.kind != OpKind::kWrite) change.journaled = true;
+    if (!IsWrite(change.op.kind)) change.journaled = true;
   }
 }
 

@@ -15,6 +15,11 @@
 //    them, and a power loss may keep any part of them. A later sync reports success.
 //    A failed sync of the file system does so for every file below the directory that it was asked
 //    through.
+//  - A direct write is in flight from its submission to its end: programs do not see it yet, and a
+//    power loss keeps any of its sectors, whatever became of others in flight. When it has ended
+//    well it is visible and durable; when it failed, any sector of it may show up after the next
+//    power loss. Pending bytes of a buffered write below it may still come after it [C6]. A kill
+//    leaves each of them done or not begun, as settled by SettleFlight.
 //  - Durable bytes rot, and sectors become unreadable, only where a test says so. A sector that is
 //    written over can be read again.
 //
@@ -47,6 +52,8 @@ enum class OpKind : std::uint8_t {
   kSyncAll,
   kSyncDirectory,
   kSyncFileSystem,
+  kWriteDirect,  // in flight from here on
+  kDirectDone,   // the flight that has the same number ends
 };
 const char* OpKindName(OpKind kind);
 
@@ -59,6 +66,7 @@ struct Op {
   std::string to = {};    // of a rename
   std::uint64_t offset = 0;
   std::uint64_t size_bytes = 0;  // of an allocation or truncation
+  std::uint64_t flight = 0;      // of a direct write and its end
   std::shared_ptr<const std::vector<std::byte>> bytes = {};
   bool failed = false;       // answered with an error; a failed sync has marked pages clean
   std::uint32_t site = 0;    // index into SiteTable
@@ -71,6 +79,7 @@ struct Pending {
   std::uint64_t size_before_bytes = 0;  // visible size of the file when the change was made
   bool journaled = false;               // a later journal commit (profile ext4) has made it durable
   bool clean = false;                   // its sync failed: no later sync writes it
+  bool in_flight = false;               // a direct write under way; not visible
   std::vector<bool> overwritten;        // per sector of a clean write: durable bytes lie above it
 };
 
@@ -90,6 +99,10 @@ class DiskState {
   /// Does what `op` does; a failed sync marks pages clean, any other failed operation is as if only
   /// its bytes (a short write) had been asked for.
   void Apply(const Op& op);
+  /// The process was killed, and the system lets go of it when nothing is in flight any more: of
+  /// the direct writes under way, bit i of `done` says whether the i-th was carried out.
+  void SettleFlight(std::uint64_t done);
+  std::size_t in_flight() const;
   /// A byte changes, in the cache and on the disk.
   void Rot(Node file, std::uint64_t offset, std::byte value);
   /// The sectors of [begin, end) in `file` cannot be read.
@@ -108,6 +121,8 @@ class DiskState {
   bool IsBelow(Node directory, Node node) const;
   void CommitJournal();
   void MakeDurable(const Op& op);
+  void Begin(const Op& op);
+  void Land(const Op& op);
   void HideBelow(const Op& op);
   Image visible_;
   Image durable_;
@@ -122,6 +137,8 @@ void ApplyChange(Image& image, const Op& op);
 bool IsDataChange(OpKind kind);
 bool IsNameChange(OpKind kind);
 bool IsSync(OpKind kind);
+/// A change of bytes: buffered or direct.
+bool IsWrite(OpKind kind);
 /// One operation, for people.
 std::string Describe(const Op& op);
 /// Number of 512-byte sectors that a write touches.

@@ -73,9 +73,16 @@ class SimFile final : public File {
     return machine_.disk_.visible().content(place_.node).NextData(offset);
   }
   Status Write(std::uint64_t offset, Bytes bytes) override {
-    Op op{.kind = OpKind::kWrite, .node = place_.node, .offset = offset};
-    op.bytes = std::make_shared<const std::vector<std::byte>>(bytes.begin(), bytes.end());
-    return Change(std::move(op), CALLER);
+    return WriteFrom(offset, bytes, CALLER);
+  }
+  Status WriteDurable(std::uint64_t offset, Bytes bytes) override {
+    const void* caller = CALLER;
+    if (place_.mode != OpenFor::kDirect) {
+      TRY(WriteFrom(offset, bytes, caller));
+      return SyncFrom(false, caller);
+    }
+    const std::uint64_t flight = TRY(BeginFrom(offset, bytes, caller));
+    return EndFrom(flight, caller);
   }
   Status SyncData() override {
     return Change({.kind = OpKind::kSyncData, .node = place_.node}, CALLER);
@@ -92,6 +99,32 @@ class SimFile final : public File {
   Result<std::uint64_t> SizeBytes() const override {
     TRY(machine_.MarkRead("size", place_.file_class, CALLER));
     return machine_.disk_.visible().content(place_.node).size_bytes();
+  }
+
+  // For the queue, which knows the line that submitted.
+  Status WriteFrom(std::uint64_t offset, Bytes bytes, const void* caller) {
+    CHECK(place_.mode != OpenFor::kDirect);  // Those are durable, or go through a queue.
+    Op op{.kind = OpKind::kWrite, .node = place_.node, .offset = offset};
+    op.bytes = std::make_shared<const std::vector<std::byte>>(bytes.begin(), bytes.end());
+    return Change(std::move(op), caller);
+  }
+  Status SyncFrom(bool all, const void* caller) {
+    return Change({.kind = all ? OpKind::kSyncAll : OpKind::kSyncData, .node = place_.node},
+                  caller);
+  }
+  Result<std::uint64_t> BeginFrom(std::uint64_t offset, Bytes bytes, const void* caller) {
+    CHECK(place_.mode == OpenFor::kDirect);
+    CHECK(offset % kDirectAlign == 0 && bytes.size() % kDirectAlign == 0);
+    CHECK(reinterpret_cast<std::uintptr_t>(bytes.data()) % kDirectAlign == 0);
+    Op op{.kind = OpKind::kWriteDirect, .node = place_.node, .offset = offset};
+    op.flight = ++machine_.flights_;
+    op.bytes = std::make_shared<const std::vector<std::byte>>(bytes.begin(), bytes.end());
+    const std::uint64_t flight = op.flight;
+    TRY(Change(std::move(op), caller));
+    return flight;
+  }
+  Status EndFrom(std::uint64_t flight, const void* caller) {
+    return Change({.kind = OpKind::kDirectDone, .node = place_.node, .flight = flight}, caller);
   }
 
  private:
@@ -142,6 +175,9 @@ class SimDirectory final : public Directory {
     if (node == 0) return Failure(ErrorCode::kNotFound, name, "no such file");
     if (machine_.disk_.visible().IsDirectory(node)) {
       return Failure(ErrorCode::kInvalidArgument, name, "not a regular file");
+    }
+    if (mode == OpenFor::kDirect && machine_.refuses_direct_) {
+      return Failure(ErrorCode::kUnsupported, name, "no direct I/O");
     }
     return Handle(node, name, mode);
   }
@@ -263,6 +299,122 @@ class SimDirectory final : public Directory {
   const std::string path_;
   std::string base_;
 };
+
+class SimWriteQueue final : public WriteQueue, public Actor {
+ public:
+  SimWriteQueue(SimFileSystem& machine, const WriteQueueOptions& options)
+      : machine_(machine), options_(options) {
+    options_.executor.Start(*this);
+  }
+  ~SimWriteQueue() override { options_.executor.Stop(*this); }
+
+  void Submit(const WriteRequest& request) override {
+    CHECK(flying_.size() < options_.depth);
+    CHECK((request.how == MadeDurable::kDirect) == options_.direct);
+    Flying flying{.request = request, .caller = CALLER};
+    const std::int64_t now_ns = options_.clock.NowNs();
+    flying.begun_ns = now_ns;
+    flying.due_ns = now_ns + machine_.latency_ns_;
+    if (!options_.direct && !flying_.empty()) {
+      flying.due_ns = flying_.back().due_ns + machine_.latency_ns_;
+    }
+    if (options_.direct) Begin(flying);
+    flying_.push_back(std::move(flying));
+    options_.executor.Wake(*this);
+  }
+  void Take(std::vector<WriteDone>& done) override {
+    for (WriteDone& one : done_) done.push_back(std::move(one));
+    done_.clear();
+  }
+  void Drain() override {
+    while (!flying_.empty()) Advance(options_.direct ? Draw(flying_.size()) : 0);
+  }
+  WriteDone Run(const WriteRequest& request) override {
+    Flying flying{.request = request, .caller = CALLER, .begun_ns = options_.clock.NowNs()};
+    if (options_.direct) Begin(flying);
+    if (!options_.direct) WriteOne(flying);
+    End(flying);
+    return DoneOf(flying);
+  }
+  const char* name() const override { return "simulated queue"; }
+
+  std::int64_t Step() override {
+    if (flying_.empty()) return kIdle;
+    const std::int64_t now_ns = options_.clock.NowNs();
+    std::size_t due = 0;  // Those that are due come first in either order of submission.
+    while (due < flying_.size() && flying_[due].due_ns <= now_ns) ++due;
+    if (!options_.direct && !flying_.front().written) {
+      Advance(0);
+      return kAgain;
+    }
+    if (due == 0) return flying_.front().due_ns;
+    Advance(options_.direct ? Draw(due) : 0);
+    return kAgain;
+  }
+
+ private:
+  struct Flying {
+    WriteRequest request;
+    const void* caller = nullptr;
+    std::int64_t begun_ns = 0;
+    std::int64_t due_ns = 0;
+    bool written = false;
+    std::uint64_t flight = 0;
+    Status status = {};
+  };
+  static SimFile& FileOf(const Flying& flying) {
+    return static_cast<SimFile&>(*flying.request.file);
+  }
+  std::size_t Draw(std::size_t below) { return machine_.flight_rng_.Below(below); }
+  void Begin(Flying& flying) {
+    const WriteRequest& request = flying.request;
+    const auto begun = FileOf(flying).BeginFrom(request.offset, request.bytes, flying.caller);
+    if (begun.ok()) flying.flight = *begun;
+    if (!begun.ok()) flying.status = begun.error();
+  }
+  void WriteOne(Flying& flying) {
+    const WriteRequest& request = flying.request;
+    flying.written = true;
+    flying.status = FileOf(flying).WriteFrom(request.offset, request.bytes, flying.caller);
+  }
+  void End(Flying& flying) {
+    if (!flying.status.ok()) return;
+    const MadeDurable how = flying.request.how;
+    if (options_.direct) {
+      flying.status = FileOf(flying).EndFrom(flying.flight, flying.caller);
+    } else if (how != MadeDurable::kNot) {
+      flying.status = FileOf(flying).SyncFrom(how == MadeDurable::kAll, flying.caller);
+    }
+  }
+  WriteDone DoneOf(const Flying& flying) const {
+    const std::int64_t now_ns = options_.clock.NowNs();
+    return {.id = flying.request.id,
+            .status = flying.status,
+            .begun_ns = flying.begun_ns,
+            .written_ns = now_ns,
+            .synced_ns = now_ns};
+  }
+  void Advance(std::size_t number) {
+    Flying& flying = flying_[number];
+    if (!options_.direct && !flying.written) {
+      WriteOne(flying);
+      if (flying.status.ok()) return;
+    }
+    End(flying);
+    done_.push_back(DoneOf(flying));
+    flying_.erase(flying_.begin() + static_cast<std::ptrdiff_t>(number));
+    options_.executor.Wake(options_.owner);
+  }
+
+  SimFileSystem& machine_;
+  const WriteQueueOptions options_;
+  std::vector<Flying> flying_;  // in the order of submission
+  std::vector<WriteDone> done_;
+};
+
+std::unique_ptr<WriteQueue> SimFileSystem::MakeWriteQueue(const WriteQueueOptions& options) {
+  return std::make_unique<SimWriteQueue>(*this, options);
+}
 
 Error SimFileSystem::Stopped() const {
   return {ErrorCode::kIo, "crashed: the machine has stopped", ""};

@@ -22,7 +22,10 @@
 //  - Sectors go bad where FailReads() says so: every read that touches one fails with kIo, also in
 //  a
 //    later machine on the same DiskState, until it is written over or its file is gone.
-//  - Not modelled: operations that overlap in time.
+//  - Writes in flight (base/write_queue.h): buffered ones are written and synced one after the
+//    other, each a step of an actor, so that others run in between; direct ones end in a seeded
+//    order. With SetLatency each takes so long, direct ones side by side.
+//  - Not modelled: other operations that overlap in time.
 //
 // Owned by the test; one thread (LoopExecutor). Outlives every File, Directory and FileLock of it.
 #pragma once
@@ -39,6 +42,8 @@
 #include <vector>
 
 #include "base/io.h"
+#include "base/rng.h"
+#include "base/write_queue.h"
 #include "tests/sim/disk_state.h"
 
 namespace duramen::sim {
@@ -99,7 +104,13 @@ class SimFileSystem final : public FileSystem {
 
   Result<std::unique_ptr<Directory>> Open(const std::string& path) override;
   Status CreateDirectories(const std::string& path) override;
+  std::unique_ptr<WriteQueue> MakeWriteQueue(const WriteQueueOptions& options) override;
 
+  /// Of each write in flight; draws the order in which direct ones end.
+  void SetLatency(std::int64_t ns) { latency_ns_ = ns; }
+  void SeedFlight(std::uint64_t seed) { flight_rng_ = Rng(seed); }
+  /// Opening for direct I/O is refused, as on a file system without it.
+  void RefuseDirect() { refuses_direct_ = true; }
   void Schedule(Fault fault) { faults_.push_back(std::move(fault)); }
   /// Those that were scheduled fire no more: there is space again.
   void ClearFaults() { faults_.clear(); }
@@ -135,6 +146,7 @@ class SimFileSystem final : public FileSystem {
   friend class SimFile;
   friend class SimDirectory;
   friend class SimLock;
+  friend class SimWriteQueue;
   struct Request;
   /// Records, applies faults, applies the change.
   Status Do(Op op, const std::string& file_class, const void* caller);
@@ -157,6 +169,10 @@ class SimFileSystem final : public FileSystem {
   std::uint64_t opens_left_ = UINT64_MAX;
   std::uint64_t opens_failing_ = 0;
   std::uint64_t opens_failed_ = 0;
+  std::int64_t latency_ns_ = 0;
+  Rng flight_rng_{1};
+  std::uint64_t flights_ = 0;
+  bool refuses_direct_ = false;
   Node next_node_ = 0;
   bool crashed_ = false;
 };
