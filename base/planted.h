@@ -33,6 +33,8 @@ enum class PlantedBug : std::uint8_t {
   kFaultNotInCheckpoint,       // checkpoints leave out that a log is faulty
   kTombstoneForgottenEarly,    // a tombstone goes before its directory and the second checkpoint
   kArenaFreedByTag,            // entries go from memory with the file current at their append
+  kHoleAcknowledged,           // a complete batch is acknowledged with those before it in flight
+  kProofRunsAhead,             // `durable_upto` names the batch before, durable or not
   kPoisonPill,                 // a CHECK trips while the second log is scanned or replayed [B9]
   kCount,
 };

@@ -410,6 +410,7 @@ void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
       .max_files = options.wal_max_files,
       .max_batch_records = options.wal_max_batch_size,
       .batch_bytes_max = tuning.batch_bytes_max,
+      .alone_bytes_max = tuning.alone_bytes_max,
       .sync_method = options.wal_sync_method,
       .seal_after_ns = tuning.seal_after_ns,
       .max_age_ns = static_cast<std::int64_t>(options.wal_max_age) * 1'000'000'000,
@@ -424,10 +425,19 @@ void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
       log::Flusher::Environment{*state.servers_dir, *executor, *clock, landed, rows, *this,
                                 *segment_files, log_},
       state, Rng(rng.Next()));
-  wal = std::make_unique<wal::Wal>(
-      wal_options,
-      wal::Wal::Environment{*clock, *executor, *pool, landed, rows, flusher.get(), budget, log_},
-      recovery, Rng(rng.Next()));
+  wal = std::make_unique<wal::Wal>(wal_options,
+                                   wal::Wal::Environment{.clock = *clock,
+                                                         .executor = *executor,
+                                                         .file_system = *file_system,
+                                                         .directory = *wal_dir,
+                                                         .locks = {data_lock.get(), wal_lock.get()},
+                                                         .pool = *pool,
+                                                         .landed = landed,
+                                                         .keeper = rows,
+                                                         .sink = flusher.get(),
+                                                         .budget = budget,
+                                                         .log = log_},
+                                   recovery, Rng(rng.Next()));
   BuildLogs(recovery);
   pool->set_waiter(wal.get());
   executor->Start(*pool);

@@ -82,7 +82,9 @@ void LogStore::VisitMetrics(void (*visit)(void* argument, const Metric& metric),
   told({"wal_encode_ns", "ns", "time spent encoding"}, wal.encode_ns.value());
   told({"wal_write_ns", "ns", "time spent writing"}, wal.write_ns.value());
   told({"wal_sync_ns", "ns", "time spent in syncs"}, wal.sync_ns.value());
-  told({"wal_busy_ns", "ns", "time spent in rounds, syncs included"}, wal.busy_ns.value());
+  told({"wal_busy_ns", "ns", "time spent in rounds"}, wal.busy_ns.value());
+  told({"wal_wait_ns", "ns", "time in which the WAL had nothing to do but to wait for a write"},
+       wal.wait_ns.value());
   const log::FlusherCounters& flush = impl_->flusher->counters();
   told({"flush_rounds", "rounds", "generations taken to segments"}, flush.rounds.value());
   told({"flush_entries", "entries", "entries written to segments"}, flush.entries.value());

@@ -22,14 +22,15 @@ struct StorageEnvironment {
 
 /// Sizes that follow from the settings in production.
 struct StorageTuning {
-  std::uint32_t ring_records = 16384;        // a power of two
-  std::uint64_t ring_bytes = 8u << 20;       // payload bytes in flight per Writer
-  std::uint64_t chunk_bytes = 256u << 10;    // one arena chunk
-  std::uint64_t batch_bytes_max = 8u << 20;  // encoded
-  std::int64_t seal_after_ns = 3'000'000;    // idle time before a seal
-  std::uint64_t spare_files = 2;             // kept for recovery alone [B4]
-  std::size_t files_synced_singly = 4;       // of a flush; more: one sync of the file system
-  std::size_t files_open_max = 256;          // of a flush
+  std::uint32_t ring_records = 16384;         // a power of two
+  std::uint64_t ring_bytes = 8u << 20;        // payload bytes in flight per Writer
+  std::uint64_t chunk_bytes = 256u << 10;     // one arena chunk
+  std::uint64_t batch_bytes_max = 8u << 20;   // encoded
+  std::uint64_t alone_bytes_max = 64u << 10;  // of a batch that the WAL thread writes itself
+  std::int64_t seal_after_ns = 3'000'000;     // idle time before a seal
+  std::uint64_t spare_files = 2;              // kept for recovery alone [B4]
+  std::size_t files_synced_singly = 4;        // of a flush; more: one sync of the file system
+  std::size_t files_open_max = 256;           // of a flush
 };
 
 /// What OpenLogStore and MendStore refuse before they touch the disk. Errors: kConfiguration.

@@ -27,7 +27,7 @@ struct BatchSummary {
 };
 
 struct FileSummary {
-  std::uint64_t number = 0;  // by its name
+  std::uint64_t number = 0;      // by its name
   std::uint64_t size_bytes = 0;  // of what is looked at: without a hole at the end, say
   std::uint64_t file_bytes = 0;  // of the file
   bool copy_ok[kHeaderCopies] = {false, false};

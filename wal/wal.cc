@@ -57,7 +57,9 @@ Wal::Wal(const WalOptions& options, const Environment& environment, Recovery& re
   durable_file_ = written_file_;
   current_.first_record_ns = copied ? environment_.clock.NowNs() : 0;
   durable_upto_ = durable_.batch;  // Recovery synced it, whatever the method.
-  repeats_ = recovery.TakeRepeats();
+  for (RowCopy& row : recovery.TakeRepeats()) repeats_.push_back({std::move(row), 0});
+  current_.writer = current_.live.file;
+  MakeQueue();
   sealed_ = !copied;
   for (const ReplayedLog& log : recovery.replay().logs()) {
     Slot slot{
@@ -72,7 +74,6 @@ Wal::Wal(const WalOptions& options, const Environment& environment, Recovery& re
   CloseBase(recovery);
   current_file_.store(current_.live.number, std::memory_order_release);
   recycled_upto_.store(files_.front().number - 1, std::memory_order_release);
-  for (Plan& plan : plans_) plan.records.reserve(options_.max_batch_records);
   UpdateAdmission();
 }
 
@@ -128,6 +129,7 @@ void Wal::Post(const Message& message) {
     const std::lock_guard lock(mailbox_mutex_);
     mailbox_.push_back(message);
     if (message.kind == Message::Kind::kAddRing) registered_.push_back(message.port);
+    if (message.kind == Message::Kind::kRemoveRing) ring_leaves_.store(true);
     has_mail_.store(true, std::memory_order_release);
   }
   const bool soon = message.kind == Message::Kind::kRemoveRing ||
@@ -141,6 +143,7 @@ void Wal::ReadMailbox() {
   {
     const std::lock_guard lock(mailbox_mutex_);
     messages.swap(mailbox_);
+    ring_leaves_.store(false);
     has_mail_.store(false, std::memory_order_release);
   }
   bool removed = false;
@@ -159,7 +162,8 @@ void Wal::Handle(const Message& message) {
       if (slot.open && slot.owner.uid == message.owner.uid) break;  // Known from recovery.
       slot_of_.erase(slot.owner.uid);
       // A tombstone that is forgotten already need not be written again.
-      std::erase_if(repeats_, [&](const RowCopy& row) { return row.owner.uid == slot.owner.uid; });
+      std::erase_if(repeats_,
+                    [&](const Repeat& repeat) { return repeat.row.owner.uid == slot.owner.uid; });
       slot = Slot{.owner = message.owner};
       slot.open = true;
       slot_of_[message.owner.uid] = message.slot;
@@ -210,6 +214,7 @@ bool Wal::RingsEmpty() const {
 
 void Wal::StartPlan(Plan& plan) {
   plan.id = ++plan_counter_;
+  plan.submitted = plan.done = plan.failed = plan.published = false;
   plan.records.clear();
   plan.runs.clear();
   plan.touched.clear();
@@ -217,8 +222,7 @@ void Wal::StartPlan(Plan& plan) {
   plan.repeats.clear();
   plan.record_bytes = 0;
   plan.entry_count = 0;
-  plan.seal = false;
-  plan.full = false;
+  plan.seal = plan.closes = plan.opens_file = plan.full = false;
   plan.rows.clear();
   plan.changes.clear();
   plan.file.reset();
@@ -402,6 +406,7 @@ void Wal::FinishPlan(Plan& plan) {
   for (Touched& touched : plan.touched) {
     touched.bounds = slots_[touched.slot].planned;
     touched.rows = slots_[touched.slot].planned_rows;
+    touched.refused = slots_[touched.slot].stopped;
   }
   plan.ring_taken.clear();
   for (const Ring& ring : rings_) plan.ring_taken.push_back(ring.taken);
@@ -409,8 +414,9 @@ void Wal::FinishPlan(Plan& plan) {
 
 /// Rows are written twice, in different blocks: at commit and again in the next batch [A1].
 void Wal::PlanRepeats(Plan& plan, std::uint64_t room) {
-  for (const RowCopy& row : repeats_) {
-    plan.repeats.push_back(row);
+  for (const Repeat& repeat : repeats_) {
+    const RowCopy& row = repeat.row;
+    plan.repeats.push_back(repeat);
     plan.record_bytes += RecordBytes(row.payload.size());
     Bind(plan, SlotForCopy(row.owner.uid));
     if (PlanBytes(plan) > room) {
@@ -423,9 +429,9 @@ void Wal::PlanRepeats(Plan& plan, std::uint64_t room) {
 
 std::uint64_t Wal::RepeatBytes() const {
   std::uint64_t bytes = 0;
-  for (const RowCopy& row : repeats_) {
-    bytes +=
-        RecordBytes(row.payload.size()) + kRunHeaderBytes + kRunSummaryBytes + 2 * kBindingBytes;
+  for (const Repeat& repeat : repeats_) {
+    bytes += RecordBytes(repeat.row.payload.size()) + kRunHeaderBytes + kRunSummaryBytes +
+             2 * kBindingBytes;
   }
   return bytes;
 }

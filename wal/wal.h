@@ -1,15 +1,23 @@
-// The shared write-ahead log: one thread that drains the rings of all Writers, makes one batch of
-// what it finds, writes and syncs it, and then says so [PW1]. Nothing is acknowledged before its
-// sync returned, in every method but `none` [PW9].
+// The shared write-ahead log: one thread that drains the rings of all Writers and makes a batch of
+// what it finds; a write queue makes it durable, and then it says so [PW1]. Nothing is acknowledged
+// before its sync returned, in every method but `none` [PW9].
 //
-// A round is one batch, or two where the first fills its file: the second then opens the next file,
-// so that a roll costs nobody an extra sync; its header is written before the first batch is
-// durable, which the tail verdict knows how to judge [A12].
+// While a batch is written and synced the next one is planned and encoded [PW2]: batches are in
+// flight, one behind the other on one I/O thread, or side by side as direct writes. They complete
+// in any order; what is acknowledged, what `durable_upto` says, and what the next plan goes on from
+// after a failure is the contiguous prefix of complete ones. What is in flight is at most two
+// batches of the largest size, so that recovery can copy it. A batch alone, and small, is written
+// by the WAL thread itself, which saves two wake-ups.
 //
-// A failed write or sync poisons the file: it is never written, synced or recycled again. What was
-// not acknowledged still stands in the rings and goes, in order, to a new file, whose header ends
-// the predecessor at the last acknowledged batch. If that fails too the WAL is down: nothing is
-// acknowledged, Append answers kWalDown, reads go on, and it tries again once a second.
+// A batch that finds its file full opens the next one; the file header goes with it in one write,
+// before the last batch of the old file is durable, which the tail verdict knows how to judge
+// [A12]. There is at most one header in flight.
+//
+// A failed write or sync poisons the file: it is never written, synced or recycled again. Nothing
+// is decided before all else in flight has come back [A14]. What was not acknowledged still stands
+// in the rings and goes, in order, to a new file, whose header ends the predecessor at the last
+// acknowledged batch. If that fails too the WAL is down: nothing is acknowledged, Append answers
+// kWalDown, reads go on, and it tries again once a second.
 //
 // When the first batch of the next file is durable, the one before it is a closed generation: it is
 // handed to the flusher with the state of all logs at its end, and stays until Retire says that
@@ -26,11 +34,13 @@
 #include <vector>
 
 #include "base/actor.h"
+#include "base/aligned.h"
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/log.h"
 #include "base/memory_budget.h"
 #include "base/rng.h"
+#include "base/write_queue.h"
 #include "wal/batch.h"
 #include "wal/file_pool.h"
 #include "wal/landed.h"
@@ -46,6 +56,7 @@ struct WalOptions {
   std::uint64_t max_files = 16;   // above it new entries are not admitted
   std::uint64_t max_batch_records = 8192;
   std::uint64_t batch_bytes_max = 8u << 20;
+  std::uint64_t alone_bytes_max = 64u << 10;  // written by the WAL thread itself, if all is idle
   SyncMethod sync_method = SyncMethod::kDatasync;
   std::int64_t seal_after_ns = 3'000'000;
   std::int64_t max_age_ns = 0;  // a file with records is rolled after so long; 0: never
@@ -57,7 +68,7 @@ enum class WalState : std::uint8_t { kUp, kWaitingForFile, kDiskFull, kDown };
 /// Written by the WAL thread, read by any.
 struct WalCounters {
   Counter batches, entries, rows, marks, bytes, syncs, rolls, seals, recycled_files, poisoned_files,
-      refused_records, write_ns, sync_ns, encode_ns, busy_ns, files;
+      refused_records, write_ns, sync_ns, encode_ns, busy_ns, wait_ns, files;
 };
 
 /// The largest batch that a file of `file_size_bytes` may hold: a quarter of what is usable, so
@@ -71,6 +82,9 @@ class Wal final : public Actor {
   struct Environment {
     Clock& clock;
     ActorExecutor& executor;
+    FileSystem& file_system;
+    Directory& directory;
+    std::vector<const FileLock*> locks;  // held as long as a write may be in flight [A22]
     FilePool& pool;
     LandedIndex& landed;
     RowKeeper& keeper;
@@ -80,6 +94,8 @@ class Wal final : public Actor {
   };
   /// `recovery` has been committed; everything in `environment` outlives the WAL.
   Wal(const WalOptions& options, const Environment& environment, Recovery& recovery, Rng rng);
+  /// Waits for what is in flight.
+  ~Wal() override;
 
   // Actor
   std::int64_t Step() override;
@@ -157,6 +173,7 @@ class Wal final : public Actor {
   };
   struct Current {
     LiveFile live;
+    std::shared_ptr<File> writer;  // another handle where writes are direct
     FileContext context;
     std::uint64_t offset = kFirstBatchOffset;
     std::uint64_t entries = 0;
@@ -167,29 +184,43 @@ class Wal final : public Actor {
   /// A slot and its state behind the plan's last record of it.
   struct Touched {
     std::uint32_t slot = 0;
+    bool refused = false;
     SlotBounds bounds;
     std::uint64_t rows = 0;
   };
-  /// One batch on its way; kept between rounds so that its memory is reused.
+  /// A row to be written once more, and the plan that wrote it first; 0: recovery.
+  struct Repeat {
+    RowCopy row;
+    std::uint64_t plan = 0;
+  };
+  /// One batch on its way; kept when it is through so that its memory is reused.
   struct Plan {
     std::uint64_t id = 0;
+    bool submitted = false;  // a write is in flight, or was
+    bool done = false;       // it came back, or there was none
+    bool failed = false;
+    bool published = false;
     std::vector<PlannedRecord> records;
     std::vector<PlannedRun> runs;
     std::vector<Touched> touched;
     std::vector<Binding> bindings;
-    std::vector<RowCopy> repeats;
+    std::vector<Repeat> repeats;
     std::uint64_t record_bytes = 0;
     std::uint64_t entry_count = 0;
     bool seal = false;
-    bool full = false;  // more was waiting than fits
+    bool closes = false;      // the seal of an idle period
+    bool opens_file = false;  // the file's header stands at the front of the buffer
+    bool full = false;        // more was waiting than fits
     std::shared_ptr<File> file;
     std::uint64_t file_number = 0;
     WalPosition position;                   // of the chain behind it
     std::vector<std::uint64_t> ring_taken;  // by ring: what it took
     std::vector<RowCopy> rows;              // written in it, to be repeated
     std::vector<LandedIndex::Change> changes;
-    std::unique_ptr<std::byte[]> buffer;
+    AlignedBytes buffer;
     std::size_t buffer_bytes = 0;
+    std::uint64_t write_offset = 0;
+    Bytes bytes;  // what is written, in the buffer
     bool empty() const { return records.empty() && repeats.empty() && !seal; }
   };
   struct Message {
@@ -234,15 +265,15 @@ class Wal final : public Actor {
   std::int64_t Round();
   std::int64_t Idle(std::int64_t now_ns);
   Status WriteRound(bool seal, bool& wrote);
-  Status SyncAndPublish(Plan& plan);
-  Status WritePlan(Plan& plan);
+  Status EncodePlan(Plan& plan);
+  void MakeRoom(Plan& plan, std::size_t bytes) const;
   void EncodeRepeats(const Plan& plan, BatchEncoder& encoder);
   void EncodeRun(Plan& plan, PlannedRun& run, BatchEncoder& encoder);
   Status ZeroAhead(std::uint64_t end_offset);
-  Status Roll(bool& rolled);
-  Status Sync(File& file);
+  Status Roll(Plan& plan, bool& rolled);
+  bool MayRoll() const;
   void Publish(Plan& plan);
-  void AbandonPlan(Plan& plan);
+  void AbandonPlan(std::unique_ptr<Plan> plan);
   void AnswerRings(const Plan& plan);
   void Notify();
   void Fail(const Error& error);
@@ -255,6 +286,21 @@ class Wal final : public Actor {
   bool OutOfFiles() const;
   void UpdateAdmission();
   std::uint64_t Room() const;
+
+  // wal_flight.cc: what is under way
+  void MakeQueue();
+  MadeDurable How() const;
+  std::unique_ptr<Plan> NextPlan();
+  bool MayPlan() const;
+  void Send(std::unique_ptr<Plan> plan);
+  void TakeDone();
+  void Settle(const WriteDone& done);
+  void Land();
+  void OnLanded();
+  bool FailedBack();
+  bool InFlight() const { return writes_in_flight_ > 0; }
+  bool InFlightIn(std::uint64_t file) const;
+  void CountWait(std::int64_t now_ns);
 
   WalOptions options_;
   Environment environment_;
@@ -272,15 +318,26 @@ class Wal final : public Actor {
   std::uint64_t written_file_ = 0;     // that holds it; 0: none
   std::uint64_t durable_file_ = 0;
   std::uint64_t durable_upto_ = 0;  // as headers say it; `none` never moves it [C5]
-  std::vector<RowCopy> repeats_;    // rows of the last durable batches, still to be repeated
+  std::deque<Repeat> repeats_;      // rows of the last batches, still to be repeated
   std::unordered_map<Uid128, std::uint32_t, Uid128Hash> slot_of_;
-  Plan plans_[2];
+  std::deque<std::unique_ptr<Plan>> flight_;  // in order of their batches
+  std::vector<std::unique_ptr<Plan>> idle_plans_;
+  std::unique_ptr<Plan> draft_;  // being planned
   std::uint64_t plan_counter_ = 0;
+  std::uint64_t newest_plan_ = 0;   // that was submitted
+  std::uint64_t durable_plan_ = 0;  // the last that was published
+  std::uint32_t depth_ = 1;         // writes in flight at most
+  std::uint32_t writes_in_flight_ = 0;
+  std::uint64_t bytes_in_flight_ = 0;
+  std::optional<Error> failure_;  // of a write; judged when nothing is in flight
+  std::int64_t waiting_since_ns_ = 0;
+  std::vector<WriteDone> done_;
   FileEnd base_;                   // what recovery's file follows; it may be gone
   std::uint64_t closed_file_ = 0;  // the newest that the sink was told of
   std::uint64_t retired_upto_ = 0;
   bool sealed_ = true;
   bool must_roll_ = false;
+  bool full_ = false;  // the last plan found no room in the current file
   bool roll_asked_ = false;
   bool took_file_ = false;      // the pool is woken when the round has recycled
   std::uint32_t failures_ = 0;  // in a row
@@ -292,6 +349,7 @@ class Wal final : public Actor {
   std::vector<const RingPort*> registered_;
   std::string state_reason_;
   std::atomic<bool> has_mail_{false};
+  std::atomic<bool> ring_leaves_{false};  // read when nothing is in flight that may name it
   std::atomic<WalState> state_{WalState::kUp};
   std::atomic<bool> blocked_{false};  // a file is needed and none can be made
   std::atomic<bool> entries_admitted_{true};
@@ -299,6 +357,7 @@ class Wal final : public Actor {
   std::atomic<std::uint64_t> current_file_{0};
   std::atomic<std::uint64_t> recycled_upto_{0};
   WalCounters counters_;
+  std::unique_ptr<WriteQueue> queue_;  // goes first: it waits for what refers to the above
 };
 
 }  // namespace duramen::wal

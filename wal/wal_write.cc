@@ -20,47 +20,45 @@ constexpr std::uint64_t kReserveFiles = 2;  // above max_files, for rows and mar
 
 std::int64_t Wal::Step() {
   const std::int64_t now = environment_.clock.NowNs();
+  CountWait(now);
   SnapshotRings();
+  TakeDone();
+  if (!FailedBack()) return kIdle;
+  // Plans name rings by their places, so none goes while a plan is under way.
+  if (ring_leaves_.load() && !flight_.empty()) return kIdle;
   ReadMailbox();
   if (state() == WalState::kDown && now < retry_at_ns_) return retry_at_ns_;
   const std::int64_t next = Round();
-  counters_.busy_ns.Add(static_cast<std::uint64_t>(environment_.clock.NowNs() - now));
+  const std::int64_t end = environment_.clock.NowNs();
+  counters_.busy_ns.Add(static_cast<std::uint64_t>(end - now));
+  if (next == kIdle && InFlight()) waiting_since_ns_ = end;
   return next;
 }
 
 std::int64_t Wal::Round() {
+  if (!MayPlan()) return kIdle;  // A completion wakes us.
+  must_roll_ = must_roll_ || environment_.clock.NowNs() >= RollDue();
   bool wrote = false;
-  // A file without a durable batch is no generation yet: it gets a seal first.
-  const bool sealed_first = roll_asked_ && durable_file_ != current_.live.number;
+  // A file without a batch is no generation: it gets a seal first.
+  const bool sealed_first = roll_asked_ && written_file_ != current_.live.number;
   if (roll_asked_ && !sealed_first) {
     must_roll_ = true;
     roll_asked_ = false;
   }
+  const bool was_full = full_;
   const Status status = WriteRound(sealed_first, wrote);
-  if (!status.ok()) {
-    Fail(status.error());
+  if (!status.ok() && !failure_) failure_ = status.error();
+  if (failure_) {
+    if (!FailedBack()) return kIdle;
     return state() == WalState::kDown ? retry_at_ns_ : kAgain;
   }
-  const std::int64_t now = environment_.clock.NowNs();
-  if (wrote) {
-    failures_ = 0;
-    last_write_ns_ = now;
-    blocked_.store(false, std::memory_order_release);
-    const bool out_of_files = OutOfFiles();
-    SetState(out_of_files ? WalState::kDiskFull : WalState::kUp,
-             out_of_files ? "no next WAL file can be made" : "");
-    RecycleRetired();
-    UpdateAdmission();
-    must_roll_ = must_roll_ || now >= RollDue();
-    if (took_file_) environment_.executor.Wake(environment_.pool);
-    took_file_ = false;
-    return kAgain;
-  }
-  return Idle(now);
+  if (wrote || (full_ && !was_full)) return kAgain;  // The next one may begin with a roll.
+  return Idle(environment_.clock.NowNs());
 }
 
 /// Nothing is waiting: the one seal of this idle period, or a roll because of the file's age.
 std::int64_t Wal::Idle(std::int64_t now_ns) {
+  if (!flight_.empty()) return kIdle;
   const bool waiting = must_roll_ || !RingsEmpty();
   if (state() == WalState::kDown && (waiting || now_ns < retry_at_ns_)) return retry_at_ns_;
   const bool was_refused = state() == WalState::kDown || state() == WalState::kDiskFull;
@@ -83,12 +81,13 @@ std::int64_t Wal::Idle(std::int64_t now_ns) {
   }
   bool wrote = false;
   const Status status = WriteRound(true, wrote);
-  if (!status.ok()) {
-    Fail(status.error());
+  if (!status.ok() && !failure_) failure_ = status.error();
+  if (failure_) {
+    if (!FailedBack()) return kIdle;
     return state() == WalState::kDown ? retry_at_ns_ : kAgain;
   }
-  sealed_ = true;
-  return kAgain;  // Something may have arrived meanwhile; the next step finds out.
+  if (!wrote) sealed_ = true;  // No room; the next file's header proves as much.
+  return kAgain;               // Something may have arrived meanwhile; the next step finds out.
 }
 
 /// A generation that nobody closes would keep its entries out of segments for ever. Nor may memory
@@ -111,45 +110,42 @@ bool Wal::OutOfFiles() const {
 }
 
 Status Wal::WriteRound(bool seal, bool& wrote) {
-  Plan& first = plans_[0];
-  Plan& second = plans_[1];
-  StartPlan(first);
-  StartPlan(second);
-  if (!must_roll_ && seal) {
+  if (draft_ == nullptr) draft_ = NextPlan();
+  Plan& plan = *draft_;
+  StartPlan(plan);
+  bool rolled = false;
+  if (must_roll_ || (full_ && !seal)) {
+    TRY(Roll(plan, rolled));
+    if (must_roll_) return {};  // There is no next file yet.
+  }
+  full_ = false;
+  if (seal && !rolled) {
     const std::uint64_t room = current_.live.size_bytes - current_.offset;
     if (room < kBlockBytes) return {};  // The next file's header proves as much.
-    PlanRepeats(first, room);
-    first.seal = true;
-  } else if (!must_roll_) {
-    const std::uint64_t room = Room();
-    const std::uint64_t rest = room - std::min(RepeatBytes(), room / 2);
-    if (!RingsEmpty()) PlanRecords(first, rest);
-    // Last, because repeats alone make no batch; they are encoded first.
-    if (!first.empty()) PlanRepeats(first, room);
-  }
-  FinishPlan(first);
-  if (first.empty()) {
-    AbandonPlan(first);
+    PlanRepeats(plan, room);
+    plan.seal = plan.closes = true;
   } else {
-    TRY(WritePlan(first));
+    const std::uint64_t room = Room();
+    if (!RingsEmpty()) PlanRecords(plan, room - std::min(RepeatBytes(), room / 2));
+    // Last, because repeats alone make no batch; they are encoded first.
+    if (!plan.empty() || rolled) PlanRepeats(plan, room);
+    plan.seal = rolled && plan.empty();
   }
-  if (must_roll_ || first.full) {
-    bool rolled = false;
-    TRY(Roll(rolled));
-    if (rolled) {
-      PlanRecords(second, Room() - std::min(RepeatBytes(), Room() / 2));
-      if (first.empty()) PlanRepeats(second, Room());
-      second.seal = second.empty();
-      FinishPlan(second);
-      TRY(WritePlan(second));
-    } else if (first.empty()) {
-      return {};
-    }
+  full_ = plan.full;
+  FinishPlan(plan);
+  if (plan.empty()) {
+    AbandonPlan(std::move(draft_));
+    return {};
   }
-  if (!first.empty()) TRY(SyncAndPublish(first));
-  if (!second.empty()) TRY(SyncAndPublish(second));
-  wrote = !first.empty() || !second.empty();
-  sealed_ = wrote ? false : sealed_;
+  const Status encoded = EncodePlan(plan);
+  if (!encoded.ok()) {  // What it took is given back with what else is forgotten.
+    plan.done = plan.failed = true;
+    flight_.push_back(std::move(draft_));
+    return encoded;
+  }
+  wrote = true;
+  sealed_ = false;
+  Send(std::move(draft_));
   return {};
 }
 
@@ -158,35 +154,46 @@ std::uint64_t Wal::Room() const {
   return current_.live.size_bytes > used ? current_.live.size_bytes - used : 0;
 }
 
-Status Wal::WritePlan(Plan& plan) {
+/// The buffer holds `bytes`, and keeps what stands at its front.
+void Wal::MakeRoom(Plan& plan, std::size_t bytes) const {
+  if (plan.buffer_bytes >= bytes) return;
+  const std::size_t size = RoundUp(std::max(bytes, 2 * plan.buffer_bytes), kBlockBytes);
+  AlignedBytes buffer = MakeAligned(size);
+  if (plan.opens_file) std::memcpy(buffer.get(), plan.buffer.get(), kFirstBatchOffset);
+  plan.buffer = std::move(buffer);
+  plan.buffer_bytes = size;
+}
+
+Status Wal::EncodePlan(Plan& plan) {
   const std::int64_t begin = environment_.clock.NowNs();
-  const std::uint64_t bytes_max = PlanBytes(plan) + kBlockBytes;
-  if (plan.buffer_bytes < bytes_max) {
-    plan.buffer_bytes = RoundUp(std::max(bytes_max, 2 * plan.buffer_bytes), kBlockBytes);
-    plan.buffer = std::make_unique_for_overwrite<std::byte[]>(plan.buffer_bytes);
-  }
-  BatchEncoder encoder(current_.context, current_.offset, {plan.buffer.get(), plan.buffer_bytes});
+  const std::uint64_t front = plan.opens_file ? kFirstBatchOffset : 0;
+  MakeRoom(plan, front + PlanBytes(plan) + kBlockBytes);
+  BatchEncoder encoder(current_.context, current_.offset,
+                       {plan.buffer.get() + front, plan.buffer_bytes - front});
   for (const Binding& binding : plan.bindings) encoder.AddBinding(binding);
   EncodeRepeats(plan, encoder);
   for (PlannedRun& run : plan.runs) EncodeRun(plan, run, encoder);
   for (Touched& touched : plan.touched) {  // What was refused while encoding is not durable.
     if (slots_[touched.slot].stopped) touched.bounds = slots_[touched.slot].planned;
+    touched.refused = slots_[touched.slot].stopped;
   }
+  const auto repeated = static_cast<std::ptrdiff_t>(plan.repeats.size());
+  repeats_.erase(repeats_.begin(), repeats_.begin() + repeated);
+  for (const RowCopy& row : plan.rows) repeats_.push_back({row, plan.id});
   BatchHeader header{.flags = static_cast<std::uint16_t>(plan.seal ? kBatchSeal : 0)};
   header.number = written_.next_batch;
-  header.durable_upto = durable_upto_;
+  header.durable_upto = Planted(PlantedBug::kProofRunsAhead) ? written_.batch : durable_upto_;
   header.previous_checksum = written_.checksum;
   header.boot = options_.boot;
   const Bytes bytes = encoder.Finish(header);
   TRY(ZeroAhead(current_.offset + bytes.size()));
-  const std::int64_t encoded = environment_.clock.NowNs();
-  plan.file = current_.live.file;
+  plan.file = current_.writer;
   plan.file_number = current_.live.number;
-  TRY(current_.live.file->Write(current_.offset, bytes));
-  counters_.encode_ns.Add(static_cast<std::uint64_t>(encoded - begin));
-  counters_.write_ns.Add(static_cast<std::uint64_t>(environment_.clock.NowNs() - encoded));
+  plan.write_offset = current_.offset - front;
+  plan.bytes = {plan.buffer.get(), front + bytes.size()};
   current_.offset += bytes.size();
   current_.entries += plan.entry_count;
+  const std::int64_t encoded = environment_.clock.NowNs();
   if (current_.first_record_ns == 0 && !plan.seal) current_.first_record_ns = encoded;
   written_ = {.batch = header.number,
               .checksum = header.checksum,
@@ -194,13 +201,14 @@ Status Wal::WritePlan(Plan& plan) {
               .offset = current_.offset};
   written_file_ = current_.live.number;
   plan.position = written_;
-  counters_.bytes.Add(bytes.size());
+  counters_.encode_ns.Add(static_cast<std::uint64_t>(encoded - begin));
   return {};
 }
 
 /// Rows come before what was appended after them, so that a replay in order sees the newest last.
 void Wal::EncodeRepeats(const Plan& plan, BatchEncoder& encoder) {
-  for (const RowCopy& row : plan.repeats) {
+  for (const Repeat& repeat : plan.repeats) {
+    const RowCopy& row = repeat.row;
     const RunHeader run{.slot = SlotForCopy(row.owner.uid),
                         .first = LoadLe<std::uint64_t>(row.payload.data()),
                         .kind = RunKind::kRows,
@@ -283,13 +291,15 @@ void Wal::EncodeRun(Plan& plan, PlannedRun& run, BatchEncoder& encoder) {
                            .term = written.term}});
 }
 
-/// Nothing of the plan is written: what it bound is not bound, and what it refused is answered now.
-void Wal::AbandonPlan(Plan& plan) {
-  for (const Binding& binding : plan.bindings) slots_[binding.slot].bound_file = 0;
-  plan.bindings.clear();
-  if (plan.touched.empty()) return;
-  AnswerRings(plan);
-  plan.touched.clear();
+/// Nothing of the plan is written: what it bound is not bound, and what it refused is answered when
+/// what was planned before it is through.
+void Wal::AbandonPlan(std::unique_ptr<Plan> plan) {
+  for (const Binding& binding : plan->bindings) slots_[binding.slot].bound_file = 0;
+  plan->bindings.clear();
+  if (plan->touched.empty()) return idle_plans_.push_back(std::move(plan));
+  plan->done = true;
+  flight_.push_back(std::move(plan));
+  Land();
 }
 
 /// Only a first start has blocks that were never written; see FilePool.
@@ -297,15 +307,31 @@ Status Wal::ZeroAhead(std::uint64_t end_offset) {
   if (end_offset <= current_.zeroed) return {};
   const std::uint64_t end = std::min(end_offset + kZeroAheadBytes, current_.live.size_bytes);
   if (end > end_offset) {
-    const std::vector<std::byte> zeros(end - end_offset);
-    TRY(current_.live.file->Write(end_offset, zeros));
+    const std::size_t size = end - end_offset;
+    const AlignedBytes zeros = MakeAligned(size);
+    std::memset(zeros.get(), 0, size);
+    // By the same kind of I/O as the batches [C6]; where that is the page cache, their syncs do.
+    const bool direct = How() == MadeDurable::kDirect;
+    const WriteDone done = queue_->Run({.file = current_.writer.get(),
+                                        .offset = end_offset,
+                                        .bytes = {zeros.get(), size},
+                                        .how = direct ? MadeDurable::kDirect : MadeDurable::kNot});
+    TRY(Status(done.status));
   }
   current_.zeroed = end;
   return {};
 }
 
+/// At most one header is on its way to the disk: a chain with a gap in it could not be told from a
+/// damaged one.
+bool Wal::MayRoll() const {
+  return flight_.empty() || durable_file_ == current_.live.number ||
+         committed_file_ == current_.live.number;
+}
+
 /// The service header goes out with the file's first batch: one sync makes both durable [C4].
-Status Wal::Roll(bool& rolled) {
+Status Wal::Roll(Plan& plan, bool& rolled) {
+  if (!MayRoll()) return {};
   const std::optional<Error> failure = environment_.pool.failure();
   // Without space a spare goes to what frees space: marks.
   const std::uint64_t kept = !failure ? UINT64_MAX : 1;
@@ -355,56 +381,43 @@ Status Wal::Roll(bool& rolled) {
   const FileContext context = FileContext::Of(options_.system, live.number, live.life);
   files_.push_back(live);
   environment_.landed.AddFile(live.number, {live.file, context, live.size_bytes});
-  current_ = {.live = live, .context = context, .zeroed = live.zeroed_bytes};
+  current_ = {.live = live, .writer = live.file, .context = context, .zeroed = live.zeroed_bytes};
   current_file_.store(live.number, std::memory_order_release);
   must_roll_ = false;
   rolled = true;
-  std::vector<std::byte> blocks(kHeaderCopies * kBlockBytes);
+  MakeRoom(plan, kFirstBatchOffset);
+  plan.opens_file = true;
+  const std::span<std::byte> blocks(plan.buffer.get(), kFirstBatchOffset);
   for (std::uint64_t copy = 0; copy < kHeaderCopies; ++copy) {
-    EncodeFileHeader(header, copy,
-                     std::span(blocks).subspan(copy * kBlockBytes).first<kBlockBytes>());
+    EncodeFileHeader(header, copy, blocks.subspan(copy * kBlockBytes).first<kBlockBytes>());
   }
   counters_.rolls.Add(1);
-  return live.file->Write(0, blocks);
-}
-
-Status Wal::Sync(File& file) {
-  if (options_.sync_method == SyncMethod::kNone || Planted(PlantedBug::kNoSyncBeforeAck)) {
-    return {};
-  }
-  const std::int64_t begin = environment_.clock.NowNs();
-  Status status = options_.sync_method == SyncMethod::kFsync ? file.SyncAll() : file.SyncData();
-  counters_.sync_ns.Add(static_cast<std::uint64_t>(environment_.clock.NowNs() - begin));
-  counters_.syncs.Add(1);
-  return status;
-}
-
-Status Wal::SyncAndPublish(Plan& plan) {
-  TRY(Sync(*plan.file));
-  Publish(plan);
   return {};
 }
 
 void Wal::Publish(Plan& plan) {
+  plan.published = true;
+  durable_plan_ = plan.id;
+  if (!plan.submitted) return AnswerRings(plan);  // All of it was refused.
   if (plan.file_number != durable_file_ && durable_file_ != 0) CloseGeneration();
   durable_ = plan.position;
   durable_file_ = plan.file_number;
   if (options_.sync_method != SyncMethod::kNone) durable_upto_ = plan.position.batch;
   environment_.landed.Apply(plan.changes);
-  for (const RowCopy& row : plan.repeats) {
+  for (const Repeat& repeat : plan.repeats) {
+    // Unless its log was forgotten meanwhile.
+    const RowCopy& row = repeat.row;
+    if (!slot_of_.contains(row.owner.uid)) continue;
     environment_.keeper.OnRow(row.owner, row.kind, row.payload, plan.file_number);
   }
   for (const RowCopy& row : plan.rows) {
     environment_.keeper.OnRow(row.owner, row.kind, row.payload, plan.file_number);
   }
-  const auto repeated = static_cast<std::ptrdiff_t>(plan.repeats.size());
-  repeats_.erase(repeats_.begin(), repeats_.begin() + repeated);
   counters_.batches.Add(1);
   counters_.entries.Add(plan.entry_count);
   counters_.rows.Add(plan.rows.size());
   if (plan.seal) counters_.seals.Add(1);
-  repeats_.insert(repeats_.end(), std::make_move_iterator(plan.rows.begin()),
-                  std::make_move_iterator(plan.rows.end()));
+  if (plan.closes && plan.id == newest_plan_) sealed_ = true;
   AnswerRings(plan);
 }
 
@@ -419,7 +432,7 @@ void Wal::AnswerRings(const Plan& plan) {
                                       .epoch = touched.bounds.epoch,
                                       .end = touched.bounds.end,
                                       .row_sequence = touched.rows,
-                                      .refused = slot.stopped,
+                                      .refused = touched.refused,
                                       .refusal = slot.stop_code,
                                       .refused_position = slot.refused_position});
   }
@@ -437,17 +450,15 @@ void Wal::AnswerRings(const Plan& plan) {
 }
 
 /// Poison for ever, write elsewhere: a failed sync is never retried on the same file, because the
-/// kernel may have marked its pages clean.
+/// kernel may have marked its pages clean. Requires: nothing is in flight.
 void Wal::Fail(const Error& error) {
   ++failures_;
   counters_.poisoned_files.Add(1);
   environment_.log.Write(LogLevel::kError, "wal.poisoned",
                          "a write or sync failed; the file is not written again",
                          {{"file", FileName(current_.live.number)}, {"error", error.message}});
-  for (const Plan& plan : plans_) {
-    if (plan.file != nullptr && plan.position.batch > durable_.batch) {
-      poisoned_.push_back(plan.file_number);
-    }
+  for (const std::unique_ptr<Plan>& plan : flight_) {
+    if (plan->submitted && !plan->published) poisoned_.push_back(plan->file_number);
   }
   poisoned_.push_back(current_.live.number);
   ForgetPlans();
@@ -476,14 +487,24 @@ void Wal::Fail(const Error& error) {
 
 /// Everything that is not durable goes back to where it came from, in order.
 void Wal::ForgetPlans() {
-  for (Plan& plan : plans_) {
-    for (const Touched& touched : plan.touched) {
+  std::deque<Repeat> repeats;
+  const auto keep = [&](const Repeat& repeat) {
+    if (repeat.plan <= durable_plan_ && slot_of_.contains(repeat.row.owner.uid)) {
+      repeats.push_back(repeat);
+    }
+  };
+  for (std::unique_ptr<Plan>& plan : flight_) {
+    for (const Touched& touched : plan->touched) {
       Slot& slot = slots_[touched.slot];
       slot.planned = slot.encoded = slot.durable;
       slot.planned_rows = slot.durable_rows;
     }
-    StartPlan(plan);
+    for (const Repeat& repeat : plan->repeats) keep(repeat);
+    idle_plans_.push_back(std::move(plan));
   }
+  flight_.clear();
+  for (const Repeat& repeat : repeats_) keep(repeat);
+  repeats_ = std::move(repeats);
   for (Ring& ring : rings_) ring.taken = ring.port->ring->released();
   const std::uint64_t next_batch = written_.next_batch;
   written_ = durable_;
@@ -541,6 +562,7 @@ void Wal::RecycleRetired() {
   while (files_.size() > 1 && files_.front().number <= retired_upto_ &&
          files_.front().number < durable_file_) {
     const LiveFile file = files_.front();
+    CHECK(!InFlightIn(file.number));  // [A14]
     files_.pop_front();
     recycled = file.number;
     environment_.landed.RemoveFile(file.number);
@@ -603,10 +625,20 @@ void Wal::Detach() {
 }
 
 Status Wal::Finish() {
+  queue_->Drain();
+  TakeDone();
+  if (failure_) {
+    const Error error = *failure_;
+    (void)FailedBack();
+    return error;
+  }
   if (sealed_ || must_roll_ || state() != WalState::kUp) return {};
   if (options_.sync_method == SyncMethod::kNone) return {};
   bool wrote = false;
-  return WriteRound(true, wrote);
+  TRY(WriteRound(true, wrote));
+  queue_->Drain();
+  TakeDone();
+  return failure_ ? Status(*failure_) : Status();
 }
 
 }  // namespace duramen::wal

@@ -114,6 +114,7 @@ SessionOptions Explorer::OptionsOf(const RunId& id) const {
   if (rng.OneIn(3)) options.sizes.files_open_max = 1 + rng.Below(3);
   // Each life may have a method of its own (W21).
   if (rng.OneIn(4)) options.sizes.sync_method = SyncMethod::kFsync;
+  if (!rng.OneIn(3)) options.sizes.alone_bytes_max = 0;
   options.faults = DrawFaults(rng, id.crashes.empty());
   return options;
 }

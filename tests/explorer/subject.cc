@@ -19,6 +19,7 @@ log::StorageTuning Tuning(const SubjectSizes& sizes) {
   tuning.ring_bytes = 32u << 10;
   tuning.chunk_bytes = 8u << 10;
   tuning.batch_bytes_max = 16u << 10;
+  tuning.alone_bytes_max = sizes.alone_bytes_max;
   tuning.files_synced_singly = sizes.files_synced_singly;
   tuning.files_open_max = sizes.files_open_max;
   if (sizes.large) {
@@ -79,6 +80,7 @@ Subject::~Subject() { Destroy(); }
 void Subject::SetLogSink(LogSink sink) { watcher = sink; }
 
 Status Subject::Open() {
+  machine_.SeedFlight(seed_ ^ 0x666C79);
   LogStoreOptions options;
   options.log_sink = watcher;
   options.data_dir = kDataDir;

@@ -20,6 +20,7 @@ Machine::Machine()
   tuning.ring_bytes = 64 << 10;
   tuning.chunk_bytes = 8 << 10;
   tuning.batch_bytes_max = 16 << 10;
+  tuning.alone_bytes_max = 0;
   disk_->Observe(this);
 }
 

@@ -83,6 +83,7 @@ TEST(Watermark, W3_LateNoticesAreCoalescedAndLoseNothing) {
 
 /// Appends 1..3, overwrites from 2 while their batch syncs, and lets the notice of the first come.
 void OverwriteInFlight(Machine& machine, Term term) {
+  machine.tuning.alone_bytes_max = 64 << 10;  // In one step of the WAL.
   machine.Start();
   const LogRef log = machine.Log("a");
   machine.Settle();
@@ -115,6 +116,7 @@ TEST(Watermark, W4_AnOlderEpochsNoticeAcknowledgesNothingLater) {
 
 TEST(Watermark, C2_APureTruncationStillAcknowledgesWhatIsBelowIt) {
   Machine machine;
+  machine.tuning.alone_bytes_max = 64 << 10;  // In one step of the WAL.
   machine.Start();
   const LogRef log = machine.Log("a");
   machine.Settle();

@@ -1,0 +1,163 @@
+// Batches under way: from the encoded plan to the write queue and back; see wal/wal.h.
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/planted.h"
+#include "wal/wal.h"
+
+namespace duramen::wal {
+namespace {
+
+constexpr std::uint32_t kBufferedDepth = 2;  // one is written and synced, one waits for it
+
+}  // namespace
+
+Wal::~Wal() = default;
+
+void Wal::MakeQueue() {
+  depth_ = kBufferedDepth;
+  queue_ = environment_.file_system.MakeWriteQueue({.depth = depth_,
+                                                    .direct = false,
+                                                    .executor = environment_.executor,
+                                                    .owner = *this,
+                                                    .clock = environment_.clock,
+                                                    .locks = environment_.locks});
+}
+
+MadeDurable Wal::How() const {
+  if (Planted(PlantedBug::kNoSyncBeforeAck)) return MadeDurable::kNot;
+  switch (options_.sync_method) {
+    case SyncMethod::kNone:
+      return MadeDurable::kNot;
+    case SyncMethod::kFsync:
+      return MadeDurable::kAll;
+    default:
+      return MadeDurable::kData;
+  }
+}
+
+std::unique_ptr<Wal::Plan> Wal::NextPlan() {
+  std::unique_ptr<Plan> plan;
+  if (idle_plans_.empty()) {
+    plan = std::make_unique<Plan>();
+    plan->records.reserve(options_.max_batch_records);
+  } else {
+    plan = std::move(idle_plans_.back());
+    idle_plans_.pop_back();
+  }
+  return plan;
+}
+
+/// What may be unproven after a crash is copied into one new file, so it is bounded in bytes too.
+bool Wal::MayPlan() const {
+  return !InFlight() || (writes_in_flight_ < depth_ &&
+                         bytes_in_flight_ <= MaxBatchBytes(current_.live.size_bytes));
+}
+
+void Wal::Send(std::unique_ptr<Plan> plan) {
+  plan->submitted = true;
+  newest_plan_ = plan->id;
+  ++writes_in_flight_;
+  bytes_in_flight_ += plan->bytes.size();
+  counters_.bytes.Add(plan->bytes.size() - (plan->opens_file ? kFirstBatchOffset : 0));
+  const WriteRequest request{.id = plan->id,
+                             .file = plan->file.get(),
+                             .offset = plan->write_offset,
+                             .bytes = plan->bytes,
+                             .how = How()};
+  bool alone = flight_.empty() && plan->bytes.size() <= options_.alone_bytes_max;
+  flight_.push_back(std::move(plan));
+  if (alone) {
+    SnapshotRings();
+    alone = RingsEmpty();
+  }
+  if (!alone) return queue_->Submit(request);
+  const std::int64_t begin_ns = environment_.clock.NowNs();
+  Settle(queue_->Run(request));
+  counters_.wait_ns.Add(static_cast<std::uint64_t>(environment_.clock.NowNs() - begin_ns));
+  Land();
+}
+
+/// The WAL had nothing to do but to wait for a write, up to now.
+void Wal::CountWait(std::int64_t now_ns) {
+  if (waiting_since_ns_ == 0) return;
+  counters_.wait_ns.Add(static_cast<std::uint64_t>(now_ns - waiting_since_ns_));
+  waiting_since_ns_ = 0;
+}
+
+void Wal::TakeDone() {
+  if (!InFlight()) return;
+  done_.clear();
+  queue_->Take(done_);
+  for (const WriteDone& done : done_) Settle(done);
+  if (!done_.empty()) Land();
+}
+
+void Wal::Settle(const WriteDone& done) {
+  const auto found =
+      std::find_if(flight_.begin(), flight_.end(),
+                   [&](const std::unique_ptr<Plan>& plan) { return plan->id == done.id; });
+  CHECK(found != flight_.end());
+  Plan& plan = **found;
+  plan.done = true;
+  plan.failed = !done.status.ok();
+  --writes_in_flight_;
+  bytes_in_flight_ -= plan.bytes.size();
+  counters_.write_ns.Add(static_cast<std::uint64_t>(done.written_ns - done.begun_ns));
+  if (How() != MadeDurable::kNot) {
+    counters_.sync_ns.Add(static_cast<std::uint64_t>(done.synced_ns - done.written_ns));
+    counters_.syncs.Add(1);
+  }
+  if (plan.failed && !failure_) failure_ = done.status.error();
+}
+
+/// Publishes the contiguous prefix of what is complete.
+void Wal::Land() {
+  bool landed = false;
+  for (std::size_t i = 0; i < flight_.size(); ++i) {
+    Plan& plan = *flight_[i];
+    const bool later_done =
+        Planted(PlantedBug::kHoleAcknowledged) && i + 1 < flight_.size() && flight_[i + 1]->done;
+    if (plan.failed || !(plan.done || later_done)) break;
+    if (plan.published) continue;
+    Publish(plan);
+    landed = landed || plan.submitted;
+  }
+  while (!flight_.empty() && flight_.front()->published && flight_.front()->done) {
+    idle_plans_.push_back(std::move(flight_.front()));
+    flight_.pop_front();
+  }
+  if (landed) OnLanded();
+}
+
+void Wal::OnLanded() {
+  failures_ = 0;
+  last_write_ns_ = environment_.clock.NowNs();
+  blocked_.store(false, std::memory_order_release);
+  const bool out_of_files = OutOfFiles();
+  SetState(out_of_files ? WalState::kDiskFull : WalState::kUp,
+           out_of_files ? "no next WAL file can be made" : "");
+  RecycleRetired();
+  UpdateAdmission();
+  if (took_file_) environment_.executor.Wake(environment_.pool);
+  took_file_ = false;
+}
+
+/// False as long as something is in flight behind a failure. A file with an operation under way is
+/// left alone until that has returned [A14].
+bool Wal::FailedBack() {
+  if (!failure_) return true;
+  if (InFlight()) return false;
+  const Error error = *failure_;
+  failure_.reset();
+  Fail(error);
+  return true;
+}
+
+bool Wal::InFlightIn(std::uint64_t file) const {
+  return std::any_of(flight_.begin(), flight_.end(), [&](const std::unique_ptr<Plan>& plan) {
+    return plan->submitted && !plan->done && plan->file_number == file;
+  });
+}
+
+}  // namespace duramen::wal
