@@ -9,22 +9,29 @@ MemoryBudget::MemoryBudget(std::uint64_t limit_bytes, std::uint64_t reserve_byte
   CHECK(reserve_bytes <= limit_bytes);
 }
 
+void MemoryBudget::CountIn(Counter& used, Counter& pinned) noexcept {
+  used.Set(used_bytes());
+  used_ = &used;
+  pinned.Set(pinned_bytes());
+  pinned_ = &pinned;
+}
+
 bool MemoryBudget::TryReserve(std::uint64_t bytes, BudgetUse use) noexcept {
   if (use == BudgetUse::kForced) {
-    used_.fetch_add(bytes, std::memory_order_relaxed);
+    used_->AddShared(bytes);
     return true;
   }
   const std::uint64_t top =
       use == BudgetUse::kEntries ? limit_bytes_ - reserve_bytes_ : limit_bytes_;
-  std::uint64_t used = used_.load(std::memory_order_relaxed);
+  std::uint64_t used = used_->value();
   do {
     if (used > top || bytes > top - used) return false;
-  } while (!used_.compare_exchange_weak(used, used + bytes, std::memory_order_relaxed));
+  } while (!used_->Exchange(used, used + bytes));
   return true;
 }
 
 void MemoryBudget::Release(std::uint64_t bytes) noexcept {
-  const std::uint64_t before = used_.fetch_sub(bytes, std::memory_order_relaxed);
+  const std::uint64_t before = used_->SubShared(bytes);
   CHECK(before >= bytes);
 }
 

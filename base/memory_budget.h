@@ -7,8 +7,9 @@
 // the budget tight until memory is freed.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
+
+#include "base/counters.h"
 
 namespace duramen {
 
@@ -26,32 +27,32 @@ class MemoryBudget {
   MemoryBudget(const MemoryBudget&) = delete;
   MemoryBudget& operator=(const MemoryBudget&) = delete;
 
+  /// Goes on counting there; both outlive it. Requires: nobody else counts meanwhile.
+  void CountIn(Counter& used, Counter& pinned) noexcept;
   /// Counts `bytes` if they fit; false, and nothing counted, if not.
   [[nodiscard]] bool TryReserve(std::uint64_t bytes, BudgetUse use) noexcept;
   /// Gives back what TryReserve counted.
   void Release(std::uint64_t bytes) noexcept;
 
   /// Of what is counted, `bytes` cannot be given back because a reader holds them; or can again.
-  void AddPinned(std::uint64_t bytes) noexcept {
-    pinned_.fetch_add(bytes, std::memory_order_relaxed);
-  }
-  void SubtractPinned(std::uint64_t bytes) noexcept {
-    pinned_.fetch_sub(bytes, std::memory_order_relaxed);
-  }
-  std::uint64_t pinned_bytes() const noexcept { return pinned_.load(std::memory_order_relaxed); }
+  void AddPinned(std::uint64_t bytes) noexcept { pinned_->AddShared(bytes); }
+  void SubtractPinned(std::uint64_t bytes) noexcept { pinned_->SubShared(bytes); }
+  std::uint64_t pinned_bytes() const noexcept { return pinned_->value(); }
   /// Readers hold an eighth of all: they copy what they read from here on, because a small entry
   /// holds a whole chunk (rule B1).
   bool ManyPinned() const noexcept { return pinned_bytes() > limit_bytes_ / 8; }
 
-  std::uint64_t used_bytes() const noexcept { return used_.load(std::memory_order_relaxed); }
+  std::uint64_t used_bytes() const noexcept { return used_->value(); }
   std::uint64_t limit_bytes() const noexcept { return limit_bytes_; }
   std::uint64_t reserve_bytes() const noexcept { return reserve_bytes_; }
   /// Three quarters of what entries may take are in use: time to evict, and to roll (rule B1).
   bool AboveHighWater() const noexcept;
 
  private:
-  std::atomic<std::uint64_t> used_{0};
-  std::atomic<std::uint64_t> pinned_{0};
+  Counter own_;
+  Counter* used_ = &own_;
+  Counter own_pinned_;
+  Counter* pinned_ = &own_pinned_;
   const std::uint64_t limit_bytes_;
   const std::uint64_t reserve_bytes_;
 };

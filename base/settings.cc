@@ -81,6 +81,17 @@ constexpr SettingSpec kSettings[] = {
      .part = "wal",
      .since = "0.1.0",
      .help = "Records that one sync makes durable at most. No timer waits for a batch to fill."},
+    {.name = "wal_stall_threshold",
+     .type = SettingType::kCount,
+     .unit = "milliseconds",
+     .default_value = "500",
+     .min = 0,
+     .max = 3'600'000,
+     .part = "wal",
+     .since = "0.1.0",
+     .help =
+         "A write or sync of the WAL that takes so long is counted as a stall, and told with the "
+         "batches before it. 0: none is."},
     {.name = "wal_sync_method",
      .type = SettingType::kChoice,
      .unit = "",
@@ -187,6 +198,7 @@ std::uint64_t LogStoreOptions::*NumberField(std::string_view name) {
   if (name == "segment_max_entries") return &LogStoreOptions::segment_max_entries;
   if (name == "segment_max_size_bytes") return &LogStoreOptions::segment_max_size_bytes;
   if (name == "wal_max_batch_size") return &LogStoreOptions::wal_max_batch_size;
+  if (name == "wal_stall_threshold") return &LogStoreOptions::wal_stall_threshold;
   if (name == "memory_budget") return &LogStoreOptions::memory_budget;
   CHECK(false);
   return nullptr;

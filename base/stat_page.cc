@@ -208,13 +208,13 @@ const StatMetric* StatReading::Find(std::string_view name) const {
 
 std::uint64_t StatReading::ValueOf(std::string_view name, std::int64_t now_ns) const {
   const StatMetric* metric = Find(name);
-  return metric == nullptr ? 0 : StatValue(*metric, now_ns);
+  return metric == nullptr ? 0 : StatValue(metric->kind, metric->value, now_ns);
 }
 
-std::uint64_t StatValue(const StatMetric& metric, std::int64_t now_ns) {
-  if (metric.kind != StatKind::kSince) return metric.value;
+std::uint64_t StatValue(StatKind kind, std::uint64_t value, std::int64_t now_ns) {
+  if (kind != StatKind::kSince) return value;
   const auto now = static_cast<std::uint64_t>(std::max<std::int64_t>(now_ns, 0));
-  return metric.value == 0 || metric.value > now ? 0 : now - metric.value;
+  return value == 0 || value > now ? 0 : now - value;
 }
 
 }  // namespace duramen

@@ -90,7 +90,7 @@ struct StatReading {
   std::uint64_t ValueOf(std::string_view name, std::int64_t now_ns) const;
 };
 /// The value as people and programs see it: of a kSince how long ago it was.
-std::uint64_t StatValue(const StatMetric& metric, std::int64_t now_ns);
+std::uint64_t StatValue(StatKind kind, std::uint64_t value, std::int64_t now_ns);
 
 /// Errors: kUnknownVersion; kCorruption (any bytes that are not a page: what contradicts what).
 Result<StatReading> StatPageRead(Bytes copy);

@@ -21,13 +21,23 @@ constexpr std::int64_t kRetryNs = 1'000'000'000;
 
 Flusher::Flusher(const FlushOptions& options, const Environment& environment, DurableState& state,
                  Rng rng)
-    : options_(options), environment_(environment), state_(state), rng_(rng) {}
+    : options_(options),
+      environment_(environment),
+      state_(state),
+      rng_(rng),
+      counters_(environment.stats) {
+  TellSegments();
+}
 
 /// A generation that nobody has begun with is superseded: the later one holds all that it did.
 void Flusher::OnClosed(wal::ClosedGeneration generation) {
   {
     const std::lock_guard lock(mutex_);
+    if (!waiting_) waiting_since_ns_ = environment_.clock.NowNs();
     waiting_ = std::move(generation);
+    ++waiting_count_;
+    if (counters_.lag_since.value() == 0) counters_.lag_since.SetTime(waiting_since_ns_);
+    counters_.waiting_files.Set(counters_.waiting_files.value() + 1);
     idle_.store(false, std::memory_order_release);
   }
   environment_.executor.Wake(*this);
@@ -73,10 +83,12 @@ std::int64_t Flusher::Begin() {
     }
     round_.generation = std::move(*waiting_);
     waiting_.reset();
+    round_.generations = std::exchange(waiting_count_, 0);
     if (repairs_ && repairs_->file <= round_.generation.end.file) {
       round_.repairs = std::exchange(repairs_, std::nullopt);
     }
   }
+  round_.begun_ns = environment_.clock.NowNs();
   // Only what is durable is in there, so no floor is used before its mark is written [A9].
   round_.survivors = environment_.landed.SurvivorsUpTo(round_.generation.end.file);
   for (std::size_t i = round_.survivors.size(); i-- > 0;) round_.todo.push_back(i);
@@ -228,6 +240,8 @@ Status Flusher::WriteLog(std::size_t number) {
   }
   written.result = std::move(*finished);
   written.result.flushed.end = std::max<Index>(feed.segments_end(), 1);
+  counters_.logs.Add(1);
+  counters_.segments.Add(written.result.files.size());
   counters_.entries.Add(feed.entries());
   counters_.bytes.Add(written.result.bytes);
   round_.files += written.result.files.size();
@@ -362,75 +376,6 @@ Status Flusher::MakeName(const ServerUid& uid) {
   return environment_.servers_dir.CreateDirectory(name);
 }
 
-/// Only a durable tombstone deletes [A18]. Both checkpoints have it, so that no start misses what
-/// goes here; it is forgotten once the directory is gone for good. Returns those whose directory
-/// cannot be removed: their tombstones stay, and later rounds try again.
-Result<std::set<ServerUid>> Flusher::RemoveDeleted(std::uint64_t file_max) {
-  std::vector<ServerUid> deleted;
-  environment_.rows.With([&](const meta::Table& table) {
-    for (const auto& [uid, rows] : table.servers()) {
-      const meta::RowStamp& tombstone = rows.stamp(meta::RowKind::kTombstone);
-      if (!tombstone.present() || tombstone.file > file_max) continue;
-      if (state_.servers.contains(uid)) deleted.push_back(uid);
-    }
-    return 0;
-  });
-  std::set<ServerUid> stay;
-  for (const ServerUid& uid : deleted) {
-    environment_.files.DropServer(uid);
-    const Status removed = RemoveServer(environment_.servers_dir, uid);
-    if (removed.ok()) continue;
-    stay.insert(uid);
-    counters_.failures.Add(1);
-    environment_.log.Write(LogLevel::kWarning, "flush.not_removed",
-                           "the directory of a deleted log cannot be removed; it is tried again",
-                           {{"error", removed.error().message}});
-  }
-  if (stay.size() == deleted.size()) return stay;
-  counters_.syncs.Add(1);
-  TRY(environment_.servers_dir.Sync());
-  for (const ServerUid& uid : deleted) {
-    if (!stay.contains(uid)) state_.servers.erase(uid);
-  }
-  return stay;
-}
-
-/// Segments below a floor that both checkpoints have; if need be, below one whose mark is durable
-/// in the WAL behind them.
-void Flusher::RemoveDead(bool newest_floors) {
-  for (std::uint32_t slot = 0; slot < round_.generation.logs.size(); ++slot) {
-    const wal::ClosedLog& log = round_.generation.logs[slot];
-    if (!log.open) continue;
-    const auto found = state_.servers.find(log.owner.uid);
-    if (found == state_.servers.end()) continue;
-    ServerSegments& server = found->second;
-    const Index floor = newest_floors ? environment_.landed.Floor(slot) : 0;
-    const std::vector<std::uint32_t> dead =
-        server.list.DeadFiles(std::max(log.bounds.begin, floor));
-    if (dead.empty() && server.leftovers.empty()) continue;
-    const Result<std::unique_ptr<Directory>> directory =
-        environment_.servers_dir.OpenDirectory(log.owner.uid.ToString());
-    if (!directory.ok()) continue;
-    std::vector<std::uint32_t> removed;
-    for (const std::uint32_t number : dead) {
-      // The row names the last one, and what is appended goes on in it.
-      if (number >= server.flushed.segment) continue;
-      environment_.files.Drop(log.owner.uid, number);
-      if ((*directory)->Remove(segments::FileName(number)).ok()) removed.push_back(number);
-    }
-    for (const std::string& name : server.leftovers) (void)(*directory)->Remove(name);
-    if (!server.leftovers.empty()) {
-      counters_.syncs.Add(1);
-      (void)(*directory)->Sync();  // What comes back after all is left over again.
-    }
-    server.leftovers.clear();
-    counters_.segments_removed.Add(removed.size());
-    segments::SegmentListEdit edit(server.list);
-    edit.Remove(removed);
-    server.list = edit.Build();
-  }
-}
-
 std::int64_t Flusher::Sync() {
   // A closed file can only be synced with the file system.
   const bool many = round_.closed > 0 || round_.files > options_.files_synced_singly;
@@ -511,15 +456,6 @@ Status Flusher::SyncSingly(Written& written) {
   if (!created) return {};
   counters_.syncs.Add(1);
   return written.directory->Sync();
-}
-
-/// What is not durable is of no use, and numbers are not used again. As far as it can be done: what
-/// stays is left over, and a start removes it.
-void Flusher::RemoveCreated(const Written& written) {
-  if (written.directory == nullptr) return;
-  for (const segments::WrittenFile& file : written.result.files) {
-    if (file.created) (void)written.directory->Remove(file.name);
-  }
 }
 
 /// Into new files, with a sync for each [B8].
@@ -616,6 +552,7 @@ std::vector<meta::CheckpointServer> Flusher::CheckpointServers() const {
 void Flusher::RecordLosses() {
   for (const auto& [uid, ranges] : round_.lost) {
     for (const IndexRange& range : ranges) {
+      counters_.lost_entries.Add(range.size());
       const meta::FaultyRow fault =
           environment_.rows.AddFault(uid, range, round_.generation.end.file);
       environment_.log.Write(LogLevel::kError, "flush.lost",
@@ -673,28 +610,15 @@ std::int64_t Flusher::HandOver() {
   environment_.rows.OnRetired(covered, *stay);
   environment_.store.OnRetired(covered);
   counters_.rounds.Add(1);
+  counters_.round_ns.AddNs(environment_.clock.NowNs() - round_.begun_ns);
+  TellSegments();
   stage_ = Stage::kIdle;
   retry_at_ns_ = 0;
   const std::lock_guard lock(mutex_);
+  counters_.lag_since.SetTime(waiting_ ? waiting_since_ns_ : 0);
+  counters_.waiting_files.Set(counters_.waiting_files.value() - round_.generations);
   failure_.reset();
   return kAgain;
-}
-
-/// Both checkpoints name the new ones.
-void Flusher::LeaveOldFiles(const Written& written) {
-  const ServerUid& uid = round_.generation.logs[round_.survivors[written.survivors].slot].owner.uid;
-  ServerSegments& server = state_.servers[uid];
-  const Result<std::unique_ptr<Directory>> directory =
-      environment_.servers_dir.OpenDirectory(uid.ToString());
-  if (server.flushed.segment == 0 || !directory.ok()) return;
-  const Result<std::vector<DirectoryEntry>> entries = (*directory)->List();
-  if (!entries.ok()) return;  // The next start finds them left over.
-  for (const DirectoryEntry& entry : *entries) {
-    const std::optional<std::uint64_t> number = segments::ParseFileName(entry.name);
-    if (!number || written.result.list.FindNumber(*number) != nullptr) continue;
-    environment_.files.Drop(uid, *number);
-    server.leftovers.push_back(entry.name);
-  }
 }
 
 }  // namespace duramen::log

@@ -31,13 +31,13 @@
 
 #include "base/actor.h"
 #include "base/clock.h"
-#include "base/counters.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "log/durable_rows.h"
 #include "log/durable_state.h"
 #include "log/segment_feed.h"
+#include "log/store_stats.h"
 #include "segments/open_files.h"
 #include "segments/writer.h"
 #include "wal/landed.h"
@@ -59,10 +59,6 @@ struct FlushRepairs {
   bool rewrite_damaged = false;  // segments in which a byte is wrong, or that are not there
   /// Whose unreadable entries become no-ops; true: and the log is not faulty for it.
   std::map<ServerUid, bool> fill;
-};
-
-struct FlusherCounters {
-  Counter rounds, entries, bytes, syncs, checkpoints, failures, segments_removed;
 };
 
 class Flusher final : public Actor, public wal::GenerationSink {
@@ -89,6 +85,7 @@ class Flusher final : public Actor, public wal::GenerationSink {
     Store& store;
     segments::OpenFiles& files;
     Log log;
+    FlusherStats& stats;
   };
   /// `state` is what the start found; it outlives the flusher, which goes on from it.
   Flusher(const FlushOptions& options, const Environment& environment, DurableState& state,
@@ -100,7 +97,6 @@ class Flusher final : public Actor, public wal::GenerationSink {
   std::int64_t Step() override;
   const char* name() const override { return "flusher"; }
 
-  const FlusherCounters& counters() const { return counters_; }
   /// No round is under way or waiting. Any thread.
   bool idle() const { return idle_.load(std::memory_order_acquire); }
   /// Any thread.
@@ -118,6 +114,8 @@ class Flusher final : public Actor, public wal::GenerationSink {
   };
   struct Round {
     wal::ClosedGeneration generation;
+    std::int64_t begun_ns = 0;
+    std::uint64_t generations = 0;  // closed since the last round; this one holds all of them
     std::vector<wal::LandedIndex::Survivors> survivors;
     std::vector<std::size_t> todo;  // of survivors; the last one next
     std::vector<std::size_t> failed;
@@ -157,6 +155,7 @@ class Flusher final : public Actor, public wal::GenerationSink {
   Status MakeName(const ServerUid& uid);
   Result<std::set<ServerUid>> RemoveDeleted(std::uint64_t file_max);
   void RemoveDead(bool newest_floors);
+  void TellSegments();
   std::int64_t Sync();
   std::int64_t RetryFailed();
   Status SyncSingly(Written& written);
@@ -181,12 +180,14 @@ class Flusher final : public Actor, public wal::GenerationSink {
   bool names_durable_ = false;      // in servers/, what a start that was killed has left there
   std::int64_t retry_at_ns_ = 0;
   std::vector<std::byte> buffer_;
-  mutable std::mutex mutex_;  // guards the three below
+  mutable std::mutex mutex_;  // guards all below but the last two
   std::optional<wal::ClosedGeneration> waiting_;
+  std::int64_t waiting_since_ns_ = 0;  // of the first that waits
+  std::uint64_t waiting_count_ = 0;
   std::optional<FlushRepairs> repairs_;
   std::optional<Error> failure_;
   std::atomic<bool> idle_{true};
-  FlusherCounters counters_;
+  FlusherStats& counters_;
 };
 
 }  // namespace duramen::log

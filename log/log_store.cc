@@ -58,6 +58,7 @@ Status LogStore::Impl::Open(log::StorageEnvironment environment) {
   file_system = &environment.file_system;
   clock = &environment.clock;
   executor = &environment.executor;
+  make_stat_memory = environment.stat_memory;
   TRY(OpenDirectories());
   TRY(OpenSystem());
   TRY(MakeFolders());
@@ -403,6 +404,7 @@ void LogStore::Impl::TellLeftOut(const wal::Recovery& recovery, const ServerUid&
 }
 
 void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
+  MakeStats(recovery.boot());
   const wal::WalOptions wal_options{
       .system = system,
       .boot = recovery.boot(),
@@ -413,6 +415,7 @@ void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
       .alone_bytes_max = tuning.alone_bytes_max,
       .sync_method = options.wal_sync_method,
       .seal_after_ns = tuning.seal_after_ns,
+      .stall_ns = static_cast<std::int64_t>(options.wal_stall_threshold) * 1'000'000,
       .max_age_ns = static_cast<std::int64_t>(options.wal_max_age) * 1'000'000'000,
       .on_wal_down = options.on_wal_down};
   segment_files = std::make_unique<segments::OpenFiles>(*state.servers_dir);
@@ -423,7 +426,7 @@ void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
                         .files_synced_singly = tuning.files_synced_singly,
                         .files_open_max = tuning.files_open_max},
       log::Flusher::Environment{*state.servers_dir, *executor, *clock, landed, rows, *this,
-                                *segment_files, log_},
+                                *segment_files, log_, stats->flush},
       state, Rng(rng.Next()));
   wal = std::make_unique<wal::Wal>(wal_options,
                                    wal::Wal::Environment{.clock = *clock,
@@ -436,9 +439,11 @@ void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
                                                          .keeper = rows,
                                                          .sink = flusher.get(),
                                                          .budget = budget,
-                                                         .log = log_},
+                                                         .log = log_,
+                                                         .stats = stats->wal},
                                    recovery, Rng(rng.Next()));
   BuildLogs(recovery);
+  TellStart();
   pool->set_waiter(wal.get());
   executor->Start(*pool);
   executor->Start(*flusher);
@@ -461,7 +466,7 @@ void LogStore::Impl::OnFault(const ServerUid& uid, const meta::FaultyRow& fault)
   log::ServerLog& log = *At(found->second);
   const std::lock_guard log_guard(log.mutex);
   log.fault = fault;
-  log.faulty.store(true, std::memory_order_release);
+  SetFaulty(log, true);
 }
 
 void LogStore::Impl::OnRetired(std::uint64_t file) {
@@ -477,6 +482,7 @@ void LogStore::Impl::BuildLogs(wal::Recovery& recovery) {
     RestoreLog(replayed);
   }
   incarnation = rows.With([](const meta::Table& table) { return table.highest_incarnation(); });
+  stats->state.logs.Set(names.size());
 }
 
 void LogStore::Impl::RestoreLog(const wal::ReplayedLog& replayed) {
@@ -506,7 +512,7 @@ void LogStore::Impl::RestoreLog(const wal::ReplayedLog& replayed) {
     return;
   }
   if (log.name.empty()) log.name = replayed.owner.uid.ToString();
-  log.faulty.store(log.fault.faulty(), std::memory_order_release);
+  SetFaulty(log, log.fault.faulty());
   log.epoch.store(replayed.bounds.epoch, std::memory_order_release);
   log.written_end.store(replayed.bounds.end, std::memory_order_release);
   const wal::SlotBounds& bounds = replayed.bounds;
@@ -559,6 +565,7 @@ Status LogStore::Impl::Close(Deadline deadline) {
     return Error{ErrorCode::kTimeout, "not everything accepted was durable before the deadline",
                  "what was not acknowledged may be gone"};
   }
+  stat_memory->Remove();  // Else it is there to be looked at.
   return sealed;
 }
 
@@ -572,7 +579,8 @@ Result<LogStore> LogStore::Open(const LogStoreOptions& options) {
   impl->own_file_system = std::make_unique<PosixFileSystem>();
   impl->own_clock = std::make_unique<SystemClock>();
   impl->own_executor = std::make_unique<ThreadExecutor>();
-  TRY(impl->Open({*impl->own_file_system, *impl->own_clock, *impl->own_executor, impl->rng}));
+  TRY(impl->Open({*impl->own_file_system, *impl->own_clock, *impl->own_executor, impl->rng,
+                  &StatMemory::Shared}));
   return LogStore(std::move(impl));
 }
 

@@ -162,7 +162,7 @@ Status Mender::SetFault(ServerLog& log, const meta::FaultyRow& fault) {
   TRY(Put(log, fault));
   const std::lock_guard lock(log.mutex);
   log.fault = fault;
-  log.faulty.store(fault.faulty(), std::memory_order_release);
+  store_.SetFaulty(log, fault.faulty());
   return {};
 }
 

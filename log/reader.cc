@@ -28,7 +28,10 @@ Pin::Impl::Impl(const LogStore::Impl& store_ref) : store(store_ref) { store.pins
 
 Pin::Impl::~Impl() {
   chunks.clear();
-  if (reserved_bytes > 0) store.budget.Release(reserved_bytes);
+  if (reserved_bytes > 0) {
+    store.stats->state.memory_read_bytes.SubShared(reserved_bytes);
+    store.budget.Release(reserved_bytes);
+  }
   store.pins.fetch_sub(1);
 }
 
@@ -55,11 +58,22 @@ Result<Pin> LogStore::Impl::Read(LogRef ref, IndexRange range, std::size_t max_b
     bool changed = false;
     Status status = ReadOnce(*log, range, max_bytes, *pin, changed);
     if (changed || log->generation.load(std::memory_order_acquire) != ref.generation) continue;
+    Tell(*pin, status);
     if (!status.ok()) return std::move(status).error();
     return Pin(pin.release());
   }
   return Error{ErrorCode::kOverloaded, "the log changes faster than it can be read",
                "read it through its Writer's thread"};
+}
+
+void LogStore::Impl::Tell(const Pin::Impl& pin, const Status& read) const {
+  log::ReadStats& told = stats->read;
+  told.calls.AddShared(1);
+  const std::uint64_t in_memory = pin.entries.size() - pin.wal_entries - pin.segment_entries;
+  if (in_memory > 0) told.memory_entries.AddShared(in_memory);
+  if (pin.wal_entries > 0) told.wal_entries.AddShared(pin.wal_entries);
+  if (pin.segment_entries > 0) told.segment_entries.AddShared(pin.segment_entries);
+  if (!read.ok() && read.error().code == ErrorCode::kCorruption) told.corrupt_calls.AddShared(1);
 }
 
 Status LogStore::Impl::ReadOnce(const log::ServerLog& log, IndexRange range, std::size_t max_bytes,
@@ -149,6 +163,7 @@ Status LogStore::Impl::ReserveBuffer(std::uint64_t bytes, Pin::Impl& pin) const 
                  "drop pins, or raise memory_budget"};
   }
   pin.reserved_bytes += bytes;
+  stats->state.memory_read_bytes.AddShared(bytes);
   return {};
 }
 
@@ -184,6 +199,7 @@ Status LogStore::Impl::ReadWalFile(const log::ServerLog& log, const wal::LandedR
     if (index < range.begin) continue;
     if (!record.ok()) return any ? Status{} : Status{Lost(log, index)};
     any = true;
+    ++pin.wal_entries;
     to.left -= std::min<std::uint64_t>(to.left, record->payload.size());
     pin.entries.push_back(
         {.index = index, .term = run.term, .kind = record->kind, .payload = record->payload});
@@ -217,6 +233,7 @@ Status LogStore::Impl::ReadSegments(const log::ServerLog& log, IndexRange range,
       return Lost(log, entry.index);
     }
     to.left -= std::min<std::uint64_t>(to.left, entry.payload.size());
+    ++pin.segment_entries;
     pin.entries.push_back(entry);
   }
   return {};

@@ -121,6 +121,8 @@ std::uint32_t LogStore::Impl::TakeSlot() {
 void LogStore::Impl::ForgetName(const log::ServerLog& log) {
   const auto named = names.find(log.name);
   if (named != names.end() && named->second == log.slot) names.erase(named);
+  SetFaulty(*At(log.slot), false);
+  stats->state.logs.Set(names.size());
 }
 
 Result<LogRef> LogStore::Impl::OpenLog(Writer::Impl& writer, std::string_view name, OpenMode mode) {
@@ -189,6 +191,7 @@ Result<LogRef> LogStore::Impl::CreateLog(Writer::Impl& writer, std::string_view 
   }
   slot_of[owner.uid] = log.slot;
   names[log.name] = log.slot;
+  stats->state.logs.Set(names.size());
   log.writer = &writer;
   log.arena.store(writer.arena, std::memory_order_release);
   log.deleted.store(false, std::memory_order_release);
@@ -206,7 +209,7 @@ log::ServerLog& LogStore::Impl::InitLog(std::string_view name, const wal::Record
   log.news_round = 0;
   log.epoch.store(0, std::memory_order_relaxed);
   log.written_end.store(1, std::memory_order_relaxed);
-  log.faulty.store(false, std::memory_order_relaxed);
+  SetFaulty(log, false);
   log.stopped.store(false, std::memory_order_relaxed);
   log.table.Reset(1, 0);
   {
@@ -238,6 +241,7 @@ Result<Ticket> Writer::Impl::Delete(log::ServerLog& log) {
   // The tombstone first: a crash between the two must not leave a log that is there and empty.
   descriptors = {tombstone,
                  {.index = 1, .epoch = epoch, .slot = log.slot, .run_kind = wal::RunKind::kReset}};
+  call_ns = store.clock->NowNs();
   const Ticket ticket = Push(log, 0);
   log.deleted.store(true, std::memory_order_release);
   log.generation.fetch_add(1, std::memory_order_acq_rel);
@@ -272,6 +276,8 @@ Result<Writer::Impl*> LogStore::Impl::MakeWriter() {
   idle_arenas.pop_back();
   wal->AddRing(&writer->port);
   writers.push_back(writer.get());
+  stats->state.writers.Set(writers.size());
+  stats->state.memory_ring_bytes.AddShared(ring_bytes);
   return writer.release();
 }
 
@@ -317,6 +323,8 @@ void LogStore::Impl::ReleaseWriter(Writer::Impl* writer) {
   (void)writer->arena->Free({.recycled_file = UINT64_MAX, .evict_to_bytes = 0});
   if (writer->arena->AllLanded()) idle_arenas.push_back(writer->arena);
   std::erase(writers, writer);
+  stats->state.writers.Set(writers.size());
+  stats->state.memory_ring_bytes.SubShared(RingBytes(tuning.ring_records));
   budget.Release(RingBytes(tuning.ring_records));
   writer->callback->Detach();
   if (writer->event_fd >= 0) ::close(writer->event_fd);

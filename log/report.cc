@@ -1,5 +1,10 @@
 // What a store says of itself: the recovery report as text, and the metrics.
+#include <unistd.h>
+
 #include <algorithm>
+#include <filesystem>
+#include <new>
+#include <system_error>
 
 #include "log/store.h"
 
@@ -60,48 +65,96 @@ std::string RecoveryReport::ToText() const {
   return text;
 }
 
+/// Without a page that others can read it goes on all the same: nobody's data is worth less.
+void LogStore::Impl::MakeStats(std::uint64_t boot) {
+  const StatLayout layout = log::StoreStatLayout();
+  const std::size_t bytes = StatPageBytes(layout);
+  if (make_stat_memory != nullptr) {
+    Result<StatMemory> made = make_stat_memory(options.data_dir, bytes);
+    if (made.ok()) stat_memory.emplace(std::move(*made));
+    if (!made.ok()) {
+      log_.Write(LogLevel::kWarning, "store.stats",
+                 "no statistics page can be made: `duramen stat --live` and `top` see nothing",
+                 {{"error", made.error().message}});
+    }
+  }
+  if (!stat_memory) stat_memory.emplace(StatMemory::Private(bytes));
+  const std::span<std::byte> page = stat_memory->bytes();
+  stats = new (page.data() + StatValuesAt(layout)) log::StoreStats;
+  std::error_code ignored;
+  StatPageWrite(page, layout,
+                {.system = system,
+                 .boot = boot,
+                 .pid = static_cast<std::uint64_t>(::getpid()),
+                 .started_unix_ms = clock->UnixMs(),
+                 .started_ns = clock->NowNs(),
+                 .data_dir = std::filesystem::absolute(options.data_dir, ignored).string()});
+  budget.CountIn(stats->state.memory_used_bytes, stats->state.memory_pinned_bytes);
+  block_pool.CountIn(stats->state.memory_index_bytes);
+  landed.CountIn(stats->state.memory_landed_bytes);
+  stats->state.memory_limit_bytes.Set(budget.limit_bytes());
+}
+
+void LogStore::Impl::TellStart() {
+  log::StoreState& told = stats->state;
+  told.boot.Set(report.boot);
+  told.start_ns.SetTime(report.nanoseconds);
+  told.start_entries.Set(report.entries);
+  for (const Finding& finding : report.findings) {
+    switch (finding.kind) {
+      case FindingKind::kDamage:
+      case FindingKind::kMissingFile:
+        told.start_damaged.AddShared(1);
+        break;
+      case FindingKind::kUnprovenTail:
+        told.start_unproven.AddShared(1);
+        break;
+      case FindingKind::kTornTail:
+        told.start_torn.AddShared(1);
+        break;
+      default:
+        told.start_other.AddShared(1);
+    }
+  }
+}
+
+void LogStore::Impl::TellRefused(ErrorCode code) {
+  log::StoreState& told = stats->state;
+  if (code == ErrorCode::kOverloaded) told.append_overloaded.AddShared(1);
+  if (code == ErrorCode::kDiskFull) told.append_disk_full.AddShared(1);
+  if (code == ErrorCode::kWalDown) told.append_wal_down.AddShared(1);
+}
+
+void LogStore::Impl::SetFaulty(log::ServerLog& log, bool faulty) {
+  if (log.faulty.exchange(faulty, std::memory_order_acq_rel) == faulty) return;
+  if (faulty) stats->state.faulty_logs.AddShared(1);
+  if (!faulty) stats->state.faulty_logs.SubShared(1);
+}
+
 void LogStore::VisitMetrics(void (*visit)(void* argument, const Metric& metric),
                             void* argument) const {
-  const wal::WalCounters& wal = impl_->wal->counters();
-  const auto told = [&](const CounterSpec& spec, std::uint64_t value) {
-    visit(argument, {spec.name, spec.unit, spec.help, value});
-  };
-  told({"wal_batches", "batches", "batches made durable"}, wal.batches.value());
-  told({"wal_entries", "entries", "entries made durable"}, wal.entries.value());
-  told({"wal_rows", "rows", "metadata rows made durable"}, wal.rows.value());
-  told({"wal_bytes", "bytes", "bytes written to WAL files"}, wal.bytes.value());
-  told({"wal_syncs", "syncs", "syncs of WAL files"}, wal.syncs.value());
-  told({"wal_rolls", "files", "WAL files put into service"}, wal.rolls.value());
-  told({"wal_seals", "batches", "seals of an idle WAL"}, wal.seals.value());
-  told({"wal_recycled_files", "files", "WAL files recycled"}, wal.recycled_files.value());
-  told({"wal_poisoned_files", "files", "WAL files given up after an error"},
-       wal.poisoned_files.value());
-  told({"wal_refused_records", "records", "records refused by the WAL"},
-       wal.refused_records.value());
-  told({"wal_files", "files", "WAL files that are live"}, wal.files.value());
-  told({"wal_encode_ns", "ns", "time spent encoding"}, wal.encode_ns.value());
-  told({"wal_write_ns", "ns", "time spent writing"}, wal.write_ns.value());
-  told({"wal_sync_ns", "ns", "time spent in syncs"}, wal.sync_ns.value());
-  told({"wal_busy_ns", "ns", "time spent in rounds"}, wal.busy_ns.value());
-  told({"wal_wait_ns", "ns", "time in which the WAL had nothing to do but to wait for a write"},
-       wal.wait_ns.value());
-  const log::FlusherCounters& flush = impl_->flusher->counters();
-  told({"flush_rounds", "rounds", "generations taken to segments"}, flush.rounds.value());
-  told({"flush_entries", "entries", "entries written to segments"}, flush.entries.value());
-  told({"flush_bytes", "bytes", "bytes written to segments"}, flush.bytes.value());
-  told({"flush_syncs", "syncs", "syncs of the flush"}, flush.syncs.value());
-  told({"flush_failures", "failures", "writes and syncs of the flush that failed"},
-       flush.failures.value());
-  told({"checkpoints", "checkpoints", "checkpoints of rows written"}, flush.checkpoints.value());
-  told({"segments_removed", "files", "segment files removed"}, flush.segments_removed.value());
-  told({"memory_used_bytes", "bytes", "of memory_budget in use"}, impl_->budget.used_bytes());
-  told({"memory_limit_bytes", "bytes", "memory_budget"}, impl_->budget.limit_bytes());
-  told({"memory_pinned_bytes", "bytes", "of memory_used_bytes, in chunks that readers hold"},
-       impl_->budget.pinned_bytes());
-  told({"memory_index_bytes", "bytes", "of memory_used_bytes, where entries are in memory"},
-       impl_->block_pool.mapped_bytes());
-  told({"memory_landed_bytes", "bytes", "of memory_used_bytes, where entries are in WAL files"},
-       impl_->landed.bytes());
+  const auto* values = reinterpret_cast<const std::byte*>(impl_->stats);
+  const std::int64_t now_ns = impl_->clock->NowNs();
+  for (const StatSpec& spec : log::StoreStatSpecs()) {
+    if (spec.kind == StatKind::kBatches) continue;
+    Metric metric{.name = spec.name, .unit = spec.unit, .help = spec.help};
+    if (spec.kind == StatKind::kHistogram) {
+      const auto& histogram = *reinterpret_cast<const Histogram*>(values + spec.offset);
+      const HistogramCounts counts = histogram.Read();
+      metric.kind = MetricKind::kHistogram;
+      metric.value = counts.sum;
+      metric.count = counts.count;
+      metric.p50 = counts.Quantile(0.5);
+      metric.p99 = counts.Quantile(0.99);
+      metric.p999 = counts.Quantile(0.999);
+      metric.max = counts.max;
+    } else {
+      const std::uint64_t value = reinterpret_cast<const Counter*>(values + spec.offset)->value();
+      metric.kind = spec.kind == StatKind::kCounter ? MetricKind::kCounter : MetricKind::kGauge;
+      metric.value = StatValue(spec.kind, value, now_ns);
+    }
+    visit(argument, metric);
+  }
 }
 
 }  // namespace v1

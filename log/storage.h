@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/rng.h"
+#include "base/stat_memory.h"
 #include "duramen/log_store.h"
 
 namespace duramen::log {
@@ -18,6 +19,8 @@ struct StorageEnvironment {
   Clock& clock;
   ActorExecutor& executor;
   Rng rng;  // copied: uids and lives
+  /// Makes the memory of the statistics page; null: the store's own, that nobody else reads.
+  Result<StatMemory> (*stat_memory)(const std::string& data_dir, std::size_t bytes) = nullptr;
 };
 
 /// Sizes that follow from the settings in production.

@@ -22,6 +22,7 @@
 #include "log/flusher.h"
 #include "log/server_log.h"
 #include "log/storage.h"
+#include "log/store_stats.h"
 #include "memtable/arena.h"
 #include "memtable/block_pool.h"
 #include "segments/open_files.h"
@@ -42,6 +43,8 @@ struct Pin::Impl {
   std::vector<memtable::ChunkPin> chunks;
   std::vector<std::vector<std::byte>> buffers;
   std::uint64_t reserved_bytes = 0;
+  std::uint64_t wal_entries = 0;  // of `entries`, from WAL files
+  std::uint64_t segment_entries = 0;
 };
 
 /// What OnWritten asked for. Shared by the Writer and by the call that its executor may still run
@@ -91,6 +94,7 @@ struct Writer::Impl {
   };
   RingQueue<InFlight> in_flight;
   std::uint64_t in_flight_bytes = 0;
+  std::int64_t call_ns = 0;  // when the call under way began
   std::uint64_t seen_released = 0;
   std::uint64_t seen_flushed = 0;
   std::vector<std::pair<Ticket, log::ServerLog*>> deleting;
@@ -146,6 +150,10 @@ struct LogStore::Impl final : log::Flusher::Store {
   std::string NameOf(const ServerUid& uid) const;
   void TellLeftOut(const wal::Recovery& recovery, const ServerUid& uid);
   void StartThreads(wal::Recovery& recovery);
+  void MakeStats(std::uint64_t boot);
+  void TellStart();
+  void TellRefused(ErrorCode code);
+  void SetFaulty(log::ServerLog& log, bool faulty);
   Status Close(Deadline deadline);
 
   // mend.cc: a start in mode `salvage`
@@ -174,6 +182,7 @@ struct LogStore::Impl final : log::Flusher::Store {
 
   // reader.cc
   Result<Pin> Read(LogRef ref, IndexRange range, std::size_t max_bytes) const;
+  void Tell(const Pin::Impl& pin, const Status& read) const;
   Status ReadOnce(const log::ServerLog& log, IndexRange range, std::size_t max_bytes,
                   Pin::Impl& pin, bool& changed) const;
   bool ReadMemory(const log::ServerLog& log, const memtable::EntryLocation& location, Index index,
@@ -211,6 +220,9 @@ struct LogStore::Impl final : log::Flusher::Store {
   SystemUuid system;
   std::uint64_t payload_bytes_max = 0;  // that a batch holds
   std::uint64_t entry_bytes_max = 0;    // the same, or what memory_budget has room for
+  Result<StatMemory> (*make_stat_memory)(const std::string&, std::size_t) = nullptr;
+  std::optional<StatMemory> stat_memory;  // where `stats` lies
+  log::StoreStats* stats = nullptr;
   mutable MemoryBudget budget;
   memtable::BlockPool block_pool;
   log::DurableRows rows;

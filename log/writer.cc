@@ -345,8 +345,9 @@ Result<Ticket> Writer::Impl::AppendGroup(const LogAppend& group) {
   return Push(*log, bytes);
 }
 
-/// Requires: the ring has room for `descriptors`.
+/// Requires: the ring has room for `descriptors`; `call_ns` is set.
 Ticket Writer::Impl::Push(log::ServerLog& log, std::uint64_t payload_bytes) {
+  for (wal::Descriptor& descriptor : descriptors) descriptor.enqueued_ns = call_ns;
   const std::optional<std::uint64_t> last = producer.Push(std::as_bytes(std::span(descriptors)));
   CHECK(last.has_value());
   std::uint64_t position = *last - descriptors.size();
@@ -387,6 +388,7 @@ Result<Ticket> Writer::Impl::PostRow(log::ServerLog& log, const meta::Row& row,
     return Refused(*refused, store.wal->state_reason());
   }
   TRY(MarksAdmitted());
+  call_ns = store.clock->NowNs();
   descriptors.assign(1, TRY(StoreRow(log, row)));
   const Ticket ticket = Push(log, 0);
   if (durability == Durability::kSynced) store.executor->Wake(*store.wal);
@@ -394,6 +396,7 @@ Result<Ticket> Writer::Impl::PostRow(log::ServerLog& log, const meta::Row& row,
 }
 
 Result<Ticket> Writer::Impl::PostMark(log::ServerLog& log, const wal::Descriptor& mark) {
+  call_ns = store.clock->NowNs();
   descriptors.assign(1, mark);
   const Ticket ticket = Push(log, 0);
   store.executor->Wake(*store.wal);
@@ -406,11 +409,13 @@ Writer::~Writer() {
 
 Result<Ticket> Writer::Append(std::span<const LogAppend> groups) {
   impl_->Process();
+  impl_->call_ns = impl_->store.clock->NowNs();
   Ticket ticket = impl_->producer.committed();
   bool posted = false;
   for (const LogAppend& group : groups) {
     Result<Ticket> result = impl_->AppendGroup(group);
     if (!result.ok()) {
+      impl_->store.TellRefused(result.error().code);
       if (posted) impl_->store.executor->Wake(*impl_->store.wal);
       return result;
     }

@@ -61,6 +61,12 @@ void BlockPool::ReleaseChain(BlockWord* chain, BlockClass size_class) {
   }
 }
 
+void BlockPool::CountIn(Counter& mapped) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  told_ = &mapped;
+  mapped.Set(mapped_bytes_);
+}
+
 std::uint64_t BlockPool::mapped_bytes() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return mapped_bytes_;
@@ -83,6 +89,7 @@ bool BlockPool::GrowLocked(BlockClass size_class, BudgetUse use) {
     return false;
   }
   mapped_bytes_ += slab_bytes;
+  if (told_ != nullptr) told_->Set(mapped_bytes_);
   BlockWord* const words = slabs_.back().get();
   for (std::size_t i = blocks; i > 0; --i) {
     PushLocked(words + (i - 1) * BlockWords(size_class), size_class);

@@ -48,6 +48,8 @@ class BlockPool {
   /// moved on, so that late readers turn back.
   void ReleaseChain(BlockWord* chain, BlockClass size_class);
 
+  /// Goes on telling mapped_bytes() there too; it outlives the pool.
+  void CountIn(Counter& mapped);
   /// Bytes counted in the budget, and bytes of them that tables use now.
   std::uint64_t mapped_bytes() const;
   std::uint64_t used_bytes() const;
@@ -62,6 +64,7 @@ class BlockPool {
   std::array<std::size_t, kBlockClasses> free_count_{};
   std::vector<std::unique_ptr<BlockWord[]>> slabs_;
   std::uint64_t mapped_bytes_ = 0;
+  Counter* told_ = nullptr;
   std::uint64_t used_bytes_ = 0;
 };
 

@@ -12,9 +12,11 @@
 #include "tools/du.h"
 #include "tools/dump.h"
 #include "tools/interrupt.h"
+#include "tools/live.h"
 #include "tools/load.h"
 #include "tools/repair.h"
 #include "tools/stat.h"
+#include "tools/top.h"
 #include "tools/verify.h"
 #include "tools/version.h"
 #include "tools/why_retained.h"
@@ -72,6 +74,7 @@ class Cli {
     AddVerify();
     AddRepair();
     AddStat();
+    AddTop();
     AddNames();
     AddDu();
     AddWhyRetained();
@@ -211,14 +214,45 @@ class Cli {
 
   void AddStat() {
     CLI::App& verb = AddVerb(app_, "stat", "what fills WAL and segments, by file or by server",
-                             [this](Terminal& terminal) {
-                               stat_.output = common_.Output();
-                               return RunStat(stat_, terminal);
-                             });
+                             [this](Terminal& terminal) { return Stat(terminal); });
     verb.add_option("DIR", stat_.path, "a data directory")->required();
-    verb.add_option("--by", stat_.by, "file or server")->check(CLI::IsMember({"file", "server"}));
+    verb.add_flag("--live", live_, "what the process that has it open counts, by metric or batch");
+    verb.add_option("--by", stat_by_, "file or server; with --live metric or batch")
+        ->check(CLI::IsMember({"file", "server", "metric", "batch"}));
     verb.add_option("--sort", stat_.sort, "a column");
-    verb.footer("Examples:\n  duramen stat data\n  duramen stat data --by server --sort live");
+    verb.footer(
+        "Examples:\n  duramen stat data\n  duramen stat data --by server --sort live\n"
+        "  duramen stat data --live\n  duramen stat data --live --by batch --format jsonl");
+  }
+
+  ExitCode Stat(Terminal& terminal) {
+    if (live_ && stat_.sort.empty()) {
+      return RunLiveStat({.path = stat_.path,
+                          .by = stat_by_.empty() ? "metric" : stat_by_,
+                          .output = common_.Output()},
+                         terminal);
+    }
+    if (live_) {
+      terminal.Complain(
+          {ErrorCode::kInvalidArgument, "--live has an order of its own", "leave --sort away"});
+      return ExitCode::kUsage;
+    }
+    if (!stat_by_.empty()) stat_.by = stat_by_;
+    stat_.output = common_.Output();
+    return RunStat(stat_, terminal);
+  }
+
+  void AddTop() {
+    CLI::App& verb =
+        AddVerb(app_, "top", "what a running store does now", [this](Terminal& terminal) {
+          top_.output = common_.Output();
+          return RunTop(top_, terminal);
+        });
+    verb.add_option("DIR", top_.path, "a data directory")->required();
+    verb.add_flag("--once", top_.once, "one reading, for scripts");
+    verb.add_option("--interval", top_.interval_s,
+                    "seconds between two looks (1); 0 with --once: since the process started");
+    verb.footer("Examples:\n  duramen top data\n  duramen top data --once --format jsonl");
   }
 
   void AddNames() {
@@ -388,6 +422,9 @@ class Cli {
   VerifyOptions verify_;
   RepairVerbOptions repair_;
   StatOptions stat_;
+  std::string stat_by_;
+  bool live_ = false;
+  TopOptions top_;
   NamesOptions names_;
   DuOptions du_;
   WhyRetainedOptions why_;

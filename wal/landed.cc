@@ -11,9 +11,9 @@ LandedIndex::~LandedIndex() {
   for (Log& log : logs_) log.runs.Clear(blocks_);
 }
 
-std::uint64_t LandedIndex::bytes() const {
+void LandedIndex::CountIn(Counter& bytes) {
   const std::lock_guard lock(mutex_);
-  return blocks_.bytes();
+  blocks_.CountIn(bytes);
 }
 
 void LandedIndex::Apply(std::span<const Change> changes) {

@@ -73,8 +73,8 @@ class LandedIndex {
   Index FlushedEnd(std::uint32_t slot) const;
   /// Of the log; 0: never moved since the start.
   Index Floor(std::uint32_t slot) const;
-  /// Memory of the runs of all logs.
-  std::uint64_t bytes() const;
+  /// Tells the memory of the runs of all logs there; it outlives the index.
+  void CountIn(Counter& bytes);
 
  private:
   struct Log {

@@ -36,6 +36,7 @@ RunBlocks::Block RunBlocks::Take(std::size_t size_class) {
     return block;
   }
   bytes_ += BytesOf(size_class);
+  if (told_ != nullptr) told_->Set(bytes_);
   if (budget_ != nullptr) (void)budget_->TryReserve(BytesOf(size_class), BudgetUse::kForced);
   return std::make_unique_for_overwrite<LandedRun[]>(RunsOf(size_class));
 }
@@ -48,6 +49,7 @@ void RunBlocks::Give(Block block, std::size_t size_class) {
     return;
   }
   bytes_ -= size_bytes;
+  if (told_ != nullptr) told_->Set(bytes_);
   if (budget_ != nullptr) budget_->Release(size_bytes);
 }
 

@@ -46,14 +46,18 @@ class RunBlocks {
   using Block = std::unique_ptr<LandedRun[]>;
   Block Take(std::size_t size_class);
   void Give(Block block, std::size_t size_class);
-  /// In use and kept.
-  std::uint64_t bytes() const { return bytes_; }
+  /// Tells there what is in use and kept.
+  void CountIn(Counter& bytes) {
+    told_ = &bytes;
+    told_->Set(bytes_);
+  }
 
  private:
   MemoryBudget* budget_;
   std::uint64_t kept_bytes_max_;
   std::uint64_t kept_bytes_ = 0;
   std::uint64_t bytes_ = 0;
+  Counter* told_ = nullptr;
   std::array<std::vector<Block>, kClasses> kept_;
 };
 

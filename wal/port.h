@@ -29,7 +29,7 @@ struct Descriptor {
   RunKind run_kind = RunKind::kNext;
   std::uint16_t reserved16 = 0;
   std::uint32_t reserved32 = 0;
-  std::uint64_t reserved64 = 0;
+  std::int64_t enqueued_ns = 0;  // Clock::NowNs of the call; only told, never relied on
 };
 static_assert(sizeof(Descriptor) == kRingRecordBytes);
 

@@ -35,7 +35,11 @@ std::uint64_t MaxPayloadBytes(std::uint64_t file_size_bytes) {
 }
 
 Wal::Wal(const WalOptions& options, const Environment& environment, Recovery& recovery, Rng rng)
-    : options_(options), environment_(environment), rng_(rng) {
+    : options_(options),
+      environment_(environment),
+      rng_(rng),
+      counters_(environment.stats),
+      telling_(environment_.stats, environment_.clock, environment_.log, options.stall_ns) {
   const std::vector<LiveFile> live = recovery.TakeLiveFiles();
   CHECK(!live.empty());
   for (const LiveFile& file : live) {
@@ -212,6 +216,12 @@ bool Wal::RingsEmpty() const {
                      [](const Ring& ring) { return ring.taken == ring.committed; });
 }
 
+std::uint64_t Wal::RecordsWaiting() const {
+  std::uint64_t records = 0;
+  for (const Ring& ring : rings_) records += ring.committed - ring.taken;
+  return records;
+}
+
 void Wal::StartPlan(Plan& plan) {
   plan.id = ++plan_counter_;
   plan.submitted = plan.done = plan.failed = plan.published = false;
@@ -226,6 +236,7 @@ void Wal::StartPlan(Plan& plan) {
   plan.rows.clear();
   plan.changes.clear();
   plan.file.reset();
+  plan.trace.Reset();
 }
 
 std::uint64_t Wal::PlanBytes(const Plan& plan) const {
@@ -291,6 +302,7 @@ bool Wal::PlanRecord(Plan& plan, std::uint32_t ring_number, const Descriptor& de
                                     .epoch = descriptor.epoch,
                                     .kind = descriptor.run_kind}});
   }
+  plan.trace.OnRecord(descriptor.enqueued_ns);
   PlannedRun& run = plan.runs[slot.run];
   const auto place = static_cast<std::uint32_t>(plan.records.size());
   plan.records.push_back({.descriptor = descriptor, .ring = ring_number, .position = position});

@@ -36,7 +36,6 @@
 #include "base/actor.h"
 #include "base/aligned.h"
 #include "base/clock.h"
-#include "base/counters.h"
 #include "base/log.h"
 #include "base/memory_budget.h"
 #include "base/rng.h"
@@ -46,6 +45,7 @@
 #include "wal/landed.h"
 #include "wal/port.h"
 #include "wal/recovery.h"
+#include "wal/telling.h"
 
 namespace duramen::wal {
 
@@ -59,17 +59,12 @@ struct WalOptions {
   std::uint64_t alone_bytes_max = 64u << 10;  // written by the WAL thread itself, if all is idle
   SyncMethod sync_method = SyncMethod::kDatasync;
   std::int64_t seal_after_ns = 3'000'000;
+  std::int64_t stall_ns = 0;    // a write or sync that takes so long is told; 0: none
   std::int64_t max_age_ns = 0;  // a file with records is rolled after so long; 0: never
   OnWalDown on_wal_down = OnWalDown::kStay;
 };
 
 enum class WalState : std::uint8_t { kUp, kWaitingForFile, kDiskFull, kDown };
-
-/// Written by the WAL thread, read by any.
-struct WalCounters {
-  Counter batches, entries, rows, marks, bytes, syncs, rolls, seals, recycled_files, poisoned_files,
-      refused_records, write_ns, sync_ns, encode_ns, busy_ns, wait_ns, files;
-};
 
 /// The largest batch that a file of `file_size_bytes` may hold: a quarter of what is usable, so
 /// that recovery can copy what was in flight into one file.
@@ -91,6 +86,7 @@ class Wal final : public Actor {
     GenerationSink* sink;  // null: generations stay, a log was left out
     const MemoryBudget& budget;
     Log log;
+    WalStats& stats;
   };
   /// `recovery` has been committed; everything in `environment` outlives the WAL.
   Wal(const WalOptions& options, const Environment& environment, Recovery& recovery, Rng rng);
@@ -122,7 +118,6 @@ class Wal final : public Actor {
   std::optional<ErrorCode> refuses_rows() const;
   /// The same for votes and for what frees space: floors, truncations, deletions.
   std::optional<ErrorCode> refuses_marks() const;
-  const WalCounters& counters() const { return counters_; }
   std::uint64_t current_file() const { return current_file_.load(std::memory_order_acquire); }
   std::uint64_t recycled_upto() const { return recycled_upto_.load(std::memory_order_acquire); }
 
@@ -221,6 +216,7 @@ class Wal final : public Actor {
     std::size_t buffer_bytes = 0;
     std::uint64_t write_offset = 0;
     Bytes bytes;  // what is written, in the buffer
+    BatchTrace trace;
     bool empty() const { return records.empty() && repeats.empty() && !seal; }
   };
   struct Message {
@@ -244,6 +240,7 @@ class Wal final : public Actor {
   void Handle(const Message& message);
   void SnapshotRings();
   bool RingsEmpty() const;
+  std::uint64_t RecordsWaiting() const;
   void StartPlan(Plan& plan);
   void PlanRecords(Plan& plan, std::uint64_t room);
   bool PlanRecord(Plan& plan, std::uint32_t ring_number, const Descriptor& descriptor,
@@ -299,6 +296,7 @@ class Wal final : public Actor {
   void OnLanded();
   bool FailedBack();
   bool InFlight() const { return writes_in_flight_ > 0; }
+  std::int64_t InFlightSince() const;
   bool InFlightIn(std::uint64_t file) const;
   void CountWait(std::int64_t now_ns);
 
@@ -356,7 +354,8 @@ class Wal final : public Actor {
   std::atomic<bool> rows_admitted_{true};
   std::atomic<std::uint64_t> current_file_{0};
   std::atomic<std::uint64_t> recycled_upto_{0};
-  WalCounters counters_;
+  WalStats& counters_;
+  Telling telling_;
   std::unique_ptr<WriteQueue> queue_;  // goes first: it waits for what refers to the above
 };
 

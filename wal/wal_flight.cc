@@ -67,6 +67,7 @@ void Wal::Send(std::unique_ptr<Plan> plan) {
                              .how = How()};
   bool alone = flight_.empty() && plan->bytes.size() <= options_.alone_bytes_max;
   flight_.push_back(std::move(plan));
+  telling_.OnInFlight(InFlightSince());
   if (alone) {
     SnapshotRings();
     alone = RingsEmpty();
@@ -103,11 +104,8 @@ void Wal::Settle(const WriteDone& done) {
   plan.failed = !done.status.ok();
   --writes_in_flight_;
   bytes_in_flight_ -= plan.bytes.size();
-  counters_.write_ns.Add(static_cast<std::uint64_t>(done.written_ns - done.begun_ns));
-  if (How() != MadeDurable::kNot) {
-    counters_.sync_ns.Add(static_cast<std::uint64_t>(done.synced_ns - done.written_ns));
-    counters_.syncs.Add(1);
-  }
+  if (!plan.failed) telling_.OnDone(plan.trace, done, How() != MadeDurable::kNot);
+  telling_.OnInFlight(InFlightSince());
   if (plan.failed && !failure_) failure_ = done.status.error();
 }
 
@@ -152,6 +150,13 @@ bool Wal::FailedBack() {
   failure_.reset();
   Fail(error);
   return true;
+}
+
+std::int64_t Wal::InFlightSince() const {
+  for (const std::unique_ptr<Plan>& plan : flight_) {
+    if (plan->submitted && !plan->done) return plan->trace.record().stage_at_ns;
+  }
+  return 0;
 }
 
 bool Wal::InFlightIn(std::uint64_t file) const {

@@ -165,7 +165,7 @@ void Wal::MakeRoom(Plan& plan, std::size_t bytes) const {
 }
 
 Status Wal::EncodePlan(Plan& plan) {
-  const std::int64_t begin = environment_.clock.NowNs();
+  telling_.OnPlanned(plan.trace, RecordsWaiting());
   const std::uint64_t front = plan.opens_file ? kFirstBatchOffset : 0;
   MakeRoom(plan, front + PlanBytes(plan) + kBlockBytes);
   BatchEncoder encoder(current_.context, current_.offset,
@@ -191,9 +191,10 @@ Status Wal::EncodePlan(Plan& plan) {
   plan.file_number = current_.live.number;
   plan.write_offset = current_.offset - front;
   plan.bytes = {plan.buffer.get(), front + bytes.size()};
+  const std::int64_t encoded =
+      telling_.OnEncoded(plan.trace, {header.number, plan.file_number, plan.bytes.size()});
   current_.offset += bytes.size();
   current_.entries += plan.entry_count;
-  const std::int64_t encoded = environment_.clock.NowNs();
   if (current_.first_record_ns == 0 && !plan.seal) current_.first_record_ns = encoded;
   written_ = {.batch = header.number,
               .checksum = header.checksum,
@@ -201,7 +202,6 @@ Status Wal::EncodePlan(Plan& plan) {
               .offset = current_.offset};
   written_file_ = current_.live.number;
   plan.position = written_;
-  counters_.encode_ns.Add(static_cast<std::uint64_t>(encoded - begin));
   return {};
 }
 
@@ -413,12 +413,12 @@ void Wal::Publish(Plan& plan) {
   for (const RowCopy& row : plan.rows) {
     environment_.keeper.OnRow(row.owner, row.kind, row.payload, plan.file_number);
   }
-  counters_.batches.Add(1);
   counters_.entries.Add(plan.entry_count);
   counters_.rows.Add(plan.rows.size());
   if (plan.seal) counters_.seals.Add(1);
   if (plan.closes && plan.id == newest_plan_) sealed_ = true;
   AnswerRings(plan);
+  telling_.OnNotified(plan.trace);
 }
 
 /// Tells each Writer how far its logs are, and gives its ring the room back.
@@ -494,6 +494,7 @@ void Wal::ForgetPlans() {
     }
   };
   for (std::unique_ptr<Plan>& plan : flight_) {
+    telling_.OnFailed(plan->trace);
     for (const Touched& touched : plan->touched) {
       Slot& slot = slots_[touched.slot];
       slot.planned = slot.encoded = slot.durable;
@@ -505,7 +506,10 @@ void Wal::ForgetPlans() {
   flight_.clear();
   for (const Repeat& repeat : repeats_) keep(repeat);
   repeats_ = std::move(repeats);
-  for (Ring& ring : rings_) ring.taken = ring.port->ring->released();
+  for (Ring& ring : rings_) {
+    counters_.resent_records.Add(ring.taken - ring.port->ring->released());
+    ring.taken = ring.port->ring->released();
+  }
   const std::uint64_t next_batch = written_.next_batch;
   written_ = durable_;
   written_.next_batch = next_batch + 1;  // The failed batch may have drawn its number already.
@@ -524,6 +528,7 @@ void Wal::SetState(WalState state, const std::string& reason) {
     state_reason_ = reason;
   }
   state_.store(state, std::memory_order_release);
+  counters_.state.Set(static_cast<std::uint64_t>(state));
   if (state == WalState::kWaitingForFile) return;
   const bool up = state == WalState::kUp;
   environment_.log.Write(up ? LogLevel::kInfo : LogLevel::kError, up ? "wal.up" : "wal.state",
@@ -584,6 +589,9 @@ void Wal::RecycleRetired() {
 
 void Wal::UpdateAdmission() {
   counters_.files.Set(files_.size());
+  counters_.current_file.Set(current_.live.number);
+  counters_.file_used_bytes.Set(current_.offset);
+  counters_.file_size_bytes.Set(current_.live.size_bytes);
   const bool up =
       (state() == WalState::kUp || state() == WalState::kWaitingForFile) && !OutOfFiles();
   entries_admitted_.store(up && files_.size() <= options_.max_files, std::memory_order_release);

@@ -43,6 +43,7 @@ struct LogStoreOptions {
   std::uint64_t wal_max_files = 16;         // new entries answer kOverloaded above this
   std::uint64_t wal_max_age = 60;           // seconds until a file is flushed; 0: never
   std::uint64_t wal_max_batch_size = 8192;  // records
+  std::uint64_t wal_stall_threshold = 500;  // ms; slower writes and syncs are told; 0: none
   SyncMethod wal_sync_method = SyncMethod::kDatasync;
   std::uint64_t segment_max_entries = 4096;  // of one segment file
   std::uint64_t segment_max_size_bytes = 64'000'000;
@@ -148,12 +149,22 @@ struct LogInfo {
   bool faulty = false;
 };
 
-/// One metric, as the visitor sees it: a stable name, unit, help and current value.
+enum class MetricKind : std::uint8_t { kCounter, kGauge, kHistogram };
+
+/// One metric, as the visitor sees it: a stable name, unit, help and what it is at this moment.
+/// docs/metrics.md lists them.
 struct Metric {
   std::string_view name;
   std::string_view unit;
   std::string_view help;
-  std::uint64_t value = 0;
+  std::uint64_t value = 0;  // of a histogram: the sum of all that it counted
+  MetricKind kind = MetricKind::kCounter;
+  // Of a histogram, in `unit`; percentiles are off by at most 1/32 of themselves.
+  std::uint64_t count = 0;
+  std::uint64_t p50 = 0;
+  std::uint64_t p99 = 0;
+  std::uint64_t p999 = 0;
+  std::uint64_t max = 0;
 };
 
 /// Keeps the bytes of one read; they count in memory_budget until it is destroyed. Requires: the

@@ -86,6 +86,17 @@ class Pages(unittest.TestCase):
             self.assertLessEqual(read('docs/decisions/' + name).count('\n'), 30, name)
 
 
+class Metrics(unittest.TestCase):
+    def test_the_page_has_every_metric_and_no_other(self):
+        code = re.findall(r'\{"(\w+)", "(\w*)",\s+"[^"]*",\s+k(Counter|Gauge|Since|Histogram),',
+                          read('log/store_stats.cc'))
+        kinds = {'Counter': 'counter', 'Gauge': 'gauge', 'Since': 'gauge', 'Histogram': 'histogram'}
+        told = [(name, kinds[kind], unit) for name, unit, kind in code]
+        shown = re.findall(r'^\| `(\w+)` \| (\w+) \| (\w*) ?\|', read('docs/metrics.md'), re.M)
+        self.assertEqual(told, shown)
+        self.assertGreater(len(told), 60)
+
+
 class Readme(unittest.TestCase):
     def test_the_example_is_the_file(self):
         self.assertIn(read('examples/append.cc'), blocks('README.md', 'cpp'))

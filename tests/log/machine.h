@@ -78,6 +78,8 @@ class Machine final : public sim::Observer {
   sim::SimFileSystem& disk() { return *disk_; }
   LoopExecutor& executor() { return executor_; }
   Deadline In(std::int64_t ns) const;
+  /// Time passes, also in the middle of an operation (AtOperation).
+  void Advance(std::int64_t ns) { clock_.Advance(ns); }
 
   std::vector<std::string> WalFiles() const;
   std::vector<std::byte> FileBytes(const std::string& path) const;

@@ -359,6 +359,7 @@ class SimWriteQueue final : public WriteQueue, public Actor {
     std::int64_t begun_ns = 0;
     std::int64_t due_ns = 0;
     bool written = false;
+    std::int64_t written_ns = 0;  // once it is
     std::uint64_t flight = 0;
     Status status = {};
   };
@@ -376,6 +377,7 @@ class SimWriteQueue final : public WriteQueue, public Actor {
     const WriteRequest& request = flying.request;
     flying.written = true;
     flying.status = FileOf(flying).WriteFrom(request.offset, request.bytes, flying.caller);
+    flying.written_ns = options_.clock.NowNs();
   }
   void End(Flying& flying) {
     if (!flying.status.ok()) return;
@@ -391,7 +393,7 @@ class SimWriteQueue final : public WriteQueue, public Actor {
     return {.id = flying.request.id,
             .status = flying.status,
             .begun_ns = flying.begun_ns,
-            .written_ns = now_ns,
+            .written_ns = flying.written ? flying.written_ns : now_ns,
             .synced_ns = now_ns};
   }
   void Advance(std::size_t number) {
