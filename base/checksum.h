@@ -32,7 +32,8 @@ enum class FileKind : std::uint32_t {
   kAttempt = 4,
   kSegment = 5,
   kCheckpoint = 6,
-  kRepair = 7
+  kRepair = 7,
+  kMethod = 8
 };
 
 /// The seed of one life of one file; mix in the place with SeedAt.

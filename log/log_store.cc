@@ -13,6 +13,7 @@
 #include "log/quarantine.h"
 #include "log/repair_journal.h"
 #include "log/store.h"
+#include "log/sync_choice.h"
 #include "log/system_file.h"
 
 namespace duramen {
@@ -62,6 +63,7 @@ Status LogStore::Impl::Open(log::StorageEnvironment environment) {
   TRY(OpenDirectories());
   TRY(OpenSystem());
   TRY(MakeFolders());
+  sync_method = TRY(Resolve(options.wal_sync_method));
   TRY(Recover());
   return Salvage();
 }
@@ -199,7 +201,7 @@ Status LogStore::Impl::Recover() {
       .system = system,
       .file_size_bytes = file_size,
       .spare_files = tuning.spare_files,
-      .sync_method = options.wal_sync_method,
+      .sync_method = sync_method.load(),
       // What is left out would not be copied, so nothing is moved then.
       .merge_bytes_max = left_out ? 0 : std::min(file_size / 4, kMergeBytesMax),
       .covered = state.covered,
@@ -413,7 +415,9 @@ void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
       .max_batch_records = options.wal_max_batch_size,
       .batch_bytes_max = tuning.batch_bytes_max,
       .alone_bytes_max = tuning.alone_bytes_max,
-      .sync_method = options.wal_sync_method,
+      .sync_method = sync_method.load(),
+      .pipeline_depth = static_cast<std::uint32_t>(options.wal_pipeline_depth),
+      .depth_adapts = tuning.depth_adapts,
       .seal_after_ns = tuning.seal_after_ns,
       .stall_ns = static_cast<std::int64_t>(options.wal_stall_threshold) * 1'000'000,
       .max_age_ns = static_cast<std::int64_t>(options.wal_max_age) * 1'000'000'000,
@@ -569,6 +573,29 @@ Status LogStore::Impl::Close(Deadline deadline) {
   return sealed;
 }
 
+/// What `wanted` comes to on this device.
+Result<SyncMethod> LogStore::Impl::Resolve(SyncMethod wanted) const {
+  if (wanted == SyncMethod::kAuto) {
+    const log::MethodFile method = TRY(log::ChooseMethod({*wal_dir, *clock, system}, log_));
+    return method.method;
+  }
+  if (wanted != SyncMethod::kDsync) return wanted;
+  const auto direct = wal_dir->Open(log::kIdentityName, OpenFor::kDirect);
+  if (direct.ok()) return wanted;
+  if (direct.error().code != ErrorCode::kUnsupported) return direct.error();
+  return Error{ErrorCode::kConfiguration, "wal_sync_method is dsync, but " + direct.error().message,
+               "set wal_sync_method to datasync or auto, or move wal_dir to a file system with "
+               "direct I/O"};
+}
+
+Status LogStore::Impl::SetSyncMethod(SyncMethod wanted) {
+  if (!started) return Error{ErrorCode::kRefused, "the store is closed", ""};
+  const SyncMethod method = TRY(Resolve(wanted));
+  sync_method = method;
+  wal->SetMethod(method);
+  return {};
+}
+
 LogStore::LogStore(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
 LogStore::LogStore(LogStore&& other) noexcept = default;
 LogStore::~LogStore() = default;
@@ -585,6 +612,8 @@ Result<LogStore> LogStore::Open(const LogStoreOptions& options) {
 }
 
 Status LogStore::Close(Deadline deadline) { return impl_->Close(deadline); }
+
+Status LogStore::SetSyncMethod(SyncMethod method) { return impl_->SetSyncMethod(method); }
 
 Result<Writer> LogStore::NewWriter() { return Writer(TRY(impl_->MakeWriter())); }
 

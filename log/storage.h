@@ -30,6 +30,7 @@ struct StorageTuning {
   std::uint64_t chunk_bytes = 256u << 10;     // one arena chunk
   std::uint64_t batch_bytes_max = 8u << 20;   // encoded
   std::uint64_t alone_bytes_max = 64u << 10;  // of a batch that the WAL thread writes itself
+  bool depth_adapts = true;                   // of direct writes; false: always the most
   std::int64_t seal_after_ns = 3'000'000;     // idle time before a seal
   std::uint64_t spare_files = 2;              // kept for recovery alone [B4]
   std::size_t files_synced_singly = 4;        // of a flush; more: one sync of the file system

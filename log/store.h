@@ -155,6 +155,8 @@ struct LogStore::Impl final : log::Flusher::Store {
   void TellRefused(ErrorCode code);
   void SetFaulty(log::ServerLog& log, bool faulty);
   Status Close(Deadline deadline);
+  Result<SyncMethod> Resolve(SyncMethod wanted) const;
+  Status SetSyncMethod(SyncMethod wanted);
 
   // mend.cc: a start in mode `salvage`
   Status CheckSalvage() const;
@@ -218,6 +220,7 @@ struct LogStore::Impl final : log::Flusher::Store {
   std::unique_ptr<FileLock> data_lock;
   std::unique_ptr<FileLock> wal_lock;
   SystemUuid system;
+  std::atomic<SyncMethod> sync_method{SyncMethod::kDatasync};  // not kAuto
   std::uint64_t payload_bytes_max = 0;  // that a batch holds
   std::uint64_t entry_bytes_max = 0;    // the same, or what memory_budget has room for
   Result<StatMemory> (*make_stat_memory)(const std::string&, std::size_t) = nullptr;

@@ -18,6 +18,10 @@ constexpr auto kHistogram = StatKind::kHistogram;
 constexpr StatSpec kSpecs[] = {
     {"wal_state", "", "0 up, 1 waiting for a file, 2 disk full, 3 down", kGauge,
      offsetof(StoreStats, wal.state)},
+    {"wal_sync_method", "", "0 datasync, 1 fsync, 2 none, 3 dsync", kGauge,
+     offsetof(StoreStats, wal.method)},
+    {"wal_depth", "batches", "that may be in flight at once", kGauge,
+     offsetof(StoreStats, wal.depth)},
     {"wal_in_flight_ns", "ns", "how long the oldest write and sync under way have taken so far",
      kSince, offsetof(StoreStats, wal.in_flight_since)},
     {"wal_last_batch_ns", "ns", "how long ago a batch became durable", kSince,

@@ -14,6 +14,7 @@ namespace {
 // A block: magic u64 | version u32 | zero u32 | checksum u64 | system uuid | content | zeros.
 constexpr std::uint64_t kSystemMagic = 0x3153595341525544ULL;    // "DURASYS1"
 constexpr std::uint64_t kIdentityMagic = 0x3149444141525544ULL;  // "DURAADI1"
+constexpr std::uint64_t kMethodMagic = 0x314D444141525544ULL;    // "DURAADM1"
 constexpr std::size_t kChecksumAt = 16;
 constexpr std::size_t kUuidAt = 24;
 constexpr std::size_t kContentAt = 40;
@@ -25,6 +26,7 @@ struct Kind {
 };
 constexpr Kind kSystem{kSystemMagic, FileKind::kSystem, "SYSTEM"};
 constexpr Kind kIdentity{kIdentityMagic, FileKind::kIdentity, "IDENTITY"};
+constexpr Kind kMethod{kMethodMagic, FileKind::kMethod, "METHOD"};
 
 std::uint64_t BlockChecksum(const Kind& kind, Bytes block, std::uint64_t copy) {
   Uid128 uuid;
@@ -101,6 +103,27 @@ std::vector<std::byte> EncodeIdentityFile(const IdentityFile& file) {
   ByteWriter writer(content);
   writer.Put(file.wal_dir);
   return EncodeCopies(kIdentity, file.system, content);
+}
+
+std::vector<std::byte> EncodeMethodFile(const MethodFile& file) {
+  std::vector<std::byte> content;
+  ByteWriter writer(content);
+  writer.Put(static_cast<std::uint32_t>(file.method));
+  writer.Put(file.datasync_ns);
+  writer.Put(file.dsync_ns);
+  return EncodeCopies(kMethod, file.system, content);
+}
+
+Result<Copies<MethodFile>> DecodeMethodFile(Bytes bytes) {
+  return DecodeCopies<MethodFile>(
+      kMethod, bytes, [](const Uid128& uuid, ByteReader& reader, MethodFile& file) {
+        file.system = uuid;
+        const auto method = reader.Get<std::uint32_t>();
+        file.datasync_ns = reader.Get<std::uint64_t>();
+        file.dsync_ns = reader.Get<std::uint64_t>();
+        file.method = method == 0 ? SyncMethod::kDatasync : SyncMethod::kDsync;
+        return method == 0 || method == static_cast<std::uint32_t>(SyncMethod::kDsync);
+      });
 }
 
 Result<Copies<SystemFile>> DecodeSystemFile(Bytes bytes) {

@@ -12,12 +12,14 @@
 
 #include "base/io.h"
 #include "base/types.h"
+#include "duramen/log_store.h"
 #include "duramen/result.h"
 
 namespace duramen::log {
 
 inline constexpr char kSystemName[] = "SYSTEM";
 inline constexpr char kIdentityName[] = "IDENTITY";
+inline constexpr char kMethodName[] = "METHOD";
 
 inline constexpr std::size_t kSystemBlockBytes = 4096;
 inline constexpr std::size_t kSystemCopies = 2;
@@ -37,6 +39,14 @@ struct IdentityFile {
   std::uint32_t wal_dir = 0;  // position in SystemFile::wal_dirs
 };
 
+/// What wal_sync_method `auto` came to on the device of a wal_dir, and the medians behind it.
+struct MethodFile {
+  SystemUuid system;
+  SyncMethod method = SyncMethod::kDatasync;
+  std::uint64_t datasync_ns = 0;
+  std::uint64_t dsync_ns = 0;  // 0: the file system has no direct I/O
+};
+
 /// Which of the copies could not be read, besides what the file says.
 template <typename T>
 struct Copies {
@@ -46,9 +56,11 @@ struct Copies {
 
 std::vector<std::byte> EncodeSystemFile(const SystemFile& file);
 std::vector<std::byte> EncodeIdentityFile(const IdentityFile& file);
+std::vector<std::byte> EncodeMethodFile(const MethodFile& file);
 /// Errors: kCorruption when no copy can be read, kUnknownVersion by name.
 Result<Copies<SystemFile>> DecodeSystemFile(Bytes bytes);
 Result<Copies<IdentityFile>> DecodeIdentityFile(Bytes bytes);
+Result<Copies<MethodFile>> DecodeMethodFile(Bytes bytes);
 
 inline constexpr std::uint64_t kSmallFileBytesMax = 64u << 10;
 

@@ -347,7 +347,7 @@ class Cli {
     verb.add_option("--dir", options.dir, "where; a fresh folder in it is removed afterwards");
     verb.add_option("--seconds", options.seconds, "how long (5)")->check(CLI::Range(1, 86'400));
     verb.add_option("--seed", options.seed, "of the payload (1)");
-    verb.add_option("--sync", options.sync_method, "datasync, fsync or none");
+    verb.add_option("--sync", options.sync_method, "datasync, fsync, dsync, none or auto");
   }
 
   void AddBench() {
@@ -388,7 +388,8 @@ class Cli {
     verb.add_option("--dir", bench_recovery_.common.dir,
                     "where; a fresh folder in it is removed afterwards");
     verb.add_option("--seed", bench_recovery_.common.seed, "of the payload (1)");
-    verb.add_option("--sync", bench_recovery_.common.sync_method, "datasync, fsync or none");
+    verb.add_option("--sync", bench_recovery_.common.sync_method,
+                    "datasync, fsync, dsync, none or auto");
     verb.add_option("--servers", bench_recovery_.servers, "logs (1000)");
     verb.add_option("--entry-bytes", bench_recovery_.entry_bytes, "payload of an entry (256)");
     verb.add_option("--wal-bytes", bench_recovery_.wal_bytes, "of batches to read (256000000)");

@@ -1,7 +1,9 @@
 #include "wal/file_pool.h"
 
 #include <algorithm>
+#include <cstring>
 
+#include "base/aligned.h"
 #include "base/planted.h"
 #include "base/try.h"
 
@@ -199,8 +201,7 @@ std::int64_t FilePool::ZeroNext() {
     zeroing_ = next.number;  // Not handed out meanwhile.
   }
   const std::uint64_t size = std::min(kZeroChunkBytes, next.size_bytes - next.zeroed_bytes);
-  Status zeroed = next.file->Write(next.zeroed_bytes, std::vector<std::byte>(size));
-  if (zeroed.ok()) zeroed = next.file->SyncData();
+  const Status zeroed = ZeroChunk(next, size);
   {
     const std::lock_guard lock(mutex_);
     zeroing_ = 0;
@@ -209,6 +210,19 @@ std::int64_t FilePool::ZeroNext() {
   }
   if (waiter_ != nullptr) executor_.Wake(*waiter_);
   return clock_.NowNs() + kZeroPauseNs;
+}
+
+Status FilePool::ZeroChunk(const PoolFile& file, std::uint64_t size) {
+  const AlignedBytes zeros = MakeAligned(size);
+  std::memset(zeros.get(), 0, size);
+  const Bytes chunk(zeros.get(), size);
+  if (direct_.load()) {
+    const std::unique_ptr<File> direct =
+        TRY(directory_.Open(FileName(file.number), OpenFor::kDirect));
+    return direct->WriteDurable(file.zeroed_bytes, chunk);
+  }
+  TRY(file.file->Write(file.zeroed_bytes, chunk));
+  return file.file->SyncData();
 }
 
 std::optional<Error> FilePool::failure() const {

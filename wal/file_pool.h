@@ -9,6 +9,7 @@
 // instead, by whichever way it comes.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -58,6 +59,9 @@ class FilePool final : public Actor {
   /// The owner to wake when a file became ready or making one failed. Set before Start.
   void set_waiter(Actor* waiter) { waiter_ = waiter; }
 
+  /// Files are zeroed past the page cache from now on, as they will be written [C6]. Any thread.
+  void set_direct(bool direct) { direct_.store(direct); }
+
   /// A file for the next roll, if more than `kept` are ready (at most spare_files are kept). Any
   /// thread.
   std::optional<PoolFile> Take(std::uint64_t kept);
@@ -86,6 +90,7 @@ class FilePool final : public Actor {
   Result<PoolFile> Make(std::optional<Used>& used, std::uint64_t size_bytes);
   Result<PoolFile> Renew(Used& used, std::uint64_t number);
   std::int64_t ZeroNext();
+  Status ZeroChunk(const PoolFile& file, std::uint64_t size);
   bool IsKept(std::uint64_t number);
   void SetAside(std::span<const std::uint64_t> numbers);
   std::uint64_t target() const { return options_.spare_files + 1; }
@@ -96,6 +101,7 @@ class FilePool final : public Actor {
   FilePoolOptions options_;
   Log log_;
   Actor* waiter_ = nullptr;
+  std::atomic<bool> direct_{false};
   mutable std::mutex mutex_;  // guards all below
   std::deque<PoolFile> ready_;
   std::deque<Used> used_;

@@ -62,8 +62,10 @@ Wal::Wal(const WalOptions& options, const Environment& environment, Recovery& re
   current_.first_record_ns = copied ? environment_.clock.NowNs() : 0;
   durable_upto_ = durable_.batch;  // Recovery synced it, whatever the method.
   for (RowCopy& row : recovery.TakeRepeats()) repeats_.push_back({std::move(row), 0});
-  current_.writer = current_.live.file;
   MakeQueue();
+  Result<std::shared_ptr<File>> writer = WriterOf(current_.live);
+  current_.writer = writer.ok() ? *writer : current_.live.file;
+  if (!writer.ok()) failure_ = writer.error();
   sealed_ = !copied;
   for (const ReplayedLog& log : recovery.replay().logs()) {
     Slot slot{
@@ -109,6 +111,11 @@ void Wal::Retire(std::uint64_t file) {
 
 void Wal::ForceRoll() { Post({.kind = Message::Kind::kRoll, .owner = {}}); }
 
+void Wal::SetMethod(SyncMethod method) {
+  CHECK(method != SyncMethod::kAuto);
+  Post({.kind = Message::Kind::kMethod, .owner = {}, .method = method});
+}
+
 void Wal::AddRing(const RingPort* port) {
   Post({.kind = Message::Kind::kAddRing, .owner = {}, .port = port});
 }
@@ -137,7 +144,8 @@ void Wal::Post(const Message& message) {
     has_mail_.store(true, std::memory_order_release);
   }
   const bool soon = message.kind == Message::Kind::kRemoveRing ||
-                    message.kind == Message::Kind::kRetire || message.kind == Message::Kind::kRoll;
+                    message.kind == Message::Kind::kRetire ||
+                    message.kind == Message::Kind::kRoll || message.kind == Message::Kind::kMethod;
   if (soon) environment_.executor.Wake(*this);
 }
 
@@ -197,6 +205,12 @@ void Wal::Handle(const Message& message) {
       UpdateAdmission();
       break;
     case Message::Kind::kRoll:
+      roll_asked_ = true;
+      break;
+    case Message::Kind::kMethod:
+      wanted_method_.reset();
+      if (message.method == options_.sync_method) break;
+      wanted_method_ = message.method;
       roll_asked_ = true;
       break;
   }

@@ -41,6 +41,7 @@
 #include "base/rng.h"
 #include "base/write_queue.h"
 #include "wal/batch.h"
+#include "wal/depth.h"
 #include "wal/file_pool.h"
 #include "wal/landed.h"
 #include "wal/port.h"
@@ -57,7 +58,9 @@ struct WalOptions {
   std::uint64_t max_batch_records = 8192;
   std::uint64_t batch_bytes_max = 8u << 20;
   std::uint64_t alone_bytes_max = 64u << 10;  // written by the WAL thread itself, if all is idle
-  SyncMethod sync_method = SyncMethod::kDatasync;
+  SyncMethod sync_method = SyncMethod::kDatasync;  // not kAuto
+  std::uint32_t pipeline_depth = 4;                // of direct writes, at most
+  bool depth_adapts = true;                        // false: it is always the most
   std::int64_t seal_after_ns = 3'000'000;
   std::int64_t stall_ns = 0;    // a write or sync that takes so long is told; 0: none
   std::int64_t max_age_ns = 0;  // a file with records is rolled after so long; 0: never
@@ -108,6 +111,9 @@ class Wal final : public Actor {
   void RemoveRing(const RingPort* port);
   /// Nothing in files up to `file` is needed any more: checkpoints and segments have it.
   void Retire(std::uint64_t file);
+  /// The method, but kAuto, by which all later files are written. The current one is finished by
+  /// the old method first [C6].
+  void SetMethod(SyncMethod method);
   /// Closes the current file, whatever is in it, so that it becomes a generation.
   void ForceRoll();
   WalState state() const { return state_.load(std::memory_order_acquire); }
@@ -226,12 +232,14 @@ class Wal final : public Actor {
       kAddRing,
       kRemoveRing,
       kRetire,
-      kRoll
+      kRoll,
+      kMethod
     } kind;
     std::uint32_t slot = 0;
     RecordOwner owner;
     const RingPort* port = nullptr;
     std::uint64_t file = 0;
+    SyncMethod method = SyncMethod::kDatasync;
   };
 
   // wal.cc: what goes into a batch
@@ -268,6 +276,7 @@ class Wal final : public Actor {
   void EncodeRun(Plan& plan, PlannedRun& run, BatchEncoder& encoder);
   Status ZeroAhead(std::uint64_t end_offset);
   Status Roll(Plan& plan, bool& rolled);
+  void OnNoFile(const std::optional<Error>& failure);
   bool MayRoll() const;
   void Publish(Plan& plan);
   void AbandonPlan(std::unique_ptr<Plan> plan);
@@ -287,6 +296,9 @@ class Wal final : public Actor {
   // wal_flight.cc: what is under way
   void MakeQueue();
   MadeDurable How() const;
+  Result<std::shared_ptr<File>> WriterOf(const LiveFile& file) const;
+  Status ChangeMethod();
+  void Measure(const WriteDone& done, std::uint64_t bytes);
   std::unique_ptr<Plan> NextPlan();
   bool MayPlan() const;
   void Send(std::unique_ptr<Plan> plan);
@@ -327,6 +339,8 @@ class Wal final : public Actor {
   std::uint32_t depth_ = 1;         // writes in flight at most
   std::uint32_t writes_in_flight_ = 0;
   std::uint64_t bytes_in_flight_ = 0;
+  DepthClimber climber_{1};
+  std::optional<SyncMethod> wanted_method_;
   std::optional<Error> failure_;  // of a write; judged when nothing is in flight
   std::int64_t waiting_since_ns_ = 0;
   std::vector<WriteDone> done_;

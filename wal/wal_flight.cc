@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/planted.h"
+#include "base/try.h"
 #include "wal/wal.h"
 
 namespace duramen::wal {
@@ -15,9 +16,15 @@ constexpr std::uint32_t kBufferedDepth = 2;  // one is written and synced, one w
 Wal::~Wal() = default;
 
 void Wal::MakeQueue() {
-  depth_ = kBufferedDepth;
-  queue_ = environment_.file_system.MakeWriteQueue({.depth = depth_,
-                                                    .direct = false,
+  const bool direct = options_.sync_method == SyncMethod::kDsync;
+  const std::uint32_t depth_max = direct ? options_.pipeline_depth : kBufferedDepth;
+  climber_ = DepthClimber(depth_max);
+  depth_ = direct && options_.depth_adapts ? climber_.depth() : depth_max;
+  counters_.depth.Set(depth_);
+  counters_.method.Set(static_cast<std::uint64_t>(options_.sync_method));
+  environment_.pool.set_direct(direct);
+  queue_ = environment_.file_system.MakeWriteQueue({.depth = depth_max,
+                                                    .direct = direct,
                                                     .executor = environment_.executor,
                                                     .owner = *this,
                                                     .clock = environment_.clock,
@@ -25,6 +32,7 @@ void Wal::MakeQueue() {
 }
 
 MadeDurable Wal::How() const {
+  if (options_.sync_method == SyncMethod::kDsync) return MadeDurable::kDirect;
   if (Planted(PlantedBug::kNoSyncBeforeAck)) return MadeDurable::kNot;
   switch (options_.sync_method) {
     case SyncMethod::kNone:
@@ -34,6 +42,28 @@ MadeDurable Wal::How() const {
     default:
       return MadeDurable::kData;
   }
+}
+
+/// The handle that batches of the file are written through.
+Result<std::shared_ptr<File>> Wal::WriterOf(const LiveFile& file) const {
+  if (How() != MadeDurable::kDirect) return file.file;
+  return std::shared_ptr<File>(
+      TRY(environment_.directory.Open(FileName(file.number), OpenFor::kDirect)));
+}
+
+/// Between two files. Under `none` nothing was synced, and from here on `durable_upto` says that
+/// all before it is durable.
+Status Wal::ChangeMethod() {
+  if (!wanted_method_) return {};
+  CHECK(flight_.empty());
+  if (options_.sync_method == SyncMethod::kNone) {
+    for (const LiveFile& file : files_) TRY(file.file->SyncData());
+  }
+  options_.sync_method = *wanted_method_;
+  wanted_method_.reset();
+  queue_.reset();
+  MakeQueue();
+  return {};
 }
 
 std::unique_ptr<Wal::Plan> Wal::NextPlan() {
@@ -107,6 +137,16 @@ void Wal::Settle(const WriteDone& done) {
   if (!plan.failed) telling_.OnDone(plan.trace, done, How() != MadeDurable::kNot);
   telling_.OnInFlight(InFlightSince());
   if (plan.failed && !failure_) failure_ = done.status.error();
+  if (!plan.failed) Measure(done, plan.bytes.size());
+}
+
+void Wal::Measure(const WriteDone& done, std::uint64_t bytes) {
+  if (How() != MadeDurable::kDirect || !options_.depth_adapts) return;
+  // It was one of as many as the depth lets go, and more is waiting.
+  const bool held_back = writes_in_flight_ + 1 >= depth_ && !RingsEmpty();
+  climber_.OnBatch(bytes, done.synced_ns, held_back);
+  depth_ = climber_.depth();
+  counters_.depth.Set(depth_);
 }
 
 /// Publishes the contiguous prefix of what is complete.

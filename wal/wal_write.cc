@@ -329,34 +329,49 @@ bool Wal::MayRoll() const {
          committed_file_ == current_.live.number;
 }
 
+void Wal::OnNoFile(const std::optional<Error>& failure) {
+  if (failure && failure->code == ErrorCode::kDiskFull) {
+    SetState(WalState::kDiskFull, failure->message);
+  } else if (failure) {
+    SetState(WalState::kDown, failure->message);
+    retry_at_ns_ = environment_.clock.NowNs() + kRetryNs;
+    Notify();
+  } else if (state() != WalState::kDown) {
+    SetState(WalState::kWaitingForFile, "the next file is not ready");
+  }
+  blocked_.store(failure.has_value(), std::memory_order_release);
+  UpdateAdmission();
+  if (failure) Notify();
+}
+
 /// The service header goes out with the file's first batch: one sync makes both durable [C4].
 Status Wal::Roll(Plan& plan, bool& rolled) {
   if (!MayRoll()) return {};
+  if (wanted_method_ && !flight_.empty()) return {};  // The old file is finished first [C6].
   const std::optional<Error> failure = environment_.pool.failure();
   // Without space a spare goes to what frees space: marks.
   const std::uint64_t kept = !failure ? UINT64_MAX : 1;
   std::optional<PoolFile> taken = environment_.pool.Take(kept);
   if (!taken) {
-    if (failure && failure->code == ErrorCode::kDiskFull) {
-      SetState(WalState::kDiskFull, failure->message);
-    } else if (failure) {
-      SetState(WalState::kDown, failure->message);
-      retry_at_ns_ = environment_.clock.NowNs() + kRetryNs;
-      Notify();
-    } else if (state() != WalState::kDown) {
-      SetState(WalState::kWaitingForFile, "the next file is not ready");
-    }
-    blocked_.store(failure.has_value(), std::memory_order_release);
-    UpdateAdmission();
-    if (failure) Notify();
+    OnNoFile(failure);
     return {};
   }
   took_file_ = true;
+  const Status changed = ChangeMethod();
+  if (!changed.ok()) {
+    environment_.pool.Remove(taken->number);
+    return changed;
+  }
   LiveFile live{.number = taken->number,
                 .life = rng_.Next() | 1,
                 .size_bytes = taken->size_bytes,
                 .zeroed_bytes = taken->zeroed_bytes,
                 .file = taken->file};
+  Result<std::shared_ptr<File>> writer = WriterOf(live);
+  if (!writer.ok()) {
+    environment_.pool.Remove(taken->number);
+    return std::move(writer).error();
+  }
   FileHeader header{.system = options_.system,
                     .life = live.life,
                     .number = live.number,
@@ -381,7 +396,10 @@ Status Wal::Roll(Plan& plan, bool& rolled) {
   const FileContext context = FileContext::Of(options_.system, live.number, live.life);
   files_.push_back(live);
   environment_.landed.AddFile(live.number, {live.file, context, live.size_bytes});
-  current_ = {.live = live, .writer = live.file, .context = context, .zeroed = live.zeroed_bytes};
+  current_ = {.live = live,
+              .writer = std::move(writer).value(),
+              .context = context,
+              .zeroed = live.zeroed_bytes};
   current_file_.store(live.number, std::memory_order_release);
   must_roll_ = false;
   rolled = true;

@@ -22,7 +22,13 @@
 namespace duramen {
 inline namespace v1 {
 
-enum class SyncMethod : std::uint8_t { kDatasync, kFsync, kNone };
+enum class SyncMethod : std::uint8_t {
+  kDatasync,  // buffered writes, fdatasync
+  kFsync,     // buffered writes, fsync
+  kNone,      // the process may die, the machine not
+  kDsync,     // direct writes, several in flight
+  kAuto,      // datasync or dsync: what was faster at the first start with it
+};
 enum class OnWalDown : std::uint8_t { kStay, kExit };
 enum class RecoveryMode : std::uint8_t {
   kStrict,   // any damage refuses the start
@@ -45,6 +51,7 @@ struct LogStoreOptions {
   std::uint64_t wal_max_batch_size = 8192;  // records
   std::uint64_t wal_stall_threshold = 500;  // ms; slower writes and syncs are told; 0: none
   SyncMethod wal_sync_method = SyncMethod::kDatasync;
+  std::uint64_t wal_pipeline_depth = 4;      // direct writes in flight at most
   std::uint64_t segment_max_entries = 4096;  // of one segment file
   std::uint64_t segment_max_size_bytes = 64'000'000;
   std::uint64_t memory_budget = 1ULL << 30;  // bytes: arenas, rings, pinned reads
@@ -243,6 +250,10 @@ class LogStore final {
   ~LogStore();
   /// Waits for what was accepted, seals the WAL and stops its threads.
   Status Close(Deadline deadline);
+  /// Changes wal_sync_method while the store runs: the current WAL file is finished by the old
+  /// method, the next one is written by the new one. Returns before that has happened. Any thread.
+  /// Errors: kConfiguration (dsync on a file system without direct I/O), kRefused (closed), kIo.
+  Status SetSyncMethod(SyncMethod method);
   Result<Writer> NewWriter();
   /// Names: 1 to 255 bytes of UTF-8 without control characters. Registration is durable before the
   /// first acknowledgement of any entry. Errors: kInvalidArgument, kNotFound, kAlreadyExists,

@@ -35,6 +35,8 @@ constexpr Strike kWalStrikes[] = {
     {sim::OpKind::kSyncData, "wal"}, {sim::OpKind::kWrite, "wal"},
     {sim::OpKind::kAllocate, ""},    {sim::OpKind::kSyncDirectory, ""},
     {sim::OpKind::kCreate, ""},      {sim::OpKind::kSyncAll, ""},
+    {sim::OpKind::kDirectDone, ""},  {sim::OpKind::kDirectDone, ""},
+    {sim::OpKind::kWriteDirect, ""},
 };
 constexpr Strike kFlushStrikes[] = {
     {sim::OpKind::kSyncFileSystem, ""},    {sim::OpKind::kSyncFileSystem, ""},
@@ -113,7 +115,12 @@ SessionOptions Explorer::OptionsOf(const RunId& id) const {
   options.sizes.files_synced_singly = kSyncedSingly[rng.Below(std::size(kSyncedSingly))];
   if (rng.OneIn(3)) options.sizes.files_open_max = 1 + rng.Below(3);
   // Each life may have a method of its own (W21).
-  if (rng.OneIn(4)) options.sizes.sync_method = SyncMethod::kFsync;
+  static constexpr SyncMethod kMethods[] = {SyncMethod::kDatasync, SyncMethod::kDatasync,
+                                            SyncMethod::kDsync,    SyncMethod::kDsync,
+                                            SyncMethod::kFsync,    SyncMethod::kAuto};
+  options.sizes.sync_method = kMethods[rng.Below(std::size(kMethods))];
+  options.sizes.pipeline_depth = 2 + rng.Below(3);
+  options.sizes.methods_change = rng.OneIn(4);
   if (!rng.OneIn(3)) options.sizes.alone_bytes_max = 0;
   options.faults = DrawFaults(rng, id.crashes.empty());
   return options;

@@ -135,6 +135,8 @@ INSTANTIATE_TEST_SUITE_P(
         Planting{PlantedBug::kLeftoverAppendedTo, "LeftoverAppendedTo", 30'000},
         Planting{PlantedBug::kTombstoneForgottenEarly, "TombstoneForgottenEarly", 30'000},
         Planting{PlantedBug::kArenaFreedByTag, "ArenaFreedByTag", 1'000},
+        Planting{PlantedBug::kHoleAcknowledged, "HoleAcknowledged", 10'000},
+        Planting{PlantedBug::kProofRunsAhead, "ProofRunsAhead", 10'000},
         Planting{PlantedBug::kPoisonPill, "PoisonPill", 2'000}),
     [](const testing::TestParamInfo<Planting>& tested) { return std::string(tested.param.name); });
 #endif

@@ -147,6 +147,7 @@ std::string Session::Run(std::uint32_t actions) {
     DoCreate(static_cast<std::uint32_t>(history_->now().size() % workload_.writers));
   }
   for (std::uint32_t i = 0; i < actions && !down_ && failure_.empty(); ++i) {
+    if (options_.sizes.methods_change && rng_.OneIn(10)) ChangeMethod();
     Act(DrawAction());
     CheckWatermarks();
   }
@@ -174,6 +175,16 @@ void Session::End() {
   running_ = false;
   machine_->Observe(nullptr);
   subject_.reset();
+}
+
+/// While anything may be in flight (W21).
+void Session::ChangeMethod() {
+  static constexpr SyncMethod kMethods[] = {SyncMethod::kDatasync, SyncMethod::kDsync,
+                                            SyncMethod::kFsync};
+  const Status changed = subject_->store().SetSyncMethod(kMethods[rng_.Below(std::size(kMethods))]);
+  if (!changed.ok() && machine_->faults_fired() == 0) {
+    Fail("the sync method cannot be changed: " + changed.error().message);
+  }
 }
 
 Action Session::DrawAction() {

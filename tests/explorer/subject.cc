@@ -20,6 +20,7 @@ log::StorageTuning Tuning(const SubjectSizes& sizes) {
   tuning.chunk_bytes = 8u << 10;
   tuning.batch_bytes_max = 16u << 10;
   tuning.alone_bytes_max = sizes.alone_bytes_max;
+  tuning.depth_adapts = false;
   tuning.files_synced_singly = sizes.files_synced_singly;
   tuning.files_open_max = sizes.files_open_max;
   if (sizes.large) {
@@ -88,6 +89,7 @@ Status Subject::Open() {
   options.wal_max_files = sizes_.wal_files_max;
   options.memory_budget = sizes_.memory_budget;
   options.wal_sync_method = sizes_.sync_method;
+  options.wal_pipeline_depth = sizes_.pipeline_depth;
   options.wal_dir = sizes_.wal_dir;
   options.recovery_mode = sizes_.recovery_mode;
   options.segment_max_entries = sizes_.segment_entries;

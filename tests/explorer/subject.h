@@ -28,6 +28,8 @@ struct SubjectSizes {
   std::uint64_t wal_files_max = 6;
   std::uint64_t memory_budget = 1u << 20;
   SyncMethod sync_method = SyncMethod::kDatasync;
+  std::uint64_t pipeline_depth = 4;
+  bool methods_change = false;                // while the store runs
   std::uint64_t alone_bytes_max = 64u << 10;  // 0: every batch goes through the queue
   bool large = false;                    // files that are zeroed in pieces, and entries to match
   std::uint64_t segment_entries = 4096;  // of one segment file
