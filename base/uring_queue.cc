@@ -40,6 +40,9 @@ class UringQueue final : public WriteQueue {
     Drain();
     Push({.id = kStop});
     reaper_.join();
+    // Nothing is in flight: the locks are let go of now, and not when the kernel has torn the ring
+    // down in its own time, or the next start would find them held.
+    if (registered_) (void)::io_uring_unregister_files(&ring_);
     ::io_uring_queue_exit(&ring_);
   }
 
@@ -59,6 +62,7 @@ class UringQueue final : public WriteQueue {
       ::io_uring_queue_exit(&ring_);
       return false;
     }
+    registered_ = !descriptors.empty();
     slots_.resize(options_.depth);
     for (std::uint32_t i = 0; i < options_.depth; ++i) free_.push_back(i);
     up_ = true;
@@ -168,6 +172,7 @@ class UringQueue final : public WriteQueue {
   const WriteQueueOptions options_;
   io_uring ring_ = {};
   bool up_ = false;
+  bool registered_ = false;
   std::mutex mutex_;  // guards all below but reaper_
   std::condition_variable idle_;
   std::vector<Slot> slots_;

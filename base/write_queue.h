@@ -65,7 +65,7 @@ struct WriteQueueOptions {
   bool io_uring = true;     // used where the kernel allows it
   ActorExecutor& executor;
   Actor& owner;  // woken when a request is done
-  Clock& clock;
+  const Clock& clock;
   std::vector<const FileLock*> locks = {};  // held as long as anything is in flight [A22]
 };
 

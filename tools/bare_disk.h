@@ -1,5 +1,6 @@
 // The file port with nothing on top: a zero-filled file that is written front to back, again and
-// again, with one sync after each write. Owned by a bench; one thread; removed when destroyed.
+// again, each write made durable as the WAL does it: one after the other, or several direct ones in
+// flight. Owned by a bench; one thread; removed when destroyed.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "base/aligned.h"
+#include "base/clock.h"
 #include "base/io.h"
+#include "base/write_queue.h"
 #include "duramen/log_store.h"
 #include "tools/latency.h"
 
@@ -16,29 +20,46 @@ namespace duramen::tools {
 class BareDisk {
  public:
   /// Errors: kIo, kDiskFull, kPermission, kAlreadyExists.
-  static Result<BareDisk> Create(const std::string& directory, std::uint64_t size_bytes,
-                                 SyncMethod method);
-  BareDisk(BareDisk&&) = default;
+  /// kUnsupported (kDsync without direct I/O). `depth` is of kDsync.
+  struct Options {
+    std::uint64_t size_bytes = 0;
+    SyncMethod method = SyncMethod::kDatasync;  // not kAuto
+    std::uint32_t depth = 1;
+  };
+  static Result<BareDisk> Create(const std::string& directory, const Options& options);
+  BareDisk(BareDisk&&);
   BareDisk& operator=(BareDisk&&) = delete;
   ~BareDisk();
 
-  /// One write of `bytes` (rounded up to blocks) and its sync.
+  /// One write of `bytes` (rounded up to blocks), durable when it returns, or, at a depth above
+  /// one, in flight when it returns and fewer than `depth` are.
   Status Write(std::uint64_t bytes);
   const LatencyHistogram& latency() const { return *latency_; }
   std::uint64_t syncs() const { return syncs_; }
   std::uint64_t bytes() const { return bytes_; }
 
  private:
-  BareDisk() = default;
+  class Doorbell;
+  BareDisk();
+  Status Await();
+  Status Settle(const WriteDone& done);
+
+  SystemClock clock_;
   std::unique_ptr<Directory> directory_;
   std::unique_ptr<File> file_;
   std::unique_ptr<LatencyHistogram> latency_ = std::make_unique<LatencyHistogram>();
-  SyncMethod method_ = SyncMethod::kDatasync;
-  std::uint64_t size_bytes_ = 0;
+  Options options_;
+  MadeDurable how_ = MadeDurable::kData;
   std::uint64_t at_ = 0;
   std::uint64_t syncs_ = 0;
   std::uint64_t bytes_ = 0;
-  std::vector<std::byte> buffer_;
+  AlignedBytes buffer_;
+  std::uint64_t buffer_bytes_ = 0;
+  std::vector<AlignedBytes> former_;  // smaller ones that may be in flight
+  std::uint32_t in_flight_ = 0;
+  std::vector<WriteDone> done_;
+  std::unique_ptr<Doorbell> doorbell_;
+  std::unique_ptr<WriteQueue> queue_;  // null: one after the other
 };
 
 }  // namespace duramen::tools

@@ -16,6 +16,7 @@ struct BenchOptions {
   std::uint64_t seconds = 5;
   std::uint64_t seed = 1;
   std::string sync_method = "datasync";
+  std::uint64_t depth = 0;  // of dsync; 0: the setting's, of a bare disk 1
   OutputOptions output;
 };
 

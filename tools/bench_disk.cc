@@ -20,7 +20,15 @@ Status Bench(const BenchDiskOptions& options, Terminal& terminal) {
   const SyncMethod method = TRY(ParseSyncMethod(options.common.sync_method));
   const BenchDirectory directory =
       TRY(BenchDirectory::Make(options.common.dir, options.common.seed));
-  BareDisk disk = TRY(BareDisk::Create(directory.path(), kFileBytes, method));
+  if (method == SyncMethod::kAuto) {
+    return Error{ErrorCode::kInvalidArgument, "auto is no method of its own",
+                 "datasync, fsync, dsync or none"};
+  }
+  BareDisk disk = TRY(BareDisk::Create(
+      directory.path(),
+      {.size_bytes = kFileBytes,
+       .method = method,
+       .depth = static_cast<std::uint32_t>(std::max<std::uint64_t>(options.common.depth, 1))}));
   const SystemClock clock;
   const CpuTimer cpu;
   const std::int64_t begin_ns = clock.NowNs();

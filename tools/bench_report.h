@@ -37,8 +37,8 @@ class CpuTimer {
 };
 
 /// The keys that every bench prints first.
-std::vector<Field> CommonFields(std::string_view bench, const BenchOptions& options,
-                                double seconds, std::uint64_t entry_bytes);
+std::vector<Field> CommonFields(std::string_view bench, const BenchOptions& options, double seconds,
+                                std::uint64_t entry_bytes);
 
 /// A table for people; with --json one object, as the last line.
 void PrintBench(Terminal& terminal, const OutputOptions& output, const std::vector<Field>& fields);

@@ -11,7 +11,7 @@
 namespace duramen::tools {
 
 struct DumpOptions {
-  std::string path;  // a data directory, a WAL directory or one WAL file
+  std::string path;    // a data directory, a WAL directory or one WAL file
   std::string server;  // name or uid; empty: all
   std::optional<Index> from;
   std::optional<Index> to;  // inclusive

@@ -24,7 +24,7 @@ struct KillLoopOptions {
   std::string input_path;
   std::uint64_t servers = 200;
   std::uint64_t in_flight = 512;
-  std::uint64_t kills = 5;            // with enough lines unacknowledged; the first after creation
+  std::uint64_t kills = 5;  // with enough lines unacknowledged; the first after creation
   std::uint64_t outstanding_min = 100;
   std::uint64_t seed = 1;
   std::vector<std::string> load_flags;
@@ -45,10 +45,10 @@ struct KillRound {
 struct KillLoopResult {
   std::vector<KillRound> rounds;
   std::uint64_t passes = 0;
-  std::uint64_t kills = 0;          // with enough unacknowledged
-  std::uint64_t other_kills = 0;    // with fewer
+  std::uint64_t kills = 0;        // with enough unacknowledged
+  std::uint64_t other_kills = 0;  // with fewer
   LoadSummary used;
-  std::string problem;              // empty: all acknowledged lines were there each time
+  std::string problem;  // empty: all acknowledged lines were there each time
 };
 
 /// Errors: kIo (a child could not be started, or answered an error). `on_round` is called after

@@ -18,10 +18,10 @@ struct LoadOptions {
   std::uint64_t servers = 1;
   std::uint64_t writers = 1;
   std::uint64_t in_flight = 8192;  // lines posted and not yet durable, at most
-  bool acks = false;      // "ack N" on stdout once line N is durable
-  bool resume = false;    // go on after the last durable line
+  bool acks = false;               // "ack N" on stdout once line N is durable
+  bool resume = false;             // go on after the last durable line
   bool progress = false;
-  bool events = false;    // "recovered ..." and "posted ..." on stderr, for `demo`
+  bool events = false;                   // "recovered ..." and "posted ..." on stderr, for `demo`
   std::uint64_t overloaded_ms = 20'000;  // without progress; then there is no space
   SettingSources settings;
   OutputOptions output;

@@ -348,6 +348,8 @@ class Cli {
     verb.add_option("--seconds", options.seconds, "how long (5)")->check(CLI::Range(1, 86'400));
     verb.add_option("--seed", options.seed, "of the payload (1)");
     verb.add_option("--sync", options.sync_method, "datasync, fsync, dsync, none or auto");
+    verb.add_option("--depth", options.depth, "direct writes in flight, with --sync dsync")
+        ->check(CLI::Range(1, 64));
   }
 
   void AddBench() {

@@ -14,7 +14,7 @@ namespace duramen::tools {
 
 /// What was given; names as in base/settings.h.
 struct SettingSources {
-  std::string config_path;                                   // empty: no file
+  std::string config_path;                                       // empty: no file
   std::vector<std::pair<std::string, std::string>> environment;  // DURAMEN_*, whole names
   std::vector<std::pair<std::string, std::string>> flags;
 };

@@ -72,7 +72,19 @@ void ReadLogs(LogStore& store, std::atomic<bool>& stop, std::atomic<std::uint64_
   }
 }
 
-TEST(LogThreads, TwoWritersAndTwoReaders) {
+/// Changes the sync method as long as there are writers (W21). Where the file system has no direct
+/// I/O, dsync is refused, and that is all.
+void ChangeMethods(LogStore& store, std::atomic<bool>& stop, std::atomic<std::uint64_t>& failures) {
+  static constexpr SyncMethod kMethods[] = {SyncMethod::kDsync, SyncMethod::kDatasync,
+                                            SyncMethod::kDsync, SyncMethod::kFsync};
+  for (std::size_t i = 0; !stop.load(); ++i) {
+    const Status changed = store.SetSyncMethod(kMethods[i % std::size(kMethods)]);
+    if (!changed.ok() && changed.error().code != ErrorCode::kConfiguration) ++failures;
+    std::this_thread::yield();
+  }
+}
+
+TEST(LogThreads, W21_TwoWritersTwoReadersAndAChangingMethod) {
   testing::TempDir dir;
   LogStoreOptions options;
   options.data_dir = dir / "store";
@@ -85,6 +97,7 @@ TEST(LogThreads, TwoWritersAndTwoReaders) {
     std::atomic<bool> stop{false};
     std::vector<std::thread> writers;
     std::vector<std::thread> readers;
+    readers.emplace_back([&] { ChangeMethods(store, stop, failures); });
     for (std::size_t i = 0; i < 2; ++i) {
       writers.emplace_back([&, i] { WriteLog(store, i, failures); });
       readers.emplace_back([&] { ReadLogs(store, stop, failures); });
