@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <string>
 
 #include "base/check.h"
@@ -16,6 +17,12 @@ namespace {
 constexpr std::uint32_t kRunning = 0;   // in Step, or about to decide whether to park
 constexpr std::uint32_t kNotified = 1;  // another Step is owed
 constexpr std::uint32_t kParked = 2;    // asleep; needs a futex wake
+
+/// On one processor a wait that does not sleep keeps off whom it waits for.
+bool SpinsAtAll() {
+  static const bool several = std::thread::hardware_concurrency() > 1;
+  return several;
+}
 
 std::int64_t NowNs() { return SystemClock().NowNs(); }
 
@@ -80,6 +87,21 @@ void ThreadExecutor::Run(Slot& slot, Actor& actor) {
 }
 
 void ThreadExecutor::Park(Slot& slot, std::int64_t until_ns) {
+  const std::int64_t begin_ns = NowNs();
+  const std::int64_t spin_until_ns =
+      SpinsAtAll() ? std::min(until_ns, begin_ns + slot.spin.SpinNs()) : begin_ns;
+  while (NowNs() < spin_until_ns) {
+    if (slot.state.load(std::memory_order_acquire) != kRunning) {
+      slot.spin.Waited(NowNs() - begin_ns);
+      return;
+    }
+    SpinPause();
+  }
+  Sleep(slot, until_ns);
+  slot.spin.Waited(NowNs() - begin_ns);
+}
+
+void ThreadExecutor::Sleep(Slot& slot, std::int64_t until_ns) {
   std::uint32_t state = kRunning;
   if (!slot.state.compare_exchange_strong(state, kParked, std::memory_order_acq_rel)) return;
   while (slot.state.load(std::memory_order_acquire) == kParked) {
@@ -98,6 +120,11 @@ bool ThreadExecutor::Await(bool (*done)(void*), void* argument, Deadline deadlin
           ? INT64_MAX
           : std::chrono::duration_cast<std::chrono::nanoseconds>(deadline.time_since_epoch())
                 .count();
+  const std::int64_t begin_ns = NowNs();
+  if (SpinsUntilDone(done, argument, until_ns)) {
+    await_spin_.Waited(NowNs() - begin_ns);
+    return true;
+  }
   waiting_.fetch_add(1);
   bool is_done = false;
   while (true) {
@@ -107,7 +134,23 @@ bool ThreadExecutor::Await(bool (*done)(void*), void* argument, Deadline deadlin
     FutexWait(progress_, seen, until_ns);
   }
   waiting_.fetch_sub(1);
+  await_spin_.Waited(NowNs() - begin_ns);
   return is_done;
+}
+
+bool ThreadExecutor::SpinsUntilDone(bool (*done)(void*), void* argument,
+                                    std::int64_t until_ns) const {
+  if (!SpinsAtAll() || await_spin_.SpinNs() == 0) return false;
+  const std::int64_t end_ns = std::min(until_ns, NowNs() + await_spin_.SpinNs());
+  std::uint32_t seen = progress_.load();
+  if (done(argument)) return true;
+  while (NowNs() < end_ns) {
+    const std::uint32_t now = progress_.load();
+    if (now != seen && done(argument)) return true;
+    seen = now;
+    SpinPause();
+  }
+  return false;
 }
 
 void ThreadExecutor::Progress() {

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "base/actor.h"
+#include "base/spin.h"
 
 namespace duramen {
 
@@ -34,14 +35,19 @@ class ThreadExecutor final : public ActorExecutor {
     std::atomic<Actor*> actor{nullptr};
     std::atomic<std::uint32_t> state{0};  // kRunning, kNotified, kParked
     std::atomic<bool> stopping{false};
+    SpinPolicy spin;
     std::thread thread;
   };
 
   Slot* SlotOf(const Actor& actor);
   static void Run(Slot& slot, Actor& actor);
   static void Park(Slot& slot, std::int64_t until_ns);
+  static void Sleep(Slot& slot, std::int64_t until_ns);
+
+  bool SpinsUntilDone(bool (*done)(void*), void* argument, std::int64_t until_ns) const;
 
   std::array<Slot, kActorsMax> slots_;
+  SpinPolicy await_spin_;
   std::mutex starting_;                     // Start and Stop only
   std::atomic<std::uint32_t> progress_{0};  // counts Progress()
   std::atomic<std::uint32_t> waiting_{0};   // threads in Await

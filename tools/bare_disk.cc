@@ -105,7 +105,7 @@ Status BareDisk::Write(std::uint64_t bytes) {
 
 /// Until one more fits.
 Status BareDisk::Await() {
-  while (in_flight_ >= options_.depth) {
+  while (in_flight_ >= std::min<std::uint64_t>(options_.depth, limit_)) {
     const int rung = doorbell_->rung();
     done_.clear();
     queue_->Take(done_);

@@ -3,6 +3,7 @@
 // flight. Owned by a bench; one thread; removed when destroyed.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -34,6 +35,8 @@ class BareDisk {
   /// One write of `bytes` (rounded up to blocks), durable when it returns, or, at a depth above
   /// one, in flight when it returns and fewer than `depth` are.
   Status Write(std::uint64_t bytes);
+  /// No more than so many in flight from now on.
+  void LimitDepth(std::uint64_t depth) { limit_ = std::max<std::uint64_t>(depth, 1); }
   const LatencyHistogram& latency() const { return *latency_; }
   std::uint64_t syncs() const { return syncs_; }
   std::uint64_t bytes() const { return bytes_; }
@@ -57,6 +60,7 @@ class BareDisk {
   std::uint64_t buffer_bytes_ = 0;
   std::vector<AlignedBytes> former_;  // smaller ones that may be in flight
   std::uint32_t in_flight_ = 0;
+  std::uint64_t limit_ = UINT64_MAX;
   std::vector<WriteDone> done_;
   std::unique_ptr<Doorbell> doorbell_;
   std::unique_ptr<WriteQueue> queue_;  // null: one after the other

@@ -181,6 +181,7 @@ class WalBench {
   /// The same batches, in the same order, over and over for one second.
   Status RunDiskSlice() {
     if (sizes_.empty()) return {};
+    disk_.LimitDepth(StoreMetrics::Of(store_).depth);  // As deep as the WAL is now.
     const std::uint64_t bytes_before = disk_.bytes();
     const std::int64_t begin_ns = clock_.NowNs();
     std::size_t at = 0;

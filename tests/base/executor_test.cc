@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/loop_executor.h"
+#include "base/spin.h"
 #include "base/thread_executor.h"
 
 namespace duramen {
@@ -273,6 +274,23 @@ TEST(LoopExecutor, AStepMayStopAndStartOthersAndAwait) {
   EXPECT_TRUE(executor.RunUntilIdle(100));
   EXPECT_TRUE(acted);
   EXPECT_EQ(last_steps, 1);
+}
+
+TEST(SpinPolicy, PW2_SpinsAfterShortWaitsAndNeverAfterLongOnes) {
+  SpinPolicy policy;
+  EXPECT_EQ(policy.SpinNs(), 0) << "nothing is known yet";
+  int waits = 0;
+  while (policy.SpinNs() == 0 && waits < 1000) {
+    policy.Waited(100'000);
+    ++waits;
+  }
+  EXPECT_GT(waits, 4);
+  EXPECT_LT(waits, 40);
+  EXPECT_EQ(policy.SpinNs(), SpinPolicy::kSpinNs);
+  policy.Waited(1'000'000'000);
+  EXPECT_EQ(policy.SpinNs(), 0) << "one long wait ends it";
+  for (int i = 0; i < 1000; ++i) policy.Waited(4'000'000);
+  EXPECT_EQ(policy.SpinNs(), 0);
 }
 
 }  // namespace
