@@ -35,6 +35,9 @@ enum class PlantedBug : std::uint8_t {
   kArenaFreedByTag,            // entries go from memory with the file current at their append
   kHoleAcknowledged,           // a complete batch is acknowledged with those before it in flight
   kProofRunsAhead,             // `durable_upto` names the batch before, durable or not
+  kRowFileTakesEntries,        // a row file takes entries, too [B3]
+  kRowHeaderFirst,             // a row file's header is written before what it carries is durable
+  kMarksNotCarried,            // a row file carries the rows of the one before it, not its marks
   kPoisonPill,                 // a CHECK trips while the second log is scanned or replayed [B9]
   kCount,
 };

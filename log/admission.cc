@@ -11,13 +11,20 @@ constexpr std::uint64_t kRingReserveShare = 16;  // one record in so many is kep
 
 }  // namespace
 
-Error Writer::Impl::Refused(ErrorCode code, const std::string& reason) {
+Error Writer::Impl::RefusedBy(ErrorCode code) const {
+  const std::string reason = store.wal->state_reason();
+  const std::uint64_t free_bytes = store.pool->FreeBytes();  // UINT64_MAX: not known
   switch (code) {
     case ErrorCode::kWalDown:
       return {code, "the WAL is down: " + reason, "see the state of the store; reads go on"};
     case ErrorCode::kDiskFull:
-      return {code, "no space for another WAL file: " + reason,
-              "free space, or move the floors of logs; it resumes by itself"};
+      return {code,
+              "no space for another WAL file" +
+                  (free_bytes == UINT64_MAX ? std::string()
+                                            : ", " + std::to_string(free_bytes) + " bytes free") +
+                  ": " + reason,
+              "free space, or move the floors of logs with TruncatePrefix; it resumes by itself, "
+              "and votes, rows and truncations go on"};
     default:
       return {code, "the WAL holds as many files as wal_max_files allows",
               "move the floors of logs with TruncatePrefix, or raise wal_max_files"};
@@ -34,7 +41,7 @@ Status Writer::Impl::Admit(const log::ServerLog& log, std::uint64_t records,
                  "split the group"};
   }
   if (const auto refused = store.wal->refuses_entries()) {
-    return Refused(*refused, store.wal->state_reason());
+    return RefusedBy(*refused);
   }
   const bool bytes_fit = in_flight_bytes == 0 || in_flight_bytes + bytes <= store.tuning.ring_bytes;
   if (producer.Free() < records + reserve || !bytes_fit) {
@@ -62,7 +69,7 @@ bool Writer::Impl::WithinShare(const log::ServerLog& log, std::uint64_t records,
 
 Status Writer::Impl::MarksAdmitted() const {
   if (const auto refused = store.wal->refuses_marks()) {
-    return Refused(*refused, store.wal->state_reason());
+    return RefusedBy(*refused);
   }
   if (producer.Free() == 0) {
     return Error{ErrorCode::kOverloaded, "the Writer's ring is full",

@@ -35,7 +35,8 @@ std::optional<std::vector<wal::CarriedRow>> DurableRows::RowsToCarry(wal::FileRa
                                                                      std::uint64_t rows_max) {
   const std::lock_guard lock(mutex_);
   std::vector<wal::CarriedRow> rows;
-  for (const meta::CarriedRow& row : table_.RowsNewestIn(files.begin, files.end)) {
+  for (const meta::CarriedRow& row :
+       table_.RowsNewestIn(files.begin, files.end, files.older_stay)) {
     if (rows.size() == rows_max) return std::nullopt;
     std::vector<std::byte> payload;
     ByteWriter writer(payload);

@@ -22,8 +22,10 @@ namespace {
 
 constexpr std::string_view kDefaultWalDir = "wal";
 constexpr std::uint64_t kMergeBytesMax = 16 << 20;
-constexpr std::uint64_t kReserveShare = 16;  // of the budget, for rows and marks [B1]
-constexpr std::uint64_t kEntryShare = 4;     // of the budget: a larger entry might never find room
+constexpr std::uint64_t kRowFileBytesMax = 16 << 20;
+constexpr std::uint64_t kRecordOverhead = 256;  // of what a small record takes in a WAL file
+constexpr std::uint64_t kReserveShare = 16;     // of the budget, for rows and marks [B1]
+constexpr std::uint64_t kEntryShare = 4;  // of the budget: a larger entry might never find room
 constexpr char kLockName[] = "LOCK";
 
 }  // namespace
@@ -200,6 +202,7 @@ Status LogStore::Impl::Recover() {
   const wal::RecoveryOptions recovery_options{
       .system = system,
       .file_size_bytes = file_size,
+      .row_file_bytes = std::min(file_size, kRowFileBytesMax),
       .spare_files = tuning.spare_files,
       .sync_method = sync_method.load(),
       // What is left out would not be copied, so nothing is moved then.
@@ -240,12 +243,17 @@ Status LogStore::Impl::Recover() {
       wal::FilePoolOptions{.system = system,
                            .file_size_bytes = file_size,
                            .spare_files = tuning.spare_files,
+                           .row_file_bytes = std::min(file_size, kRowFileBytesMax),
+                           .row_files = tuning.row_files,
                            .next_number = recovery.next_file_number()},
       wal::FilePool::Environment{*wal_dir, *executor, *clock, log_});
   for (const std::uint64_t number : kept) pool->Keep(number);
   if (left_out_lives) TellLeftOut(recovery, attempt.left_out());
   recovery.OfferSpares(*pool);
   TRY(recovery.Commit(*pool, extra, rows));
+  const Status prepared = pool->Prepare();
+  // A store that cannot have them begins with a disk that is full [B3]; one that has begun goes on.
+  if (!prepared.ok() && report.created) return prepared;
   if (left_out_lives) {  // And the new one, if it has a copy.
     for (const std::uint64_t number : recovery.left_out_files()) pool->Keep(number);
   }
@@ -414,6 +422,7 @@ void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
       .max_files = options.wal_max_files,
       .max_batch_records = options.wal_max_batch_size,
       .batch_bytes_max = tuning.batch_bytes_max,
+      .ring_bytes_max = tuning.ring_bytes + kRecordOverhead * tuning.ring_records,
       .alone_bytes_max = tuning.alone_bytes_max,
       .sync_method = sync_method.load(),
       .pipeline_depth = static_cast<std::uint32_t>(options.wal_pipeline_depth),
@@ -446,6 +455,7 @@ void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
                                                          .log = log_,
                                                          .stats = stats->wal},
                                    recovery, Rng(rng.Next()));
+  row_bytes_max = wal->large_row_bytes();
   BuildLogs(recovery);
   TellStart();
   pool->set_waiter(wal.get());

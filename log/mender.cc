@@ -312,7 +312,9 @@ Status Mender::FlushAll(FlushRepairs repairs) {
   store_.wal->ForceRoll();
   const auto done = [](void* argument) {
     const auto* self = static_cast<const Waiting*>(argument);
-    return self->store.wal->recycled_upto() >= self->file || self->store.wal->stuck() ||
+    const wal::Wal& wal = *self->store.wal;
+    const bool full = wal.state() == wal::WalState::kDiskFull;
+    return wal.recycled_upto() >= self->file || wal.stuck() || full ||
            self->store.flusher->failure().has_value();
   };
   (void)store_.executor->Await(done, &waiting, Deadline::max());

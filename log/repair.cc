@@ -149,6 +149,7 @@ class Repair {
     store.log_sink = options_.log_sink;
     StorageTuning tuning;
     tuning.spare_files = 0;  // The next start makes them, of the size that it wants.
+    tuning.row_files = 0;
     const StorageEnvironment environment{overlay, environment_.clock, environment_.executor,
                                          environment_.rng};
     outcome.mend = TRY(MendStore(store, environment, tuning, options_.mend));

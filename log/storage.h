@@ -33,6 +33,7 @@ struct StorageTuning {
   bool depth_adapts = true;                   // of direct writes; false: always the most
   std::int64_t seal_after_ns = 3'000'000;     // idle time before a seal
   std::uint64_t spare_files = 2;              // kept for recovery alone [B4]
+  std::uint64_t row_files = 2;                // kept for rows and marks on a full disk [B3]
   std::size_t files_synced_singly = 4;        // of a flush; more: one sync of the file system
   std::size_t files_open_max = 256;           // of a flush
 };

@@ -109,7 +109,7 @@ struct Writer::Impl {
   Result<log::ServerLog*> Own(LogRef ref);
   Result<Ticket> AppendGroup(const LogAppend& group);
   Status CheckGroup(log::ServerLog& log, std::span<const EntryView> entries) const;
-  static Error Refused(ErrorCode code, const std::string& reason);
+  Error RefusedBy(ErrorCode code) const;
   Status Admit(const log::ServerLog& log, std::uint64_t records, std::uint64_t bytes) const;
   bool WithinShare(const log::ServerLog& log, std::uint64_t records, std::uint64_t bytes) const;
   Status RoomFor(LogRef ref, std::uint64_t entries, std::uint64_t bytes);
@@ -221,8 +221,9 @@ struct LogStore::Impl final : log::Flusher::Store {
   std::unique_ptr<FileLock> wal_lock;
   SystemUuid system;
   std::atomic<SyncMethod> sync_method{SyncMethod::kDatasync};  // not kAuto
-  std::uint64_t payload_bytes_max = 0;  // that a batch holds
-  std::uint64_t entry_bytes_max = 0;    // the same, or what memory_budget has room for
+  std::uint64_t payload_bytes_max = 0;                         // that a batch holds
+  std::uint64_t entry_bytes_max = 0;  // the same, or what memory_budget has room for
+  std::uint64_t row_bytes_max = 0;    // of what a row file takes
   Result<StatMemory> (*make_stat_memory)(const std::string&, std::size_t) = nullptr;
   std::optional<StatMemory> stat_memory;  // where `stats` lies
   log::StoreStats* stats = nullptr;

@@ -385,7 +385,7 @@ Result<Ticket> Writer::Impl::PostRow(log::ServerLog& log, const meta::Row& row,
                                      Durability durability) {
   const bool vote = meta::KindOf(row) == meta::RowKind::kVote;
   if (const auto refused = store.wal->refuses_rows(); refused && !vote) {
-    return Refused(*refused, store.wal->state_reason());
+    return RefusedBy(*refused);
   }
   TRY(MarksAdmitted());
   call_ns = store.clock->NowNs();
@@ -549,6 +549,11 @@ Result<Ticket> Writer::Put(LogRef ref, std::string_view key, Bytes value, Durabi
     return Error{ErrorCode::kTooLarge, "the value does not fit into a WAL file's batch",
                  "raise wal_max_size_bytes"};
   }
+  const auto refused = impl_->store.wal->refuses_entries();
+  // It would not fit a row file [B3].
+  if (refused && key.size() + value.size() + kRowOverheadBytes > impl_->store.row_bytes_max) {
+    return impl_->RefusedBy(*refused);
+  }
   const Ticket ticket =
       TRY(impl_->PostRow(*log, meta::ValueRow{std::string(key), text}, durability));
   const std::lock_guard lock(log->mutex);
@@ -614,7 +619,7 @@ Status Writer::Wait(Ticket ticket, Deadline deadline) {
   TRY(impl_->FailureAt(ticket));
   if (impl_->producer.released() >= ticket) return {};
   if (impl_->store.wal->state() == wal::WalState::kDown) {
-    return Impl::Refused(ErrorCode::kWalDown, impl_->store.wal->state_reason());
+    return impl_->RefusedBy(ErrorCode::kWalDown);
   }
   return Error{ErrorCode::kTimeout, "the deadline passed; whether it is durable is unknown",
                "wait again for the same ticket"};

@@ -147,8 +147,8 @@ std::optional<ServerUid> Table::FindByName(std::string_view name) const {
   return std::get<2>(newest);
 }
 
-std::vector<CarriedRow> Table::RowsNewestIn(std::uint64_t file_begin,
-                                            std::uint64_t file_end) const {
+std::vector<CarriedRow> Table::RowsNewestIn(std::uint64_t file_begin, std::uint64_t file_end,
+                                            bool older_stay) const {
   std::vector<CarriedRow> rows;
   for (const auto& entry : servers_) {
     const ServerUid& uid = entry.first;
@@ -156,7 +156,7 @@ std::vector<CarriedRow> Table::RowsNewestIn(std::uint64_t file_begin,
     const auto add = [&](const RowStamp& stamp, bool ended, const Row& row) {
       if (!stamp.present() || stamp.file < file_begin || stamp.file >= file_end) return;
       // Where files go one by one, no older copy may outlive the row.
-      if (ended && stamp.older_file <= stamp.file) return;
+      if (ended && !older_stay && stamp.older_file <= stamp.file) return;
       rows.push_back({uid, stamp.sequence, KindOf(row), EncodeRow(row)});
     };
     for (std::uint8_t number = kFirstRowKind; number <= kLastRowKind; ++number) {

@@ -96,8 +96,10 @@ class Table {
   std::uint64_t highest_incarnation() const { return highest_incarnation_; }
 
   /// The components whose newest copy lies in a file of [file_begin, file_end), by server and kind.
-  /// Left out are removed keys and faults that are over, without an older copy in a later file.
-  std::vector<CarriedRow> RowsNewestIn(std::uint64_t file_begin, std::uint64_t file_end) const;
+  /// Left out are removed keys and faults that are over, without an older copy in a later file;
+  /// unless the files before stay, and older copies with them.
+  std::vector<CarriedRow> RowsNewestIn(std::uint64_t file_begin, std::uint64_t file_end,
+                                       bool older_stay = false) const;
   /// What a checkpoint says of a server. Requires: nothing is known of it yet.
   void Restore(const ServerUid& uid, const ServerRows& server);
   void RestoreIncarnation(std::uint64_t highest) {

@@ -30,22 +30,25 @@ std::int64_t FilePool::Step() {
   std::vector<std::uint64_t> remove;
   std::vector<std::uint64_t> aside;
   std::optional<Used> used;
-  bool wanted = false;
+  Stock stock = Stock::kNone;
   {
     const std::lock_guard lock(mutex_);
     remove.swap(remove_);
     aside.swap(aside_);
-    const bool room_for_used = ready_.size() < target() + kExtraUsed;
     if (!used_.empty()) {
       used = used_.front();
       used_.pop_front();
-      if (!room_for_used) {
+      stock = Lacking(used->size_bytes);
+      if (stock == Stock::kNone) {
+        // Too many, of another setting or cut short: its space is worth more than the file.
         remove.push_back(used->number);
         used.reset();
       }
+    } else {
+      stock = Lacking(std::nullopt);
     }
-    wanted = used || ready_.size() < target();
   }
+  const bool wanted = stock != Stock::kNone;
   if (!wanted && remove.empty() && aside.empty()) return ZeroNext();
   SetAside(aside);
   for (const std::uint64_t number : remove) {
@@ -56,27 +59,39 @@ std::int64_t FilePool::Step() {
     }
   }
   if (!wanted) return kAgain;
-  if (used && used->size_bytes != options_.file_size_bytes) {
-    // Of another setting or cut short: its space is worth more than the file.
-    (void)directory_.Remove(FileName(used->number));
-    return kAgain;
-  }
-  Result<PoolFile> made = Make(used, options_.file_size_bytes);
-  {
-    const std::lock_guard lock(mutex_);
-    if (made.ok()) {
-      failure_.reset();
-      ready_.push_back(std::move(*made));
-    } else {
-      if (used) used_.push_front(*used);  // Under the name that it has now; see Renew.
-      failure_ = made.error();
-    }
-  }
+  const bool row = stock == Stock::kRows;
+  Result<PoolFile> made = Make(used, row ? options_.row_file_bytes : options_.file_size_bytes, row);
+  const std::optional<Error> error = made.ok() ? std::nullopt : std::optional(made.error());
+  OnMade(stock, used, std::move(made));
   if (waiter_ != nullptr) executor_.Wake(*waiter_);
-  if (made.ok()) return kAgain;
+  if (!error) return kAgain;
   log_.Write(LogLevel::kError, "wal.pool_failed", "no WAL file could be made ready",
-             {{"error", made.error().message}});
+             {{"error", error->message}});
   return clock_.NowNs() + kRetryNs;
+}
+
+/// Requires: the lock. First a spare, without which there is no start, and which the next start
+/// gives back; then what votes go into, the other spare, and what is next. A used file is kept
+/// beyond that, to save making a new one.
+FilePool::Stock FilePool::Lacking(std::optional<std::uint64_t> used_bytes) const {
+  const bool fits = !used_bytes || *used_bytes == options_.file_size_bytes;
+  const bool fits_rows = !used_bytes || *used_bytes == options_.row_file_bytes;
+  if (fits && ready_.empty()) return Stock::kReady;
+  if (fits_rows && rows_.size() < options_.row_files) return Stock::kRows;
+  if (fits && ready_.size() < target() + (used_bytes ? kExtraUsed : 0)) return Stock::kReady;
+  return Stock::kNone;
+}
+
+void FilePool::OnMade(Stock stock, std::optional<Used> used, Result<PoolFile> made) {
+  const std::lock_guard lock(mutex_);
+  if (!made.ok()) {
+    if (used) used_.push_front(std::move(*used));  // Under the name that it has now; see Renew.
+    failure_ = std::move(made).error();
+    return;
+  }
+  (stock == Stock::kRows ? rows_ : ready_).push_back(std::move(*made));
+  // A file that was used before says nothing about space.
+  if (!used || ready_.size() >= target()) failure_.reset();
 }
 
 void FilePool::Keep(std::uint64_t number) {
@@ -121,6 +136,33 @@ std::optional<PoolFile> FilePool::Take(std::uint64_t kept) {
   return taken;  // The WAL wakes the pool when its round is over: it may have recycled a file.
 }
 
+std::optional<PoolFile> FilePool::TakeRow() {
+  const std::lock_guard lock(mutex_);
+  if (rows_.empty()) return std::nullopt;
+  PoolFile taken = std::move(rows_.front());
+  rows_.pop_front();
+  taken.rows_only = true;
+  return taken;
+}
+
+Result<PoolFile> FilePool::NumberAbove(PoolFile taken, std::uint64_t above) {
+  if (taken.number > above) return taken;
+  Used used{taken.number, taken.file, taken.size_bytes};
+  std::uint64_t number = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    number = next_number_++;
+  }
+  Result<PoolFile> renewed = Renew(used, number);
+  if (renewed.ok()) {
+    renewed->zeroed_bytes = taken.zeroed_bytes;
+    renewed->rows_only = taken.rows_only;
+    return renewed;
+  }
+  Recycle(used.number, used.file, used.size_bytes);
+  return renewed;
+}
+
 void FilePool::Recycle(std::uint64_t number, std::shared_ptr<File> file, std::uint64_t size_bytes) {
   {
     const std::lock_guard lock(mutex_);
@@ -142,33 +184,74 @@ void FilePool::Remove(std::uint64_t number) {
   executor_.Wake(*this);
 }
 
-Result<PoolFile> FilePool::Now(std::uint64_t size_bytes) {
-  std::optional<Used> used;
-  {
-    const std::lock_guard lock(mutex_);
-    const auto fits = std::find_if(used_.begin(), used_.end(), [&](const Used& candidate) {
-      return candidate.size_bytes == size_bytes;
-    });
-    if (fits != used_.end()) {
-      used = *fits;
-      used_.erase(fits);
-    }
-  }
-  return Make(used, size_bytes);
+std::optional<FilePool::Used> FilePool::TakeUsed(std::uint64_t least_bytes,
+                                                 std::uint64_t most_bytes) {
+  const std::lock_guard lock(mutex_);
+  const auto fits = std::find_if(used_.begin(), used_.end(), [&](const Used& candidate) {
+    return candidate.size_bytes >= least_bytes && candidate.size_bytes <= most_bytes;
+  });
+  if (fits == used_.end()) return std::nullopt;
+  Used used = *fits;
+  used_.erase(fits);
+  return used;
 }
 
-Result<PoolFile> FilePool::Make(std::optional<Used>& used, std::uint64_t size_bytes) {
+Result<PoolFile> FilePool::Now(std::uint64_t size_bytes, std::uint64_t least_bytes) {
+  std::optional<Used> used = TakeUsed(size_bytes, size_bytes);
+  Result<PoolFile> made = Make(used, size_bytes, false);
+  if (made.ok() || made.error().code != ErrorCode::kDiskFull || used) return made;
+  used = TakeUsed(least_bytes, UINT64_MAX);
+  return used ? Make(used, used->size_bytes, false) : std::move(made);
+}
+
+Status FilePool::Prepare() {
+  std::uint64_t row_files = 0;
+  std::uint64_t others = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const Used& used : used_) {
+      if (used.size_bytes == options_.row_file_bytes) ++row_files;
+      if (used.size_bytes == options_.file_size_bytes) ++others;
+    }
+  }
+  if (options_.row_file_bytes == options_.file_size_bytes) {
+    row_files -= std::min(row_files, options_.spare_files);
+    others = row_files > options_.row_files ? others - options_.row_files : row_files;
+  }
+  for (; row_files < options_.row_files; ++row_files) {
+    std::optional<Used> none;
+    Result<PoolFile> made = Make(none, options_.row_file_bytes, true);
+    const Status status = made.ok() ? Status() : Status(made.error());
+    OnMade(Stock::kRows, none, std::move(made));
+    TRY(Status(status));
+  }
+  const std::uint64_t free_bytes = directory_.FreeBytes();
+  if (others >= target() || free_bytes >= options_.file_size_bytes) return {};
+  const std::lock_guard lock(mutex_);
+  failure_ =
+      Error{ErrorCode::kDiskFull,
+            "'" + directory_.path() + "': " + std::to_string(free_bytes) +
+                " bytes free, and a WAL file takes " + std::to_string(options_.file_size_bytes),
+            ""};
+  return {};
+}
+
+Result<PoolFile> FilePool::Make(std::optional<Used>& used, std::uint64_t size_bytes,
+                                bool zero_all) {
   std::uint64_t number = 0;
   {
     const std::lock_guard lock(mutex_);
     number = next_number_++;
   }
   if (used) return Renew(*used, number);
-  // Only the front is zeroed here: a first start need not wait for all of it.
-  PoolFile made{number, nullptr, size_bytes, std::min(size_bytes, kZeroChunkBytes)};
+  // Only the front is zeroed here: a first start need not wait for all of it. A row file is written
+  // whole, because what has been written once can be written again when nothing is free.
+  const std::uint64_t zeroed = zero_all ? size_bytes : std::min(size_bytes, kZeroChunkBytes);
+  PoolFile made{
+      .number = number, .file = nullptr, .size_bytes = size_bytes, .zeroed_bytes = zeroed};
   made.file = TRY(directory_.Create(FileName(number)));
   Status ready = made.file->Allocate(size_bytes);
-  if (ready.ok()) ready = made.file->Write(0, std::vector<std::byte>(made.zeroed_bytes));
+  if (ready.ok()) ready = Zero(*made.file, made.zeroed_bytes);
   if (ready.ok()) ready = made.file->SyncAll();
   if (ready.ok() && !Planted(PlantedBug::kNoDirectorySync)) ready = directory_.Sync();
   if (ready.ok()) return made;
@@ -178,8 +261,20 @@ Result<PoolFile> FilePool::Make(std::optional<Used>& used, std::uint64_t size_by
   return std::move(ready).error();
 }
 
+Status FilePool::Zero(File& file, std::uint64_t size_bytes) {
+  const std::vector<std::byte> zeros(std::min(size_bytes, kZeroChunkBytes));
+  for (std::uint64_t at = 0; at < size_bytes; at += zeros.size()) {
+    const std::uint64_t bytes = std::min<std::uint64_t>(zeros.size(), size_bytes - at);
+    TRY(file.Write(at, std::span(zeros).first(bytes)));
+  }
+  return {};
+}
+
 Result<PoolFile> FilePool::Renew(Used& used, std::uint64_t number) {
-  PoolFile renewed{number, used.file, used.size_bytes, used.size_bytes};
+  PoolFile renewed{.number = number,
+                   .file = used.file,
+                   .size_bytes = used.size_bytes,
+                   .zeroed_bytes = used.size_bytes};
   TRY(directory_.Rename(FileName(used.number), FileName(number)));
   used.number = number;  // What is tried again after a failure below is the file of this name.
   if (!renewed.file) {
@@ -233,6 +328,11 @@ std::optional<Error> FilePool::failure() const {
 std::uint64_t FilePool::ready() const {
   const std::lock_guard lock(mutex_);
   return ready_.size();
+}
+
+std::uint64_t FilePool::row_files_ready() const {
+  const std::lock_guard lock(mutex_);
+  return rows_.size();
 }
 
 bool FilePool::Exhausted() const { return ready() <= options_.spare_files; }

@@ -7,6 +7,10 @@
 // Adopt; one whose generation is done through Recycle; poisoned ones only through Remove [A14]. One
 // with bytes that stand nowhere else, damaged or of a log that is left out, is renamed aside
 // instead, by whichever way it comes.
+//
+// Two more are the row files: written to their last block when the store begins, and taken only
+// when there is no space for another file [B3]. Where ordinary files are no larger, any of them
+// will do.
 #pragma once
 
 #include <atomic>
@@ -32,12 +36,15 @@ struct PoolFile {
   std::shared_ptr<File> file;
   std::uint64_t size_bytes = 0;
   std::uint64_t zeroed_bytes = 0;  // from the front; blocks behind have never been written
+  bool rows_only = false;          // taken as a row file
 };
 
 struct FilePoolOptions {
   SystemUuid system;
   std::uint64_t file_size_bytes = 0;
   std::uint64_t spare_files = 2;
+  std::uint64_t row_file_bytes = 0;
+  std::uint64_t row_files = 0;
   std::uint64_t next_number = 1;
 };
 
@@ -65,6 +72,12 @@ class FilePool final : public Actor {
   /// A file for the next roll, if more than `kept` are ready (at most spare_files are kept). Any
   /// thread.
   std::optional<PoolFile> Take(std::uint64_t kept);
+  /// A file for rows and marks, where there is no space for another one [B3]. Any thread.
+  std::optional<PoolFile> TakeRow();
+  /// Gives `taken` a number above `above`, durably: files are taken from two stocks, and the one
+  /// with the highest number is the newest. Nothing to do but after a row file. On an error the
+  /// file is given back. Any thread, for who took it.
+  Result<PoolFile> NumberAbove(PoolFile taken, std::uint64_t above);
   /// Files under names that may be reused once renamed: they hold nothing that counts.
   void Recycle(std::uint64_t number, std::shared_ptr<File> file, std::uint64_t size_bytes);
   void Adopt(std::uint64_t number, std::uint64_t size_bytes);
@@ -72,13 +85,25 @@ class FilePool final : public Actor {
   /// The bytes of this file are needed by people: when it comes in, it gets another name and is
   /// never written again [PW7]. Before Start.
   void Keep(std::uint64_t number);
-  /// Makes one file ready on the calling thread; for recovery, before Start.
-  Result<PoolFile> Now(std::uint64_t size_bytes);
+  /// Makes one file ready on the calling thread; for recovery, before Start. Where there is no
+  /// space for another one, any that was found will do which has `least_bytes`.
+  Result<PoolFile> Now(std::uint64_t size_bytes, std::uint64_t least_bytes);
+  /// Makes the row files that were not found, and looks whether there is space for another file, so
+  /// that nothing is accepted before. On the calling thread, before Start. Errors: of making one;
+  /// it is tried again later.
+  Status Prepare();
   /// Why the last attempt to make a file failed; empty when it did not.
   std::optional<Error> failure() const;
   std::uint64_t ready() const;
+  std::uint64_t row_files_ready() const;
+  /// On the file system; UINT64_MAX: not known.
+  std::uint64_t FreeBytes() const { return directory_.FreeBytes(); }
+  std::uint64_t file_size_bytes() const { return options_.file_size_bytes; }
+  std::uint64_t row_file_bytes() const { return options_.row_file_bytes; }
   /// Only the spares are left.
   bool Exhausted() const;
+  /// Not even all of the spares are.
+  bool SparesMissing() const { return ready() < options_.spare_files; }
   std::uint64_t next_number() const;
 
  private:
@@ -87,8 +112,14 @@ class FilePool final : public Actor {
     std::shared_ptr<File> file;  // may be null: opened on demand
     std::uint64_t size_bytes = 0;
   };
-  Result<PoolFile> Make(std::optional<Used>& used, std::uint64_t size_bytes);
+  /// Where a file of some size is lacking; in the order of need.
+  enum class Stock : std::uint8_t { kNone, kReady, kRows };
+  Stock Lacking(std::optional<std::uint64_t> used_bytes) const;
+  Result<PoolFile> Make(std::optional<Used>& used, std::uint64_t size_bytes, bool zero_all);
   Result<PoolFile> Renew(Used& used, std::uint64_t number);
+  std::optional<Used> TakeUsed(std::uint64_t least_bytes, std::uint64_t most_bytes);
+  void OnMade(Stock stock, std::optional<Used> used, Result<PoolFile> made);
+  static Status Zero(File& file, std::uint64_t size_bytes);
   std::int64_t ZeroNext();
   Status ZeroChunk(const PoolFile& file, std::uint64_t size);
   bool IsKept(std::uint64_t number);
@@ -104,6 +135,7 @@ class FilePool final : public Actor {
   std::atomic<bool> direct_{false};
   mutable std::mutex mutex_;  // guards all below
   std::deque<PoolFile> ready_;
+  std::deque<PoolFile> rows_;
   std::deque<Used> used_;
   std::vector<std::uint64_t> remove_;
   std::set<std::uint64_t> keep_;

@@ -81,6 +81,7 @@ struct CarriedRow {
 struct FileRange {
   std::uint64_t begin = 0;
   std::uint64_t end = 0;
+  bool older_stay = false;  // files before them stay, with older copies of what ended
 };
 
 /// One log as all batches up to the end of a file left it.

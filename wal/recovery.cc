@@ -28,10 +28,12 @@ Status Recovery::Scan(RowKeeper& keeper) {
   }
   JudgeFindings();
   if (!verdict_.reaches_covered && !Unsynced()) OnMissingStart();
+  rows_from_ = FirstRowsOnly();
   base_batches_ = FirstCopied();
   for (std::size_t i = 0; i < verdict_.batches.size(); ++i) {
     const JudgedBatch& batch = verdict_.batches[i];
     if (i == base_batches_) base_bounds_ = replay_.BoundsNow();
+    if (i == rows_from_) rows_bounds_ = replay_.BoundsNow();
     const std::size_t before = unattributed_.size();
     if (batch.missing_file && !verdict_.oldest_live_known) continue;
     ReplayBatch(batch, keeper);
@@ -139,10 +141,11 @@ void Recovery::JudgeFindings() {
                          .sentence = "the file is off the chain and does not count"});
   }
   for (const std::size_t spare : verdict_.spares) {
-    if (files_[spare].size_bytes == options_.file_size_bytes) continue;
+    const std::uint64_t bytes = files_[spare].size_bytes;
+    if (bytes == options_.file_size_bytes || bytes == options_.row_file_bytes) continue;
     findings_.push_back({.kind = FindingKind::kUnusedSpare,
                          .file = files_[spare].number,
-                         .bytes = files_[spare].size_bytes,
+                         .bytes = bytes,
                          .sentence = "the file was never in service"});
   }
   if (verdict_.cut.kind != CutKind::kNone) FindingForCut();

@@ -55,6 +55,7 @@ struct WalFinding {
 struct RecoveryOptions {
   SystemUuid system;
   std::uint64_t file_size_bytes = 0;
+  std::uint64_t row_file_bytes = 0;
   std::uint64_t spare_files = 2;
   SyncMethod sync_method = SyncMethod::kDatasync;
   std::uint64_t merge_bytes_max = 0;  // older content copied forward at most
@@ -82,6 +83,7 @@ struct LiveFile {
   std::uint64_t life = 0;
   std::uint64_t size_bytes = 0;
   std::uint64_t zeroed_bytes = 0;
+  bool rows_only = false;  // put into service as a row file
   std::shared_ptr<File> file;
 };
 
@@ -159,7 +161,10 @@ class Recovery {
   void ReplayRows(const RunView& run, const RecordOwner& owner, std::uint64_t file,
                   RowKeeper& keeper);
   void PlanCopy(RowKeeper& keeper);
+  std::size_t FirstRowsOnly() const;
+  bool HoldsEntries(const JudgedBatch& batch) const;
   std::size_t FirstCopied() const;
+  void CarryRowFiles(RowKeeper& keeper);
   bool MayLetGo() const;
   std::size_t FirstLive() const;
   bool Carry(std::uint64_t file_max, RowKeeper& keeper);
@@ -222,6 +227,10 @@ class Recovery {
   std::size_t first_kept_ = 0;
   std::vector<RowCopy> carried_;               // rows that stood in what is let go
   std::vector<std::uint32_t> carried_bounds_;  // slots
+  // Or: batches from rows_from_ on hold rows and marks, and are carried.
+  std::size_t rows_from_ = 0;
+  std::vector<SlotBounds> rows_bounds_;  // of all logs in front of them
+  std::vector<RunHeader> carried_marks_;
   std::uint64_t highest_name_ = 0;
   std::uint64_t boot_ = 1;
   std::uint64_t changed_in_ = 0;  // a file that said two things in one scan; 0: none

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/planted.h"
 #include "base/try.h"
+#include "wal/carried_marks.h"
 #include "wal/recovery.h"
 
 namespace duramen::wal {
@@ -16,14 +17,44 @@ constexpr std::uint64_t kBoundsPayloadBytes = 16;
 
 }  // namespace
 
+/// Behind the last entry, where the rows and marks of a full disk, say, are too much to be copied:
+/// the newest rows and what was cut since are less [B3, B4].
+std::size_t Recovery::FirstRowsOnly() const {
+  const std::vector<JudgedBatch>& batches = verdict_.batches;
+  const std::size_t none = batches.size();
+  if (options_.merge_bytes_max == 0 || !options_.left_out.is_nil()) return none;
+  if (!ChainWhole() || !verdict_.reaches_covered) return none;
+  if (!std::all_of(batches.begin(), batches.end(),
+                   [](const JudgedBatch& batch) { return batch.intact; })) {
+    return none;
+  }
+  std::size_t first = none;
+  std::uint64_t bytes = 0;
+  while (first > 0 && !HoldsEntries(batches[first - 1])) bytes += batches[--first].bytes;
+  return bytes <= options_.merge_bytes_max ? none : first;
+}
+
+bool Recovery::HoldsEntries(const JudgedBatch& batch) const {
+  const Bytes bytes = sources_[batch.file]->window.At(batch.offset, batch.bytes);
+  const FileContext context = files_[batch.file].Context(options_.system);
+  const Result<BatchHeader> header =
+      DecodeBatchHeader(bytes, options_.system, context, batch.offset);
+  if (!header.ok()) return true;
+  const FileContext own = ContextOf(*header, options_.system, context);
+  const Result<BatchContents> contents = ReadIntactBatch(*header, bytes, own, batch.offset);
+  if (!contents.ok()) return true;
+  return std::any_of(contents->runs.begin(), contents->runs.end(),
+                     [](const RunView& run) { return IsEntries(run.header.kind); });
+}
+
 /// Everything past the last proof; and before it whole small files, as long as nothing in them is
 /// damaged, so that a hundred restarts leave no hundred files [B4].
 std::size_t Recovery::FirstCopied() const {
   const std::vector<JudgedBatch>& batches = verdict_.batches;
-  std::size_t first = batches.size();
+  std::size_t first = rows_from_;
   while (first > 0 && batches[first - 1].number > verdict_.proven) --first;
   std::uint64_t bytes = 0;
-  for (std::size_t i = first; i < batches.size(); ++i) bytes += batches[i].bytes;
+  for (std::size_t i = first; i < rows_from_; ++i) bytes += batches[i].bytes;
   std::size_t chain = verdict_.chain.size();
   while (chain-- > 0) {
     const std::size_t file = verdict_.chain[chain].file;
@@ -49,6 +80,8 @@ void Recovery::PlanCopy(RowKeeper& keeper) {
   first_kept_ = 0;
   carried_.clear();
   carried_bounds_.clear();
+  carried_marks_.clear();
+  if (rows_from_ < verdict_.batches.size()) return CarryRowFiles(keeper);
   if (!MayLetGo()) return;
   const std::vector<JudgedBatch>& batches = verdict_.batches;
   std::size_t kept = FirstLive();
@@ -60,6 +93,26 @@ void Recovery::PlanCopy(RowKeeper& keeper) {
   if (kept == 0 || !Carry(files_[batches[kept - 1].file].number, keeper)) return;
   first_kept_ = kept;
   first_copied_ = fits ? kept : std::max(first_copied_, kept);
+}
+
+/// As the WAL does when it leaves a row file; see wal_rows.cc. Rows in front of them in the same
+/// file are repeated with them.
+void Recovery::CarryRowFiles(RowKeeper& keeper) {
+  const std::vector<JudgedBatch>& batches = verdict_.batches;
+  const FileRange files{files_[batches[rows_from_].file].number,
+                        files_[batches.back().file].number + 1, true};
+  const auto rows = keeper.RowsToCarry(files, UINT64_MAX);
+  for (const CarriedRow& row : *rows) {
+    const ReplayedLog* log = replay_.Find(row.uid);
+    if (log == nullptr) continue;  // A checkpoint has it, and no WAL file.
+    carried_.push_back({log->owner, row.kind, row.payload});
+  }
+  for (const ReplayedLog& log : replay_.logs()) {
+    const SlotBounds before =
+        log.slot < rows_bounds_.size() ? rows_bounds_[log.slot] : SlotBounds{};
+    if (log.bounds.epoch == before.epoch && log.bounds.begin == before.begin) continue;
+    if (!keeper.Deleted(log.owner.uid)) AppendMarks(log.slot, before, log.bounds, carried_marks_);
+  }
 }
 
 bool Recovery::MayLetGo() const {
@@ -129,11 +182,11 @@ Status Recovery::Commit(FilePool& pool, const std::vector<RowCopy>& extra_rows, 
   TRY(SettleChain(pool));
   const std::uint64_t needed = CopyBytes(extra_rows);
   const std::uint64_t size = std::max(options_.file_size_bytes, needed);
-  PoolFile made = TRY(pool.Now(size));
+  PoolFile made = TRY(pool.Now(size, needed));
   Status filled = FillFile(made, extra_rows);
   for (int attempt = 1; attempt < kFilesTried && !filled.ok(); ++attempt) {
     pool.Remove(made.number);  // A bad spot in one spare must not keep the system down.
-    made = TRY(pool.Now(size));
+    made = TRY(pool.Now(size, needed));
     filled = FillFile(made, extra_rows);
   }
   if (!filled.ok()) return filled;
@@ -212,7 +265,7 @@ Status Recovery::FillFile(PoolFile& made, const std::vector<RowCopy>& extra_rows
   position_.next_batch = verdict_.highest_batch + 1;
   const FileHeader header = MakeHeader(made, new_life_);
   if (Planted(PlantedBug::kHeaderBeforeCopiedTail)) TRY(WriteHeader(*made.file, header));
-  for (std::size_t i = first_copied_; i < verdict_.batches.size(); ++i) {
+  for (std::size_t i = first_copied_; i < rows_from_; ++i) {
     TRY(CopyBatch(verdict_.batches[i], *made.file, context));
   }
   TRY(WriteExtraRows(extra_rows, *made.file, context));
@@ -247,7 +300,7 @@ FileHeader Recovery::MakeHeader(const PoolFile& made, std::uint64_t life) const 
 
 std::uint64_t Recovery::CopyBytes(const std::vector<RowCopy>& extra_rows) const {
   std::uint64_t bytes = kFirstBatchOffset + kSealReserveBytes;
-  for (std::size_t i = first_copied_; i < verdict_.batches.size(); ++i) {
+  for (std::size_t i = first_copied_; i < rows_from_; ++i) {
     // The bindings of another file may all have to be written again.
     bytes += RoundUp(verdict_.batches[i].bytes * 8 / 5, kBlockBytes);
   }
@@ -256,7 +309,8 @@ std::uint64_t Recovery::CopyBytes(const std::vector<RowCopy>& extra_rows) const 
 
 /// Of the batch with carried rows, new rows and carried bounds; 0 when there is none.
 std::uint64_t Recovery::ExtraBytes(const std::vector<RowCopy>& extra_rows) const {
-  const std::uint64_t runs = carried_.size() + extra_rows.size() + carried_bounds_.size();
+  const std::uint64_t runs =
+      carried_.size() + extra_rows.size() + carried_bounds_.size() + carried_marks_.size();
   if (runs == 0) return 0;
   std::uint64_t record_bytes = carried_bounds_.size() * RecordBytes(kBoundsPayloadBytes);
   for (const RowCopy& row : carried_) record_bytes += RecordBytes(row.payload.size());
@@ -352,10 +406,15 @@ Status Recovery::WriteExtraRows(const std::vector<RowCopy>& extra_rows, File& fi
   for (const RowCopy& row : carried_) bind(row.owner);
   for (const RowCopy& row : extra_rows) bind(row.owner);
   for (const std::uint32_t slot : carried_bounds_) bind(replay_.logs()[slot].owner);
+  for (const RunHeader& mark : carried_marks_) bind(replay_.logs()[mark.slot].owner);
   repeats_.clear();
   for (const RowCopy& row : carried_) EncodeRow(row, kRunCarried, encoder);
   for (const RowCopy& row : extra_rows) EncodeRow(row, 0, encoder);
   for (const std::uint32_t slot : carried_bounds_) EncodeBounds(slot, encoder);
+  for (const RunHeader& mark : carried_marks_) {
+    encoder.BeginRun(mark, replay_.logs()[mark.slot].owner.uid);
+    (void)encoder.EndRun();
+  }
   BatchHeader header{.flags = kBatchCopied};
   return WriteBatch(file, encoder, header);
 }

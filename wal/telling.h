@@ -21,12 +21,12 @@ namespace duramen::wal {
 
 /// Fixed layout: it may lie in a statistics page.
 struct alignas(64) WalStats {
-  Counter batches, entries, rows, bytes, syncs, rolls, seals;
+  Counter batches, entries, rows, bytes, syncs, rolls, row_rolls, seals;
   Counter recycled_files, poisoned_files, refused_records, resent_records, stalls, stall_ns;
   Counter busy_ns, wait_ns;
   // As it is now.
-  Counter depth, method, files, state, current_file, file_used_bytes, file_size_bytes,
-      queue_records;
+  Counter depth, method, free_bytes, row_files_ready, files, state, current_file, file_used_bytes,
+      file_size_bytes, queue_records;
   Counter in_flight_since, last_batch_at;  // NowNs; 0: not now, not yet
   Histogram queue_wait_ns, encode_ns, write_ns, sync_ns, notify_ns, commit_ns;
   Histogram batch_records, batch_bytes;

@@ -80,6 +80,7 @@ Wal::Wal(const WalOptions& options, const Environment& environment, Recovery& re
   CloseBase(recovery);
   current_file_.store(current_.live.number, std::memory_order_release);
   recycled_upto_.store(files_.front().number - 1, std::memory_order_release);
+  if (EntriesFull()) SetState(WalState::kDiskFull, FullReason());  // The pool has looked.
   UpdateAdmission();
 }
 
@@ -260,6 +261,7 @@ std::uint64_t Wal::PlanBytes(const Plan& plan) const {
 
 /// Rings take turns, a quantum of bytes each, so that a noisy one delays nobody else [B7].
 void Wal::PlanRecords(Plan& plan, std::uint64_t room) {
+  stranded_ = false;
   if (rings_.empty()) return;
   std::size_t idle = 0;
   while (idle < rings_.size()) {
@@ -271,6 +273,10 @@ void Wal::PlanRecords(Plan& plan, std::uint64_t room) {
       Descriptor descriptor;
       ring.port->ring->Copy(ring.taken + 1,
                             std::as_writable_bytes(std::span<Descriptor, 1>(&descriptor, 1)));
+      if (!TakesHere(descriptor)) {
+        stranded_ = true;
+        break;
+      }
       if (!PlanRecord(plan, static_cast<std::uint32_t>(next_ring_), descriptor, room)) return;
       ++ring.taken;
       quantum += RecordBytes(descriptor.payload_bytes);

@@ -19,6 +19,9 @@
 // acknowledged batch. If that fails too the WAL is down: nothing is acknowledged, Append answers
 // kWalDown, reads go on, and it tries again once a second.
 //
+// Without space for another file, entries are refused while what is accepted of them still fits the
+// current one, and then rows and marks go to a row file; see wal_rows.cc [B3].
+//
 // When the first batch of the next file is durable, the one before it is a closed generation: it is
 // handed to the flusher with the state of all logs at its end, and stays until Retire says that
 // nothing of it is needed any more. Files go in number order [A10].
@@ -57,6 +60,7 @@ struct WalOptions {
   std::uint64_t max_files = 16;   // above it new entries are not admitted
   std::uint64_t max_batch_records = 8192;
   std::uint64_t batch_bytes_max = 8u << 20;
+  std::uint64_t ring_bytes_max = 0;           // of a Writer's ring, as they stand in a file
   std::uint64_t alone_bytes_max = 64u << 10;  // written by the WAL thread itself, if all is idle
   SyncMethod sync_method = SyncMethod::kDatasync;  // not kAuto
   std::uint32_t pipeline_depth = 4;                // of direct writes, at most
@@ -120,10 +124,12 @@ class Wal final : public Actor {
   std::string state_reason() const;
   /// Nothing: new entries are admitted. kOverloaded, kDiskFull, kWalDown otherwise.
   std::optional<ErrorCode> refuses_entries() const;
-  /// The same for rows, which keep a reserve [B1].
+  /// The same for rows, which keep a reserve [B1]; what is larger than large_row_bytes() goes as
+  /// entries do.
   std::optional<ErrorCode> refuses_rows() const;
   /// The same for votes and for what frees space: floors, truncations, deletions.
   std::optional<ErrorCode> refuses_marks() const;
+  std::uint64_t large_row_bytes() const;
   std::uint64_t current_file() const { return current_file_.load(std::memory_order_acquire); }
   std::uint64_t recycled_upto() const { return recycled_upto_.load(std::memory_order_acquire); }
 
@@ -180,7 +186,7 @@ class Wal final : public Actor {
     std::uint64_t entries = 0;
     std::int64_t first_record_ns = 0;  // 0: it holds no record yet
     std::uint64_t zeroed = 0;
-    bool poisoned = false;
+    bool rows_only = false;  // a row file [B3]
   };
   /// A slot and its state behind the plan's last record of it.
   struct Touched {
@@ -266,6 +272,28 @@ class Wal final : public Actor {
   std::uint64_t RepeatBytes() const;
   bool Extends(const PlannedRun& run, const Descriptor& descriptor) const;
 
+  // wal_rows.cc: without space for another file
+  /// What a row file has to say behind the file before it.
+  struct Carried {
+    std::vector<RowCopy> rows;
+    std::vector<RunHeader> marks;  // in order, of every log that was cut
+    std::uint64_t bytes = 0;       // of the batch that holds it all
+  };
+  void ChooseFile();
+  bool EntriesFull() const;
+  bool TakesHere(const Descriptor& descriptor) const;
+  bool EntriesWait() const;
+  std::optional<PoolFile> TakeFile(const std::optional<Error>& failure);
+  bool LeavesRowFile() const;
+  static bool FitsFile(const Carried& carried, std::uint64_t size_bytes);
+  Carried CollectCarried() const;
+  void CarryMarks(std::uint32_t slot_number, Carried& carried) const;
+  Status Supersede(const Carried& carried, const LiveFile& live, std::shared_ptr<File> writer);
+  Result<WalPosition> WriteCarried(const Carried& carried, const LiveFile& live);
+  Status CommitCarried(const LiveFile& live, const WalPosition& position);
+  void NoteRowBase();
+  std::string FullReason() const;
+
   // wal_write.cc: how it gets to disk
   std::int64_t Round();
   std::int64_t Idle(std::int64_t now_ns);
@@ -273,11 +301,16 @@ class Wal final : public Actor {
   Status EncodePlan(Plan& plan);
   void MakeRoom(Plan& plan, std::size_t bytes) const;
   void EncodeRepeats(const Plan& plan, BatchEncoder& encoder);
+  void EncodeRowCopy(const RowCopy& row, std::uint8_t flags, BatchEncoder& encoder);
   void EncodeRun(Plan& plan, PlannedRun& run, BatchEncoder& encoder);
   Status ZeroAhead(std::uint64_t end_offset);
   Status Roll(Plan& plan, bool& rolled);
-  void OnNoFile(const std::optional<Error>& failure);
+  void CannotRoll(const std::optional<Error>& failure);
   bool MayRoll() const;
+  FileHeader HeaderFor(const LiveFile& live) const;
+  void PutIntoService(const LiveFile& live, std::shared_ptr<File> writer);
+  static void EncodeHeaders(const FileHeader& header, std::span<std::byte> blocks);
+  std::uint64_t LifeOf(std::uint64_t file) const;
   void Publish(Plan& plan);
   void AbandonPlan(std::unique_ptr<Plan> plan);
   void AnswerRings(const Plan& plan);
@@ -345,12 +378,14 @@ class Wal final : public Actor {
   std::int64_t waiting_since_ns_ = 0;
   std::vector<WriteDone> done_;
   FileEnd base_;                   // what recovery's file follows; it may be gone
+  ClosedGeneration row_base_;      // what the row file in service follows; it may be gone
   std::uint64_t closed_file_ = 0;  // the newest that the sink was told of
   std::uint64_t retired_upto_ = 0;
   bool sealed_ = true;
   bool must_roll_ = false;
   bool full_ = false;  // the last plan found no room in the current file
   bool roll_asked_ = false;
+  bool stranded_ = false;       // a ring waits for a file that takes entries
   bool took_file_ = false;      // the pool is woken when the round has recycled
   std::uint32_t failures_ = 0;  // in a row
   std::int64_t last_write_ns_ = 0;

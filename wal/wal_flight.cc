@@ -172,9 +172,8 @@ void Wal::OnLanded() {
   failures_ = 0;
   last_write_ns_ = environment_.clock.NowNs();
   blocked_.store(false, std::memory_order_release);
-  const bool out_of_files = OutOfFiles();
-  SetState(out_of_files ? WalState::kDiskFull : WalState::kUp,
-           out_of_files ? "no next WAL file can be made" : "");
+  const bool full = EntriesFull();
+  SetState(full ? WalState::kDiskFull : WalState::kUp, full ? FullReason() : std::string());
   RecycleRetired();
   UpdateAdmission();
   if (took_file_) environment_.executor.Wake(environment_.pool);

@@ -14,7 +14,6 @@ namespace {
 
 constexpr std::int64_t kRetryNs = 1'000'000'000;
 constexpr std::uint64_t kZeroAheadBytes = 4 << 20;
-constexpr std::uint64_t kReserveFiles = 2;  // above max_files, for rows and marks [B1]
 
 }  // namespace
 
@@ -27,7 +26,7 @@ std::int64_t Wal::Step() {
   // Plans name rings by their places, so none goes while a plan is under way.
   if (ring_leaves_.load() && !flight_.empty()) return kIdle;
   ReadMailbox();
-  if (state() == WalState::kDown && now < retry_at_ns_) return retry_at_ns_;
+  if ((state() == WalState::kDown || failures_ >= 2) && now < retry_at_ns_) return retry_at_ns_;
   const std::int64_t next = Round();
   const std::int64_t end = environment_.clock.NowNs();
   counters_.busy_ns.Add(static_cast<std::uint64_t>(end - now));
@@ -39,6 +38,8 @@ std::int64_t Wal::Round() {
   if (!MayPlan()) return kIdle;  // A completion wakes us.
   must_roll_ = must_roll_ || environment_.clock.NowNs() >= RollDue();
   bool wrote = false;
+  ChooseFile();
+  if (current_.rows_only) roll_asked_ = false;  // It never becomes a generation.
   // A file without a batch is no generation: it gets a seal first.
   const bool sealed_first = roll_asked_ && written_file_ != current_.live.number;
   if (roll_asked_ && !sealed_first) {
@@ -50,7 +51,7 @@ std::int64_t Wal::Round() {
   if (!status.ok() && !failure_) failure_ = status.error();
   if (failure_) {
     if (!FailedBack()) return kIdle;
-    return state() == WalState::kDown ? retry_at_ns_ : kAgain;
+    return failures_ >= 2 ? retry_at_ns_ : kAgain;
   }
   if (wrote || (full_ && !was_full)) return kAgain;  // The next one may begin with a roll.
   return Idle(environment_.clock.NowNs());
@@ -62,7 +63,7 @@ std::int64_t Wal::Idle(std::int64_t now_ns) {
   const bool waiting = must_roll_ || !RingsEmpty();
   if (state() == WalState::kDown && (waiting || now_ns < retry_at_ns_)) return retry_at_ns_;
   const bool was_refused = state() == WalState::kDown || state() == WalState::kDiskFull;
-  if (was_refused && !waiting && !OutOfFiles()) {
+  if (was_refused && !waiting && !EntriesFull()) {
     // Entries are refused, so no write will ever find out that there is space again [G9].
     blocked_.store(false, std::memory_order_release);
     SetState(WalState::kUp, "");
@@ -84,7 +85,7 @@ std::int64_t Wal::Idle(std::int64_t now_ns) {
   if (!status.ok() && !failure_) failure_ = status.error();
   if (failure_) {
     if (!FailedBack()) return kIdle;
-    return state() == WalState::kDown ? retry_at_ns_ : kAgain;
+    return failures_ >= 2 ? retry_at_ns_ : kAgain;
   }
   if (!wrote) sealed_ = true;  // No room; the next file's header proves as much.
   return kAgain;               // Something may have arrived meanwhile; the next step finds out.
@@ -95,18 +96,13 @@ std::int64_t Wal::Idle(std::int64_t now_ns) {
 /// one is on its way [B1].
 std::int64_t Wal::RollDue() const {
   if (current_.first_record_ns == 0 || must_roll_) return kIdle;
+  if (current_.rows_only) return kIdle;  // It holds no entries.
   const bool flushing = files_.size() > 1;
   if (!flushing && environment_.budget.AboveHighWater()) {
     return current_.first_record_ns;
   }
   if (options_.max_age_ns == 0) return kIdle;
   return current_.first_record_ns + options_.max_age_ns;
-}
-
-/// What is left are the spares, which are not for entries [B4].
-bool Wal::OutOfFiles() const {
-  const std::optional<Error> failure = environment_.pool.failure();
-  return failure && failure->code == ErrorCode::kDiskFull && environment_.pool.Exhausted();
 }
 
 Status Wal::WriteRound(bool seal, bool& wrote) {
@@ -207,22 +203,23 @@ Status Wal::EncodePlan(Plan& plan) {
 
 /// Rows come before what was appended after them, so that a replay in order sees the newest last.
 void Wal::EncodeRepeats(const Plan& plan, BatchEncoder& encoder) {
-  for (const Repeat& repeat : plan.repeats) {
-    const RowCopy& row = repeat.row;
-    const RunHeader run{.slot = SlotForCopy(row.owner.uid),
-                        .first = LoadLe<std::uint64_t>(row.payload.data()),
-                        .kind = RunKind::kRows,
-                        .flags = kRunRepeat};
-    encoder.BeginRun(run, row.owner.uid);
-    const EntryIdentity identity{row.owner.cluster_id, 0, 0, row.kind};
-    const bool added =
-        encoder.AddRecord({.identity = identity,
-                           .payload = row.payload.data(),
-                           .payload_bytes = static_cast<std::uint32_t>(row.payload.size()),
-                           .entry_checksum = EntryChecksum(identity, row.payload)});
-    CHECK(added);
-    (void)encoder.EndRun();
-  }
+  for (const Repeat& repeat : plan.repeats) EncodeRowCopy(repeat.row, kRunRepeat, encoder);
+}
+
+void Wal::EncodeRowCopy(const RowCopy& row, std::uint8_t flags, BatchEncoder& encoder) {
+  const RunHeader run{.slot = SlotForCopy(row.owner.uid),
+                      .first = LoadLe<std::uint64_t>(row.payload.data()),
+                      .kind = RunKind::kRows,
+                      .flags = flags};
+  encoder.BeginRun(run, row.owner.uid);
+  const EntryIdentity identity{row.owner.cluster_id, 0, 0, row.kind};
+  const bool added =
+      encoder.AddRecord({.identity = identity,
+                         .payload = row.payload.data(),
+                         .payload_bytes = static_cast<std::uint32_t>(row.payload.size()),
+                         .entry_checksum = EntryChecksum(identity, row.payload)});
+  CHECK(added);
+  (void)encoder.EndRun();
 }
 
 void Wal::EncodeRun(Plan& plan, PlannedRun& run, BatchEncoder& encoder) {
@@ -329,31 +326,16 @@ bool Wal::MayRoll() const {
          committed_file_ == current_.live.number;
 }
 
-void Wal::OnNoFile(const std::optional<Error>& failure) {
-  if (failure && failure->code == ErrorCode::kDiskFull) {
-    SetState(WalState::kDiskFull, failure->message);
-  } else if (failure) {
-    SetState(WalState::kDown, failure->message);
-    retry_at_ns_ = environment_.clock.NowNs() + kRetryNs;
-    Notify();
-  } else if (state() != WalState::kDown) {
-    SetState(WalState::kWaitingForFile, "the next file is not ready");
-  }
-  blocked_.store(failure.has_value(), std::memory_order_release);
-  UpdateAdmission();
-  if (failure) Notify();
-}
-
 /// The service header goes out with the file's first batch: one sync makes both durable [C4].
 Status Wal::Roll(Plan& plan, bool& rolled) {
   if (!MayRoll()) return {};
   if (wanted_method_ && !flight_.empty()) return {};  // The old file is finished first [C6].
+  // What a row file holds is said again, once all of it is durable.
+  if (current_.rows_only && !flight_.empty()) return {};
   const std::optional<Error> failure = environment_.pool.failure();
-  // Without space a spare goes to what frees space: marks.
-  const std::uint64_t kept = !failure ? UINT64_MAX : 1;
-  std::optional<PoolFile> taken = environment_.pool.Take(kept);
+  std::optional<PoolFile> taken = TakeFile(failure);
   if (!taken) {
-    OnNoFile(failure);
+    CannotRoll(failure);
     return {};
   }
   took_file_ = true;
@@ -362,61 +344,101 @@ Status Wal::Roll(Plan& plan, bool& rolled) {
     environment_.pool.Remove(taken->number);
     return changed;
   }
-  LiveFile live{.number = taken->number,
-                .life = rng_.Next() | 1,
-                .size_bytes = taken->size_bytes,
-                .zeroed_bytes = taken->zeroed_bytes,
-                .file = taken->file};
+  taken = TRY(environment_.pool.NumberAbove(*taken, current_.live.number));
+  const LiveFile live{.number = taken->number,
+                      .life = rng_.Next() | 1,
+                      .size_bytes = taken->size_bytes,
+                      .zeroed_bytes = taken->zeroed_bytes,
+                      .rows_only = taken->rows_only,
+                      .file = taken->file};
   Result<std::shared_ptr<File>> writer = WriterOf(live);
   if (!writer.ok()) {
     environment_.pool.Remove(taken->number);
     return std::move(writer).error();
   }
-  FileHeader header{.system = options_.system,
-                    .life = live.life,
-                    .number = live.number,
-                    .size_bytes = live.size_bytes,
-                    .boot = options_.boot,
-                    .oldest_live = live.number,
-                    .first_batch = written_.next_batch,
-                    .durable_upto = durable_upto_,
-                    .sync_method = static_cast<std::uint32_t>(options_.sync_method),
-                    .unix_ms = environment_.clock.UnixMs()};
-  header.oldest_live = files_.front().number;
+  rolled = true;
+  if (LeavesRowFile()) {
+    const Carried carried = CollectCarried();
+    if (FitsFile(carried, live.size_bytes)) return Supersede(carried, live, std::move(*writer));
+  }
+  FileHeader header = HeaderFor(live);
   if (written_file_ != 0) {
-    const auto predecessor = std::find_if(files_.begin(), files_.end(), [&](const LiveFile& file) {
-      return file.number == written_file_;
-    });
-    CHECK(predecessor != files_.end() || written_file_ == base_.file);
     header.predecessor_number = written_file_;
-    header.predecessor_life = predecessor != files_.end() ? predecessor->life : base_.life;
+    header.predecessor_life = LifeOf(written_file_);
     header.predecessor_end = written_.batch;
     header.predecessor_checksum = written_.checksum;
   }
+  PutIntoService(live, std::move(*writer));
+  MakeRoom(plan, kFirstBatchOffset);
+  plan.opens_file = true;
+  EncodeHeaders(header, {plan.buffer.get(), kFirstBatchOffset});
+  return {};
+}
+
+void Wal::CannotRoll(const std::optional<Error>& failure) {
+  if (failure && failure->code == ErrorCode::kDiskFull) {
+    SetState(WalState::kDiskFull, failure->message);
+  } else if (failure) {
+    SetState(WalState::kDown, failure->message);
+    retry_at_ns_ = environment_.clock.NowNs() + kRetryNs;
+    Notify();
+  } else if (state() != WalState::kDown && failures_ < 2) {
+    SetState(WalState::kWaitingForFile, "the next file is not ready");
+  }
+  blocked_.store(failure.has_value(), std::memory_order_release);
+  UpdateAdmission();
+  if (failure) Notify();
+}
+
+/// Without a predecessor.
+FileHeader Wal::HeaderFor(const LiveFile& live) const {
+  return {.system = options_.system,
+          .life = live.life,
+          .number = live.number,
+          .size_bytes = live.size_bytes,
+          .boot = options_.boot,
+          .oldest_live = files_.front().number,
+          .first_batch = written_.next_batch,
+          .durable_upto = durable_upto_,
+          .sync_method = static_cast<std::uint32_t>(options_.sync_method),
+          .unix_ms = environment_.clock.UnixMs()};
+}
+
+std::uint64_t Wal::LifeOf(std::uint64_t number) const {
+  for (const LiveFile& file : files_) {
+    if (file.number == number) return file.life;
+  }
+  if (number == row_base_.end.file) return row_base_.end.life;
+  CHECK(number == base_.file);
+  return base_.life;
+}
+
+void Wal::PutIntoService(const LiveFile& live, std::shared_ptr<File> writer) {
   const FileContext context = FileContext::Of(options_.system, live.number, live.life);
   files_.push_back(live);
   environment_.landed.AddFile(live.number, {live.file, context, live.size_bytes});
   current_ = {.live = live,
-              .writer = std::move(writer).value(),
+              .writer = std::move(writer),
               .context = context,
-              .zeroed = live.zeroed_bytes};
+              .zeroed = live.zeroed_bytes,
+              .rows_only = live.rows_only};
   current_file_.store(live.number, std::memory_order_release);
   must_roll_ = false;
-  rolled = true;
-  MakeRoom(plan, kFirstBatchOffset);
-  plan.opens_file = true;
-  const std::span<std::byte> blocks(plan.buffer.get(), kFirstBatchOffset);
+  counters_.rolls.Add(1);
+  if (live.rows_only) counters_.row_rolls.Add(1);
+}
+
+void Wal::EncodeHeaders(const FileHeader& header, std::span<std::byte> blocks) {
   for (std::uint64_t copy = 0; copy < kHeaderCopies; ++copy) {
     EncodeFileHeader(header, copy, blocks.subspan(copy * kBlockBytes).first<kBlockBytes>());
   }
-  counters_.rolls.Add(1);
-  return {};
 }
 
 void Wal::Publish(Plan& plan) {
   plan.published = true;
   durable_plan_ = plan.id;
   if (!plan.submitted) return AnswerRings(plan);  // All of it was refused.
+  if (plan.file_number != durable_file_ && current_.rows_only) NoteRowBase();
   if (plan.file_number != durable_file_ && durable_file_ != 0) CloseGeneration();
   durable_ = plan.position;
   durable_file_ = plan.file_number;
@@ -494,12 +516,14 @@ void Wal::Fail(const Error& error) {
   }
   must_roll_ = true;
   if (failures_ < 2) return;
-  SetState(WalState::kDown, error.message);
+  // A file system that gives space only when it is written to says so here.
+  const bool full = error.code == ErrorCode::kDiskFull;
+  SetState(full ? WalState::kDiskFull : WalState::kDown, error.message);
   retry_at_ns_ = environment_.clock.NowNs() + kRetryNs;
   UpdateAdmission();
   Notify();
   if (options_.on_wal_down == OnWalDown::kExit) {
-    std::_Exit(error.code == ErrorCode::kDiskFull ? 10 : 12);
+    std::_Exit(full ? 10 : 12);
   }
 }
 
@@ -537,26 +561,6 @@ void Wal::ForgetPlans() {
 void Wal::Notify() {
   for (const Ring& ring : rings_) ring.port->notify(ring.port->argument);
   environment_.executor.Progress();
-}
-
-void Wal::SetState(WalState state, const std::string& reason) {
-  if (this->state() == state) return;
-  {
-    const std::lock_guard lock(mailbox_mutex_);
-    state_reason_ = reason;
-  }
-  state_.store(state, std::memory_order_release);
-  counters_.state.Set(static_cast<std::uint64_t>(state));
-  if (state == WalState::kWaitingForFile) return;
-  const bool up = state == WalState::kUp;
-  environment_.log.Write(up ? LogLevel::kInfo : LogLevel::kError, up ? "wal.up" : "wal.state",
-                         up ? "the WAL writes again" : "the WAL cannot write",
-                         {{"reason", reason}});
-}
-
-std::string Wal::state_reason() const {
-  const std::lock_guard lock(mailbox_mutex_);
-  return state_reason_;
 }
 
 /// The batch that is about to be published stands in another file than the last durable one, so
@@ -605,41 +609,6 @@ void Wal::RecycleRetired() {
   environment_.executor.Progress();
 }
 
-void Wal::UpdateAdmission() {
-  counters_.files.Set(files_.size());
-  counters_.current_file.Set(current_.live.number);
-  counters_.file_used_bytes.Set(current_.offset);
-  counters_.file_size_bytes.Set(current_.live.size_bytes);
-  const bool up =
-      (state() == WalState::kUp || state() == WalState::kWaitingForFile) && !OutOfFiles();
-  entries_admitted_.store(up && files_.size() <= options_.max_files, std::memory_order_release);
-  rows_admitted_.store(files_.size() <= options_.max_files + kReserveFiles,
-                       std::memory_order_release);
-}
-
-std::optional<ErrorCode> Wal::refuses_entries() const {
-  if (entries_admitted_.load(std::memory_order_acquire)) return std::nullopt;
-  switch (state()) {
-    case WalState::kDown:
-      return ErrorCode::kWalDown;
-    case WalState::kDiskFull:
-      return ErrorCode::kDiskFull;
-    default:
-      return ErrorCode::kOverloaded;
-  }
-}
-
-std::optional<ErrorCode> Wal::refuses_rows() const {
-  if (state() == WalState::kDown) return ErrorCode::kWalDown;
-  if (rows_admitted_.load(std::memory_order_acquire)) return std::nullopt;
-  return ErrorCode::kOverloaded;
-}
-
-std::optional<ErrorCode> Wal::refuses_marks() const {
-  if (state() == WalState::kDown) return ErrorCode::kWalDown;
-  return std::nullopt;
-}
-
 void Wal::Detach() {
   SnapshotRings();
   ReadMailbox();
@@ -658,7 +627,8 @@ Status Wal::Finish() {
     (void)FailedBack();
     return error;
   }
-  if (sealed_ || must_roll_ || state() != WalState::kUp) return {};
+  const bool writes = state() == WalState::kUp || (current_.rows_only && !stuck());
+  if (sealed_ || must_roll_ || !writes) return {};
   if (options_.sync_method == SyncMethod::kNone) return {};
   bool wrote = false;
   TRY(WriteRound(true, wrote));

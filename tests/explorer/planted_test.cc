@@ -137,6 +137,9 @@ INSTANTIATE_TEST_SUITE_P(
         Planting{PlantedBug::kArenaFreedByTag, "ArenaFreedByTag", 1'000},
         Planting{PlantedBug::kHoleAcknowledged, "HoleAcknowledged", 10'000},
         Planting{PlantedBug::kProofRunsAhead, "ProofRunsAhead", 10'000},
+        Planting{PlantedBug::kRowFileTakesEntries, "RowFileTakesEntries", 60'000},
+        Planting{PlantedBug::kRowHeaderFirst, "RowHeaderFirst", 60'000},
+        Planting{PlantedBug::kMarksNotCarried, "MarksNotCarried", 60'000},
         Planting{PlantedBug::kPoisonPill, "PoisonPill", 2'000}),
     [](const testing::TestParamInfo<Planting>& tested) { return std::string(tested.param.name); });
 #endif

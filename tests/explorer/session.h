@@ -82,6 +82,9 @@ class Session final : public sim::Observer {
   void Accept(std::uint32_t writer, const Result<Ticket>& ticket, Step step);
   void Refused(const Error& error);
   void MakeRoom();
+  bool MayLoseService() const;
+  void FillDisk();
+  void FreeDisk();
   void DoTruncatePrefix(LogNumber log, Index begin);
   void DoCreate(std::uint32_t writer);
   void DoDelete(LogNumber log);
@@ -109,6 +112,8 @@ class Session final : public sim::Observer {
   std::string failure_;
   std::size_t opened_at_ = SIZE_MAX;
   std::uint64_t rolls_ = 0;
+  bool ever_full_ = false;
+  bool full_ = false;     // nothing new finds space on the disk
   bool running_ = false;  // Open() has judged and the store is up
   bool down_ = false;     // the WAL said so; only reads from here on
 };

@@ -39,6 +39,8 @@ void Session::Act(Action action) {
       return DoWait(writer);
     case Action::kCreate:
       return DoCreate(writer);
+    case Action::kSpace:
+      return full_ ? FreeDisk() : FillDisk();
     default:
       break;
   }
@@ -203,13 +205,43 @@ void Session::Append(std::uint32_t writer, std::vector<Group> groups) {
 }
 
 void Session::Refused(const Error& error) {
-  if (IsLossOfService(error.code) && machine_->faults_fired() > 0) {
+  if (full_ && error.code == ErrorCode::kDiskFull) {
+    if (rng_.OneIn(8)) FreeDisk();
+    return;
+  }
+  if (IsLossOfService(error.code) && MayLoseService()) {
     down_ = true;
     return;
   }
   if (error.code == ErrorCode::kTooLarge) return;  // the smallest files refuse the largest entries
   if (!IsTransient(error.code)) return Fail("a call was refused: " + error.message);
   MakeRoom();
+}
+
+/// A disk that was full is no reason.
+bool Session::MayLoseService() const {
+  return machine_->faults_fired() > 0 && (!ever_full_ || !options_.faults.empty());
+}
+
+/// Only what has its space goes on: WAL files, and checkpoints.
+void Session::FillDisk() {
+  full_ = ever_full_ = true;
+  using sim::OpKind;
+  for (const OpKind kind : {OpKind::kCreate, OpKind::kMakeDirectory, OpKind::kAllocate}) {
+    machine_->Schedule({.kind = kind,
+                        .file_class = "",
+                        .times = UINT64_MAX,
+                        .effect = sim::FaultEffect::kDiskFull});
+  }
+  machine_->Schedule({.kind = OpKind::kWrite,
+                      .file_class = ".seg",
+                      .times = UINT64_MAX,
+                      .effect = sim::FaultEffect::kDiskFull});
+}
+
+void Session::FreeDisk() {
+  full_ = false;
+  machine_->ClearFaults();
 }
 
 /// What an owner does who was told to wait: he waits, and lets floors move.
@@ -350,7 +382,11 @@ void Session::DoWait(std::uint32_t writer) {
     }
     return;
   }
-  if (IsLossOfService(waited.error().code) && machine_->faults_fired() > 0) {
+  if (full_) {  // What was accepted before anything was refused may wait for space.
+    FreeDisk();
+    return DoWait(writer);
+  }
+  if (IsLossOfService(waited.error().code) && MayLoseService()) {
     down_ = true;
     return;
   }

@@ -8,7 +8,7 @@ namespace {
 constexpr std::uint64_t kUsualSegment = 4096;
 constexpr std::uint64_t kTiny = 32u << 10;
 
-// append many over suffix prefix reset vote value applied create delete read wait run idle
+// append many over suffix prefix reset vote value applied create delete read wait run idle space
 // clang-format off
 constexpr std::array<Workload, kWorkloadCount> kWorkloads = {{
     {"append-and-roll", 1, 3, 110, 4, 900, 16, 6, kUsualSegment, 0,
@@ -29,6 +29,8 @@ constexpr std::array<Workload, kWorkloadCount> kWorkloads = {{
      {14, 3, 2, 1, 6, 1, 12, 12, 3, 8, 7, 3, 6, 16, 3}},
     {"truncate-flushed", 2, 2, 130, 4, 700, 40, 30, 6, kTiny,
      {22, 2, 10, 8, 4, 3, 2, 1, 2, 0, 0, 4, 8, 18, 5}},
+    {"disk-full", 2, 3, 140, 3, 700, 14, 6, 12, kTiny,
+     {12, 1, 1, 8, 6, 3, 18, 6, 2, 3, 2, 3, 10, 14, 5, 4}},
 }};
 // clang-format on
 

@@ -1,4 +1,4 @@
-// The nine workloads, as weights of what a run does next. What they share is that files are so
+// The ten workloads, as weights of what a run does next. What they share is that files are so
 // small that they roll and are flushed, and rings so small that batches are in flight all the time.
 #pragma once
 
@@ -24,6 +24,7 @@ enum class Action : std::uint8_t {
   kWait,      // until the last ticket is durable
   kRunSteps,  // lets the actors take a few steps
   kIdle,      // lets time pass to the next timer, so that seals are written
+  kSpace,     // the disk is full from here on, or not any more
   kCount,
 };
 
@@ -41,7 +42,7 @@ struct Workload {
   std::array<std::uint8_t, static_cast<std::size_t>(Action::kCount)> weights{};
 };
 
-inline constexpr std::uint32_t kWorkloadCount = 9;
+inline constexpr std::uint32_t kWorkloadCount = 10;
 const Workload& WorkloadOf(std::uint32_t number);
 
 }  // namespace duramen::explorer

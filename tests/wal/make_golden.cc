@@ -70,6 +70,7 @@ class Maker {
     tuning.ring_bytes = 1 << 16;
     tuning.chunk_bytes = 1 << 14;
     tuning.spare_files = 0;
+    tuning.row_files = 0;
     return tuning;
   }
   LogRef Log(const std::string& name) {

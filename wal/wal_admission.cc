@@ -1,0 +1,79 @@
+// What state the WAL is in, and what it therefore takes; see wal/wal.h.
+#include "wal/wal.h"
+
+namespace duramen::wal {
+namespace {
+
+constexpr std::uint64_t kReserveFiles = 2;  // above max_files, for rows and marks [B1]
+
+}  // namespace
+
+/// What is left are the spares, which are not for entries [B4].
+bool Wal::OutOfFiles() const {
+  const std::optional<Error> failure = environment_.pool.failure();
+  return failure && failure->code == ErrorCode::kDiskFull && environment_.pool.Exhausted();
+}
+
+void Wal::SetState(WalState state, const std::string& reason) {
+  if (this->state() == state) return;
+  {
+    const std::lock_guard lock(mailbox_mutex_);
+    state_reason_ = reason;
+  }
+  state_.store(state, std::memory_order_release);
+  counters_.state.Set(static_cast<std::uint64_t>(state));
+  if (state == WalState::kWaitingForFile) return;
+  counters_.free_bytes.Set(environment_.pool.FreeBytes());
+  const bool up = state == WalState::kUp;
+  environment_.log.Write(up ? LogLevel::kInfo : LogLevel::kError, up ? "wal.up" : "wal.state",
+                         up ? "the WAL writes again" : "the WAL cannot write",
+                         {{"reason", reason}});
+}
+
+std::string Wal::state_reason() const {
+  const std::lock_guard lock(mailbox_mutex_);
+  return state_reason_;
+}
+
+void Wal::UpdateAdmission() {
+  counters_.files.Set(files_.size());
+  counters_.row_files_ready.Set(environment_.pool.row_files_ready());
+  counters_.current_file.Set(current_.live.number);
+  counters_.file_used_bytes.Set(current_.offset);
+  counters_.file_size_bytes.Set(current_.live.size_bytes);
+  const bool up =
+      (state() == WalState::kUp || state() == WalState::kWaitingForFile) && !EntriesFull();
+  entries_admitted_.store(up && files_.size() <= options_.max_files, std::memory_order_release);
+  // Those in a row file hold none that has to be flushed.
+  const bool rows = current_.rows_only || files_.size() <= options_.max_files + kReserveFiles;
+  rows_admitted_.store(rows, std::memory_order_release);
+}
+
+std::optional<ErrorCode> Wal::refuses_entries() const {
+  if (entries_admitted_.load(std::memory_order_acquire)) return std::nullopt;
+  switch (state()) {
+    case WalState::kDown:
+      return ErrorCode::kWalDown;
+    case WalState::kDiskFull:
+      return ErrorCode::kDiskFull;
+    default:
+      return ErrorCode::kOverloaded;
+  }
+}
+
+std::optional<ErrorCode> Wal::refuses_rows() const {
+  if (const auto refused = refuses_marks()) return refused;
+  if (rows_admitted_.load(std::memory_order_acquire)) return std::nullopt;
+  return ErrorCode::kOverloaded;
+}
+
+std::optional<ErrorCode> Wal::refuses_marks() const {
+  const WalState now = state();
+  if (now == WalState::kDown) return ErrorCode::kWalDown;
+  if (now == WalState::kDiskFull && blocked_.load(std::memory_order_acquire)) {
+    return ErrorCode::kDiskFull;
+  }
+  return std::nullopt;
+}
+
+}  // namespace duramen::wal
