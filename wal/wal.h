@@ -374,6 +374,7 @@ class Wal final : public Actor {
   std::uint64_t bytes_in_flight_ = 0;
   DepthClimber climber_{1};
   std::optional<SyncMethod> wanted_method_;
+  bool sync_opening_ = false;     // the next batch is synced, whatever the method
   std::optional<Error> failure_;  // of a write; judged when nothing is in flight
   std::int64_t waiting_since_ns_ = 0;
   std::vector<WriteDone> done_;

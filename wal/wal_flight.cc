@@ -51,14 +51,17 @@ Result<std::shared_ptr<File>> Wal::WriterOf(const LiveFile& file) const {
       TRY(environment_.directory.Open(FileName(file.number), OpenFor::kDirect)));
 }
 
-/// Between two files. Under `none` nothing was synced, and from here on `durable_upto` says that
-/// all before it is durable.
+/// Between two files. The first file under `none` is synced once, header and first batch: else a
+/// power loss might leave a checkpoint with nothing behind it, and nothing that says why. What
+/// `none` wrote is synced when it ends, because from there on `durable_upto` says that all before
+/// it is durable.
 Status Wal::ChangeMethod() {
   if (!wanted_method_) return {};
   CHECK(flight_.empty());
   if (options_.sync_method == SyncMethod::kNone) {
     for (const LiveFile& file : files_) TRY(file.file->SyncData());
   }
+  sync_opening_ = *wanted_method_ == SyncMethod::kNone;
   options_.sync_method = *wanted_method_;
   wanted_method_.reset();
   queue_.reset();
@@ -94,7 +97,8 @@ void Wal::Send(std::unique_ptr<Plan> plan) {
                              .file = plan->file.get(),
                              .offset = plan->write_offset,
                              .bytes = plan->bytes,
-                             .how = How()};
+                             .how = sync_opening_ ? MadeDurable::kData : How()};
+  sync_opening_ = false;
   bool alone = flight_.empty() && plan->bytes.size() <= options_.alone_bytes_max;
   flight_.push_back(std::move(plan));
   telling_.OnInFlight(InFlightSince());

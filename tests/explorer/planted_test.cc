@@ -126,7 +126,7 @@ INSTANTIATE_TEST_SUITE_P(
         Planting{PlantedBug::kRetiredAfterOneCheckpoint, "RetiredAfterOneCheckpoint", 20'000},
         Planting{PlantedBug::kLeftoverBytesCount, "LeftoverBytesCount", 20'000},
         Planting{PlantedBug::kFloorBeforeDurable, "FloorBeforeDurable", 20'000},
-        Planting{PlantedBug::kRunCutIgnored, "RunCutIgnored", 20'000},
+        Planting{PlantedBug::kRunCutIgnored, "RunCutIgnored", 60'000},
         Planting{PlantedBug::kNoServersSync, "NoServersSync", 20'000},
         Planting{PlantedBug::kSeedWithoutEpoch, "SeedWithoutEpoch", 20'000},
         Planting{PlantedBug::kSegmentPayloadUnchecked, "SegmentPayloadUnchecked", 2'000},

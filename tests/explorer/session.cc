@@ -148,6 +148,7 @@ std::string Session::Run(std::uint32_t actions) {
   }
   for (std::uint32_t i = 0; i < actions && !down_ && failure_.empty(); ++i) {
     if (options_.sizes.methods_change && rng_.OneIn(10)) ChangeMethod();
+    if (options_.sizes.methods_change && rng_.OneIn(40)) PassThroughNone();
     Act(DrawAction());
     CheckWatermarks();
   }
@@ -185,6 +186,24 @@ void Session::ChangeMethod() {
   if (!changed.ok() && machine_->faults_fired() == 0) {
     Fail("the sync method cannot be changed: " + changed.error().message);
   }
+}
+
+/// What is acknowledged under `none` may go with the power, so nothing is: all that was accepted is
+/// durable before, and nothing is accepted until the method is another again.
+void Session::PassThroughNone() {
+  for (std::uint32_t writer = 0; writer < history_->writers() && !down_; ++writer) DoWait(writer);
+  constexpr int kStepsMax = 4000;
+  for (const SyncMethod method : {SyncMethod::kNone, SyncMethod::kDatasync}) {
+    if (down_ || !failure_.empty()) return;
+    (void)subject_->store().SetSyncMethod(method);  // May meet a fault.
+    for (int step = 0; step < kStepsMax; ++step) {
+      if (subject_->Metric("wal_sync_method") == static_cast<std::uint64_t>(method)) break;
+      if (!subject_->executor().RunOne() && !subject_->executor().AdvanceToNextTimer()) break;
+    }
+  }
+  // A WAL that cannot roll stays as it was; nothing may be acknowledged by `none` then.
+  down_ =
+      down_ || subject_->Metric("wal_sync_method") == static_cast<std::uint64_t>(SyncMethod::kNone);
 }
 
 Action Session::DrawAction() {

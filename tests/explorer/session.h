@@ -65,6 +65,7 @@ class Session final : public sim::Observer {
   std::string OpenExisting();
   void Act(Action action);
   void ChangeMethod();
+  void PassThroughNone();
   Action DrawAction();
   std::uint32_t DrawWriter() { return static_cast<std::uint32_t>(rng_.Below(history_->writers())); }
   /// An open log of that writer; UINT32_MAX when it has none.
