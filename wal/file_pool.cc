@@ -280,8 +280,8 @@ Result<PoolFile> FilePool::Renew(Used& used, std::uint64_t number) {
   if (!renewed.file) {
     renewed.file = TRY(directory_.Open(FileName(number), OpenFor::kReadWrite));
   }
-  // Of a start that was killed, or of method `none`, dirty pages may be left; written back later they
-  // would lie over direct writes [C6].
+  // Of a start that was killed, or of method `none`, dirty pages may be left; written back later
+  // they would lie over direct writes [C6].
   TRY(renewed.file->SyncData());
   if (!Planted(PlantedBug::kNoDirectorySync)) TRY(directory_.Sync());
   return renewed;
