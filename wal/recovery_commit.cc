@@ -31,7 +31,14 @@ std::size_t Recovery::FirstRowsOnly() const {
   std::size_t first = none;
   std::uint64_t bytes = 0;
   while (first > 0 && !HoldsEntries(batches[first - 1])) bytes += batches[--first].bytes;
-  return bytes <= options_.merge_bytes_max ? none : first;
+  if (bytes <= options_.merge_bytes_max) return none;
+  // What a checkpoint says of a log may be newer than what is in front of them, and that checkpoint
+  // may be gone with the power: the marks are needed then [A5].
+  const std::uint64_t file = files_[batches[first].file].number;
+  const bool ahead = options_.seeds != nullptr &&
+                     std::any_of(options_.seeds->begin(), options_.seeds->end(),
+                                 [&](const LogSeed& seed) { return seed.covered_file >= file; });
+  return ahead ? none : first;
 }
 
 bool Recovery::HoldsEntries(const JudgedBatch& batch) const {
