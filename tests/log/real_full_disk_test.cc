@@ -311,7 +311,8 @@ TEST(RealFullDisk, W26_B4_AHundredStartsWithoutAByte) {
         now += file.path().extension() == ".wal" ? 1 : 0;
       }
       if (start == 2) files = now;
-      REQUIRE(start < 3 || now <= files, "files pile up");
+      // A kill may find the pool with one half made.
+      REQUIRE(start < 3 || now <= files + 1, "files pile up");
     }
     child.known.vote += 5 * kStarts;
     REQUIRE(InChild([&] { Verify(dir, child.known, true); }), "what was acknowledged");
