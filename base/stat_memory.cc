@@ -142,16 +142,16 @@ Result<StatMemory> StatMemory::Shared(const std::string& data_dir, std::size_t s
   lock.l_type = F_WRLCK;
   lock.l_whence = SEEK_SET;
   if (::fcntl(fd.get(), F_OFD_SETLK, &lock) != 0) {
-    memory.Remove();
+    memory.Withdraw();
     return PosixError("lock", name, errno);
   }
   if (const Status filled = Fill(fd.get(), size_bytes, name); !filled.ok()) {
-    memory.Remove();
+    memory.Withdraw();
     return filled.error();
   }
   Result<SharedMemory> mapped = SharedMemory::Map(fd.get(), size_bytes);
   if (!mapped.ok()) {
-    memory.Remove();
+    memory.Withdraw();
     return std::move(mapped).error();
   }
   memory.shared_ = std::make_unique<SharedMemory>(std::move(*mapped));
@@ -172,7 +172,7 @@ StatMemory::~StatMemory() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-void StatMemory::Remove() {
+void StatMemory::Withdraw() {
   if (!name_.empty()) (void)::shm_unlink(name_.c_str());
   name_.clear();
 }

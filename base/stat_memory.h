@@ -31,7 +31,7 @@ class StatMemory {
   ~StatMemory();
   std::span<std::byte> bytes() const { return bytes_; }
   /// Takes the name away; who has it mapped keeps it.
-  void Remove();
+  void Withdraw();
 
  private:
   struct Line {

@@ -579,7 +579,7 @@ Status LogStore::Impl::Close(Deadline deadline) {
     return Error{ErrorCode::kTimeout, "not everything accepted was durable before the deadline",
                  "what was not acknowledged may be gone"};
   }
-  stat_memory->Remove();  // Else it is there to be looked at.
+  stat_memory->Withdraw();  // Else it is there to be looked at.
   return sealed;
 }
 

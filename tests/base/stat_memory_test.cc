@@ -92,7 +92,7 @@ TEST_F(SharedPage, TL4_WhoIsNotThereIsSaid) {
   EXPECT_EQ(StatMemory::Shared(dir / "nowhere", kBytes).error().code, ErrorCode::kNotFound);
   Result<StatMemory> memory = StatMemory::Shared(dir.path(), kBytes);
   ASSERT_TRUE(memory.ok());
-  memory->Remove();
+  memory->Withdraw();
   memory->bytes()[0] = std::byte{1};  // Still mapped.
   EXPECT_EQ(ReadStatMemory(dir.path()).error().code, ErrorCode::kNotFound);
 }

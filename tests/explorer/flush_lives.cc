@@ -110,11 +110,12 @@ class Life {
   /// More than a batch, so that some of it is still in the ring when the WAL rolls.
   Status Burst() {
     const std::vector<std::byte> payload(600, std::byte{'b'});
+    std::vector<EntryView> entries;
     for (Index index = 1; index <= kBurst; ++index) {
-      const EntryView entry{index, 1, kFirstUserKind, payload};
-      const LogAppend append{log_, {&entry, 1}};
-      ticket_ = TRY(writer().Append({&append, 1}));
+      entries.push_back({index, 1, kFirstUserKind, payload});
     }
+    const LogAppend append{log_, entries};
+    ticket_ = TRY(writer().Append({&append, 1}));
     return {};
   }
 
