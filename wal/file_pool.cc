@@ -39,6 +39,7 @@ std::int64_t FilePool::Step() {
       used = used_.front();
       used_.pop_front();
       stock = Lacking(used->size_bytes);
+      renewing_row_ = stock == Stock::kRows;
       if (stock == Stock::kNone) {
         // Too many, of another setting or cut short: its space is worth more than the file.
         remove.push_back(used->number);
@@ -84,6 +85,7 @@ FilePool::Stock FilePool::Lacking(std::optional<std::uint64_t> used_bytes) const
 
 void FilePool::OnMade(Stock stock, std::optional<Used> used, Result<PoolFile> made) {
   const std::lock_guard lock(mutex_);
+  renewing_row_ = false;
   if (!made.ok()) {
     if (used) used_.push_front(std::move(*used));  // Under the name that it has now; see Renew.
     failure_ = std::move(made).error();
@@ -331,6 +333,14 @@ std::optional<Error> FilePool::failure() const {
 std::uint64_t FilePool::ready() const {
   const std::lock_guard lock(mutex_);
   return ready_.size();
+}
+
+bool FilePool::RowFileComing() const {
+  const std::lock_guard lock(mutex_);
+  if (renewing_row_) return true;
+  return rows_.size() < options_.row_files &&
+         std::any_of(used_.begin(), used_.end(),
+                     [&](const Used& used) { return used.size_bytes == options_.row_file_bytes; });
 }
 
 std::uint64_t FilePool::row_files_ready() const {

@@ -96,6 +96,8 @@ class FilePool final : public Actor {
   std::optional<Error> failure() const;
   std::uint64_t ready() const;
   std::uint64_t row_files_ready() const;
+  /// One is being renewed, which takes no space.
+  bool RowFileComing() const;
   /// On the file system; UINT64_MAX: not known.
   std::uint64_t FreeBytes() const { return directory_.FreeBytes(); }
   std::uint64_t file_size_bytes() const { return options_.file_size_bytes; }
@@ -136,6 +138,7 @@ class FilePool final : public Actor {
   mutable std::mutex mutex_;  // guards all below
   std::deque<PoolFile> ready_;
   std::deque<PoolFile> rows_;
+  bool renewing_row_ = false;
   std::deque<Used> used_;
   std::vector<std::uint64_t> remove_;
   std::set<std::uint64_t> keep_;

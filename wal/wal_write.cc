@@ -385,7 +385,11 @@ void Wal::CannotRoll(const std::optional<Error>& failure) {
   } else if (state() != WalState::kDown && failures_ < 2) {
     SetState(WalState::kWaitingForFile, "the next file is not ready");
   }
-  blocked_.store(failure.has_value(), std::memory_order_release);
+  // Rows and marks wait for a row file that is on its way; nobody is told that they cannot be
+  // taken.
+  const bool row_comes = failure && failure->code == ErrorCode::kDiskFull && current_.rows_only &&
+                         environment_.pool.RowFileComing();
+  blocked_.store(failure.has_value() && !row_comes, std::memory_order_release);
   UpdateAdmission();
   if (failure) Notify();
 }

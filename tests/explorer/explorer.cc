@@ -163,10 +163,9 @@ std::unique_ptr<Session> Explorer::Live(const RunId& id, const sim::DiskState& d
   return nullptr;
 }
 
-bool Explorer::RunNext(std::uint64_t states) {
-  const RunId id{.seed = next_seed_,
-                 .workload = static_cast<std::uint32_t>(next_seed_ % kWorkloadCount),
-                 .crashes = {}};
+bool Explorer::RunNext(std::uint64_t states, std::optional<std::uint32_t> workload) {
+  const auto turn = static_cast<std::uint32_t>(next_seed_ % kWorkloadCount);
+  const RunId id{.seed = next_seed_, .workload = workload.value_or(turn), .crashes = {}};
   ++next_seed_;
   rng_ = Rng(id.Hash());
   judged_.clear();

@@ -79,8 +79,9 @@ class Explorer {
   /// With `keep_going` a failure is noted and exploring goes on; RunNext is then always true.
   explicit Explorer(std::uint64_t seed, bool keep_going = false)
       : next_seed_(seed), keep_going_(keep_going) {}
-  /// Explores the next run up to about `states` restarts. False when it found a failure.
-  bool RunNext(std::uint64_t states);
+  /// Explores the next run, of `workload` or of the one whose turn it is, up to about `states`
+  /// restarts. False when it found a failure.
+  bool RunNext(std::uint64_t states, std::optional<std::uint32_t> workload = std::nullopt);
   /// Plays one state again, and shows each life on the way to `watch`, if there is one. Returns the
   /// failure, if it still fails.
   std::optional<Failure> Replay(const RunId& id,

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <optional>
 #include <string>
 
 #include "tests/explorer/damage_sweep.h"
@@ -23,10 +24,10 @@ constexpr std::uint64_t kStatesPerRun = 600;
 
 // Up to `states` states of the explorer, then the damage sweep with a stride, then rot under an
 // open store. Returns what failed first; empty: nothing.
-std::string GeneralHarness(std::uint64_t states) {
+std::string GeneralHarness(std::uint64_t states, std::optional<std::uint32_t> workload) {
   Explorer explorer(1000);
   while (explorer.tally().judged < states) {
-    if (explorer.RunNext(kStatesPerRun)) continue;
+    if (explorer.RunNext(kStatesPerRun, workload)) continue;
     return "after " + std::to_string(explorer.tally().judged) +
            " states: " + explorer.failure()->text;
   }
@@ -57,7 +58,8 @@ struct Verdict {
   std::string text;
 };
 
-Verdict RunInChild(PlantedBug bug, std::uint64_t states) {
+Verdict RunInChild(PlantedBug bug, std::uint64_t states,
+                   std::optional<std::uint32_t> workload = std::nullopt) {
   int ends[2];
   if (pipe(ends) != 0) return {false, "no pipe"};
   std::fflush(nullptr);
@@ -68,7 +70,7 @@ Verdict RunInChild(PlantedBug bug, std::uint64_t states) {
 #if defined(DURAMEN_PLANTED_BUGS)
     Plant(bug);
 #endif
-    const std::string text = GeneralHarness(states);
+    const std::string text = GeneralHarness(states, workload);
     const bool told = write(ends[1], text.data(), text.size()) == static_cast<ssize_t>(text.size());
     _exit(told ? 0 : 9);
   }
@@ -98,12 +100,20 @@ struct Planting {
   PlantedBug bug;
   const char* name;
   std::uint64_t states;  // within which it must be caught, the sweep included
+  std::optional<std::uint32_t> workload = std::nullopt;  // what it takes is rare in the others
 };
+
+// Numbers of workloads, see workload.cc.
+constexpr std::uint32_t kCreateAndDelete = 3;
+constexpr std::uint32_t kBatchAcrossARoll = 4;
+constexpr std::uint32_t kFlushAndRecycle = 5;
+constexpr std::uint32_t kTruncateFlushed = 8;
+constexpr std::uint32_t kDiskFull = 9;
 
 class PlantedBugTest : public testing::TestWithParam<Planting> {};
 
 TEST_P(PlantedBugTest, IsCaught) {
-  const Verdict verdict = RunInChild(GetParam().bug, GetParam().states);
+  const Verdict verdict = RunInChild(GetParam().bug, GetParam().states, GetParam().workload);
   std::printf("%s: %s\n", GetParam().name, verdict.text.c_str());
   EXPECT_TRUE(verdict.caught);
 }
@@ -117,7 +127,8 @@ INSTANTIATE_TEST_SUITE_P(
         Planting{PlantedBug::kLifeIgnored, "LifeIgnored", 10'000},
         Planting{PlantedBug::kHeaderBeforeCopiedTail, "HeaderBeforeCopiedTail", 10'000},
         Planting{PlantedBug::kOverwrittenEntryKept, "OverwrittenEntryKept", 5'000},
-        Planting{PlantedBug::kLaterFileKeptAfterTear, "LaterFileKeptAfterTear", 20'000},
+        Planting{PlantedBug::kLaterFileKeptAfterTear, "LaterFileKeptAfterTear", 20'000,
+                 kBatchAcrossARoll},
         Planting{PlantedBug::kNoticeWithoutEpoch, "NoticeWithoutEpoch", 20'000},
         Planting{PlantedBug::kChecksumNotCheckedOnRead, "ChecksumNotCheckedOnRead", 2'000},
         Planting{PlantedBug::kRegistrationAfterFirstAck, "RegistrationAfterFirstAck", 5'000},
@@ -125,21 +136,22 @@ INSTANTIATE_TEST_SUITE_P(
         Planting{PlantedBug::kRetiredBeforeCheckpoints, "RetiredBeforeCheckpoints", 10'000},
         Planting{PlantedBug::kRetiredAfterOneCheckpoint, "RetiredAfterOneCheckpoint", 20'000},
         Planting{PlantedBug::kLeftoverBytesCount, "LeftoverBytesCount", 20'000},
-        Planting{PlantedBug::kFloorBeforeDurable, "FloorBeforeDurable", 20'000},
-        Planting{PlantedBug::kRunCutIgnored, "RunCutIgnored", 60'000},
+        Planting{PlantedBug::kFloorBeforeDurable, "FloorBeforeDurable", 40'000, kTruncateFlushed},
+        Planting{PlantedBug::kRunCutIgnored, "RunCutIgnored", 60'000, kTruncateFlushed},
         Planting{PlantedBug::kNoServersSync, "NoServersSync", 20'000},
         Planting{PlantedBug::kSeedWithoutEpoch, "SeedWithoutEpoch", 20'000},
         Planting{PlantedBug::kSegmentPayloadUnchecked, "SegmentPayloadUnchecked", 2'000},
         Planting{PlantedBug::kFaultNotInCheckpoint, "FaultNotInCheckpoint", 2'000},
         Planting{PlantedBug::kCutForgottenAtHandOver, "CutForgottenAtHandOver", 1'000},
-        Planting{PlantedBug::kLeftoverAppendedTo, "LeftoverAppendedTo", 30'000},
-        Planting{PlantedBug::kTombstoneForgottenEarly, "TombstoneForgottenEarly", 30'000},
+        Planting{PlantedBug::kLeftoverAppendedTo, "LeftoverAppendedTo", 30'000, kFlushAndRecycle},
+        Planting{PlantedBug::kTombstoneForgottenEarly, "TombstoneForgottenEarly", 30'000,
+                 kCreateAndDelete},
         Planting{PlantedBug::kArenaFreedByTag, "ArenaFreedByTag", 1'000},
         Planting{PlantedBug::kHoleAcknowledged, "HoleAcknowledged", 10'000},
         Planting{PlantedBug::kProofRunsAhead, "ProofRunsAhead", 10'000},
-        Planting{PlantedBug::kRowFileTakesEntries, "RowFileTakesEntries", 60'000},
-        Planting{PlantedBug::kRowHeaderFirst, "RowHeaderFirst", 60'000},
-        Planting{PlantedBug::kMarksNotCarried, "MarksNotCarried", 60'000},
+        Planting{PlantedBug::kRowFileTakesEntries, "RowFileTakesEntries", 60'000, kDiskFull},
+        Planting{PlantedBug::kRowHeaderFirst, "RowHeaderFirst", 60'000, kDiskFull},
+        Planting{PlantedBug::kMarksNotCarried, "MarksNotCarried", 60'000, kDiskFull},
         Planting{PlantedBug::kPoisonPill, "PoisonPill", 2'000}),
     [](const testing::TestParamInfo<Planting>& tested) { return std::string(tested.param.name); });
 #endif

@@ -2,7 +2,8 @@
 // go on, nothing acknowledged is lost, it resumes when there is space, and it starts without any.
 //
 // The file system is the test's own, mounted where nobody else sees it: ext4 on a loop device, or,
-// where that is not permitted, a tmpfs (as root, or in a user namespace of its own). Which one it
+// where that is not permitted, a tmpfs (as root, or in a user namespace of its own); where nothing
+// may be mounted, as in many containers, a directory in /dev/shm if that is small. Which one it
 // was, the test says. What runs in it is a child: the mount goes when it ends.
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -173,17 +174,34 @@ bool InChild(const std::function<void()>& run) {
 
 void WriteText(const char* path, const std::string& text) { std::ofstream(path) << text; }
 
-/// Sees mounts that nobody else sees. Returns what kind of file system is mounted at `at`.
-std::string MountSmall(const std::string& image, const std::string& at) {
+/// From here on this process sees mounts that nobody else sees, where that is permitted.
+bool OwnMounts() {
   const uid_t uid = ::getuid();
   const gid_t gid = ::getgid();
   if (::unshare(CLONE_NEWNS) != 0) {
-    REQUIRE(::unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0, "no namespace to mount in");
+    if (::unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return false;
     WriteText("/proc/self/setgroups", "deny");
     WriteText("/proc/self/uid_map", "0 " + std::to_string(uid) + " 1");
     WriteText("/proc/self/gid_map", "0 " + std::to_string(gid) + " 1");
   }
-  REQUIRE(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "private mounts");
+  return ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+}
+
+/// Without a mount of its own: what is as good.
+std::string SmallThatIsThere(std::string& at) {
+  constexpr std::uint64_t kSmallBytes = 256 << 20;
+  struct statvfs status = {};
+  const bool small = ::statvfs("/dev/shm", &status) == 0 &&
+                     std::uint64_t{status.f_blocks} * status.f_frsize <= kSmallBytes;
+  REQUIRE(small, "no namespace to mount in, and /dev/shm is not small: run it as root");
+  at = "/dev/shm/duramen-full-disk-" + std::to_string(::getpid());
+  std::filesystem::create_directory(at);
+  return "/dev/shm";
+}
+
+/// Returns what kind of file system is at `at`, which may be changed.
+std::string MountSmall(const std::string& image, std::string& at) {
+  if (!OwnMounts()) return SmallThatIsThere(at);
   const std::string make = "truncate -s 20M " + image +
                            " && PATH=$PATH:/usr/sbin:/sbin mke2fs -q " + "-t ext4 -m 0 " + image +
                            " && mount -o loop " + image + " " + at;
@@ -276,10 +294,13 @@ void InSmallFileSystem(const std::function<void(const std::string&)>& run) {
   const std::string mounted = dir / "mounted";
   std::filesystem::create_directory(mounted);
   EXPECT_TRUE(InChild([&] {
-    const std::string kind = MountSmall(dir / "image", mounted);
+    std::string at = mounted;
+    const std::string kind = MountSmall(dir / "image", at);
     std::printf("on %s\n", kind.c_str());
-    run(mounted);
+    run(at);
     std::fflush(nullptr);
+    std::error_code ignored;  // Only /dev/shm outlives this process.
+    if (at != mounted) std::filesystem::remove_all(at, ignored);
   }));
 }
 
