@@ -87,7 +87,11 @@ void FilePool::OnMade(Stock stock, std::optional<Used> used, Result<PoolFile> ma
   const std::lock_guard lock(mutex_);
   renewing_row_ = false;
   if (!made.ok()) {
-    if (used) used_.push_front(std::move(*used));  // Under the name that it has now; see Renew.
+    if (used && used->poisoned) {
+      remove_.push_back(used->number);
+    } else if (used) {
+      used_.push_front(std::move(*used));  // Under the name that it has now; see Renew.
+    }
     failure_ = std::move(made).error();
     return;
   }
@@ -161,7 +165,11 @@ Result<PoolFile> FilePool::NumberAbove(PoolFile taken, std::uint64_t above) {
     renewed->rows_only = taken.rows_only;
     return renewed;
   }
-  Recycle(used.number, used.file, used.size_bytes);
+  if (used.poisoned) {
+    Remove(used.number);
+  } else {
+    Recycle(used.number, used.file, used.size_bytes);
+  }
   return renewed;
 }
 
@@ -201,6 +209,11 @@ std::optional<FilePool::Used> FilePool::TakeUsed(std::uint64_t least_bytes,
 Result<PoolFile> FilePool::Now(std::uint64_t size_bytes, std::uint64_t least_bytes) {
   std::optional<Used> used = TakeUsed(size_bytes, size_bytes);
   Result<PoolFile> made = Make(used, size_bytes, false);
+  if (!made.ok() && used && used->poisoned) {
+    Remove(used->number);
+    used.reset();
+    made = Make(used, size_bytes, false);
+  }
   if (made.ok() || made.error().code != ErrorCode::kDiskFull || used) return made;
   used = TakeUsed(least_bytes, UINT64_MAX);
   return used ? Make(used, used->size_bytes, false) : std::move(made);
@@ -284,7 +297,11 @@ Result<PoolFile> FilePool::Renew(Used& used, std::uint64_t number) {
   }
   // Of a start that was killed, or of method `none`, dirty pages may be left; written back later
   // they would lie over direct writes [C6].
-  TRY(renewed.file->SyncData());
+  const Status clean = renewed.file->SyncData();
+  if (!clean.ok()) {
+    used.poisoned = true;
+    return clean.error();
+  }
   if (!Planted(PlantedBug::kNoDirectorySync)) TRY(directory_.Sync());
   return renewed;
 }

@@ -113,6 +113,7 @@ class FilePool final : public Actor {
     std::uint64_t number = 0;
     std::shared_ptr<File> file;  // may be null: opened on demand
     std::uint64_t size_bytes = 0;
+    bool poisoned = false;  // a sync of it failed: it is never synced or handed out again [A14]
   };
   /// Where a file of some size is lacking; in the order of need.
   enum class Stock : std::uint8_t { kNone, kReady, kRows };

@@ -133,6 +133,22 @@ TEST_F(FilePoolTest, B3_NoFailingCallLeavesAFileForEachRetry) {
   }
 }
 
+// Its pages may be clean now without being on the disk: a second sync would say success.
+TEST_F(FilePoolTest, A14_AFileWhoseSyncFailedIsRemovedNotSyncedAgain) {
+  Run();
+  const PoolFile taken = pool_->Take(2).value();
+  Run();
+  disk_.Schedule({.kind = sim::OpKind::kSyncData, .file_class = ".wal"});
+  pool_->Recycle(taken.number, taken.file, taken.size_bytes);
+  RunThroughRetries();
+  EXPECT_EQ(disk_.faults_fired(), 1u);
+  std::size_t ready = 0;
+  for (; const std::optional<PoolFile> file = pool_->Take(0); ++ready) {
+    EXPECT_NE(file->file, taken.file);
+  }
+  EXPECT_EQ(Files(), ready) << "it is gone";
+}
+
 TEST_F(FilePoolTest, A14_APoisonedFileIsRemovedNotReused) {
   Run();
   std::optional<PoolFile> file = pool_->Take(2);
