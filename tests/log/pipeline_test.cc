@@ -31,17 +31,23 @@ TEST(Pipeline, PW2_TheNextBatchIsEncodedWhileOneIsSynced) {
   EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:one", "2:1:two"));
 }
 
+/// A batch whose sync is under way, and one behind it. The ticket of the second.
+Ticket TwoOnTheirWay(Machine& machine, LogRef log) {
+  machine.disk().SetLatency(1'000'000);
+  EXPECT_TRUE(machine.Append(log, 1, 1, {"one"}).ok());
+  machine.Settle();
+  const Ticket second = machine.Append(log, 2, 1, {"two"}).value();
+  machine.Settle();
+  return second;
+}
+
 TEST(Pipeline, W15_AFailedSyncWithAnotherBatchBehindItLosesNeither) {
   for (const bool power : {true, false}) {
     Machine machine;
     machine.Start();
     const LogRef log = machine.Log("a");
     machine.Settle();
-    machine.disk().SetLatency(1'000'000);
-    ASSERT_TRUE(machine.Append(log, 1, 1, {"one"}).ok());
-    machine.Settle();
-    const Ticket second = machine.Append(log, 2, 1, {"two"}).value();
-    machine.Settle();
+    const Ticket second = TwoOnTheirWay(machine, log);
     machine.disk().Schedule({.kind = sim::OpKind::kSyncData, .file_class = "wal"});
     ASSERT_TRUE(machine.Wait(second).ok());
     EXPECT_EQ(machine.disk().faults_fired(), 1u);
@@ -59,11 +65,7 @@ TEST(Pipeline, W24_WhatAFailedSyncLeftInThePageCacheIsNotTakenForDurable) {
   machine.Start();
   const LogRef log = machine.Log("a");
   machine.Settle();
-  machine.disk().SetLatency(1'000'000);
-  ASSERT_TRUE(machine.Append(log, 1, 1, {"one"}).ok());
-  machine.Settle();
-  ASSERT_TRUE(machine.Append(log, 2, 1, {"two"}).ok());
-  machine.Settle();
+  (void)TwoOnTheirWay(machine, log);
   machine.disk().Schedule({.kind = sim::OpKind::kSyncData, .file_class = "wal", .times = 2});
   while (machine.disk().faults_fired() < 1) {
     if (machine.executor().RunOne()) continue;

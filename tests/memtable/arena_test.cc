@@ -157,6 +157,23 @@ TEST_F(ArenaTest, MT3_AnIdleArenaHasNothingMapped) {
   EXPECT_EQ(Read(Put("again"), 5), "again");
 }
 
+// What a WAL file's worth of entries took comes free at once, and the next one needs as much.
+TEST_F(ArenaTest, MT3_WhatIsFilledBetweenTwoFreesStaysMapped) {
+  constexpr std::uint64_t kFilled = 20;
+  const auto fill = [&](std::uint64_t chunks, std::uint64_t file) {
+    for (std::uint64_t i = 0; i < chunks; ++i) FillChunk();
+    arena.NoteDurable(position, file);
+    Put(1000);  // Not durable: the arena is in use.
+    (void)arena.Free({.recycled_file = file});
+    return arena.bytes_used();
+  };
+  const std::uint64_t mapped = fill(kFilled, 1);
+  EXPECT_GE(mapped, kFilled * kChunkBytes);
+  EXPECT_EQ(fill(kFilled, 2), mapped) << "mapped anew";
+  (void)fill(1, 3);
+  EXPECT_LT(fill(1, 4), mapped / 2) << "kept for nothing";
+}
+
 TEST_F(ArenaTest, MT3_FreedChunksServeAgainUnderANewNumber) {
   const ArenaSpan old = Put("old entry");
   FillChunk();

@@ -149,6 +149,29 @@ TEST_F(FilePoolTest, A14_AFileWhoseSyncFailedIsRemovedNotSyncedAgain) {
   EXPECT_EQ(Files(), ready) << "it is gone";
 }
 
+TEST_F(FilePoolTest, B3_ARowFileThatIsRenewedIsOnItsWay) {
+  FilePool pool({.system = {},
+                 .file_size_bytes = kFileBytes,
+                 .row_file_bytes = kFileBytes / 2,
+                 .row_files = 2,
+                 .next_number = 1000},
+                {*directory_, executor_, clock_, ::duramen::Log(LogSink{})});
+  executor_.Start(pool);
+  executor_.Wake(pool);
+  ASSERT_TRUE(executor_.RunUntilIdle(1000));
+  const PoolFile first = pool.TakeRow().value();
+  EXPECT_FALSE(pool.RowFileComing()) << "one is ready, and nobody has given one back";
+  const PoolFile second = pool.TakeRow().value();
+  pool.Recycle(first.number, first.file, first.size_bytes);
+  EXPECT_FALSE(pool.TakeRow().has_value());
+  EXPECT_TRUE(pool.RowFileComing());
+  executor_.Wake(pool);
+  ASSERT_TRUE(executor_.RunUntilIdle(1000));
+  EXPECT_TRUE(pool.TakeRow().has_value());
+  EXPECT_FALSE(pool.RowFileComing());
+  executor_.Stop(pool);
+}
+
 TEST_F(FilePoolTest, A14_APoisonedFileIsRemovedNotReused) {
   Run();
   std::optional<PoolFile> file = pool_->Take(2);
