@@ -151,6 +151,7 @@ void Wal::CarryMarks(std::uint32_t slot_number, Carried& carried) const {
 
 /// The current row file is renewed once this one says the same. Requires: nothing is in flight.
 Status Wal::Supersede(const Carried& carried, const LiveFile& live, std::shared_ptr<File> writer) {
+  CHECK(flight_.empty());
   Result<WalPosition> position = WriteCarried(carried, live);
   const Status committed =
       position.ok() ? CommitCarried(live, *position) : Status(position.error());

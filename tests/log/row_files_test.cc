@@ -135,6 +135,36 @@ struct Store {
   }
 };
 
+// What a row file holds is said again in the next one: all of it, so none may be on its way.
+TEST(RowFiles, B3_WhatIsOnItsWayIntoARowFileIsNotLeftBehind) {
+  Store store;
+  store.machine.tuning.alone_bytes_max = 0;  // Each batch goes through the queue.
+  store.Begin();
+  FillDisk(store.machine);
+  for (int i = 0; i < 400 && store.refused < 5; ++i) (void)store.Append();
+  ASSERT_TRUE(store.Rows());
+  const std::uint64_t rolls = store.machine.Metric("wal_row_rolls");
+  store.machine.disk().SetLatency(1'000'000);
+  const LogRef log = store.machine.Log("a");
+  Ticket last = 0;
+  for (int i = 0; i < 2000; ++i) {
+    const Result<Ticket> ticket = store.machine.writer().PutVote(log, store.vote + 1, "n");
+    if (ticket.ok()) {
+      ++store.vote;
+      last = *ticket;
+    }
+    for (int step = 0; step < 3; ++step) {
+      if (!store.machine.executor().RunOne()) store.machine.executor().AdvanceToNextTimer();
+    }
+    (void)store.machine.writer().Poll();
+  }
+  ASSERT_TRUE(store.machine.Wait(last).ok());
+  EXPECT_GT(store.machine.Metric("wal_row_rolls"), rolls + 10);
+  store.machine.PowerLoss();
+  store.machine.Start();
+  store.ExpectAllThere();
+}
+
 TEST(RowFiles, B3_VotesGoOnForEverWithoutSpace) {
   Store store;
   store.Begin();
