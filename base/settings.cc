@@ -131,6 +131,18 @@ constexpr SettingSpec kSettings[] = {
      .since = "0.1.0",
      .help = "Always on: WAL files have their space before they are needed, so a full disk is "
              "found at a roll and not in a batch."},
+    {.name = "flush_delay",
+     .type = SettingType::kCount,
+     .unit = "milliseconds",
+     .default_value = "200",
+     .min = 0,
+     .max = 3'600'000,
+     .part = "segments",
+     .since = "0.1.0",
+     .help =
+         "A closed WAL file waits so long before what is left of it is flushed to segments: what "
+         "is truncated meanwhile is never written there. The next closed file, or three "
+         "quarters of memory_budget in use, end the wait."},
     {.name = "segment_max_entries",
      .type = SettingType::kCount,
      .unit = "entries",
@@ -208,6 +220,7 @@ std::uint64_t LogStoreOptions::*NumberField(std::string_view name) {
   if (name == "wal_max_entries") return &LogStoreOptions::wal_max_entries;
   if (name == "wal_max_files") return &LogStoreOptions::wal_max_files;
   if (name == "wal_max_age") return &LogStoreOptions::wal_max_age;
+  if (name == "flush_delay") return &LogStoreOptions::flush_delay;
   if (name == "segment_max_entries") return &LogStoreOptions::segment_max_entries;
   if (name == "segment_max_size_bytes") return &LogStoreOptions::segment_max_size_bytes;
   if (name == "wal_pipeline_depth") return &LogStoreOptions::wal_pipeline_depth;

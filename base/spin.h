@@ -15,8 +15,10 @@ class SpinPolicy {
   std::int64_t SpinNs() const {
     return usual_ns_.load(std::memory_order_relaxed) < kSpinNs ? kSpinNs : 0;
   }
-  /// A wait, asleep or not, took so long.
-  void Waited(std::int64_t ns) {
+  /// A wait took so long, asleep or not. Who slept may have been late by the time that a thread
+  /// takes to wake up, which must not be what keeps it asleep.
+  void Waited(std::int64_t ns, bool slept) {
+    if (slept) ns -= kWakeUpNs;
     // One long wait ends it; it takes a dozen short ones to begin.
     const std::int64_t capped = ns < kLongNs ? ns : kLongNs;
     const std::int64_t usual = usual_ns_.load(std::memory_order_relaxed);
@@ -25,6 +27,7 @@ class SpinPolicy {
   }
 
  private:
+  static constexpr std::int64_t kWakeUpNs = 60'000;
   static constexpr std::int64_t kLongNs = 5 * kSpinNs;
   std::atomic<std::int64_t> usual_ns_{kLongNs};
 };

@@ -92,13 +92,13 @@ void ThreadExecutor::Park(Slot& slot, std::int64_t until_ns) {
       SpinsAtAll() ? std::min(until_ns, begin_ns + slot.spin.SpinNs()) : begin_ns;
   while (NowNs() < spin_until_ns) {
     if (slot.state.load(std::memory_order_acquire) != kRunning) {
-      slot.spin.Waited(NowNs() - begin_ns);
+      slot.spin.Waited(NowNs() - begin_ns, false);
       return;
     }
     SpinPause();
   }
   Sleep(slot, until_ns);
-  slot.spin.Waited(NowNs() - begin_ns);
+  slot.spin.Waited(NowNs() - begin_ns, true);
 }
 
 void ThreadExecutor::Sleep(Slot& slot, std::int64_t until_ns) {
@@ -122,7 +122,7 @@ bool ThreadExecutor::Await(bool (*done)(void*), void* argument, Deadline deadlin
                 .count();
   const std::int64_t begin_ns = NowNs();
   if (SpinsUntilDone(done, argument, until_ns)) {
-    await_spin_.Waited(NowNs() - begin_ns);
+    await_spin_.Waited(NowNs() - begin_ns, false);
     return true;
   }
   waiting_.fetch_add(1);
@@ -134,7 +134,7 @@ bool ThreadExecutor::Await(bool (*done)(void*), void* argument, Deadline deadlin
     FutexWait(progress_, seen, until_ns);
   }
   waiting_.fetch_sub(1);
-  await_spin_.Waited(NowNs() - begin_ns);
+  await_spin_.Waited(NowNs() - begin_ns, true);
   return is_done;
 }
 

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t kLogsPerStep = 64;
 constexpr std::int64_t kRetryNs = 1'000'000'000;
+constexpr std::int64_t kLookAgainNs = 50'000'000;
 
 }  // namespace
 
@@ -29,14 +30,18 @@ Flusher::Flusher(const FlushOptions& options, const Environment& environment, Du
   TellSegments();
 }
 
-/// A generation that nobody has begun with is superseded: the later one holds all that it did.
+/// Two wait at most: a later one holds all that the one before it did.
 void Flusher::OnClosed(wal::ClosedGeneration generation) {
   {
     const std::lock_guard lock(mutex_);
-    if (!waiting_) waiting_since_ns_ = environment_.clock.NowNs();
-    waiting_ = std::move(generation);
-    ++waiting_count_;
-    if (counters_.lag_since.value() == 0) counters_.lag_since.SetTime(waiting_since_ns_);
+    const std::int64_t now_ns = environment_.clock.NowNs();
+    if (waiting_.size() == 2) {
+      waiting_[1].since_ns = waiting_[0].since_ns;
+      waiting_[1].count += waiting_[0].count;
+      waiting_.pop_front();
+    }
+    waiting_.push_back({std::move(generation), now_ns, 1});
+    if (counters_.lag_since.value() == 0) counters_.lag_since.SetTime(now_ns);
     counters_.waiting_files.Set(counters_.waiting_files.value() + 1);
     idle_.store(false, std::memory_order_release);
   }
@@ -77,13 +82,16 @@ std::int64_t Flusher::Begin() {
   round_.names_changed = !names_durable_;
   {
     const std::lock_guard lock(mutex_);
-    if (!waiting_) {
+    if (waiting_.empty()) {
       idle_.store(true, std::memory_order_release);
       return kIdle;
     }
-    round_.generation = std::move(*waiting_);
-    waiting_.reset();
-    round_.generations = std::exchange(waiting_count_, 0);
+    const std::int64_t now_ns = environment_.clock.NowNs();
+    const std::int64_t due_ns = DueNs();
+    if (now_ns < due_ns) return std::min(due_ns, now_ns + kLookAgainNs);  // Memory may fill.
+    round_.generation = std::move(waiting_.front().generation);
+    round_.generations = waiting_.front().count;
+    waiting_.pop_front();
     if (repairs_ && repairs_->file <= round_.generation.end.file) {
       round_.repairs = std::exchange(repairs_, std::nullopt);
     }
@@ -94,6 +102,14 @@ std::int64_t Flusher::Begin() {
   for (std::size_t i = round_.survivors.size(); i-- > 0;) round_.todo.push_back(i);
   stage_ = round_.repairs ? Stage::kInspect : Stage::kWrite;
   return kAgain;
+}
+
+/// When the first that waits is flushed. A queue's entries are truncated soon after they are
+/// written: those that are gone by then cost no segment file, whose making and removing is most of
+/// a flush of many logs. Requires: the lock, and one that waits.
+std::int64_t Flusher::DueNs() const {
+  const bool pressed = waiting_.size() > 1 || repairs_ || environment_.budget.AboveHighWater();
+  return waiting_.front().since_ns + (pressed ? 0 : options_.delay_ns);
 }
 
 /// Logs whose segments are written anew take part in the round whatever the WAL holds of them.
@@ -331,7 +347,7 @@ Status Flusher::CheckAnswers(const wal::OpenWalFile& file) {
   std::uint64_t newest = round_.generation.end.file;
   {
     const std::lock_guard lock(mutex_);
-    if (waiting_) newest = waiting_->end.file;
+    if (!waiting_.empty()) newest = waiting_.back().generation.end.file;
   }
   if (round_.silent_since == 0) round_.silent_since = newest;
   if (newest > round_.silent_since) return {};
@@ -615,7 +631,7 @@ std::int64_t Flusher::HandOver() {
   stage_ = Stage::kIdle;
   retry_at_ns_ = 0;
   const std::lock_guard lock(mutex_);
-  counters_.lag_since.SetTime(waiting_ ? waiting_since_ns_ : 0);
+  counters_.lag_since.SetTime(waiting_.empty() ? 0 : waiting_.front().since_ns);
   counters_.waiting_files.Set(counters_.waiting_files.value() - round_.generations);
   failure_.reset();
   return kAgain;

@@ -1,4 +1,5 @@
-// Takes closed generations of the WAL to segments and checkpoints, so that their files can go.
+// Takes closed generations of the WAL to segments and checkpoints, so that their files can go. One
+// waits for a moment first, because what is truncated meanwhile need not be written.
 //
 // One round, in this order; a crash between any two steps repeats work [A6, B8]:
 //   0. inspection  of segments, only for a store that is mended: those with a damaged byte are
@@ -22,6 +23,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -33,6 +35,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/memory_budget.h"
 #include "base/rng.h"
 #include "log/durable_rows.h"
 #include "log/durable_state.h"
@@ -51,6 +54,7 @@ struct FlushOptions {
   segments::SegmentLimits limits;
   std::size_t files_synced_singly = 4;  // more in a round: one sync of the file system
   std::size_t files_open_max = 256;     // of a round
+  std::int64_t delay_ns = 0;            // a generation waits so long, as memory allows
 };
 
 /// What one round does besides, for a store that is mended (mend.h).
@@ -86,6 +90,7 @@ class Flusher final : public Actor, public wal::GenerationSink {
     segments::OpenFiles& files;
     Log log;
     FlusherStats& stats;
+    const MemoryBudget& budget;
   };
   /// `state` is what the start found; it outlives the flusher, which goes on from it.
   Flusher(const FlushOptions& options, const Environment& environment, DurableState& state,
@@ -112,10 +117,15 @@ class Flusher final : public Actor, public wal::GenerationSink {
     segments::WrittenRound result;
     std::unique_ptr<Directory> directory;  // where files were created
   };
+  struct Waiting {
+    wal::ClosedGeneration generation;
+    std::int64_t since_ns = 0;
+    std::uint64_t count = 0;  // closed ones that it holds
+  };
   struct Round {
     wal::ClosedGeneration generation;
     std::int64_t begun_ns = 0;
-    std::uint64_t generations = 0;  // closed since the last round; this one holds all of them
+    std::uint64_t generations = 0;  // closed ones that it holds
     std::vector<wal::LandedIndex::Survivors> survivors;
     std::vector<std::size_t> todo;  // of survivors; the last one next
     std::vector<std::size_t> failed;
@@ -139,6 +149,7 @@ class Flusher final : public Actor, public wal::GenerationSink {
   };
 
   std::int64_t Begin();
+  std::int64_t DueNs() const;
   std::int64_t Inspect();
   Result<bool> NeedsRewrite(const wal::ClosedLog& log) const;
   std::int64_t Write();
@@ -180,10 +191,8 @@ class Flusher final : public Actor, public wal::GenerationSink {
   bool names_durable_ = false;      // in servers/, what a start that was killed has left there
   std::int64_t retry_at_ns_ = 0;
   std::vector<std::byte> buffer_;
-  mutable std::mutex mutex_;  // guards all below but the last two
-  std::optional<wal::ClosedGeneration> waiting_;
-  std::int64_t waiting_since_ns_ = 0;  // of the first that waits
-  std::uint64_t waiting_count_ = 0;
+  mutable std::mutex mutex_;     // guards all below but the last two
+  std::deque<Waiting> waiting_;  // two at most
   std::optional<FlushRepairs> repairs_;
   std::optional<Error> failure_;
   std::atomic<bool> idle_{true};

@@ -437,9 +437,10 @@ void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
                         .limits = {.entries_max = options.segment_max_entries,
                                    .bytes_max = options.segment_max_size_bytes},
                         .files_synced_singly = tuning.files_synced_singly,
-                        .files_open_max = tuning.files_open_max},
+                        .files_open_max = tuning.files_open_max,
+                        .delay_ns = static_cast<std::int64_t>(options.flush_delay) * 1'000'000},
       log::Flusher::Environment{*state.servers_dir, *executor, *clock, landed, rows, *this,
-                                *segment_files, log_, stats->flush},
+                                *segment_files, log_, stats->flush, budget},
       state, Rng(rng.Next()));
   wal = std::make_unique<wal::Wal>(wal_options,
                                    wal::Wal::Environment{.clock = *clock,

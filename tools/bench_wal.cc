@@ -21,6 +21,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr std::int64_t kSliceNs = 1'000'000'000;
+constexpr std::int64_t kSampleNs = 1'000'000;
 constexpr std::uint64_t kFloorStep = 256;  // entries by which a floor may stay behind
 constexpr std::uint64_t kDiskFileBytes = 256'000'000;
 constexpr auto kCloseMax = std::chrono::seconds(60);
@@ -250,8 +251,11 @@ class WalBench {
     }
   }
 
-  /// Sizes of the batches since the last look; mostly one.
+  /// Sizes of the batches since the last look, which costs as much as many appends.
   void Sample() {
+    const std::int64_t now_ns = clock_.NowNs();
+    if (now_ns - sampled_at_ns_ < kSampleNs) return;
+    sampled_at_ns_ = now_ns;
     const StoreMetrics now = StoreMetrics::Of(store_);
     const StoreMetrics since = now - sampled_;
     if (since.batches == 0) return;
@@ -272,6 +276,7 @@ class WalBench {
   LatencyHistogram latency_;
   StoreMetrics total_;
   StoreMetrics sampled_;
+  std::int64_t sampled_at_ns_ = 0;
   double cpu_user_s_ = 0;
   double cpu_system_s_ = 0;
   std::int64_t wal_ns_ = 0;

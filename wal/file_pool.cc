@@ -11,7 +11,8 @@ namespace duramen::wal {
 namespace {
 
 constexpr std::uint64_t kZeroChunkBytes = 1 << 20;
-constexpr std::int64_t kZeroPauseNs = 4'000'000;  // between chunks: the WAL's syncs come first
+constexpr std::int64_t kZeroPauseNs = 4'000'000;      // between chunks: the WAL's syncs come first
+constexpr std::int64_t kNoZeroPauseNs = 100'000'000;  // until it looks again
 constexpr std::int64_t kRetryNs = 1'000'000'000;
 constexpr std::uint64_t kExtraUsed =
     2;  // recycled files kept beyond the target, to save making new
@@ -314,6 +315,7 @@ std::int64_t FilePool::ZeroNext() {
   {
     const std::lock_guard lock(mutex_);
     if (ready_.empty() || ready_.front().zeroed_bytes >= ready_.front().size_bytes) return kIdle;
+    if (!zeroes_.load(std::memory_order_relaxed)) return clock_.NowNs() + kNoZeroPauseNs;
     next = ready_.front();
     zeroing_ = next.number;  // Not handed out meanwhile.
   }

@@ -69,6 +69,9 @@ class FilePool final : public Actor {
   /// Files are zeroed past the page cache from now on, as they will be written [C6]. Any thread.
   void set_direct(bool direct) { direct_.store(direct); }
 
+  /// False: what comes next need not be zeroed. Any thread.
+  void set_zeroes(bool zeroes) { zeroes_.store(zeroes, std::memory_order_relaxed); }
+
   /// A file for the next roll, if more than `kept` are ready (at most spare_files are kept). Any
   /// thread.
   std::optional<PoolFile> Take(std::uint64_t kept);
@@ -136,6 +139,7 @@ class FilePool final : public Actor {
   Log log_;
   Actor* waiter_ = nullptr;
   std::atomic<bool> direct_{false};
+  std::atomic<bool> zeroes_{true};
   mutable std::mutex mutex_;  // guards all below
   std::deque<PoolFile> ready_;
   std::deque<PoolFile> rows_;

@@ -11,6 +11,8 @@ namespace duramen::wal {
 namespace {
 
 constexpr std::uint64_t kQuantumBytes = 64 << 10;  // of one ring before the next has its turn
+constexpr std::uint64_t kFastBatchBytes = 1 << 20;
+constexpr std::int64_t kSlowDeviceNs = 4'000'000;  // for a batch, usually
 constexpr std::uint32_t kBindTimes = 2;            // per file, in two batches
 
 std::uint64_t UsableBytes(std::uint64_t file_size_bytes) {
@@ -285,6 +287,14 @@ void Wal::PlanRecords(Plan& plan, std::uint64_t room) {
   }
 }
 
+/// On a fast device large batches give no more throughput, but each Writer waits for all of one,
+/// and while all fill the next one at once, the device waits for them.
+std::uint64_t Wal::BatchBytesMax() const {
+  const std::uint64_t max =
+      std::min(options_.batch_bytes_max, MaxBatchBytes(current_.live.size_bytes));
+  return usual_durable_ns_ > kSlowDeviceNs ? max : std::min(max, kFastBatchBytes);
+}
+
 /// False when the record does not fit any more.
 bool Wal::PlanRecord(Plan& plan, std::uint32_t ring_number, const Descriptor& descriptor,
                      std::uint64_t room) {
@@ -304,9 +314,7 @@ bool Wal::PlanRecord(Plan& plan, std::uint32_t ring_number, const Descriptor& de
     return false;
   }
   // A record larger than a usual batch goes alone.
-  const std::uint64_t usual =
-      std::min(options_.batch_bytes_max, MaxBatchBytes(current_.live.size_bytes));
-  if (after > usual && !plan.records.empty()) return false;
+  if (after > BatchBytesMax() && !plan.records.empty()) return false;
   Touch(plan, descriptor.slot);
   slot.ring = ring_number;
   const std::uint64_t position = rings_[ring_number].taken + 1;

@@ -270,6 +270,7 @@ class Wal final : public Actor {
   void Bind(Plan& plan, std::uint32_t slot_number);
   std::uint64_t PlanBytes(const Plan& plan) const;
   std::uint64_t RepeatBytes() const;
+  std::uint64_t BatchBytesMax() const;
   bool Extends(const PlannedRun& run, const Descriptor& descriptor) const;
 
   // wal_rows.cc: without space for another file
@@ -303,6 +304,7 @@ class Wal final : public Actor {
   void EncodeRepeats(const Plan& plan, BatchEncoder& encoder);
   void EncodeRowCopy(const RowCopy& row, std::uint8_t flags, BatchEncoder& encoder);
   void EncodeRun(Plan& plan, PlannedRun& run, BatchEncoder& encoder);
+  void NoteBatchSize(std::uint64_t bytes);
   Status ZeroAhead(std::uint64_t end_offset);
   Status Roll(Plan& plan, bool& rolled);
   void CannotRoll(const std::optional<Error>& failure);
@@ -354,11 +356,13 @@ class Wal final : public Actor {
   Current current_;
   std::deque<LiveFile> files_;  // oldest first; the last is current_
   std::vector<std::uint64_t> poisoned_;
-  std::vector<std::uint64_t> doomed_;  // removed once another header is durable
-  std::uint64_t committed_file_ = 0;   // that recovery made
-  WalPosition written_;                // the last batch written in the chain
-  WalPosition durable_;                // the last one that is durable with all before it
-  std::uint64_t written_file_ = 0;     // that holds it; 0: none
+  std::vector<std::uint64_t> doomed_;    // removed once another header is durable
+  std::uint64_t committed_file_ = 0;     // that recovery made
+  std::uint64_t usual_batch_bytes_ = 0;  // of late
+  std::int64_t usual_durable_ns_ = 0;    // that a batch took of late, from its write on
+  WalPosition written_;                  // the last batch written in the chain
+  WalPosition durable_;                  // the last one that is durable with all before it
+  std::uint64_t written_file_ = 0;       // that holds it; 0: none
   std::uint64_t durable_file_ = 0;
   std::uint64_t durable_upto_ = 0;  // as headers say it; `none` never moves it [C5]
   std::deque<Repeat> repeats_;      // rows of the last batches, still to be repeated

@@ -145,6 +145,7 @@ void Wal::Settle(const WriteDone& done) {
 }
 
 void Wal::Measure(const WriteDone& done, std::uint64_t bytes) {
+  usual_durable_ns_ += (done.synced_ns - done.begun_ns - usual_durable_ns_) / 8;
   if (How() != MadeDurable::kDirect || !options_.depth_adapts) return;
   // It was one of as many as the depth lets go, and more is waiting.
   const bool held_back = writes_in_flight_ + 1 >= depth_ && !RingsEmpty();

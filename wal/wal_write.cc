@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::int64_t kRetryNs = 1'000'000'000;
 constexpr std::uint64_t kZeroAheadBytes = 4 << 20;
+constexpr std::uint64_t kLargeBatchBytes = 256 << 10;
 
 }  // namespace
 
@@ -182,6 +183,7 @@ Status Wal::EncodePlan(Plan& plan) {
   header.previous_checksum = written_.checksum;
   header.boot = options_.boot;
   const Bytes bytes = encoder.Finish(header);
+  NoteBatchSize(plan.closes ? 0 : bytes.size());
   TRY(ZeroAhead(current_.offset + bytes.size()));
   plan.file = current_.writer;
   plan.file_number = current_.live.number;
@@ -299,9 +301,21 @@ void Wal::AbandonPlan(std::unique_ptr<Plan> plan) {
   Land();
 }
 
+/// Large batches carry the cost of blocks that were never written more easily than a second write
+/// of all their bytes, here or in the pool, where it competes with them for the device. 0: the WAL
+/// is idle.
+void Wal::NoteBatchSize(std::uint64_t bytes) {
+  usual_batch_bytes_ = bytes == 0 ? 0 : usual_batch_bytes_ - usual_batch_bytes_ / 8 + bytes / 8;
+  environment_.pool.set_zeroes(usual_batch_bytes_ < kLargeBatchBytes);
+}
+
 /// Only a first start has blocks that were never written; see FilePool.
 Status Wal::ZeroAhead(std::uint64_t end_offset) {
   if (end_offset <= current_.zeroed) return {};
+  if (usual_batch_bytes_ >= kLargeBatchBytes) {
+    current_.zeroed = end_offset;
+    return {};
+  }
   const std::uint64_t end = std::min(end_offset + kZeroAheadBytes, current_.live.size_bytes);
   if (end > end_offset) {
     const std::size_t size = end - end_offset;

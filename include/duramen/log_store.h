@@ -52,6 +52,7 @@ struct LogStoreOptions {
   std::uint64_t wal_stall_threshold = 500;  // ms; slower writes and syncs are told; 0: none
   SyncMethod wal_sync_method = SyncMethod::kDatasync;
   std::uint64_t wal_pipeline_depth = 4;      // direct writes in flight at most
+  std::uint64_t flush_delay = 200;           // ms that a closed WAL file waits for its flush
   std::uint64_t segment_max_entries = 4096;  // of one segment file
   std::uint64_t segment_max_size_bytes = 64'000'000;
   std::uint64_t memory_budget = 1ULL << 30;  // bytes: arenas, rings, pinned reads

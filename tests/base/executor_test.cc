@@ -281,16 +281,19 @@ TEST(SpinPolicy, PW2_SpinsAfterShortWaitsAndNeverAfterLongOnes) {
   EXPECT_EQ(policy.SpinNs(), 0) << "nothing is known yet";
   int waits = 0;
   while (policy.SpinNs() == 0 && waits < 1000) {
-    policy.Waited(100'000);
+    policy.Waited(100'000, false);
     ++waits;
   }
   EXPECT_GT(waits, 4);
   EXPECT_LT(waits, 40);
   EXPECT_EQ(policy.SpinNs(), SpinPolicy::kSpinNs);
-  policy.Waited(1'000'000'000);
+  policy.Waited(1'000'000'000, true);
   EXPECT_EQ(policy.SpinNs(), 0) << "one long wait ends it";
-  for (int i = 0; i < 1000; ++i) policy.Waited(4'000'000);
+  for (int i = 0; i < 1000; ++i) policy.Waited(4'000'000, true);
   EXPECT_EQ(policy.SpinNs(), 0);
+  // Two who wait for each other asleep are late by their waking up, and must come out of it.
+  for (int i = 0; i < 100; ++i) policy.Waited(SpinPolicy::kSpinNs + 40'000, true);
+  EXPECT_EQ(policy.SpinNs(), SpinPolicy::kSpinNs);
 }
 
 }  // namespace

@@ -88,6 +88,7 @@ Status Subject::Open() {
   options.wal_max_size_bytes = sizes_.wal_file_bytes;
   options.wal_max_files = sizes_.wal_files_max;
   options.memory_budget = sizes_.memory_budget;
+  options.flush_delay = 0;
   options.wal_sync_method = sizes_.sync_method;
   options.wal_pipeline_depth = sizes_.pipeline_depth;
   options.wal_dir = sizes_.wal_dir;

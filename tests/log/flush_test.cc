@@ -358,6 +358,59 @@ TEST(Flush, SG6_SegmentsBelowTheFloorGo) {
   EXPECT_THAT(machine.Contents("a"), SizeIs(2));
 }
 
+/// Entries that a queue, which has one entry at a time, leaves in segments.
+std::uint64_t FlushedOfAQueue(std::uint64_t flush_delay_ms) {
+  Machine machine;
+  UseSmallFiles(machine);
+  machine.options.flush_delay = flush_delay_ms;
+  machine.Start();
+  const LogRef queue = machine.Log("queue");
+  for (Index i = 1; i <= 200; ++i) {
+    machine.Write(queue, i, 1, {std::string(1500, 'q')});
+    EXPECT_TRUE(machine.writer().TruncatePrefix(queue, i).ok());
+    machine.Advance(50'000'000);
+    machine.Settle();
+  }
+  EXPECT_GE(machine.Metric("flush_rounds"), 5u);
+  const std::uint64_t flushed = machine.Metric("flush_entries");
+  machine.PowerLoss();
+  machine.Start();
+  EXPECT_THAT(machine.Contents("queue"), SizeIs(1));
+  return flushed;
+}
+
+TEST(Flush, G13_WhatIsTruncatedSoonIsNeverWrittenToSegments) {
+  EXPECT_GT(FlushedOfAQueue(0), 10u);
+  EXPECT_EQ(FlushedOfAQueue(200), 0u);
+}
+
+// Where entries landed is all that cannot be evicted before they are flushed.
+TEST(Flush, B1_AboveTheHighWaterNoFlushWaits) {
+  Machine machine;
+  machine.options.wal_max_size_bytes = 64 << 20;  // It never fills.
+  machine.options.memory_budget = 4 << 20;
+  machine.options.flush_delay = 3'600'000;
+  machine.Start();
+  std::vector<LogRef> logs;
+  for (int i = 0; i < 100; ++i) logs.push_back(machine.Log("log/" + std::to_string(i)));
+  for (Index i = 1; i <= 1500; ++i) {
+    Result<Ticket> last = Ticket{};
+    for (const LogRef log : logs) {
+      for (int attempt = 0; attempt < 100; ++attempt) {
+        last = machine.Append(log, i, 1, {"x"});
+        if (last.ok()) break;
+        machine.Advance(10'000'000);  // Overloaded for a moment.
+        machine.Settle();
+      }
+      ASSERT_TRUE(last.ok()) << last.error().message;
+    }
+    ASSERT_TRUE(machine.Wait(*last).ok());
+    machine.Settle();
+  }
+  EXPECT_GE(machine.Metric("flush_rounds"), 1u);
+  EXPECT_LT(machine.In(0).time_since_epoch(), std::chrono::hours(1));
+}
+
 TEST(Flush, SG3_G13_ARoundOverTenThousandLogsTakesFewSyncs) {
   Machine machine;
   machine.options.wal_max_size_bytes = 4 << 20;

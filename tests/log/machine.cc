@@ -15,6 +15,7 @@ Machine::Machine()
   options.wal_max_size_bytes = 48 << 10;
   options.wal_max_files = 8;
   options.wal_max_age = 0;  // Time passes in jumps here.
+  options.flush_delay = 0;
   options.memory_budget = 4 << 20;
   tuning.ring_records = 256;
   tuning.ring_bytes = 64 << 10;

@@ -280,6 +280,55 @@ TEST(Pipeline, C6_ZeroingAheadIsOfTheSameKindAsWriting) {
   }
 }
 
+/// Batches of 300,000 bytes, and more waiting than goes into one.
+void UseLargeBatches(Machine& machine) {
+  machine.options.wal_max_size_bytes = 64 << 20;
+  machine.options.memory_budget = 256 << 20;
+  machine.tuning.ring_bytes = 16 << 20;
+  machine.tuning.chunk_bytes = 1 << 20;
+  machine.tuning.batch_bytes_max = 8 << 20;
+}
+
+TEST(Pipeline, PW4_LargeBatchesAreNotWrittenTwice) {
+  Machine machine;
+  UseLargeBatches(machine);
+  machine.Start();
+  const LogRef log = machine.Log("a");
+  constexpr Index kSettled = 20;
+  constexpr Index kBatches = 40;
+  const auto write = [&](Index from, Index to) {
+    for (Index i = from; i <= to; ++i) machine.Write(log, i, 1, {std::string(300'000, 'x')});
+  };
+  write(1, kSettled);
+  const std::size_t begin = machine.disk().trace().size();
+  write(kSettled + 1, kBatches);
+  const Kinds kinds = KindsOf(machine, begin);
+  EXPECT_EQ(kinds.buffered, static_cast<int>(kBatches - kSettled)) << "no zeros, here or ahead";
+  machine.PowerLoss();
+  machine.Start();
+  EXPECT_THAT(machine.Contents("a"), testing::SizeIs(kBatches));
+}
+
+TEST(Pipeline, PW1_BatchesAreLargeOnASlowDeviceOnly) {
+  for (const bool slow : {false, true}) {
+    Machine machine;
+    UseLargeBatches(machine);
+    machine.Start();
+    const LogRef log = machine.Log("a");
+    machine.disk().SetLatency(slow ? 20'000'000 : 200'000);
+    Index next = 1;
+    for (; next <= 20; ++next) machine.Write(log, next, 1, {"small"});
+    const std::uint64_t batches = machine.Metric("wal_batches");
+    Ticket last = 0;
+    for (int i = 0; i < 12; ++i) {
+      last = machine.Append(log, next++, 1, {std::string(500'000, 'x')}).value();
+    }
+    ASSERT_TRUE(machine.Wait(last).ok());
+    const std::uint64_t took = machine.Metric("wal_batches") - batches;
+    EXPECT_EQ(took <= 3, slow) << took;
+  }
+}
+
 TEST(Pipeline, PW3_DirectIoThatIsNotThereIsRefusedWithAWayOut) {
   Machine machine;
   machine.options.wal_sync_method = SyncMethod::kDsync;
