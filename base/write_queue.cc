@@ -3,11 +3,11 @@
 #include <pthread.h>
 
 #include <condition_variable>
-#include <deque>
 #include <mutex>
 #include <thread>
 
 #include "base/check.h"
+#include "base/ring_queue.h"
 #include "base/signals.h"
 
 namespace duramen {
@@ -78,7 +78,7 @@ class ThreadQueue final : public WriteQueue {
   std::mutex mutex_;  // guards all below but threads_
   std::condition_variable work_;
   std::condition_variable idle_;
-  std::deque<WriteRequest> waiting_;
+  RingQueue<WriteRequest> waiting_;
   std::vector<WriteDone> done_;
   std::uint32_t in_flight_ = 0;
   bool stopping_ = false;

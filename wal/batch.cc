@@ -145,8 +145,15 @@ std::uint64_t BatchBytes(std::uint64_t record_bytes, std::uint64_t runs, std::ui
 }
 
 BatchEncoder::BatchEncoder(const FileContext& context, std::uint64_t offset,
-                           std::span<std::byte> buffer)
-    : context_(context), offset_(offset), buffer_(buffer) {}
+                           std::span<std::byte> buffer, BatchLists lists)
+    : context_(context),
+      offset_(offset),
+      buffer_(buffer),
+      bindings_(std::move(lists.bindings)),
+      runs_(std::move(lists.runs)) {
+  bindings_.clear();
+  runs_.clear();
+}
 
 void BatchEncoder::AddBinding(const Binding& binding) {
   CHECK(runs_.empty() && !in_run_);

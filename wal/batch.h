@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "wal/format.h"
@@ -28,9 +29,18 @@ std::uint64_t BatchBytes(std::uint64_t record_bytes, std::uint64_t runs, std::ui
 
 /// Encodes one batch into a caller's buffer. Order of calls: AddBinding*, (BeginRun, AddRecord*,
 /// EndRun)*, Finish. Requires: the buffer holds BatchBytes() of what is added (CHECK).
+/// What an encoder collects; given from one batch to the next, it asks the heap for nothing.
+struct BatchLists {
+  std::vector<Binding> bindings;
+  std::vector<RunHeader> runs;
+};
+
 class BatchEncoder {
  public:
-  BatchEncoder(const FileContext& context, std::uint64_t offset, std::span<std::byte> buffer);
+  BatchEncoder(const FileContext& context, std::uint64_t offset, std::span<std::byte> buffer,
+               BatchLists lists = {});
+  /// For the next encoder. Requires: this one is finished.
+  BatchLists TakeLists() { return {std::move(bindings_), std::move(runs_)}; }
   void AddBinding(const Binding& binding);
   /// `run.count` and `run.bytes` are filled in by EndRun; marks have neither.
   void BeginRun(const RunHeader& run, const ServerUid& uid);

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/aligned.h"
 #include "base/planted.h"
 #include "base/try.h"
+#include "base/zeros.h"
 
 namespace duramen::wal {
 namespace {
@@ -332,9 +332,7 @@ std::int64_t FilePool::ZeroNext() {
 }
 
 Status FilePool::ZeroChunk(const PoolFile& file, std::uint64_t size) {
-  const AlignedBytes zeros = MakeAligned(size);
-  std::memset(zeros.get(), 0, size);
-  const Bytes chunk(zeros.get(), size);
+  const Bytes chunk = ZeroBytes(size);
   if (direct_.load()) {
     const std::unique_ptr<File> direct =
         TRY(directory_.Open(FileName(file.number), OpenFor::kDirect));

@@ -4,6 +4,7 @@ namespace duramen::wal {
 
 void NoticeBoard::Publish(std::span<const Notice> notices) {
   const std::lock_guard lock(mutex_);
+  empty_.store(notices.empty() && waiting_.empty(), std::memory_order_release);
   for (const Notice& notice : notices) {
     if (notice.slot >= place_.size()) place_.resize(notice.slot + 1);
     std::uint32_t& place = place_[notice.slot];
@@ -21,12 +22,8 @@ void NoticeBoard::Take(std::vector<Notice>& out) {
   out.clear();
   const std::lock_guard lock(mutex_);
   out.swap(waiting_);
+  empty_.store(true, std::memory_order_relaxed);
   for (const Notice& notice : out) place_[notice.slot] = 0;
-}
-
-bool NoticeBoard::empty() const {
-  const std::lock_guard lock(mutex_);
-  return waiting_.empty();
 }
 
 }  // namespace duramen::wal

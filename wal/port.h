@@ -2,6 +2,7 @@
 // back, and the callbacks for rows. `log` implements the ports; the WAL knows nothing of logs.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -52,10 +53,12 @@ class NoticeBoard {
   void Publish(std::span<const Notice> notices);
   /// Moves what waits into `out`, which is emptied first.
   void Take(std::vector<Notice>& out);
-  bool empty() const;
+  /// Without the lock: every call of a Writer asks.
+  bool empty() const { return empty_.load(std::memory_order_acquire); }
 
  private:
-  mutable std::mutex mutex_;
+  std::atomic<bool> empty_{true};
+  std::mutex mutex_;  // guards all below
   std::vector<Notice> waiting_;
   std::vector<std::uint32_t> place_;  // slot -> position in waiting_ + 1
 };

@@ -358,6 +358,7 @@ class Wal final : public Actor {
   std::vector<std::uint64_t> poisoned_;
   std::vector<std::uint64_t> doomed_;    // removed once another header is durable
   std::uint64_t committed_file_ = 0;     // that recovery made
+  BatchLists batch_lists_;               // of the last encoder
   std::uint64_t usual_batch_bytes_ = 0;  // of late
   std::int64_t usual_durable_ns_ = 0;    // that a batch took of late, from its write on
   WalPosition written_;                  // the last batch written in the chain
@@ -367,7 +368,7 @@ class Wal final : public Actor {
   std::uint64_t durable_upto_ = 0;  // as headers say it; `none` never moves it [C5]
   std::deque<Repeat> repeats_;      // rows of the last batches, still to be repeated
   std::unordered_map<Uid128, std::uint32_t, Uid128Hash> slot_of_;
-  std::deque<std::unique_ptr<Plan>> flight_;  // in order of their batches
+  std::vector<std::unique_ptr<Plan>> flight_;  // in order of their batches
   std::vector<std::unique_ptr<Plan>> idle_plans_;
   std::unique_ptr<Plan> draft_;  // being planned
   std::uint64_t plan_counter_ = 0;

@@ -168,7 +168,7 @@ void Wal::Land() {
   }
   while (!flight_.empty() && flight_.front()->published && flight_.front()->done) {
     idle_plans_.push_back(std::move(flight_.front()));
-    flight_.pop_front();
+    flight_.erase(flight_.begin());
   }
   if (landed) OnLanded();
 }

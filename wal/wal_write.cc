@@ -7,13 +7,14 @@
 #include "base/check.h"
 #include "base/planted.h"
 #include "base/try.h"
+#include "base/zeros.h"
 #include "wal/wal.h"
 
 namespace duramen::wal {
 namespace {
 
 constexpr std::int64_t kRetryNs = 1'000'000'000;
-constexpr std::uint64_t kZeroAheadBytes = 4 << 20;
+constexpr std::uint64_t kZeroAheadBytes = kZeroBytesMax;
 constexpr std::uint64_t kLargeBatchBytes = 256 << 10;
 
 }  // namespace
@@ -166,7 +167,8 @@ Status Wal::EncodePlan(Plan& plan) {
   const std::uint64_t front = plan.opens_file ? kFirstBatchOffset : 0;
   MakeRoom(plan, front + PlanBytes(plan) + kBlockBytes);
   BatchEncoder encoder(current_.context, current_.offset,
-                       {plan.buffer.get() + front, plan.buffer_bytes - front});
+                       {plan.buffer.get() + front, plan.buffer_bytes - front},
+                       std::move(batch_lists_));
   for (const Binding& binding : plan.bindings) encoder.AddBinding(binding);
   EncodeRepeats(plan, encoder);
   for (PlannedRun& run : plan.runs) EncodeRun(plan, run, encoder);
@@ -183,6 +185,7 @@ Status Wal::EncodePlan(Plan& plan) {
   header.previous_checksum = written_.checksum;
   header.boot = options_.boot;
   const Bytes bytes = encoder.Finish(header);
+  batch_lists_ = encoder.TakeLists();
   NoteBatchSize(plan.closes ? 0 : bytes.size());
   TRY(ZeroAhead(current_.offset + bytes.size()));
   plan.file = current_.writer;
@@ -318,14 +321,11 @@ Status Wal::ZeroAhead(std::uint64_t end_offset) {
   }
   const std::uint64_t end = std::min(end_offset + kZeroAheadBytes, current_.live.size_bytes);
   if (end > end_offset) {
-    const std::size_t size = end - end_offset;
-    const AlignedBytes zeros = MakeAligned(size);
-    std::memset(zeros.get(), 0, size);
     // By the same kind of I/O as the batches [C6]; where that is the page cache, their syncs do.
     const bool direct = How() == MadeDurable::kDirect;
     const WriteDone done = queue_->Run({.file = current_.writer.get(),
                                         .offset = end_offset,
-                                        .bytes = {zeros.get(), size},
+                                        .bytes = ZeroBytes(end - end_offset),
                                         .how = direct ? MadeDurable::kDirect : MadeDurable::kNot});
     TRY(Status(done.status));
   }

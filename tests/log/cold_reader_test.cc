@@ -31,6 +31,7 @@ class ColdReader : public ::testing::Test {
     options_.data_dir = dir_ / "store";
     options_.wal_max_size_bytes = 64 << 10;
     options_.wal_max_files = 16;
+    options_.flush_delay = 0;
     options_.memory_budget = 8 << 20;
     tuning_.ring_records = 256;
     tuning_.ring_bytes = 64 << 10;
