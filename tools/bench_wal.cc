@@ -22,7 +22,9 @@ using std::chrono::steady_clock;
 
 constexpr std::int64_t kSliceNs = 1'000'000'000;
 constexpr std::int64_t kSampleNs = 1'000'000;
-constexpr std::uint64_t kFloorStep = 256;  // entries by which a floor may stay behind
+constexpr std::uint64_t kFloorStepMax = 256;       // entries by which a floor may stay behind
+constexpr std::uint64_t kFloorStepMin = 4;
+constexpr std::uint64_t kFloorsBehindMax = 64'000;  // all of them together, if that is less
 constexpr std::uint64_t kDiskFileBytes = 256'000'000;
 constexpr auto kCloseMax = std::chrono::seconds(60);
 
@@ -63,7 +65,12 @@ double Median(std::vector<double> values) {
 class WalBench {
  public:
   WalBench(const BenchWalOptions& options, LogStore& store, BareDisk& disk)
-      : options_(options), store_(store), disk_(disk), payload_(options.entry_bytes) {
+      : options_(options),
+        store_(store),
+        disk_(disk),
+        floor_step_(
+            std::clamp(kFloorsBehindMax / options.servers, kFloorStepMin, kFloorStepMax)),
+        payload_(options.entry_bytes) {
     Rng rng(options.common.seed);
     for (std::byte& byte : payload_) byte = static_cast<std::byte>(rng.Below(256));
   }
@@ -215,7 +222,7 @@ class WalBench {
       log.posted.push_back({log.end, entries_scratch_.size(), now_ns});
       outstanding_ += entries_scratch_.size();
       lane.newest = *ticket;
-      if (log.written_end < log.floor + kFloorStep) continue;
+      if (log.written_end < log.floor + floor_step_) continue;
       const Result<Ticket> floor = lane.writer.TruncatePrefix(log.ref, log.written_end);
       if (floor.ok()) {
         log.floor = log.written_end;
@@ -267,6 +274,7 @@ class WalBench {
   const BenchWalOptions& options_;
   LogStore& store_;
   BareDisk& disk_;
+  const std::uint64_t floor_step_;
   SystemClock clock_;
   std::vector<std::byte> payload_;
   std::vector<Lane> lanes_;
