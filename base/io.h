@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file_system_kind.h"
 #include "duramen/result.h"
 #include "duramen/types.h"
 
@@ -98,6 +99,8 @@ class Directory {
   virtual Status SyncFileSystem() = 0;
   /// What this process may still write to that file system; UINT64_MAX: not known.
   virtual std::uint64_t FreeBytes() const { return UINT64_MAX; }
+  /// What that file system is.
+  virtual FileSystemKind Kind() const { return {}; }
   /// Mode 0700. Errors: kAlreadyExists.
   virtual Status CreateDirectory(std::string_view name) = 0;
   virtual Status RemoveDirectory(std::string_view name) = 0;

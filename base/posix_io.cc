@@ -258,6 +258,12 @@ class PosixDirectory final : public Directory {
            static_cast<std::uint64_t>(status.f_frsize > 0 ? status.f_frsize : status.f_bsize);
   }
 
+  FileSystemKind Kind() const override {
+    struct statfs status = {};
+    if (::fstatfs(fd_.get(), &status) != 0) return {};
+    return FileSystemOf(static_cast<std::uint64_t>(status.f_type));
+  }
+
   Status CreateDirectory(std::string_view name) override {
     TRY(CheckName(name, path_));
     if (::mkdirat(fd_.get(), std::string(name).c_str(), kDirectoryMode) != 0) {

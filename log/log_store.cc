@@ -65,6 +65,7 @@ Status LogStore::Impl::Open(log::StorageEnvironment environment) {
   TRY(OpenDirectories());
   TRY(OpenSystem());
   TRY(MakeFolders());
+  TellFileSystems();
   sync_method = TRY(Resolve(options.wal_sync_method));
   TRY(Recover());
   return Salvage();

@@ -95,6 +95,20 @@ void LogStore::Impl::MakeStats(std::uint64_t boot) {
   stats->state.memory_limit_bytes.Set(budget.limit_bytes());
 }
 
+/// What the file systems below mean for the data.
+void LogStore::Impl::TellFileSystems() const {
+  const auto tell = [this](const Directory& directory) {
+    const FileSystemKind kind = directory.Kind();
+    const std::string meaning = MeaningOf(kind, directory.path());
+    if (meaning.empty()) return;
+    log_.Write(LogLevel::kWarning, "store.file_system", meaning,
+               {{"path", directory.path()}, {"file_system", kind.name}});
+  };
+  tell(*data_dir);
+  // That of the usual wal_dir was just said, unless something is mounted there.
+  if (!options.wal_dir.empty() || wal_dir->Kind().name != data_dir->Kind().name) tell(*wal_dir);
+}
+
 void LogStore::Impl::TellStart() {
   log::StoreState& told = stats->state;
   told.boot.Set(report.boot);

@@ -151,6 +151,7 @@ struct LogStore::Impl final : log::Flusher::Store {
   void TellLeftOut(const wal::Recovery& recovery, const ServerUid& uid);
   void StartThreads(wal::Recovery& recovery);
   void MakeStats(std::uint64_t boot);
+  void TellFileSystems() const;
   void TellStart();
   void TellRefused(ErrorCode code);
   void SetFaulty(log::ServerLog& log, bool faulty);

@@ -214,5 +214,42 @@ TEST_F(Telling, TL4_ARefusedAppendIsCounted) {
   EXPECT_EQ(machine.Metric("append_disk_full"), 0u);
 }
 
+/// The warnings about file systems of a machine's start.
+class FileSystems : public ::testing::Test {
+ protected:
+  void SetUp() override { machine.options.log_sink = {Take, this}; }
+  static void Take(void* argument, const LogEvent& event) noexcept {
+    if (event.code != "store.file_system") return;
+    EXPECT_EQ(event.level, LogLevel::kWarning);
+    static_cast<FileSystems*>(argument)->said.emplace_back(event.sentence);
+  }
+  Machine machine;
+  std::vector<std::string> said;
+};
+
+TEST_F(FileSystems, T4_MemoryIsSaidAtEveryOpen) {
+  machine.disk().SayKind("/data", {FileSystemClass::kMemory, "tmpfs"});
+  machine.disk().SayKind("/data/wal", {FileSystemClass::kMemory, "tmpfs"});
+  machine.Start();
+  EXPECT_THAT(said, ::testing::ElementsAre(HasSubstr("'/data' is on tmpfs, which is memory")));
+  machine.Write(machine.Log("a"), 1, 1, {"it works all the same"});
+}
+
+TEST_F(FileSystems, T4_AWalDirElsewhereIsSaidByItself) {
+  machine.options.wal_dir = "/wal";
+  machine.disk().SayKind("/data", {FileSystemClass::kOverlay, "overlay"});
+  machine.disk().SayKind("/wal", {FileSystemClass::kNetwork, "nfs"});
+  machine.Start();
+  EXPECT_THAT(said, ::testing::ElementsAre(HasSubstr("'/data' is on overlay"),
+                                           HasSubstr("'/wal' is on nfs: a sync is worth")));
+}
+
+TEST_F(FileSystems, T4_AMountBelowTheDirectoryIsSaidAndADiskIsNot) {
+  machine.disk().SayKind("/data", {FileSystemClass::kOther, "ext4"});
+  machine.disk().SayKind("/data/wal", {FileSystemClass::kMemory, "tmpfs"});
+  machine.Start();
+  EXPECT_THAT(said, ::testing::ElementsAre(HasSubstr("'/data/wal' is on tmpfs")));
+}
+
 }  // namespace
 }  // namespace duramen::log

@@ -163,6 +163,10 @@ class SimDirectory final : public Directory {
 
   const std::string& path() const override { return path_; }
   std::uint64_t FreeBytes() const override { return machine_.free_bytes_; }
+  FileSystemKind Kind() const override {
+    const auto said = machine_.kinds_.find(path_);
+    return said == machine_.kinds_.end() ? FileSystemKind{} : said->second;
+  }
 
   Result<std::unique_ptr<File>> Create(std::string_view name) override {
     return Create(name, CALLER);

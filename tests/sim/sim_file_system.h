@@ -133,6 +133,8 @@ class SimFileSystem final : public FileSystem {
   std::uint64_t reads_failed() const { return reads_failed_; }
   /// What FreeBytes says; nothing is counted.
   void SayFree(std::uint64_t bytes) { free_bytes_ = bytes; }
+  /// What Kind says of the directory of that path.
+  void SayKind(const std::string& path, FileSystemKind kind) { kinds_[path] = std::move(kind); }
   void LoseNamesOnFailedSync() { disk_.LoseNamesOnFailedSync(); }
   bool crashed() const { return crashed_; }
   std::uint64_t faults_fired() const { return faults_fired_; }
@@ -160,6 +162,7 @@ class SimFileSystem final : public FileSystem {
   SiteTable& sites_;
   Observer* observer_ = nullptr;
   std::uint64_t free_bytes_ = UINT64_MAX;
+  std::map<std::string, FileSystemKind> kinds_;
   std::vector<Fault> faults_;
   std::vector<Op> trace_;
   std::vector<ReadMark> reads_;
