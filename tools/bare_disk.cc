@@ -14,7 +14,6 @@ namespace {
 
 constexpr std::uint64_t kBlockBytes = 4096;
 constexpr std::uint64_t kZeroChunkBytes = 4 << 20;
-constexpr const char* kFileName = "duramen-bench-disk";
 
 }  // namespace
 
@@ -46,21 +45,15 @@ Result<BareDisk> BareDisk::Create(const std::string& directory, const Options& o
   BareDisk disk;
   disk.directory_ = TRY(file_system.Open(directory));
   disk.options_ = options;
-  const std::uint64_t size = disk.options_.size_bytes = RoundUp(options.size_bytes, kBlockBytes);
-  disk.file_ = TRY(disk.directory_->Create(kFileName));
-  TRY(disk.file_->Allocate(size));
-  // Written once, as the WAL's files are: a first write into a block costs a journal commit.
-  const std::vector<std::byte> zeros(std::min(kZeroChunkBytes, size));
-  for (std::uint64_t at = 0; at < size; at += zeros.size()) {
-    TRY(disk.file_->Write(at, Bytes(zeros).first(std::min(zeros.size(), size - at))));
-  }
-  TRY(disk.file_->SyncAll());
+  disk.options_.size_bytes = RoundUp(options.size_bytes, kBlockBytes);
+  disk.file_ = TRY(disk.directory_->Create(options.name));
+  TRY(disk.Prepare());
   TRY(disk.directory_->Sync());
   if (options.method == SyncMethod::kNone) disk.how_ = MadeDurable::kNot;
   if (options.method == SyncMethod::kFsync) disk.how_ = MadeDurable::kAll;
   if (options.method != SyncMethod::kDsync) return disk;
   disk.how_ = MadeDurable::kDirect;
-  disk.file_ = TRY(disk.directory_->Open(kFileName, OpenFor::kDirect));
+  disk.file_ = TRY(disk.directory_->Open(options.name, OpenFor::kDirect));
   if (options.depth == 1) return disk;
   // The clock of the queue outlives moves of the disk.
   static const SystemClock clock;
@@ -77,7 +70,32 @@ BareDisk::~BareDisk() {
   if (file_ == nullptr) return;  // Moved from.
   queue_.reset();
   file_.reset();
-  (void)directory_->Remove(kFileName);  // A bench's leftover harms nobody.
+  (void)directory_->Remove(options_.name);  // A bench's leftover harms nobody.
+}
+
+Status BareDisk::Prepare() {
+  const std::uint64_t size = options_.size_bytes;
+  if (options_.layout != DiskLayout::kGrowing) TRY(file_->Allocate(size));
+  if (options_.layout == DiskLayout::kZeroFilled) {
+    // Written once, as the WAL's files are: a first write into a block costs a journal commit.
+    const std::vector<std::byte> zeros(std::min(kZeroChunkBytes, size));
+    for (std::uint64_t at = 0; at < size; at += zeros.size()) {
+      TRY(file_->Write(at, Bytes(zeros).first(std::min(zeros.size(), size - at))));
+    }
+  }
+  return file_->SyncAll();
+}
+
+/// At the end of the file: what was zero-filled is written over, the others begin anew.
+Status BareDisk::Renew() {
+  at_ = 0;
+  if (options_.layout == DiskLayout::kZeroFilled) return {};
+  TRY(Drain());
+  const std::int64_t begin_ns = clock_.NowNs();
+  TRY(file_->Truncate(0));
+  TRY(Prepare());
+  renewal_ns_ += clock_.NowNs() - begin_ns;
+  return {};
 }
 
 Status BareDisk::Write(std::uint64_t bytes) {
@@ -91,7 +109,7 @@ Status BareDisk::Write(std::uint64_t bytes) {
     buffer_bytes_ = size;
     for (std::uint64_t at = 0; at + 8 <= size; at += 8) StoreLe(buffer_.get() + at, rng.Next());
   }
-  if (at_ + size > options_.size_bytes) at_ = 0;
+  if (at_ + size > options_.size_bytes) TRY(Renew());
   const WriteRequest request{
       .file = file_.get(), .offset = at_, .bytes = {buffer_.get(), size}, .how = how_};
   at_ += size;
@@ -100,12 +118,13 @@ Status BareDisk::Write(std::uint64_t bytes) {
   if (queue_ == nullptr) return Settle(RunWrite(request, clock_));
   queue_->Submit(request);
   ++in_flight_;
-  return Await();
+  return AwaitBelow(std::min<std::uint64_t>(options_.depth, limit_));
 }
 
-/// Until one more fits.
-Status BareDisk::Await() {
-  while (in_flight_ >= std::min<std::uint64_t>(options_.depth, limit_)) {
+Status BareDisk::Drain() { return AwaitBelow(1); }
+
+Status BareDisk::AwaitBelow(std::uint64_t in_flight) {
+  while (in_flight_ >= in_flight) {
     const int rung = doorbell_->rung();
     done_.clear();
     queue_->Take(done_);
@@ -120,7 +139,7 @@ Status BareDisk::Await() {
 
 Status BareDisk::Settle(const WriteDone& done) {
   if (!done.status.ok()) return done.status;
-  latency_->Add(done.synced_ns - done.begun_ns);
+  counts_->Add(done.synced_ns - done.begun_ns);
   return {};
 }
 

@@ -29,11 +29,16 @@ rusage Usage() {
 
 Result<BenchDirectory> BenchDirectory::Make(const std::string& wanted, std::uint64_t seed) {
   PosixFileSystem file_system;
-  std::string parent = wanted.empty() ? "." : wanted;
+  const std::string parent = wanted.empty() ? "." : wanted;
   TRY(file_system.CreateDirectories(parent));
+  return In(parent, "duramen-bench-" + std::to_string(seed));
+}
+
+Result<BenchDirectory> BenchDirectory::In(const std::string& parent, std::string_view prefix) {
+  PosixFileSystem file_system;
   const std::unique_ptr<Directory> directory = TRY(file_system.Open(parent));
-  const std::string name = "duramen-bench-" + Rng::FromSystem().NextUid().ToString().substr(0, 8) +
-                           "-" + std::to_string(seed);
+  const std::string name =
+      std::string(prefix) + "-" + Rng::FromSystem().NextUid().ToString().substr(0, 8);
   TRY(directory->CreateDirectory(name));
   return BenchDirectory(parent + "/" + name);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tools/bench.h"
@@ -14,6 +15,8 @@ class BenchDirectory {
  public:
   /// Errors: kIo, kPermission, kRefused (a given directory with something in it).
   static Result<BenchDirectory> Make(const std::string& wanted, std::uint64_t seed);
+  /// A fresh one in `parent`, which must be there; its name begins with `prefix`.
+  static Result<BenchDirectory> In(const std::string& parent, std::string_view prefix);
   BenchDirectory(BenchDirectory&& other) noexcept;
   BenchDirectory& operator=(BenchDirectory&&) = delete;
   ~BenchDirectory();

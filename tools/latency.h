@@ -15,6 +15,8 @@ class LatencyHistogram {
   double Microseconds(double part) const {
     return static_cast<double>(counts_.Quantile(part)) / 1000;
   }
+  double MaxMicroseconds() const { return static_cast<double>(counts_.max) / 1000; }
+  std::uint64_t count() const { return counts_.count; }
 
  private:
   HistogramCounts counts_;

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/try.h"
+#include "tools/device_facts.h"
 #include "tools/interrupt.h"
 #include "tools/latency.h"
 #include "tools/line_entry.h"
@@ -359,6 +360,9 @@ ExitCode RunLoad(const LoadOptions& options, Terminal& terminal) {
   if (!reader.ok()) return Refuse(terminal, reader.error());
   Result<LogStore> store = LogStore::Open(stack->options);
   if (!store.ok()) return Refuse(terminal, store.error());
+  WarnOfFileSystems(
+      {options.dir, stack->options.wal_dir.empty() ? options.dir + "/wal" : stack->options.wal_dir},
+      terminal);
   const RecoveryReport& report = store->recovery_report();
   if (options.events) {
     terminal.Say(RecoveredLine(report));

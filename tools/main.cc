@@ -17,6 +17,7 @@
 #include "tools/repair.h"
 #include "tools/stat.h"
 #include "tools/top.h"
+#include "tools/tune.h"
 #include "tools/verify.h"
 #include "tools/version.h"
 #include "tools/why_retained.h"
@@ -68,6 +69,8 @@ class Cli {
         "  duramen verify data                            is it whole, and if not, whose is lost\n"
         "  duramen repair data                            what would mend it; nothing changes yet\n"
         "  duramen config explain wal_sync_method         what a setting does\n"
+        "  duramen tune data                              what this disk gives, and if it is "
+        "honest\n"
         "Each verb has --help. Exit: 0 clean, 1 damage, 2 usage, 3 in use, 4 unreadable,\n"
         "5 no space, 6 unknown version, 7 refused, 130 interrupted.");
     AddDump();
@@ -80,6 +83,7 @@ class Cli {
     AddWhyRetained();
     AddConfig();
     AddLoad();
+    AddTune();
     AddBench();
     AddDemo();
     AddVersion();
@@ -343,6 +347,23 @@ class Cli {
         "datasync, fsync or none; the same as --wal-sync-method");
   }
 
+  void AddTune() {
+    CLI::App& verb = AddVerb(app_, "tune", "which sync method suits this disk, and is it honest",
+                             [this](Terminal& terminal) {
+                               tune_.output = common_.Output();
+                               return RunTune(tune_, terminal);
+                             });
+    verb.add_option("DIR", tune_.path, "a directory on that disk; a data directory will do")
+        ->required();
+    verb.add_option("--seconds", tune_.seconds, "of the whole run (30)")
+        ->check(CLI::Range(1, 86'400));
+    verb.add_option("--depth", tune_.depth, "direct writes in flight at most (4)")
+        ->check(CLI::Range(1, 64));
+    verb.footer(
+        "Examples:\n  duramen tune data\n  duramen tune /mnt/fast --seconds 120 --depth 16\n"
+        "  duramen tune data --format jsonl > tune.jsonl");
+  }
+
   void AddBenchCommon(CLI::App& verb, BenchOptions& options) {
     verb.add_option("--dir", options.dir, "where; a fresh folder in it is removed afterwards");
     verb.add_option("--seconds", options.seconds, "how long (5)")->check(CLI::Range(1, 86'400));
@@ -435,6 +456,7 @@ class Cli {
   SettingSources check_sources_;
   std::string key_;
   LoadOptions load_;
+  TuneOptions tune_;
   BenchDiskOptions bench_disk_;
   BenchWalOptions bench_wal_;
   BenchRecoveryOptions bench_recovery_;

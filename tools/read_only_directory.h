@@ -22,6 +22,7 @@ class ReadOnlyDirectory final : public Directory {
       : inner_(std::move(inner)), progress_(progress) {}
 
   const std::string& path() const override { return inner_->path(); }
+  FileSystemKind Kind() const override { return inner_->Kind(); }
   Result<std::unique_ptr<File>> Open(std::string_view name, OpenFor mode) const override;
   Result<std::vector<DirectoryEntry>> List() const override { return inner_->List(); }
   Result<std::unique_ptr<Directory>> OpenDirectory(std::string_view name) const override;

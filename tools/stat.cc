@@ -5,6 +5,7 @@
 #include <map>
 
 #include "base/try.h"
+#include "tools/device_facts.h"
 #include "tools/findings.h"
 #include "tools/log_ranges.h"
 #include "tools/segment_walk.h"
@@ -367,6 +368,7 @@ ExitCode RunStat(const StatOptions& options, Terminal& terminal) {
     rows = ServerRows(fold, names, *segments);
   }
   const ExitCode printed = Print(options, terminal, *image, std::move(rows));
+  if (!image->path.empty()) WarnOfFileSystems({image->path, image->wal.path}, terminal);
   return printed == ExitCode::kClean ? ConcludeOn(*image, terminal) : printed;
 }
 

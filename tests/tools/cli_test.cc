@@ -37,7 +37,7 @@ TEST(Cli, TL9_HelpIsAnAnswerAndHasExamples) {
   const Answer help = Duramen({"--help"});
   EXPECT_EQ(help.exit, 0);
   EXPECT_THAT(help.out, HasSubstr("Examples:"));
-  for (const char* verb : {"dump", "verify", "stat", "names", "load", "demo"}) {
+  for (const char* verb : {"dump", "verify", "stat", "names", "load", "tune", "demo"}) {
     const Answer answer = Duramen({verb, "--help"});
     EXPECT_EQ(answer.exit, 0) << verb;
     EXPECT_THAT(answer.out, HasSubstr("Examples:")) << verb;
