@@ -47,23 +47,29 @@ std::span<const EntryView> Pin::entries() const noexcept { return impl_->entries
 Result<Pin> LogStore::Impl::Read(LogRef ref, IndexRange range, std::size_t max_bytes) const {
   for (int attempt = 0; attempt < kTries; ++attempt) {
     const log::ServerLog* log = TRY(Find(ref));
-    const memtable::TableBounds bounds = log->table.Bounds();
-    if (range.empty() || range.begin < bounds.begin || range.begin >= bounds.end) {
-      return Error{ErrorCode::kOutOfRange,
-                   "index " + std::to_string(range.begin) + " is outside of [" +
-                       std::to_string(bounds.begin) + ", " + std::to_string(bounds.end) + ")",
-                   ""};
-    }
+    if (range.empty()) return OutOfRange(*log, range.begin);
     auto pin = std::make_unique<Pin::Impl>(*this);
+    Reading to{*pin, std::max<std::size_t>(max_bytes, 1)};
     bool changed = false;
-    Status status = ReadOnce(*log, range, max_bytes, *pin, changed);
+    // To make room for many places costs more than to find one.
+    Status status = range.end - range.begin == 1 ? ReadOnce<1>(*log, range, to, changed)
+                                                 : ReadOnce<kLocateStep>(*log, range, to, changed);
     if (changed || log->generation.load(std::memory_order_acquire) != ref.generation) continue;
+    if (status.ok() && pin->entries.empty()) return OutOfRange(*log, range.begin);
     Tell(*pin, status);
     if (!status.ok()) return std::move(status).error();
     return Pin(pin.release());
   }
   return Error{ErrorCode::kOverloaded, "the log changes faster than it can be read",
                "read it through its Writer's thread"};
+}
+
+Error LogStore::Impl::OutOfRange(const log::ServerLog& log, Index index) {
+  const memtable::TableBounds bounds = log.table.Bounds();
+  return {ErrorCode::kOutOfRange,
+          "index " + std::to_string(index) + " is outside of [" + std::to_string(bounds.begin) +
+              ", " + std::to_string(bounds.end) + ")",
+          ""};
 }
 
 void LogStore::Impl::Tell(const Pin::Impl& pin, const Status& read) const {
@@ -76,20 +82,20 @@ void LogStore::Impl::Tell(const Pin::Impl& pin, const Status& read) const {
   if (!read.ok() && read.error().code == ErrorCode::kCorruption) told.corrupt_calls.AddShared(1);
 }
 
-Status LogStore::Impl::ReadOnce(const log::ServerLog& log, IndexRange range, std::size_t max_bytes,
-                                Pin::Impl& pin, bool& changed) const {
-  memtable::EntryLocation locations[kLocateStep];
-  std::uint64_t left = std::max<std::size_t>(max_bytes, 1);
-  Reading to{pin, left};
+template <std::size_t kPlaces>
+Status LogStore::Impl::ReadOnce(const log::ServerLog& log, IndexRange range, Reading& to,
+                                bool& changed) const {
+  memtable::EntryLocation locations[kPlaces];
+  Pin::Impl& pin = to.pin;
   std::uint64_t version = 0;
   Index next = range.begin;
-  while (next < range.end && left > 0) {
+  while (next < range.end && to.left > 0) {
     const memtable::Located located = log.table.Locate({next, range.end}, locations);
-    if (located.range.empty()) break;
     changed = version != 0 && version != located.version;
     if (changed) return {};
     version = located.version;
-    for (Index index = located.range.begin; index < located.range.end && left > 0; ++index) {
+    if (located.range.empty()) break;
+    for (Index index = located.range.begin; index < located.range.end && to.left > 0; ++index) {
       if (index < next) continue;  // A file read went further than one step.
       const memtable::EntryLocation& location = locations[index - located.range.begin];
       if (location.slot.chunk != memtable::kNoChunk && ReadMemory(log, location, index, pin)) {
@@ -98,7 +104,7 @@ Status LogStore::Impl::ReadOnce(const log::ServerLog& log, IndexRange range, std
           return Error{ErrorCode::kCorruption,
                        "entry " + std::to_string(index) + " changed in memory", ""};
         }
-        left -= std::min<std::uint64_t>(left, location.slot.bytes);
+        to.left -= std::min<std::uint64_t>(to.left, location.slot.bytes);
         next = index + 1;
         continue;
       }

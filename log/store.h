@@ -7,7 +7,9 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <memory>
+#include <memory_resource>
 #include <mutex>
 #include <string>
 #include <unordered_map>
@@ -39,8 +41,11 @@ struct Pin::Impl {
   explicit Impl(const LogStore::Impl& store_ref);
   ~Impl();
   const LogStore::Impl& store;
-  std::vector<EntryView> entries;
-  std::vector<memtable::ChunkPin> chunks;
+  /// Of the first entries and chunks, so that a small read allocates nothing but this.
+  alignas(std::max_align_t) std::array<std::byte, 256> room;
+  std::pmr::monotonic_buffer_resource memory{room.data(), room.size()};
+  std::pmr::vector<EntryView> entries{&memory};
+  std::pmr::vector<memtable::ChunkPin> chunks{&memory};
   std::vector<std::vector<std::byte>> buffers;
   std::uint64_t reserved_bytes = 0;
   std::uint64_t wal_entries = 0;  // of `entries`, from WAL files
@@ -186,15 +191,17 @@ struct LogStore::Impl final : log::Flusher::Store {
   // reader.cc
   Result<Pin> Read(LogRef ref, IndexRange range, std::size_t max_bytes) const;
   void Tell(const Pin::Impl& pin, const Status& read) const;
-  Status ReadOnce(const log::ServerLog& log, IndexRange range, std::size_t max_bytes,
-                  Pin::Impl& pin, bool& changed) const;
+  static Error OutOfRange(const log::ServerLog& log, Index index);
   bool ReadMemory(const log::ServerLog& log, const memtable::EntryLocation& location, Index index,
                   Pin::Impl& pin) const;
   /// Where a read puts what it finds, and how many bytes of payload it may still take.
   struct Reading {
     Pin::Impl& pin;
-    std::uint64_t& left;
+    std::uint64_t left;
   };
+  /// Finds so many places at a time. `changed`: what was read is worth nothing.
+  template <std::size_t kPlaces>
+  Status ReadOnce(const log::ServerLog& log, IndexRange range, Reading& to, bool& changed) const;
   Status ReadFile(const log::ServerLog& log, IndexRange range, Reading& to, bool& moved) const;
   Status ReadWalFile(const log::ServerLog& log, const wal::LandedRun& run, IndexRange range,
                      Reading& to) const;

@@ -1,4 +1,5 @@
-// `duramen bench disk`, `wal` and `recovery`: numbers of this disk and of the WAL on it.
+// `duramen bench disk`, `wal`, `read` and `recovery`: numbers of this disk, of the WAL on it, of
+// reads.
 #pragma once
 
 #include <cstdint>
@@ -52,5 +53,18 @@ struct BenchRecoveryOptions {
 /// Fills one WAL file with so many bytes of batches, closes the store and opens it again: how long
 /// that start took, from the page cache. Exit 0, 1 (it did not find what was written), 2, 4, 5.
 ExitCode RunBenchRecovery(const BenchRecoveryOptions& options, Terminal& terminal);
+
+struct BenchReadOptions {
+  BenchOptions common;
+  bool hot = false;
+  bool cold = false;
+  std::uint64_t servers = 1000;
+  std::uint64_t entries = 10'000;  // of all servers together
+  std::uint64_t entry_bytes = 256;
+};
+
+/// Single entries of random logs at random places, from memory (hot) or, after a start and a flush,
+/// from segments in the page cache (cold). Exit 0, 2, 4, 5.
+ExitCode RunBenchRead(const BenchReadOptions& options, Terminal& terminal);
 
 }  // namespace duramen::tools

@@ -4,12 +4,11 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/posix_io.h"
-#include "base/rng.h"
 #include "base/try.h"
 #include "tools/bench.h"
 #include "tools/bench_report.h"
 #include "tools/interrupt.h"
-#include "tools/line_entry.h"
+#include "tools/store_filler.h"
 #include "tools/store_metrics.h"
 
 namespace duramen::tools {
@@ -21,62 +20,6 @@ constexpr std::uint64_t kWalBytesMax = 8ULL << 30;
 constexpr std::uint64_t kRoomBytes = 32 << 20;  // for rows, and what is on its way at the end
 constexpr std::uint64_t kBurst = 4096;          // entries between two looks at the WAL
 constexpr auto kPatience = std::chrono::seconds(60);
-
-/// Entries for all servers in turns, until the WAL has as many bytes as were asked for.
-class Filler {
- public:
-  Filler(const BenchRecoveryOptions& options, LogStore& store)
-      : options_(options), store_(store), payload_(options.entry_bytes) {
-    Rng rng(options.common.seed);
-    for (std::byte& byte : payload_) byte = static_cast<std::byte>(rng.Below(256));
-  }
-
-  Status Run() {
-    Writer writer = TRY(store_.NewWriter());
-    for (std::uint64_t i = 0; i < options_.servers; ++i) logs_.push_back(TRY(Open(writer, i)));
-    while (StoreMetrics::Of(store_).bytes < options_.wal_bytes && !Interrupted()) {
-      for (std::uint64_t i = 0; i < kBurst; ++i) TRY(Append(writer));
-      TRY(writer.Wait(newest_, steady_clock::now() + kPatience));
-    }
-    return {};
-  }
-  std::uint64_t entries() const { return entries_; }
-
- private:
-  /// Each registration is a record on its way to the WAL, and there may be many.
-  Result<LogRef> Open(Writer& writer, std::uint64_t server) {
-    while (true) {
-      Result<LogRef> log = store_.OpenLog(writer, ServerName(server), OpenMode::kCreate);
-      if (log.ok() || log.error().code != ErrorCode::kOverloaded || Interrupted()) return log;
-      const Ticket vote = TRY(writer.PutVote(logs_.back(), 1, ""));
-      TRY(writer.Wait(vote, steady_clock::now() + kPatience));
-    }
-  }
-
-  Status Append(Writer& writer) {
-    const std::uint64_t server = entries_ % options_.servers;
-    const EntryView entry{.index = entries_ / options_.servers + 1,
-                          .term = 1,
-                          .kind = kLineKind,
-                          .payload = payload_};
-    const LogAppend group{logs_[server], std::span(&entry, 1)};
-    Result<Ticket> ticket = writer.Append(std::span(&group, 1));
-    if (!ticket.ok() && ticket.error().code == ErrorCode::kOverloaded) {
-      TRY(writer.Wait(newest_, steady_clock::now() + kPatience));
-      ticket = writer.Append(std::span(&group, 1));
-    }
-    newest_ = TRY(std::move(ticket));
-    ++entries_;
-    return {};
-  }
-
-  const BenchRecoveryOptions& options_;
-  LogStore& store_;
-  std::vector<std::byte> payload_;
-  std::vector<LogRef> logs_;
-  Ticket newest_ = 0;
-  std::uint64_t entries_ = 0;
-};
 
 /// Reads all files once, spares and their unwritten space too, so that the disk is not measured.
 Status Warm(const std::string& wal_path) {
@@ -115,9 +58,15 @@ Status Bench(const BenchRecoveryOptions& options, Terminal& terminal) {
   std::uint64_t wal_bytes = 0;
   {
     LogStore store = TRY(LogStore::Open(store_options));
-    Filler filler(options, store);
-    TRY(filler.Run());
-    entries = filler.entries();
+    {
+      StoreFiller filler = TRY(StoreFiller::Make(store, {.servers = options.servers,
+                                                         .entry_bytes = options.entry_bytes,
+                                                         .seed = options.common.seed}));
+      while (StoreMetrics::Of(store).bytes < options.wal_bytes && !Interrupted()) {
+        TRY(filler.Add(kBurst));
+      }
+      entries = filler.entries();
+    }
     wal_bytes = StoreMetrics::Of(store).bytes;
     TRY(store.Close(steady_clock::now() + kPatience));
   }

@@ -394,12 +394,29 @@ class Cli {
     wal.add_option("--in-flight", bench_wal_.in_flight, "entries outstanding per log (10)");
     wal.add_option("--writers", bench_wal_.writers, "rings into the WAL (1)");
     AddSettings(wal, bench_wal_.settings);
+    AddBenchRead(bench);
     AddBenchRecovery(bench);
     bench.footer(
         "Examples:\n"
         "  duramen bench disk --batch-bytes 65536 --seconds 10 --json\n"
         "  duramen bench wal --servers 1000 --entry-bytes 256 --in-flight 10 --json\n"
+        "  duramen bench read --hot --json\n"
         "  duramen bench recovery --servers 10000 --wal-bytes 1000000 --json");
+  }
+
+  void AddBenchRead(CLI::App& bench) {
+    CLI::App& verb =
+        AddVerb(bench, "read", "single entries at random, from memory or from segments",
+                [this](Terminal& terminal) {
+                  bench_read_.common.output = common_.Output();
+                  return RunBenchRead(bench_read_, terminal);
+                });
+    AddBenchCommon(verb, bench_read_.common);
+    verb.add_flag("--hot", bench_read_.hot, "from memory");
+    verb.add_flag("--cold", bench_read_.cold, "from segments; the page cache is warm");
+    verb.add_option("--servers", bench_read_.servers, "logs (1000)");
+    verb.add_option("--entries", bench_read_.entries, "of all logs together (10000)");
+    verb.add_option("--entry-bytes", bench_read_.entry_bytes, "payload of an entry (256)");
   }
 
   void AddBenchRecovery(CLI::App& bench) {
@@ -459,6 +476,7 @@ class Cli {
   TuneOptions tune_;
   BenchDiskOptions bench_disk_;
   BenchWalOptions bench_wal_;
+  BenchReadOptions bench_read_;
   BenchRecoveryOptions bench_recovery_;
   DemoOptions demo_;
 };

@@ -6,11 +6,18 @@ namespace duramen::tools {
 namespace {
 
 constexpr std::pair<std::string_view, std::uint64_t StoreMetrics::*> kNames[] = {
-    {"wal_batches", &StoreMetrics::batches},   {"wal_syncs", &StoreMetrics::syncs},
-    {"wal_bytes", &StoreMetrics::bytes},       {"wal_rolls", &StoreMetrics::rolls},
-    {"wal_write_ns", &StoreMetrics::write_ns}, {"wal_sync_ns", &StoreMetrics::sync_ns},
-    {"wal_busy_ns", &StoreMetrics::busy_ns},   {"wal_wait_ns", &StoreMetrics::wait_ns},
-    {"wal_depth", &StoreMetrics::depth},       {"wal_sync_method", &StoreMetrics::sync_method}};
+    {"wal_batches", &StoreMetrics::batches},
+    {"wal_syncs", &StoreMetrics::syncs},
+    {"wal_bytes", &StoreMetrics::bytes},
+    {"wal_rolls", &StoreMetrics::rolls},
+    {"wal_write_ns", &StoreMetrics::write_ns},
+    {"wal_sync_ns", &StoreMetrics::sync_ns},
+    {"wal_busy_ns", &StoreMetrics::busy_ns},
+    {"wal_wait_ns", &StoreMetrics::wait_ns},
+    {"read_memory_entries", &StoreMetrics::read_memory_entries},
+    {"read_segment_entries", &StoreMetrics::read_segment_entries},
+    {"wal_depth", &StoreMetrics::depth},
+    {"wal_sync_method", &StoreMetrics::sync_method}};
 
 }  // namespace
 

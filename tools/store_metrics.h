@@ -16,6 +16,8 @@ struct StoreMetrics {
   std::uint64_t sync_ns = 0;
   std::uint64_t busy_ns = 0;
   std::uint64_t wait_ns = 0;
+  std::uint64_t read_memory_entries = 0;
+  std::uint64_t read_segment_entries = 0;
   std::uint64_t depth = 0;        // at this moment
   std::uint64_t sync_method = 0;  // as a number; a difference means nothing
 

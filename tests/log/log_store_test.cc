@@ -7,6 +7,9 @@
 
 #include "base/bytes.h"
 #include "base/planted.h"
+#include "base/posix_io.h"
+#include "base/thread_executor.h"
+#include "log/store.h"
 #include "tests/base/temp_dir.h"
 
 namespace duramen {
@@ -74,6 +77,43 @@ TEST(LogStore, M6_RegistrationAndEntriesSurviveReopening) {
     }
     const Status closed = store->Close(Soon());
     ASSERT_TRUE(closed.ok()) << closed.error().message;
+  }
+}
+
+TEST(LogStore, MT1_AHotReadPointsIntoTheArena) {
+  testing::TempDir dir;
+  const LogStoreOptions options = Small(dir.path());
+  PosixFileSystem files;
+  SystemClock clock;
+  ThreadExecutor executor;
+  auto impl = std::make_unique<LogStore::Impl>(options, log::StorageTuning{}, Rng(1));
+  const LogStore::Impl& inside = *impl;
+  ASSERT_TRUE(impl->Open({files, clock, executor, Rng(2)}).ok());
+  const LogStore store(std::move(impl));
+  Writer writer = const_cast<LogStore&>(store).NewWriter().value();
+  const LogRef log = const_cast<LogStore&>(store).OpenLog(writer, "a", OpenMode::kCreate).value();
+  const std::string large(5000, 'x');
+  const EntryView entries[] = {Entry(1, 1, "one"), Entry(2, 1, ""), Entry(3, 2, large)};
+  const LogAppend group{log, entries};
+  ASSERT_TRUE(writer.Wait(writer.Append({&group, 1}).value(), Soon()).ok());
+  const log::ServerLog& server = *inside.Find(log).value();
+  memtable::EntryLocation places[3];
+  ASSERT_EQ(server.table.Locate({1, 4}, places).range.size(), 3u);
+  const Pin pin = store.Read(log, 1, 4, 1 << 20).value();
+  ASSERT_EQ(pin.entries().size(), 3u);
+  for (std::size_t i = 0; i < 3; ++i) {
+    const memtable::Slot& slot = places[i].slot;
+    const std::byte* entry = server.arena.load()->Resolve(slot.chunk, slot.offset, slot.bytes);
+    ASSERT_NE(entry, nullptr);
+    EXPECT_EQ(pin.entries()[i].payload.data(), entry + memtable::kArenaEntryHeaderBytes);
+    EXPECT_EQ(AsText(pin.entries()[i].payload), AsText(entries[i].payload));
+    const Pin alone = store.Read(log, entries[i].index, entries[i].index + 1, 1).value();
+    EXPECT_EQ(alone.entries().front().payload.data(), pin.entries()[i].payload.data());
+  }
+  for (const auto& [begin, end] : {std::pair<Index, Index>{0, 2}, {4, 5}, {4, 4}, {2, 2}, {3, 1}}) {
+    const Result<Pin> outside = store.Read(log, begin, end, 1);
+    ASSERT_FALSE(outside.ok());
+    EXPECT_EQ(outside.error().code, ErrorCode::kOutOfRange) << outside.error().message;
   }
 }
 

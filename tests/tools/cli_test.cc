@@ -155,6 +155,15 @@ TEST(Cli, TL5_BenchesPrintTheKeysOfTheContract) {
   for (const char* key : {"seconds", "bytes_per_s", "servers", "wal_bytes", "entries"}) {
     EXPECT_THAT(recovery.out, HasSubstr("\"" + std::string(key) + "\":")) << key;
   }
+  for (const char* from : {"--hot", "--cold"}) {
+    const Answer read = Duramen({"bench", "read", from, "--seconds", "1", "--servers", "10",
+                                 "--entries", "500", "--dir", dir.path(), "--json"});
+    ASSERT_EQ(read.exit, 0) << read.err;
+    for (const char* key : {"ns_per_read", "bytes_per_s", "seconds", "reads", "entry_bytes"}) {
+      EXPECT_THAT(read.out, HasSubstr("\"" + std::string(key) + "\":")) << key;
+    }
+  }
+  EXPECT_EQ(Duramen({"bench", "read", "--dir", dir.path()}).exit, 2) << "hot or cold";
   EXPECT_TRUE(std::filesystem::is_empty(dir.path())) << "nothing is left behind";
 }
 
