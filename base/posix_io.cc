@@ -254,6 +254,8 @@ class PosixDirectory final : public Directory {
   std::uint64_t FreeBytes() const override {
     struct statfs status = {};
     if (::fstatfs(fd_.get(), &status) != 0) return UINT64_MAX;
+    if (status.f_blocks == 0)
+      return UINT64_MAX;  // It has no size: ramfs, or a FUSE that says none.
     return static_cast<std::uint64_t>(status.f_bavail) *
            static_cast<std::uint64_t>(status.f_frsize > 0 ? status.f_frsize : status.f_bsize);
   }

@@ -175,7 +175,8 @@ std::optional<HonestyVerdict> JudgeMount(const DeviceFacts& facts) {
                                                  " is memory: a sync means nothing there, and "
                                                  "nothing outlives the machine"};
   }
-  if (facts.mount && facts.kind.what == FileSystemClass::kOverlay && facts.mount->Has("volatile")) {
+  if (facts.mount && facts.kind.what == FileSystemClass::kOverlay &&
+      (facts.mount->Has("volatile") || facts.mount->Has("fsync=volatile"))) {
     return HonestyVerdict{Honesty::kDishonest,
                           "the overlay is mounted volatile: its syncs are left out"};
   }

@@ -351,6 +351,8 @@ TEST_F(PosixIo, B3_WhatIsFreeIsKnown) {
   const std::uint64_t free = Open()->FreeBytes();
   EXPECT_GT(free, 0u);
   EXPECT_LE(free, std::filesystem::space(temp_.path()).capacity);
+  // What has no size is not full.
+  EXPECT_EQ(file_system_.Open("/proc").value()->FreeBytes(), UINT64_MAX);
 }
 
 TEST_F(PosixIo, B8_TheFileSystemIsSyncedOrSaidToBeUnknown) {

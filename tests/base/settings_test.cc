@@ -162,6 +162,10 @@ TEST(Settings, CT1_OptionsAreValidatedAsAWhole) {
   EXPECT_NE(refused([](auto& o) { o.wal_dir = o.data_dir + "/"; }).find("wal_dir"),
             std::string::npos);
   EXPECT_NE(refused([](auto& o) { o.wal_max_files = 0; }).find("wal_max_files"), std::string::npos);
+  EXPECT_NE(refused([](auto& o) {
+              o.recovery_mode = RecoveryMode::kSalvage;
+            }).find("salvage_servers names no log"),
+            std::string::npos);
   refused([](auto& o) { o.wal_max_size_bytes = 4096; });
   refused([](auto& o) { o.wal_max_batch_size = 0; });
   refused([](auto& o) { o.memory_budget = 0; });

@@ -169,6 +169,16 @@ TEST_F(InputTest, T4_SettingsThatCannotBe) {
   refused(options);
 }
 
+TEST_F(InputTest, T4_AWalDirThatDependsOnWhereOneStandsIsRefused) {
+  LogStoreOptions options = Options();
+  options.wal_dir = "wal-elsewhere";
+  const Result<LogStore> store = LogStore::Open(options);
+  ExpectRefused(store, ErrorCode::kConfiguration);
+  EXPECT_EQ(store.error().message, "wal_dir 'wal-elsewhere' is not absolute");
+  EXPECT_THAT(store.error().hint, HasSubstr("give the whole path"));
+  EXPECT_FALSE(std::filesystem::exists("wal-elsewhere"));
+}
+
 TEST_F(InputTest, T4_ADirectoryThatIsAFileOrSomebodyElses) {
   LogStoreOptions options = Options();
   options.data_dir = dir_ / "file";

@@ -100,8 +100,10 @@ TEST(Honesty, PW3_WhatIsNotADiskOfThisMachineCannotBeTold) {
   EXPECT_EQ(Judge(network, Seen(0, 0)).honesty, Honesty::kDishonest);
   DeviceFacts overlay{.kind = {FileSystemClass::kOverlay, "overlay"}, .file_system = "overlay"};
   EXPECT_EQ(Judge(overlay, Seen(64, 0)).honesty, Honesty::kUnknown);
-  overlay.mount = Mount{.options = "rw,volatile"};
-  EXPECT_EQ(Judge(overlay, Seen(64, 0)).honesty, Honesty::kDishonest);
+  for (const char* options : {"rw,volatile", "rw,uuid=on,fsync=volatile"}) {  // The same, renamed.
+    overlay.mount = Mount{.options = options};
+    EXPECT_EQ(Judge(overlay, Seen(64, 0)).honesty, Honesty::kDishonest);
+  }
   EXPECT_EQ(Judge(DeviceFacts{}, Seen(64, 0)).honesty, Honesty::kUnknown);
   DeviceFacts zram = Disk(false);
   zram.device->leaves = {"zram0"};
