@@ -101,6 +101,8 @@ class Directory {
   virtual std::uint64_t FreeBytes() const { return UINT64_MAX; }
   /// What that file system is.
   virtual FileSystemKind Kind() const { return {}; }
+  /// Two directories with the same number lie on one file system; 0: not known.
+  virtual std::uint64_t device() const { return 0; }
   /// Mode 0700. Errors: kAlreadyExists.
   virtual Status CreateDirectory(std::string_view name) = 0;
   virtual Status RemoveDirectory(std::string_view name) = 0;

@@ -38,6 +38,8 @@ enum class PlantedBug : std::uint8_t {
   kRowFileTakesEntries,        // a row file takes entries, too [B3]
   kRowHeaderFirst,             // a row file's header is written before what it carries is durable
   kMarksNotCarried,            // a row file carries the rows of the one before it, not its marks
+  kStalledFileRecycled,        // a file goes on to its next life with a write of it in flight [A14]
+  kEndRunsAhead,               // a fail-over ends its predecessor at a batch that was given up
   kPoisonPill,                 // a CHECK trips while the second log is scanned or replayed [B9]
   kCount,
 };

@@ -266,6 +266,11 @@ class PosixDirectory final : public Directory {
     return FileSystemOf(static_cast<std::uint64_t>(status.f_type));
   }
 
+  std::uint64_t device() const override {
+    struct stat status = {};
+    return ::fstat(fd_.get(), &status) == 0 ? status.st_dev : 0;
+  }
+
   Status CreateDirectory(std::string_view name) override {
     TRY(CheckName(name, path_));
     if (::mkdirat(fd_.get(), std::string(name).c_str(), kDirectoryMode) != 0) {

@@ -32,6 +32,15 @@ constexpr SettingSpec kSettings[] = {
      .part = "wal",
      .since = "0.1.0",
      .help = "Where the WAL files lie, for a device of their own. Unset: 'wal' in data_dir."},
+    {.name = "wal_failover_dir",
+     .type = SettingType::kPath,
+     .unit = "",
+     .default_value = "",
+     .part = "wal",
+     .since = "0.1.0",
+     .help = "A directory on another device, in which the WAL goes on while wal_dir's is slow or "
+             "fails. Once used it belongs to the system: without it no start. 'none' for one start "
+             "takes it out of use, as soon as it holds nothing that counts. Unset: there is none."},
     {.name = "wal_max_size_bytes",
      .type = SettingType::kSize,
      .unit = "bytes",
@@ -92,6 +101,16 @@ constexpr SettingSpec kSettings[] = {
      .help =
          "A write or sync of the WAL that takes so long is counted as a stall, and told with the "
          "batches before it. 0: none is."},
+    {.name = "wal_failover_after",
+     .type = SettingType::kCount,
+     .unit = "milliseconds",
+     .default_value = "500",
+     .min = 0,
+     .max = 3'600'000,
+     .part = "wal",
+     .since = "0.1.0",
+     .help = "With wal_failover_dir: a write and sync that takes so long is given up, and what it "
+             "holds is written to the other directory. 0: only an error leads there."},
     {.name = "wal_sync_method",
      .type = SettingType::kChoice,
      .unit = "",
@@ -225,6 +244,7 @@ std::uint64_t LogStoreOptions::*NumberField(std::string_view name) {
   if (name == "segment_max_size_bytes") return &LogStoreOptions::segment_max_size_bytes;
   if (name == "wal_pipeline_depth") return &LogStoreOptions::wal_pipeline_depth;
   if (name == "wal_max_batch_size") return &LogStoreOptions::wal_max_batch_size;
+  if (name == "wal_failover_after") return &LogStoreOptions::wal_failover_after;
   if (name == "wal_stall_threshold") return &LogStoreOptions::wal_stall_threshold;
   if (name == "memory_budget") return &LogStoreOptions::memory_budget;
   CHECK(false);
@@ -294,8 +314,10 @@ Status ParsePath(const SettingSpec& setting, std::string_view text, LogStoreOpti
   if (setting.name == "data_dir") {
     if (text.empty()) return RefuseValue(setting, text, "is empty");
     options.data_dir = text;
-  } else {
+  } else if (setting.name == "wal_dir") {
     options.wal_dir = text;
+  } else {
+    options.wal_failover_dir = text;
   }
   return {};
 }
@@ -392,6 +414,20 @@ Status CheckMemorySum(const LogStoreOptions& options, const MemoryNeeds& needs) 
 std::string WithoutTrailingSlashes(std::string path) {
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   return path;
+}
+
+Status CheckFailover(const LogStoreOptions& options) {
+  const std::string path = WithoutTrailingSlashes(options.wal_failover_dir);
+  if (path.empty() || path == kNoFailoverDir) return {};
+  if (path.front() != '/') {
+    return Refuse("wal_failover_dir '" + path + "' is not absolute",
+                  "give the whole path: it is looked for again at every start");
+  }
+  const std::string data_dir = WithoutTrailingSlashes(options.data_dir);
+  const std::string wal_dir = WithoutTrailingSlashes(options.wal_dir);
+  if (path != data_dir && path != (wal_dir.empty() ? data_dir + "/wal" : wal_dir)) return {};
+  return Refuse("wal_failover_dir is a directory that the system uses already",
+                "name a directory of its own, on another device");
 }
 
 }  // namespace
@@ -494,7 +530,8 @@ std::string SettingText(std::string_view name, const LogStoreOptions& options) {
   CHECK(setting != nullptr);
   switch (setting->type) {
     case SettingType::kPath:
-      return name == "data_dir" ? options.data_dir : options.wal_dir;
+      if (name == "data_dir") return options.data_dir;
+      return name == "wal_dir" ? options.wal_dir : options.wal_failover_dir;
     case SettingType::kBoolean:
       return "true";
     case SettingType::kList: {
@@ -558,6 +595,7 @@ Status ValidateOptions(const LogStoreOptions& options, const MemoryNeeds& needs)
     return Refuse("wal_dir is the data_dir itself",
                   "leave wal_dir unset, or name another directory");
   }
+  if (Status status = CheckFailover(options); !status.ok()) return status;
   if (options.recovery_mode == RecoveryMode::kSalvage && options.salvage_servers.empty()) {
     return Refuse("recovery_mode salvage is set, but salvage_servers names no log",
                   "name those that may begin anew, or set recovery_mode back to contain");

@@ -69,6 +69,9 @@ struct MemoryNeeds {
   std::uint64_t chunk_bytes = 256ULL << 10;    // one chunk of a mem table's arena
 };
 
+/// As wal_failover_dir: take the one that there is out of use.
+inline constexpr std::string_view kNoFailoverDir = "none";
+
 /// Everything that can be wrong with `options` before the disk is touched: each range, and what
 /// holds between settings (the sum that memory_budget must hold).
 Status ValidateOptions(const LogStoreOptions& options, const MemoryNeeds& needs = {});

@@ -11,7 +11,6 @@
 #include "base/thread_executor.h"
 #include "base/try.h"
 #include "log/quarantine.h"
-#include "log/repair_journal.h"
 #include "log/store.h"
 #include "log/sync_choice.h"
 #include "log/system_file.h"
@@ -20,13 +19,11 @@ namespace duramen {
 inline namespace v1 {
 namespace {
 
-constexpr std::string_view kDefaultWalDir = "wal";
 constexpr std::uint64_t kMergeBytesMax = 16 << 20;
 constexpr std::uint64_t kRowFileBytesMax = 16 << 20;
 constexpr std::uint64_t kRecordOverhead = 256;  // of what a small record takes in a WAL file
 constexpr std::uint64_t kReserveShare = 16;     // of the budget, for rows and marks [B1]
 constexpr std::uint64_t kEntryShare = 4;  // of the budget: a larger entry might never find room
-constexpr char kLockName[] = "LOCK";
 
 }  // namespace
 
@@ -48,6 +45,7 @@ LogStore::Impl::~Impl() {
     (void)flusher.release();
     (void)wal.release();
     (void)pool.release();
+    (void)away_pool.release();
     return;
   }
   CHECK(writers.empty());
@@ -71,129 +69,6 @@ Status LogStore::Impl::Open(log::StorageEnvironment environment) {
   return Salvage();
 }
 
-Status LogStore::Impl::OpenDirectories() {
-  TRY(file_system->CreateDirectories(options.data_dir));
-  data_dir = TRY(file_system->Open(options.data_dir));
-  data_lock = TRY(data_dir->Lock(kLockName));
-  return log::FinishPendingRepair(*file_system, *data_dir);
-}
-
-/// Rule A14: a start without one of the directories that hold acknowledged data is refused.
-Status LogStore::Impl::OpenSystem() {
-  const Result<std::vector<std::byte>> bytes = log::ReadSmallFile(*data_dir, log::kSystemName);
-  if (!bytes.ok()) {
-    if (bytes.error().code != ErrorCode::kNotFound) return bytes.error();
-    return CreateSystem();
-  }
-  const log::Copies<log::SystemFile> file = TRY(log::DecodeSystemFile(*bytes));
-  // A start that was killed may have left the name in the page cache only.
-  TRY(data_dir->Sync());
-  system = file.content.system;
-  const std::string wanted =
-      options.wal_dir.empty() ? std::string(kDefaultWalDir) : options.wal_dir;
-  const std::vector<std::string>& known = file.content.wal_dirs;
-  if (!options.wal_dir.empty() && options.wal_dir.front() != '/') {
-    return Error{ErrorCode::kConfiguration, "wal_dir '" + options.wal_dir + "' is not absolute",
-                 "give the whole path: it is looked for again at every start"};
-  }
-  if (known.size() != 1 || known.front() != wanted) {
-    return Error{ErrorCode::kConfiguration,
-                 "wal_dir is '" + wanted + "', but the system was created with '" +
-                     (known.empty() ? "" : known.front()) + "'",
-                 "set wal_dir back; what was acknowledged lies there"};
-  }
-  for (std::size_t copy = 0; copy < log::kSystemCopies; ++copy) {
-    if (file.copy_ok[copy]) continue;
-    report.findings.push_back({.kind = FindingKind::kHeaderCopy,
-                               .file = log::kSystemName,
-                               .offset_bytes = copy * log::kSystemBlockBytes,
-                               .size_bytes = log::kSystemBlockBytes,
-                               .sentence = "a copy in SYSTEM cannot be read; nothing is lost",
-                               .touched = {}});
-  }
-  if (wanted == kDefaultWalDir) {
-    wal_dir = TRY(data_dir->OpenDirectory(kDefaultWalDir));
-  } else {
-    wal_dir = TRY(file_system->Open(wanted));
-    wal_lock = TRY(wal_dir->Lock(kLockName));
-  }
-  return CheckIdentity();
-}
-
-Status LogStore::Impl::CheckIdentity() {
-  TRY(wal_dir->Sync());
-  const Result<std::vector<std::byte>> bytes = log::ReadSmallFile(*wal_dir, log::kIdentityName);
-  if (!bytes.ok() && bytes.error().code != ErrorCode::kNotFound) return bytes.error();
-  const std::string hint = "mount or restore the directory that belongs to this system";
-  if (!bytes.ok()) {
-    return Error{ErrorCode::kCorruption,
-                 "'" + wal_dir->path() +
-                     "' has no IDENTITY file: it is not the wal_dir that this "
-                     "system wrote to",
-                 hint};
-  }
-  const Result<log::Copies<log::IdentityFile>> identity = log::DecodeIdentityFile(*bytes);
-  if (!identity.ok()) return identity.error();
-  if (identity->content.system != system) {
-    return Error{ErrorCode::kConfiguration, "'" + wal_dir->path() + "' belongs to another system",
-                 hint};
-  }
-  for (std::size_t copy = 0; copy < log::kSystemCopies; ++copy) {
-    if (identity->copy_ok[copy]) continue;
-    report.findings.push_back({.kind = FindingKind::kHeaderCopy,
-                               .file = log::kIdentityName,
-                               .offset_bytes = copy * log::kSystemBlockBytes,
-                               .size_bytes = log::kSystemBlockBytes,
-                               .sentence = "a copy in IDENTITY cannot be read; nothing is lost",
-                               .touched = {}});
-  }
-  return {};
-}
-
-/// SYSTEM is written last: a crash before it leaves a directory that the next start creates anew.
-Status LogStore::Impl::CreateSystem() {
-  if (!options.wal_dir.empty() && options.wal_dir.front() != '/') {
-    return Error{ErrorCode::kConfiguration, "wal_dir '" + options.wal_dir + "' is not absolute",
-                 "give the whole path: it is looked for again at every start"};
-  }
-  const bool inside = options.wal_dir.empty();
-  if (inside) {
-    const Status made = data_dir->CreateDirectory(kDefaultWalDir);
-    if (!made.ok() && made.error().code != ErrorCode::kAlreadyExists) return made.error();
-    TRY(data_dir->Sync());  // Before SYSTEM: that name must never be there without this one.
-    wal_dir = TRY(data_dir->OpenDirectory(kDefaultWalDir));
-  } else {
-    TRY(file_system->CreateDirectories(options.wal_dir));
-    wal_dir = TRY(file_system->Open(options.wal_dir));
-    wal_lock = TRY(wal_dir->Lock(kLockName));
-  }
-  for (const DirectoryEntry& entry : TRY(wal_dir->List())) {
-    if (!wal::ParseFileName(entry.name)) continue;
-    return Error{ErrorCode::kCorruption,
-                 "'" + wal_dir->path() + "' holds WAL files, but '" + options.data_dir +
-                     "' has no SYSTEM file",
-                 "restore SYSTEM, or use an empty directory"};
-  }
-  system = rng.NextUid();
-  TRY(log::ReplaceFile(*wal_dir, log::kIdentityName,
-                       log::EncodeIdentityFile({.system = system, .wal_dir = 0})));
-  log::SystemFile file{.system = system, .created_unix_ms = clock->UnixMs(), .wal_dirs = {}};
-  file.wal_dirs.push_back(inside ? std::string(kDefaultWalDir) : options.wal_dir);
-  report.created = true;
-  return log::ReplaceFile(*data_dir, log::kSystemName, log::EncodeSystemFile(file));
-}
-
-/// Also of a store that an older release made.
-Status LogStore::Impl::MakeFolders() {
-  for (const char* name : {log::kMetaName, log::kServersName}) {
-    const Status made = data_dir->CreateDirectory(name);
-    if (!made.ok() && made.error().code != ErrorCode::kAlreadyExists) return made.error();
-  }
-  const std::unique_ptr<Directory> servers_dir = TRY(data_dir->OpenDirectory(log::kServersName));
-  TRY(log::PutNamesBack(*servers_dir));
-  return data_dir->Sync();
-}
-
 Status LogStore::Impl::Recover() {
   const std::int64_t begin = clock->NowNs();
   const std::uint64_t file_size = options.wal_max_size_bytes;
@@ -210,6 +85,7 @@ Status LogStore::Impl::Recover() {
       .merge_bytes_max = left_out ? 0 : std::min(file_size / 4, kMergeBytesMax),
       .covered = state.covered,
       .seeds = &state.seeds,
+      .away = failover_dir.get(),
       .left_out = attempt.left_out(),
       .note = [](void* argument,
                  const ServerUid& uid) { static_cast<log::AttemptFile*>(argument)->Note(uid); },
@@ -239,16 +115,10 @@ Status LogStore::Impl::Recover() {
   TRY(Judge(recovery, attempt.left_out(), extra));
   ReportFindings(recovery);
   const std::set<std::uint64_t> kept = log::KeepDamage(
-      {*data_dir, *wal_dir, state.meta_dir.get(), recovery.files()}, report.findings);
-  pool = std::make_unique<wal::FilePool>(
-      wal::FilePoolOptions{.system = system,
-                           .file_size_bytes = file_size,
-                           .spare_files = tuning.spare_files,
-                           .row_file_bytes = std::min(file_size, kRowFileBytesMax),
-                           .row_files = tuning.row_files,
-                           .next_number = recovery.next_file_number()},
-      wal::FilePool::Environment{*wal_dir, *executor, *clock, log_});
-  for (const std::uint64_t number : kept) pool->Keep(number);
+      {*data_dir, *wal_dir, failover_dir.get(), state.meta_dir.get(), recovery.files()},
+      report.findings);
+  MakePools(recovery.next_file_number());
+  for (const std::uint64_t number : kept) KeepFile(number);
   if (left_out_lives) TellLeftOut(recovery, attempt.left_out());
   recovery.OfferSpares(*pool);
   TRY(recovery.Commit(*pool, extra, rows));
@@ -256,13 +126,33 @@ Status LogStore::Impl::Recover() {
   // A store that cannot have them begins with a disk that is full [B3]; one that has begun goes on.
   if (!prepared.ok() && report.created) return prepared;
   if (left_out_lives) {  // And the new one, if it has a copy.
-    for (const std::uint64_t number : recovery.left_out_files()) pool->Keep(number);
+    for (const std::uint64_t number : recovery.left_out_files()) KeepFile(number);
   }
+  TRY(LeaveFailover(recovery.away_counts() || !kept.empty() || left_out_lives));
   FillReport(recovery, clock->NowNs() - begin);
   StartThreads(recovery);
   if (left_out && !left_out_known) attempt.ForgetLeftOut();
   attempt.Done();
   return {};
+}
+
+void LogStore::Impl::MakePools(std::uint64_t next_number) {
+  const std::uint64_t file_size = options.wal_max_size_bytes;
+  pool = std::make_unique<wal::FilePool>(
+      wal::FilePoolOptions{.system = system,
+                           .file_size_bytes = file_size,
+                           .spare_files = tuning.spare_files,
+                           .row_file_bytes = std::min(file_size, kRowFileBytesMax),
+                           .row_files = tuning.row_files,
+                           .next_number = next_number},
+      wal::FilePool::Environment{*wal_dir, *executor, *clock, log_});
+  if (failover_dir != nullptr) {
+    away_pool = std::make_unique<wal::FilePool>(
+        wal::FilePoolOptions{
+            .system = system, .file_size_bytes = file_size, .spare_files = 0, .home = pool.get()},
+        wal::FilePool::Environment{*failover_dir, *executor, *clock, log_});
+    pool->set_away(away_pool.get());
+  }
 }
 
 /// Rows are written again before their file is recycled, so the largest must fit into a new one.
@@ -404,7 +294,7 @@ void LogStore::Impl::TellLeftOut(const wal::Recovery& recovery, const ServerUid&
                   .touched = {{NameOf(uid), 1, 0, false}}};
   report.findings.push_back(finding);
   for (const std::uint64_t number : recovery.left_out_files()) {
-    pool->Keep(number);
+    KeepFile(number);
     finding.file = wal::FileName(number);
     finding.sentence =
         "holds entries or marks of a log that is left out; the file is not recycled, and is "
@@ -412,6 +302,12 @@ void LogStore::Impl::TellLeftOut(const wal::Recovery& recovery, const ServerUid&
     finding.kept_in = wal::KeptFileName(number);
     report.findings.push_back(finding);
   }
+}
+
+/// In whichever directory it lies.
+void LogStore::Impl::KeepFile(std::uint64_t number) {
+  pool->Keep(number);
+  if (away_pool != nullptr) away_pool->Keep(number);
 }
 
 void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
@@ -430,6 +326,7 @@ void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
       .depth_adapts = tuning.depth_adapts,
       .seal_after_ns = tuning.seal_after_ns,
       .stall_ns = static_cast<std::int64_t>(options.wal_stall_threshold) * 1'000'000,
+      .failover_ns = static_cast<std::int64_t>(options.wal_failover_after) * 1'000'000,
       .max_age_ns = static_cast<std::int64_t>(options.wal_max_age) * 1'000'000'000,
       .on_wal_down = options.on_wal_down};
   segment_files = std::make_unique<segments::OpenFiles>(*state.servers_dir);
@@ -443,13 +340,17 @@ void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
       log::Flusher::Environment{*state.servers_dir, *executor, *clock, landed, rows, *this,
                                 *segment_files, log_, stats->flush, budget},
       state, Rng(rng.Next()));
+  std::vector<const FileLock*> locks = {data_lock.get(), wal_lock.get()};
+  if (failover_lock != nullptr) locks.push_back(failover_lock.get());
   wal = std::make_unique<wal::Wal>(wal_options,
                                    wal::Wal::Environment{.clock = *clock,
                                                          .executor = *executor,
                                                          .file_system = *file_system,
                                                          .directory = *wal_dir,
-                                                         .locks = {data_lock.get(), wal_lock.get()},
+                                                         .locks = std::move(locks),
                                                          .pool = *pool,
+                                                         .away = failover_dir.get(),
+                                                         .probe = probe_file.get(),
                                                          .landed = landed,
                                                          .keeper = rows,
                                                          .sink = flusher.get(),
@@ -460,11 +361,14 @@ void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
   row_bytes_max = wal->large_row_bytes();
   BuildLogs(recovery);
   TellStart();
-  pool->set_waiter(wal.get());
-  executor->Start(*pool);
+  for (wal::FilePool* one : {pool.get(), away_pool.get()}) {
+    if (one == nullptr) continue;
+    one->set_waiter(wal.get());
+    executor->Start(*one);
+    executor->Wake(*one);
+  }
   executor->Start(*flusher);
   executor->Start(*wal);
-  executor->Wake(*pool);
   started = true;
 }
 
@@ -569,6 +473,7 @@ Status LogStore::Impl::Close(Deadline deadline) {
   executor->Stop(*wal);
   executor->Stop(*flusher);
   executor->Stop(*pool);
+  if (away_pool != nullptr) executor->Stop(*away_pool);
   const Status sealed = wal->Finish();
   wal->Detach();
   started = false;
@@ -589,10 +494,15 @@ Status LogStore::Impl::Close(Deadline deadline) {
 Result<SyncMethod> LogStore::Impl::Resolve(SyncMethod wanted) const {
   if (wanted == SyncMethod::kAuto) {
     const log::MethodFile method = TRY(log::ChooseMethod({*wal_dir, *clock, system}, log_));
-    return method.method;
+    const bool both = method.method != SyncMethod::kDsync || failover_dir == nullptr ||
+                      failover_dir->Open(log::kIdentityName, OpenFor::kDirect).ok();
+    return both ? method.method : SyncMethod::kDatasync;
   }
   if (wanted != SyncMethod::kDsync) return wanted;
-  const auto direct = wal_dir->Open(log::kIdentityName, OpenFor::kDirect);
+  auto direct = wal_dir->Open(log::kIdentityName, OpenFor::kDirect);
+  if (direct.ok() && failover_dir != nullptr) {
+    direct = failover_dir->Open(log::kIdentityName, OpenFor::kDirect);
+  }
   if (direct.ok()) return wanted;
   if (direct.error().code != ErrorCode::kUnsupported) return direct.error();
   return Error{ErrorCode::kConfiguration, "wal_sync_method is dsync, but " + direct.error().message,

@@ -39,7 +39,9 @@ std::optional<DamagedBytes> RangeInWal(const DamagedStore& store, const Finding&
       std::find_if(store.wal_files.begin(), store.wal_files.end(),
                    [&](const wal::FileSummary& summary) { return summary.number == *number; });
   if (file == store.wal_files.end()) return std::nullopt;
-  return DamagedBytes{.directory = &store.wal_dir,
+  const bool away =
+      store.failover_dir != nullptr && !store.wal_dir.Open(finding.file, OpenFor::kRead).ok();
+  return DamagedBytes{.directory = away ? store.failover_dir : &store.wal_dir,
                       .file = finding.file,
                       .life = file->life,
                       .offset = finding.offset_bytes,

@@ -62,6 +62,7 @@ class Quarantine {
 struct DamagedStore {
   Directory& data_dir;
   const Directory& wal_dir;
+  const Directory* failover_dir;        // null: there is none
   const Directory* meta_dir = nullptr;  // may be null
   const std::vector<wal::FileSummary>& wal_files;
 };

@@ -92,6 +92,14 @@ class Repair {
     if (system_file_ && !system_file_->content.wal_dirs.empty()) {
       wal_dir = system_file_->content.wal_dirs.front();
     }
+    if (system_file_ && system_file_->content.wal_dirs.size() > 1) {
+      return Error{ErrorCode::kUnsupported,
+                   "a repair cannot go back over two WAL directories, and this system has a "
+                   "wal_failover_dir, '" +
+                       system_file_->content.wal_dirs[1] + "'",
+                   "take it out of use: start the store once with wal_failover_dir = none and "
+                   "recovery_mode = contain, then repair it"};
+    }
     if (wal_dir != kWalName) wal_dir_ = wal_dir;
     const std::unique_ptr<Directory> wal = TRY(environment_.file_system.Open(WalPath()));
     if (!wal_dir_.empty()) wal_lock_ = TRY(wal->Lock(kLockName));

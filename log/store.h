@@ -138,11 +138,21 @@ struct LogStore::Impl final : log::Flusher::Store {
 
   // log_store.cc: opening and closing
   Status Open(log::StorageEnvironment environment);
+
+  // directories.cc
   Status OpenDirectories();
   Status OpenSystem();
   Status CreateSystem();
-  Status CheckIdentity();
+  Status CheckIdentity(Directory& directory, std::uint32_t position);
+  Status CheckNoWalFiles(const Directory& directory) const;
+  Status OpenFailover(const std::vector<std::string>& listed);
+  Status AddFailover(const std::string& path);
+  Status ListFailover(const std::string& path);
+  Status OpenProbe();
+  Status LeaveFailover(bool counts);
   Status MakeFolders();
+
+  // log_store.cc
   Status Recover();
   Status RefuseDamage(const wal::Recovery& recovery) const;
   Status Judge(wal::Recovery& recovery, const ServerUid& left_out,
@@ -154,6 +164,8 @@ struct LogStore::Impl final : log::Flusher::Store {
   void FillReport(wal::Recovery& recovery, std::int64_t nanoseconds);
   std::string NameOf(const ServerUid& uid) const;
   void TellLeftOut(const wal::Recovery& recovery, const ServerUid& uid);
+  void MakePools(std::uint64_t next_number);
+  void KeepFile(std::uint64_t number);
   void StartThreads(wal::Recovery& recovery);
   void MakeStats(std::uint64_t boot);
   void TellFileSystems() const;
@@ -224,9 +236,13 @@ struct LogStore::Impl final : log::Flusher::Store {
 
   std::unique_ptr<Directory> data_dir;
   std::unique_ptr<Directory> wal_dir;
+  std::unique_ptr<Directory> failover_dir;  // null: there is none
+  std::unique_ptr<File> probe_file;         // in wal_dir; null without the other
+  bool leaves_failover = false;
   log::DurableState state;  // the flusher's after the start
   std::unique_ptr<FileLock> data_lock;
   std::unique_ptr<FileLock> wal_lock;
+  std::unique_ptr<FileLock> failover_lock;
   SystemUuid system;
   std::atomic<SyncMethod> sync_method{SyncMethod::kDatasync};  // not kAuto
   std::uint64_t payload_bytes_max = 0;                         // that a batch holds
@@ -240,6 +256,7 @@ struct LogStore::Impl final : log::Flusher::Store {
   log::DurableRows rows;
   wal::LandedIndex landed{&budget};
   std::unique_ptr<wal::FilePool> pool;
+  std::unique_ptr<wal::FilePool> away_pool;  // of failover_dir
   std::unique_ptr<wal::Wal> wal;
   std::unique_ptr<segments::OpenFiles> segment_files;
   std::unique_ptr<log::Flusher> flusher;

@@ -25,6 +25,7 @@ FilePool::FilePool(const FilePoolOptions& options, const Environment& environmen
       clock_(environment.clock),
       options_(options),
       log_(environment.log),
+      home_(options.home),
       next_number_(options.next_number) {}
 
 std::int64_t FilePool::Step() {
@@ -130,16 +131,23 @@ void FilePool::SetAside(std::span<const std::uint64_t> numbers) {
              {{"error", status.error().message}});
 }
 
-std::optional<PoolFile> FilePool::Take(std::uint64_t kept) {
+std::optional<PoolFile> FilePool::Take(std::uint64_t kept, std::uint64_t above) {
   std::optional<PoolFile> taken;
   {
     const std::lock_guard lock(mutex_);
     kept = std::min(kept, options_.spare_files);
-    if (ready_.size() > kept && ready_.front().number != zeroing_) {
-      taken = std::move(ready_.front());
-      ready_.pop_front();
-    }
+    if (ready_.size() <= kept) return std::nullopt;
+    auto found = std::find_if(ready_.begin(), ready_.end(),
+                              [&](const PoolFile& file) { return file.number > above; });
+    const bool old = found == ready_.end();
+    if (old) found = ready_.begin();
+    if (found->number == zeroing_) return std::nullopt;
+    taken = std::move(*found);
+    ready_.erase(found);
+    if (old) used_.push_front({taken->number, std::move(taken->file), taken->size_bytes});
+    if (old) taken.reset();
   }
+  if (!taken) executor_.Wake(*this);
   return taken;  // The WAL wakes the pool when its round is over: it may have recycled a file.
 }
 
@@ -155,12 +163,7 @@ std::optional<PoolFile> FilePool::TakeRow() {
 Result<PoolFile> FilePool::NumberAbove(PoolFile taken, std::uint64_t above) {
   if (taken.number > above) return taken;
   Used used{taken.number, taken.file, taken.size_bytes};
-  std::uint64_t number = 0;
-  {
-    const std::lock_guard lock(mutex_);
-    number = next_number_++;
-  }
-  Result<PoolFile> renewed = Renew(used, number);
+  Result<PoolFile> renewed = Renew(used, NextNumber());
   if (renewed.ok()) {
     renewed->zeroed_bytes = taken.zeroed_bytes;
     renewed->rows_only = taken.rows_only;
@@ -254,17 +257,16 @@ Status FilePool::Prepare() {
 
 Result<PoolFile> FilePool::Make(std::optional<Used>& used, std::uint64_t size_bytes,
                                 bool zero_all) {
-  std::uint64_t number = 0;
-  {
-    const std::lock_guard lock(mutex_);
-    number = next_number_++;
-  }
+  const std::uint64_t number = NextNumber();
   if (used) return Renew(*used, number);
   // Only the front is zeroed here: a first start need not wait for all of it. A row file is written
   // whole, because what has been written once can be written again when nothing is free.
   const std::uint64_t zeroed = zero_all ? size_bytes : std::min(size_bytes, kZeroChunkBytes);
-  PoolFile made{
-      .number = number, .file = nullptr, .size_bytes = size_bytes, .zeroed_bytes = zeroed};
+  PoolFile made{.number = number,
+                .file = nullptr,
+                .size_bytes = size_bytes,
+                .zeroed_bytes = zeroed,
+                .place = place()};
   made.file = TRY(directory_.Create(FileName(number)));
   Status ready = made.file->Allocate(size_bytes);
   if (ready.ok()) ready = Zero(*made.file, made.zeroed_bytes);
@@ -290,7 +292,8 @@ Result<PoolFile> FilePool::Renew(Used& used, std::uint64_t number) {
   PoolFile renewed{.number = number,
                    .file = used.file,
                    .size_bytes = used.size_bytes,
-                   .zeroed_bytes = used.size_bytes};
+                   .zeroed_bytes = used.size_bytes,
+                   .place = place()};
   TRY(directory_.Rename(FileName(used.number), FileName(number)));
   used.number = number;  // What is tried again after a failure below is the file of this name.
   if (!renewed.file) {
@@ -367,9 +370,6 @@ std::uint64_t FilePool::row_files_ready() const {
 
 bool FilePool::Exhausted() const { return ready() <= options_.spare_files; }
 
-std::uint64_t FilePool::next_number() const {
-  const std::lock_guard lock(mutex_);
-  return next_number_;
-}
+std::uint64_t FilePool::next_number() const { return next_number_.load(); }
 
 }  // namespace duramen::wal

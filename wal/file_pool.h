@@ -11,6 +11,10 @@
 // Two more are the row files: written to their last block when the store begins, and taken only
 // when there is no space for another file [B3]. Where ordinary files are no larger, any of them
 // will do.
+//
+// A fail-over directory has a pool of its own, and so a thread: a directory that does not answer
+// holds up nobody in the other. Both draw from one sequence of numbers. A file of one that was made
+// before the last file of the other entered service gets a new number before it is handed out.
 #pragma once
 
 #include <atomic>
@@ -31,13 +35,20 @@
 
 namespace duramen::wal {
 
+/// Where a file lies: in wal_dir, or in the fail-over directory.
+enum class Place : std::uint8_t { kHome, kAway };
+constexpr Place Other(Place place) { return place == Place::kHome ? Place::kAway : Place::kHome; }
+
 struct PoolFile {
   std::uint64_t number = 0;
   std::shared_ptr<File> file;
   std::uint64_t size_bytes = 0;
   std::uint64_t zeroed_bytes = 0;  // from the front; blocks behind have never been written
   bool rows_only = false;          // taken as a row file
+  Place place = Place::kHome;
 };
+
+class FilePool;
 
 struct FilePoolOptions {
   SystemUuid system;
@@ -46,6 +57,7 @@ struct FilePoolOptions {
   std::uint64_t row_file_bytes = 0;
   std::uint64_t row_files = 0;
   std::uint64_t next_number = 1;
+  FilePool* home = nullptr;  // of a fail-over directory: whose numbers it draws; outlives it
 };
 
 class FilePool final : public Actor {
@@ -66,15 +78,21 @@ class FilePool final : public Actor {
   /// The owner to wake when a file became ready or making one failed. Set before Start.
   void set_waiter(Actor* waiter) { waiter_ = waiter; }
 
+  /// The pool of the fail-over directory. Set before Start.
+  void set_away(FilePool* away) { away_ = away; }
+  FilePool* away() { return away_; }
+  FilePool& At(Place place) { return place == Place::kHome ? *this : *away_; }
+
   /// Files are zeroed past the page cache from now on, as they will be written [C6]. Any thread.
   void set_direct(bool direct) { direct_.store(direct); }
 
   /// False: what comes next need not be zeroed. Any thread.
   void set_zeroes(bool zeroes) { zeroes_.store(zeroes, std::memory_order_relaxed); }
 
-  /// A file for the next roll, if more than `kept` are ready (at most spare_files are kept). Any
+  /// A file for the next roll, if more than `kept` are ready (at most spare_files are kept), with a
+  /// number above `above`: where theirs are not, they are renewed, and the waiter is woken. Any
   /// thread.
-  std::optional<PoolFile> Take(std::uint64_t kept);
+  std::optional<PoolFile> Take(std::uint64_t kept, std::uint64_t above);
   /// A file for rows and marks, where there is no space for another one [B3]. Any thread.
   std::optional<PoolFile> TakeRow();
   /// Gives `taken` a number above `above`, durably: files are taken from two stocks, and the one
@@ -130,6 +148,8 @@ class FilePool final : public Actor {
   Status ZeroChunk(const PoolFile& file, std::uint64_t size);
   bool IsKept(std::uint64_t number);
   void SetAside(std::span<const std::uint64_t> numbers);
+  std::uint64_t NextNumber() { return home_ != nullptr ? home_->NextNumber() : next_number_++; }
+  Place place() const { return home_ != nullptr ? Place::kAway : Place::kHome; }
   std::uint64_t target() const { return options_.spare_files + 1; }
 
   Directory& directory_;
@@ -138,6 +158,9 @@ class FilePool final : public Actor {
   FilePoolOptions options_;
   Log log_;
   Actor* waiter_ = nullptr;
+  FilePool* const home_;
+  FilePool* away_ = nullptr;
+  std::atomic<std::uint64_t> next_number_;
   std::atomic<bool> direct_{false};
   std::atomic<bool> zeroes_{true};
   mutable std::mutex mutex_;  // guards all below
@@ -148,7 +171,6 @@ class FilePool final : public Actor {
   std::vector<std::uint64_t> remove_;
   std::set<std::uint64_t> keep_;
   std::vector<std::uint64_t> aside_;  // of keep_, those that have come in
-  std::uint64_t next_number_;
   std::uint64_t zeroing_ = 0;  // number of the file that a chunk is being written to; 0: none
   std::optional<Error> failure_;
 };

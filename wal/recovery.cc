@@ -87,15 +87,25 @@ bool Recovery::RowsRepeatedAfter(std::size_t judged) const {
 
 Status Recovery::OpenFiles() {
   std::vector<std::pair<std::uint64_t, std::uint64_t>> numbers;
-  for (const DirectoryEntry& entry : TRY(directory_.List())) {
+  std::vector<DirectoryEntry> entries = TRY(directory_.List());
+  if (options_.away != nullptr) {
+    const std::vector<DirectoryEntry> away = TRY(options_.away->List());
+    entries.insert(entries.end(), away.begin(), away.end());
+  }
+  for (const DirectoryEntry& entry : entries) {
     const std::optional<std::uint64_t> number = ParseFileName(entry.name);
     if (number) highest_name_ = std::max(highest_name_, *number);
     if (number && entry.is_regular) numbers.emplace_back(*number, entry.size_bytes);
   }
   std::sort(numbers.begin(), numbers.end());
   for (const auto& [number, size_bytes] : numbers) {
-    std::shared_ptr<File> file = TRY(directory_.Open(FileName(number), OpenFor::kReadWrite));
-    auto source = std::make_unique<Source>(std::move(file), size_bytes);
+    if (!files_.empty() && files_.back().number == number) {
+      return Error{ErrorCode::kCorruption,
+                   "'" + directory_.path() + "' and '" + options_.away->path() + "' both hold " +
+                       FileName(number),
+                   "no such pair is ever written: put back what was copied from one to the other"};
+    }
+    std::unique_ptr<Source> source = TRY(OpenSource(number, size_bytes));
     FileSummary summary = ScanHeaders(source->window, number, options_.system);
     if (summary.unknown_version) return *summary.unknown_version;
     if (number > options_.covered.file) ScanBatches(source->window, options_.system, summary);
@@ -108,12 +118,28 @@ Status Recovery::OpenFiles() {
 
 Status Recovery::OpenScanned() {
   for (const FileSummary& scanned : *options_.scanned) {
-    std::shared_ptr<File> file =
-        TRY(directory_.Open(FileName(scanned.number), OpenFor::kReadWrite));
-    sources_.push_back(std::make_unique<Source>(std::move(file), scanned.size_bytes));
+    sources_.push_back(TRY(OpenSource(scanned.number, scanned.size_bytes)));
     files_.push_back(scanned);
   }
   return {};
+}
+
+/// Wherever it lies.
+Result<std::unique_ptr<Recovery::Source>> Recovery::OpenSource(std::uint64_t number,
+                                                               std::uint64_t size_bytes) const {
+  Result<std::unique_ptr<File>> file = directory_.Open(FileName(number), OpenFor::kReadWrite);
+  Place place = Place::kHome;
+  if (!file.ok() && file.error().code == ErrorCode::kNotFound && options_.away != nullptr) {
+    file = options_.away->Open(FileName(number), OpenFor::kReadWrite);
+    place = Place::kAway;
+  }
+  if (!file.ok()) return std::move(file).error();
+  return std::make_unique<Source>(std::move(*file), place, size_bytes);
+}
+
+/// To the pool of the directory in which it lies.
+void Recovery::GiveTo(FilePool& pool, std::size_t file) const {
+  pool.At(sources_[file]->place).Adopt(files_[file].number, files_[file].size_bytes);
 }
 
 void Recovery::JudgeFindings() {
@@ -457,10 +483,10 @@ bool Recovery::RowsNamed(const ServerUid& uid) const {
 
 void Recovery::OfferSpares(FilePool& pool) const {
   for (const std::size_t spare : verdict_.spares) {
-    pool.Adopt(files_[spare].number, files_[spare].size_bytes);
+    GiveTo(pool, spare);
   }
   for (const std::size_t orphan : verdict_.orphans) {
-    if (NeverCommitted(orphan)) pool.Adopt(files_[orphan].number, files_[orphan].size_bytes);
+    if (NeverCommitted(orphan)) GiveTo(pool, orphan);
   }
 }
 

@@ -64,7 +64,8 @@ struct RecoveryOptions {
   /// What ScanBatches told of the same files; they are not scanned again. Null: they are; outlives
   /// Scan.
   const std::vector<FileSummary>* scanned = nullptr;
-  ServerUid left_out = {};  // whose entries and marks are not looked at [B9]
+  Directory* away = nullptr;  // the fail-over directory; null: there is none; outlives Commit
+  ServerUid left_out = {};    // whose entries and marks are not looked at [B9]
   /// Called before work on a log's records; may be null.
   void (*note)(void* argument, const ServerUid& uid) = nullptr;
   void* note_argument = nullptr;
@@ -84,6 +85,7 @@ struct LiveFile {
   std::uint64_t size_bytes = 0;
   std::uint64_t zeroed_bytes = 0;
   bool rows_only = false;  // put into service as a row file
+  Place place = Place::kHome;
   std::shared_ptr<File> file;
 };
 
@@ -121,6 +123,8 @@ class Recovery {
     return std::max(verdict_.highest_file, highest_name_) + 1;
   }
   bool empty() const { return files_.empty(); }
+  /// After Commit: a file in the fail-over directory is still needed, or may be.
+  bool away_counts() const { return away_counts_; }
   /// Files that hold nothing that counts and may be renamed before the commit.
   void OfferSpares(FilePool& pool) const;
 
@@ -142,11 +146,14 @@ class Recovery {
   /// An open file with its window.
   struct Source {
     std::shared_ptr<File> file;
+    Place place;
     FileWindow window;
-    explicit Source(std::shared_ptr<File> opened, std::uint64_t size_bytes)
-        : file(std::move(opened)), window(*file, size_bytes) {}
+    Source(std::shared_ptr<File> opened, Place there, std::uint64_t size_bytes)
+        : file(std::move(opened)), place(there), window(*file, size_bytes) {}
   };
   Status OpenFiles();
+  Result<std::unique_ptr<Source>> OpenSource(std::uint64_t number, std::uint64_t size_bytes) const;
+  void GiveTo(FilePool& pool, std::size_t file) const;
   Status OpenScanned();
   void OnMissingStart();
   bool Unsynced() const;
@@ -168,6 +175,7 @@ class Recovery {
   bool MayLetGo() const;
   std::size_t FirstLive() const;
   bool Carry(std::uint64_t file_max, RowKeeper& keeper);
+  bool LetGoBefore(std::size_t file) const;
   bool keeps_files() const { return first_copied_ > first_kept_; }
   std::uint64_t OldestKept() const;
   Status CopyBatch(const JudgedBatch& batch, File& file, const FileContext& context);
@@ -231,6 +239,7 @@ class Recovery {
   std::size_t rows_from_ = 0;
   std::vector<SlotBounds> rows_bounds_;  // of all logs in front of them
   std::vector<RunHeader> carried_marks_;
+  bool away_counts_ = false;
   std::uint64_t highest_name_ = 0;
   std::uint64_t boot_ = 1;
   std::uint64_t changed_in_ = 0;  // a file that said two things in one scan; 0: none

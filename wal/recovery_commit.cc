@@ -240,7 +240,7 @@ Status Recovery::SettleChain(FilePool& pool) {
   const std::size_t kept = keeps_files() ? verdict_.batches[first_copied_ - 1].file : newest;
   if (kept != newest) TRY(RenewHeader(kept));
   for (const std::size_t orphan : verdict_.orphans) {
-    if (Superseded(orphan)) pool.Adopt(files_[orphan].number, files_[orphan].size_bytes);
+    if (Superseded(orphan)) GiveTo(pool, orphan);
   }
   return {};
 }
@@ -297,12 +297,20 @@ FileHeader Recovery::MakeHeader(const PoolFile& made, std::uint64_t life) const 
   header.predecessor_life = base_.life;
   header.predecessor_end = base_.batch;
   header.predecessor_checksum = base_.checksum;
-  if (!verdict_.covered.empty()) {
-    header.oldest_live = files_[verdict_.covered.front()].number;
+  const auto covered = std::find_if(verdict_.covered.begin(), verdict_.covered.end(),
+                                    [&](std::size_t file) { return !LetGoBefore(file); });
+  if (covered != verdict_.covered.end()) {
+    header.oldest_live = files_[*covered].number;
   } else if (keeps_files()) {
     header.oldest_live = std::max(verdict_.oldest_live, OldestKept());
   }
   return header;
+}
+
+/// An earlier header did without it, and perhaps without files behind it: two pools rename what
+/// they were given in no order between them.
+bool Recovery::LetGoBefore(std::size_t file) const {
+  return files_[file].number < verdict_.oldest_live;
 }
 
 std::uint64_t Recovery::CopyBytes(const std::vector<RowCopy>& extra_rows) const {
@@ -498,9 +506,12 @@ void Recovery::KeepOldFiles() {
                            .life = file.life,
                            .size_bytes = file.size_bytes,
                            .zeroed_bytes = file.size_bytes,
+                           .place = sources_[index]->place,
                            .file = sources_[index]->file});
   };
-  for (const std::size_t covered : verdict_.covered) keep(covered);
+  for (const std::size_t covered : verdict_.covered) {
+    if (!LetGoBefore(covered)) keep(covered);
+  }
   if (!keeps_files()) return;
   const std::size_t last_kept = verdict_.batches[first_copied_ - 1].file;
   for (const ChainFile& chain : verdict_.chain) {
@@ -511,6 +522,7 @@ void Recovery::KeepOldFiles() {
 
 void Recovery::RetireOldFiles(FilePool& pool) {
   for (std::size_t i = 0; i < files_.size(); ++i) {
+    const bool away = sources_[i]->place == Place::kAway;
     const bool live =
         std::any_of(live_files_.begin(), live_files_.end(),
                     [&](const LiveFile& kept) { return kept.number == files_[i].number; });
@@ -518,10 +530,12 @@ void Recovery::RetireOldFiles(FilePool& pool) {
         std::find(verdict_.spares.begin(), verdict_.spares.end(), i) != verdict_.spares.end();
     const bool orphan =
         std::find(verdict_.orphans.begin(), verdict_.orphans.end(), i) != verdict_.orphans.end();
-    if (live || spare || (orphan && (NeverCommitted(i) || Superseded(i)))) continue;
     // With a hole in the chain an orphan may be what is missing: it is kept for `repair`.
-    if (orphan && !ChainWhole()) continue;
-    pool.Adopt(files_[i].number, files_[i].size_bytes);
+    const bool perhaps = orphan && !ChainWhole();
+    away_counts_ = away_counts_ || (away && (live || perhaps));
+    if (live || spare || (orphan && (NeverCommitted(i) || Superseded(i)))) continue;
+    if (perhaps) continue;
+    GiveTo(pool, i);
   }
 }
 

@@ -88,6 +88,11 @@ void Telling::OnFailed(BatchTrace& trace) {
   if (under_way) Enter(trace, BatchStage::kFailed, clock_.NowNs());
 }
 
+void Telling::OnGivenUp(const BatchTrace& trace) {
+  const BatchRecord& record = trace.record();
+  CheckStall({"given up", record.file, record.batch, record.stage_at_ns, clock_.NowNs()});
+}
+
 /// A device that is slow for long is told of now and then, so that its log says so and nothing
 /// else is lost in it.
 void Telling::CheckStall(const Waited& waited) {

@@ -24,7 +24,9 @@ struct alignas(64) WalStats {
   Counter batches, entries, rows, bytes, syncs, rolls, row_rolls, seals;
   Counter recycled_files, poisoned_files, refused_records, resent_records, stalls, stall_ns;
   Counter busy_ns, wait_ns;
+  Counter failovers, failbacks, probes, bad_probes;
   // As it is now.
+  Counter place, given_up;
   Counter depth, method, free_bytes, row_files_ready, files, state, current_file, file_used_bytes,
       file_size_bytes, queue_records;
   Counter in_flight_since, last_batch_at;  // NowNs; 0: not now, not yet
@@ -81,6 +83,8 @@ class Telling {
   void OnInFlight(std::int64_t since_ns) { stats_.in_flight_since.SetTime(since_ns); }
   /// Everybody who waited for it knows.
   void OnNotified(BatchTrace& trace);
+  /// It is still in flight, and nobody waits for it any more. OnFailed follows.
+  void OnGivenUp(const BatchTrace& trace);
   /// It is given up; what it held goes into another one.
   void OnFailed(BatchTrace& trace);
 

@@ -12,8 +12,9 @@ namespace {
 
 constexpr std::uint64_t kQuantumBytes = 64 << 10;  // of one ring before the next has its turn
 constexpr std::uint64_t kFastBatchBytes = 1 << 20;
-constexpr std::int64_t kSlowDeviceNs = 4'000'000;  // for a batch, usually
-constexpr std::uint32_t kBindTimes = 2;            // per file, in two batches
+constexpr std::int64_t kSlowDeviceNs = 4'000'000;    // for a batch, usually
+constexpr std::int64_t kProbeQuickNs = 500'000'000;  // where no write is given up for its slowness
+constexpr std::uint32_t kBindTimes = 2;              // per file, in two batches
 
 std::uint64_t UsableBytes(std::uint64_t file_size_bytes) {
   const std::uint64_t kept = kFirstBatchOffset + kSealReserveBytes;
@@ -40,6 +41,7 @@ Wal::Wal(const WalOptions& options, const Environment& environment, Recovery& re
     : options_(options),
       environment_(environment),
       rng_(rng),
+      return_policy_(options.failover_ns > 0 ? options.failover_ns / 2 : kProbeQuickNs),
       counters_(environment.stats),
       telling_(environment_.stats, environment_.clock, environment_.log, options.stall_ns) {
   const std::vector<LiveFile> live = recovery.TakeLiveFiles();
@@ -53,7 +55,7 @@ Wal::Wal(const WalOptions& options, const Environment& environment, Recovery& re
   environment_.landed.Apply(recovery.replay().TakeChanges());
   written_ = durable_ = recovery.position();
   current_.live = files_.back();
-  committed_file_ = current_.live.number;
+  committed_file_ = highest_file_ = current_.live.number;
   current_.context = FileContext::Of(options_.system, current_.live.number, current_.live.life);
   current_.offset = written_.offset;
   current_.zeroed = current_.live.zeroed_bytes;

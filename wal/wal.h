@@ -19,6 +19,10 @@
 // acknowledged batch. If that fails too the WAL is down: nothing is acknowledged, Append answers
 // kWalDown, reads go on, and it tries again once a second.
 //
+// With a fail-over directory a device that does not answer is left like one that fails: what is in
+// flight on it is given up, and stays as it is until it has come back; see wal_failover.cc. Then
+// the WAL thread itself writes nothing, or it would wait with the device.
+//
 // Without space for another file, entries are refused while what is accepted of them still fits the
 // current one, and then rows and marks go to a row file; see wal_rows.cc [B3].
 //
@@ -49,6 +53,7 @@
 #include "wal/landed.h"
 #include "wal/port.h"
 #include "wal/recovery.h"
+#include "wal/return_policy.h"
 #include "wal/telling.h"
 
 namespace duramen::wal {
@@ -66,8 +71,9 @@ struct WalOptions {
   std::uint32_t pipeline_depth = 4;                // of direct writes, at most
   bool depth_adapts = true;                        // false: it is always the most
   std::int64_t seal_after_ns = 3'000'000;
-  std::int64_t stall_ns = 0;    // a write or sync that takes so long is told; 0: none
-  std::int64_t max_age_ns = 0;  // a file with records is rolled after so long; 0: never
+  std::int64_t stall_ns = 0;     // a write or sync that takes so long is told; 0: none
+  std::int64_t failover_ns = 0;  // what is in flight for so long is given up; 0: nothing is
+  std::int64_t max_age_ns = 0;   // a file with records is rolled after so long; 0: never
   OnWalDown on_wal_down = OnWalDown::kStay;
 };
 
@@ -79,6 +85,9 @@ std::uint64_t MaxBatchBytes(std::uint64_t file_size_bytes);
 /// The largest entry payload that fits such a batch with its binding and run.
 std::uint64_t MaxPayloadBytes(std::uint64_t file_size_bytes);
 
+/// What a probe of wal_dir writes and syncs.
+inline constexpr std::uint64_t kProbeBytes = 64u << 10;
+
 class Wal final : public Actor {
  public:
   struct Environment {
@@ -88,6 +97,8 @@ class Wal final : public Actor {
     Directory& directory;
     std::vector<const FileLock*> locks;  // held as long as a write may be in flight [A22]
     FilePool& pool;
+    Directory* away = nullptr;  // the fail-over directory; its pool is pool.At(Place::kAway)
+    File* probe = nullptr;      // in `directory`, kProbeBytes long; null where there is no `away`
     LandedIndex& landed;
     RowKeeper& keeper;
     GenerationSink* sink;  // null: generations stay, a log was left out
@@ -231,6 +242,14 @@ class Wal final : public Actor {
     BatchTrace trace;
     bool empty() const { return records.empty() && repeats.empty() && !seal; }
   };
+  /// Given up, with what the device may still do to them.
+  struct Stalled {
+    Place place = Place::kHome;
+    std::int64_t since_ns = 0;
+    std::vector<std::unique_ptr<Plan>> plans = {};  // in flight
+    std::vector<LiveFile> files = {};               // removed when all have come back [A14]
+    std::unique_ptr<WriteQueue> queue = {};         // goes first: it waits for the plans
+  };
   struct Message {
     enum class Kind : std::uint8_t {
       kOpenSlot,
@@ -295,7 +314,24 @@ class Wal final : public Actor {
   void NoteRowBase();
   std::string FullReason() const;
 
+  // wal_failover.cc: two directories
+  bool HasAway() const { return environment_.away != nullptr; }
+  FilePool& pool() const { return environment_.pool.At(place_); }
+  Directory& DirectoryOf(Place place) const;
+  void LookAround();
+  std::int64_t Watch() const;
+  bool Usable(Place place) const;
+  bool MayGiveUp() const;
+  void GiveUp();
+  void TakeStalled();
+  void SendProbe();
+  void TakeProbe();
+  void ChoosePlace();
+  void GoTo(Place place, const std::string& reason);
+  void Discard(const LiveFile& file);
+
   // wal_write.cc: how it gets to disk
+  std::int64_t StepOnce();
   std::int64_t Round();
   std::int64_t Idle(std::int64_t now_ns);
   Status WriteRound(bool seal, bool& wrote);
@@ -318,6 +354,7 @@ class Wal final : public Actor {
   void AnswerRings(const Plan& plan);
   void Notify();
   void Fail(const Error& error);
+  void LeaveFile();
   void ForgetPlans();
   void SetState(WalState state, const std::string& reason);
   void CloseBase(const Recovery& recovery);
@@ -356,7 +393,7 @@ class Wal final : public Actor {
   Current current_;
   std::deque<LiveFile> files_;  // oldest first; the last is current_
   std::vector<std::uint64_t> poisoned_;
-  std::vector<std::uint64_t> doomed_;    // removed once another header is durable
+  std::vector<LiveFile> doomed_;         // removed once another header is durable
   std::uint64_t committed_file_ = 0;     // that recovery made
   BatchLists batch_lists_;               // of the last encoder
   std::uint64_t usual_batch_bytes_ = 0;  // of late
@@ -379,6 +416,12 @@ class Wal final : public Actor {
   std::uint64_t bytes_in_flight_ = 0;
   DepthClimber climber_{1};
   std::optional<SyncMethod> wanted_method_;
+  std::uint64_t highest_file_ = 0;      // that was ever to enter service
+  Place place_ = Place::kHome;          // of the next file
+  Place queue_place_ = Place::kHome;    // whose writes queue_ does
+  std::optional<PoolFile> homecoming_;  // the file with which the WAL goes back
+  ReturnPolicy return_policy_;
+  AlignedBytes probe_bytes_;
   bool sync_opening_ = false;     // the next batch is synced, whatever the method
   std::optional<Error> failure_;  // of a write; judged when nothing is in flight
   std::int64_t waiting_since_ns_ = 0;
@@ -411,7 +454,9 @@ class Wal final : public Actor {
   std::atomic<std::uint64_t> recycled_upto_{0};
   WalStats& counters_;
   Telling telling_;
-  std::unique_ptr<WriteQueue> queue_;  // goes first: it waits for what refers to the above
+  std::unique_ptr<WriteQueue> probe_queue_;  // null: never needed
+  std::vector<Stalled> stalled_;             // at most one of each directory
+  std::unique_ptr<WriteQueue> queue_;        // goes first: it waits for what refers to the above
 };
 
 }  // namespace duramen::wal

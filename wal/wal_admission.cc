@@ -10,8 +10,8 @@ constexpr std::uint64_t kReserveFiles = 2;  // above max_files, for rows and mar
 
 /// What is left are the spares, which are not for entries [B4].
 bool Wal::OutOfFiles() const {
-  const std::optional<Error> failure = environment_.pool.failure();
-  return failure && failure->code == ErrorCode::kDiskFull && environment_.pool.Exhausted();
+  const std::optional<Error> failure = pool().failure();
+  return failure && failure->code == ErrorCode::kDiskFull && pool().Exhausted();
 }
 
 void Wal::SetState(WalState state, const std::string& reason) {
@@ -23,7 +23,7 @@ void Wal::SetState(WalState state, const std::string& reason) {
   state_.store(state, std::memory_order_release);
   counters_.state.Set(static_cast<std::uint64_t>(state));
   if (state == WalState::kWaitingForFile) return;
-  counters_.free_bytes.Set(environment_.pool.FreeBytes());
+  counters_.free_bytes.Set(pool().FreeBytes());
   const bool up = state == WalState::kUp;
   environment_.log.Write(up ? LogLevel::kInfo : LogLevel::kError, up ? "wal.up" : "wal.state",
                          up ? "the WAL writes again" : "the WAL cannot write",

@@ -23,6 +23,7 @@ void Wal::MakeQueue() {
   counters_.depth.Set(depth_);
   counters_.method.Set(static_cast<std::uint64_t>(options_.sync_method));
   environment_.pool.set_direct(direct);
+  if (HasAway()) environment_.pool.away()->set_direct(direct);
   queue_ = environment_.file_system.MakeWriteQueue({.depth = depth_max,
                                                     .direct = direct,
                                                     .executor = environment_.executor,
@@ -48,7 +49,7 @@ MadeDurable Wal::How() const {
 Result<std::shared_ptr<File>> Wal::WriterOf(const LiveFile& file) const {
   if (How() != MadeDurable::kDirect) return file.file;
   return std::shared_ptr<File>(
-      TRY(environment_.directory.Open(FileName(file.number), OpenFor::kDirect)));
+      TRY(DirectoryOf(file.place).Open(FileName(file.number), OpenFor::kDirect)));
 }
 
 /// Between two files. The first file under `none` is synced once, header and first batch: else a
@@ -99,7 +100,7 @@ void Wal::Send(std::unique_ptr<Plan> plan) {
                              .bytes = plan->bytes,
                              .how = sync_opening_ ? MadeDurable::kData : How()};
   sync_opening_ = false;
-  bool alone = flight_.empty() && plan->bytes.size() <= options_.alone_bytes_max;
+  bool alone = !HasAway() && flight_.empty() && plan->bytes.size() <= options_.alone_bytes_max;
   flight_.push_back(std::move(plan));
   telling_.OnInFlight(InFlightSince());
   if (alone) {
@@ -181,7 +182,7 @@ void Wal::OnLanded() {
   SetState(full ? WalState::kDiskFull : WalState::kUp, full ? FullReason() : std::string());
   RecycleRetired();
   UpdateAdmission();
-  if (took_file_) environment_.executor.Wake(environment_.pool);
+  if (took_file_) environment_.executor.Wake(pool());
   took_file_ = false;
 }
 

@@ -13,6 +13,7 @@
 // spares. Where that is gone too, their ring waits, and the others go on.
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -30,7 +31,7 @@ constexpr std::uint64_t kSparesForStarts = 1;  // of the spares; the others go t
 
 /// Before a round: is this the file for it?
 void Wal::ChooseFile() {
-  const FilePool& pool = environment_.pool;
+  const FilePool& pool = this->pool();
   if (current_.rows_only) {
     must_roll_ = must_roll_ || !pool.Exhausted() || (stranded_ && pool.ready() > kSparesForStarts);
     return;
@@ -49,16 +50,16 @@ void Wal::ChooseFile() {
 bool Wal::EntriesFull() const {
   if (current_.rows_only) return true;
   if (!OutOfFiles()) return false;
-  return environment_.pool.SparesMissing() || Room() < rings_.size() * options_.ring_bytes_max;
+  return pool().SparesMissing() || Room() < rings_.size() * options_.ring_bytes_max;
 }
 
 std::string Wal::FullReason() const {
-  const std::optional<Error> failure = environment_.pool.failure();
+  const std::optional<Error> failure = pool().failure();
   return failure ? failure->message : "no next WAL file can be made";
 }
 
 std::uint64_t Wal::large_row_bytes() const {
-  const FilePool& pool = environment_.pool;
+  const FilePool& pool = environment_.pool;  // A row file is always at home.
   return MaxPayloadBytes(pool.row_file_bytes() != 0 ? pool.row_file_bytes()
                                                     : pool.file_size_bytes());
 }
@@ -84,12 +85,15 @@ bool Wal::EntriesWait() const {
 
 /// The next file for a roll: an ordinary one, or what there is instead.
 std::optional<PoolFile> Wal::TakeFile(const std::optional<Error>& failure) {
-  FilePool& pool = environment_.pool;
-  std::optional<PoolFile> taken = pool.Take(UINT64_MAX);
+  if (homecoming_ && place_ == Place::kHome) return std::exchange(homecoming_, std::nullopt);
+  FilePool& pool = this->pool();
+  // One sequence of numbers for two directories; within one they only grow but for row files.
+  const std::uint64_t above = HasAway() ? highest_file_ : 0;
+  std::optional<PoolFile> taken = pool.Take(UINT64_MAX, above);
   if (taken || !failure) return taken;
   const bool full = failure->code == ErrorCode::kDiskFull;
   // What was accepted before anything was refused, or a disk that fails otherwise.
-  if (!full || EntriesWait()) taken = pool.Take(kSparesForStarts);
+  if (!full || EntriesWait()) taken = pool.Take(kSparesForStarts, above);
   if (taken || !full) return taken;
   if (LeavesRowFile() && !FitsFile(CollectCarried(), pool.row_file_bytes())) return std::nullopt;
   return pool.TakeRow();
@@ -158,7 +162,7 @@ Status Wal::Supersede(const Carried& carried, const LiveFile& live, std::shared_
   if (!committed.ok()) {
     // Its header may be on the disk, and says what the current file does; nothing is added to that
     // one either, because the next has a higher number than both.
-    environment_.pool.Remove(live.number);
+    Discard(live);
     return committed;
   }
   const LiveFile left = files_.back();
@@ -166,9 +170,9 @@ Status Wal::Supersede(const Carried& carried, const LiveFile& live, std::shared_
   files_.pop_back();
   environment_.landed.RemoveFile(left.number);
   if (std::erase(poisoned_, left.number) > 0) {
-    environment_.pool.Remove(left.number);
+    Discard(left);
   } else {
-    environment_.pool.Recycle(left.number, left.file, left.size_bytes);
+    environment_.pool.At(left.place).Recycle(left.number, left.file, left.size_bytes);
   }
   PutIntoService(live, std::move(writer));
   current_.offset = position->offset;

@@ -20,10 +20,16 @@ constexpr std::uint64_t kLargeBatchBytes = 256 << 10;
 }  // namespace
 
 std::int64_t Wal::Step() {
+  const std::int64_t next = StepOnce();
+  return HasAway() ? std::min(next, Watch()) : next;
+}
+
+std::int64_t Wal::StepOnce() {
   const std::int64_t now = environment_.clock.NowNs();
   CountWait(now);
   SnapshotRings();
   TakeDone();
+  if (HasAway()) LookAround();
   if (!FailedBack()) return kIdle;
   // Plans name rings by their places, so none goes while a plan is under way.
   if (ring_leaves_.load() && !flight_.empty()) return kIdle;
@@ -40,6 +46,7 @@ std::int64_t Wal::Round() {
   if (!MayPlan()) return kIdle;  // A completion wakes us.
   must_roll_ = must_roll_ || environment_.clock.NowNs() >= RollDue();
   bool wrote = false;
+  if (HasAway()) ChoosePlace();
   ChooseFile();
   if (current_.rows_only) roll_asked_ = false;  // It never becomes a generation.
   // A file without a batch is no generation: it gets a seal first.
@@ -309,12 +316,12 @@ void Wal::AbandonPlan(std::unique_ptr<Plan> plan) {
 /// is idle.
 void Wal::NoteBatchSize(std::uint64_t bytes) {
   usual_batch_bytes_ = bytes == 0 ? 0 : usual_batch_bytes_ - usual_batch_bytes_ / 8 + bytes / 8;
-  environment_.pool.set_zeroes(usual_batch_bytes_ < kLargeBatchBytes);
+  pool().set_zeroes(usual_batch_bytes_ < kLargeBatchBytes);
 }
 
 /// Only a first start has blocks that were never written; see FilePool.
 Status Wal::ZeroAhead(std::uint64_t end_offset) {
-  if (end_offset <= current_.zeroed) return {};
+  if (end_offset <= current_.zeroed || HasAway()) return {};
   if (usual_batch_bytes_ >= kLargeBatchBytes) {
     current_.zeroed = end_offset;
     return {};
@@ -346,7 +353,9 @@ Status Wal::Roll(Plan& plan, bool& rolled) {
   if (wanted_method_ && !flight_.empty()) return {};  // The old file is finished first [C6].
   // What a row file holds is said again, once all of it is durable.
   if (current_.rows_only && !flight_.empty()) return {};
-  const std::optional<Error> failure = environment_.pool.failure();
+  // Each directory has a queue of its own.
+  if (place_ != queue_place_ && !flight_.empty()) return {};
+  const std::optional<Error> failure = pool().failure();
   std::optional<PoolFile> taken = TakeFile(failure);
   if (!taken) {
     CannotRoll(failure);
@@ -355,19 +364,26 @@ Status Wal::Roll(Plan& plan, bool& rolled) {
   took_file_ = true;
   const Status changed = ChangeMethod();
   if (!changed.ok()) {
-    environment_.pool.Remove(taken->number);
+    pool().Remove(taken->number);
     return changed;
   }
-  taken = TRY(environment_.pool.NumberAbove(*taken, current_.live.number));
+  if (place_ != queue_place_) {
+    queue_place_ = place_;
+    queue_.reset();
+    MakeQueue();
+  }
+  taken = TRY(pool().NumberAbove(*taken, highest_file_));
+  highest_file_ = taken->number;
   const LiveFile live{.number = taken->number,
                       .life = rng_.Next() | 1,
                       .size_bytes = taken->size_bytes,
                       .zeroed_bytes = taken->zeroed_bytes,
                       .rows_only = taken->rows_only,
+                      .place = taken->place,
                       .file = taken->file};
   Result<std::shared_ptr<File>> writer = WriterOf(live);
   if (!writer.ok()) {
-    environment_.pool.Remove(taken->number);
+    pool().Remove(taken->number);
     return std::move(writer).error();
   }
   rolled = true;
@@ -402,7 +418,7 @@ void Wal::CannotRoll(const std::optional<Error>& failure) {
   // Rows and marks wait for a row file that is on its way; nobody is told that they cannot be
   // taken.
   const bool row_comes = failure && failure->code == ErrorCode::kDiskFull && current_.rows_only &&
-                         environment_.pool.RowFileComing();
+                         pool().RowFileComing();
   blocked_.store(failure.has_value() && !row_comes, std::memory_order_release);
   UpdateAdmission();
   if (failure) Notify();
@@ -442,6 +458,7 @@ void Wal::PutIntoService(const LiveFile& live, std::shared_ptr<File> writer) {
               .rows_only = live.rows_only};
   current_file_.store(live.number, std::memory_order_release);
   must_roll_ = false;
+  counters_.place.Set(static_cast<std::uint64_t>(live.place));
   counters_.rolls.Add(1);
   if (live.rows_only) counters_.row_rolls.Add(1);
 }
@@ -511,10 +528,27 @@ void Wal::AnswerRings(const Plan& plan) {
 /// kernel may have marked its pages clean. Requires: nothing is in flight.
 void Wal::Fail(const Error& error) {
   ++failures_;
-  counters_.poisoned_files.Add(1);
   environment_.log.Write(LogLevel::kError, "wal.poisoned",
                          "a write or sync failed; the file is not written again",
                          {{"file", FileName(current_.live.number)}, {"error", error.message}});
+  LeaveFile();
+  const Place other = Other(queue_place_);
+  if (HasAway() && place_ != other && Usable(other)) GoTo(other, error.message);
+  if (failures_ < 2) return;
+  // A file system that gives space only when it is written to says so here.
+  const bool full = error.code == ErrorCode::kDiskFull;
+  SetState(full ? WalState::kDiskFull : WalState::kDown, error.message);
+  retry_at_ns_ = environment_.clock.NowNs() + kRetryNs;
+  UpdateAdmission();
+  Notify();
+  if (options_.on_wal_down == OnWalDown::kExit) {
+    std::_Exit(full ? 10 : 12);
+  }
+}
+
+/// Nothing that is on its way counts, and nothing more goes to the files where it was to stand.
+void Wal::LeaveFile() {
+  counters_.poisoned_files.Add(1);
   for (const std::unique_ptr<Plan>& plan : flight_) {
     if (plan->submitted && !plan->published) poisoned_.push_back(plan->file_number);
   }
@@ -526,23 +560,13 @@ void Wal::Fail(const Error& error) {
     // Recovery's file holds no batch yet, but its header is what let older files go: it stays until
     // another header is durable.
     if (files_[i].number == committed_file_) {
-      doomed_.push_back(files_[i].number);
+      doomed_.push_back(files_[i]);
     } else {
-      environment_.pool.Remove(files_[i].number);
+      Discard(files_[i]);
     }
     files_.pop_back();
   }
   must_roll_ = true;
-  if (failures_ < 2) return;
-  // A file system that gives space only when it is written to says so here.
-  const bool full = error.code == ErrorCode::kDiskFull;
-  SetState(full ? WalState::kDiskFull : WalState::kDown, error.message);
-  retry_at_ns_ = environment_.clock.NowNs() + kRetryNs;
-  UpdateAdmission();
-  Notify();
-  if (options_.on_wal_down == OnWalDown::kExit) {
-    std::_Exit(full ? 10 : 12);
-  }
 }
 
 /// Everything that is not durable goes back to where it came from, in order.
@@ -561,7 +585,8 @@ void Wal::ForgetPlans() {
       slot.planned_rows = slot.durable_rows;
     }
     for (const Repeat& repeat : plan->repeats) keep(repeat);
-    idle_plans_.push_back(std::move(plan));
+    const bool in_flight = plan->submitted && !plan->done;
+    (in_flight ? stalled_.back().plans : idle_plans_).push_back(std::move(plan));
   }
   flight_.clear();
   for (const Repeat& repeat : repeats_) keep(repeat);
@@ -571,7 +596,7 @@ void Wal::ForgetPlans() {
     ring.taken = ring.port->ring->released();
   }
   const std::uint64_t next_batch = written_.next_batch;
-  written_ = durable_;
+  if (!(Planted(PlantedBug::kEndRunsAhead) && !stalled_.empty())) written_ = durable_;
   written_.next_batch = next_batch + 1;  // The failed batch may have drawn its number already.
   written_file_ = durable_file_;
 }
@@ -600,7 +625,7 @@ void Wal::CloseGeneration() {
 /// In number order [A10]; never the file that the next header has to name.
 void Wal::RecycleRetired() {
   if (durable_file_ == current_.live.number) {
-    for (const std::uint64_t number : doomed_) environment_.pool.Remove(number);
+    for (const LiveFile& file : doomed_) Discard(file);
     doomed_.clear();
   }
   std::uint64_t recycled = 0;
@@ -612,11 +637,11 @@ void Wal::RecycleRetired() {
     recycled = file.number;
     environment_.landed.RemoveFile(file.number);
     const auto poisoned = std::find(poisoned_.begin(), poisoned_.end(), file.number);
-    if (poisoned != poisoned_.end()) {
+    if (poisoned != poisoned_.end() && !Planted(PlantedBug::kStalledFileRecycled)) {
       poisoned_.erase(poisoned);
-      environment_.pool.Remove(file.number);
+      Discard(file);
     } else {
-      environment_.pool.Recycle(file.number, file.file, file.size_bytes);
+      environment_.pool.At(file.place).Recycle(file.number, file.file, file.size_bytes);
       counters_.recycled_files.Add(1);
     }
   }

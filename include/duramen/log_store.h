@@ -42,6 +42,9 @@ enum class OpenMode : std::uint8_t { kOpen, kCreate, kOpenOrCreate };
 struct LogStoreOptions {
   std::string data_dir;  // made if it is not there
   std::string wal_dir;   // empty: data_dir/wal
+  /// Where the WAL goes on while wal_dir is slow or fails; empty: nowhere. "none": the one that the
+  /// system has is taken out of use.
+  std::string wal_failover_dir;
   /// Of one WAL file; rounded to 4096. 0: 256,000,000, or a quarter of memory_budget if that is
   /// less.
   std::uint64_t wal_max_size_bytes = 0;
@@ -50,6 +53,7 @@ struct LogStoreOptions {
   std::uint64_t wal_max_age = 60;           // seconds until a file is flushed; 0: never
   std::uint64_t wal_max_batch_size = 8192;  // records
   std::uint64_t wal_stall_threshold = 500;  // ms; slower writes and syncs are told; 0: none
+  std::uint64_t wal_failover_after = 500;   // ms that a write may take; 0: only errors lead there
   SyncMethod wal_sync_method = SyncMethod::kDatasync;
   std::uint64_t wal_pipeline_depth = 4;      // direct writes in flight at most
   std::uint64_t flush_delay = 200;           // ms that a closed WAL file waits for its flush

@@ -60,6 +60,7 @@ class SimFile final : public File {
     OpenFor mode;
   };
   SimFile(SimFileSystem& machine, Place place) : machine_(machine), place_(std::move(place)) {}
+  const std::string& path() const { return place_.path; }
 
   Result<std::size_t> Read(std::uint64_t offset, std::span<std::byte> bytes) const override {
     TRY(machine_.MarkRead("read", place_.file_class, CALLER));
@@ -166,6 +167,14 @@ class SimDirectory final : public Directory {
   FileSystemKind Kind() const override {
     const auto said = machine_.kinds_.find(path_);
     return said == machine_.kinds_.end() ? FileSystemKind{} : said->second;
+  }
+
+  std::uint64_t device() const override {
+    std::uint64_t device = 0;
+    for (const auto& [path, number] : machine_.devices_) {
+      if (path_.starts_with(path)) device = number;  // The longest comes last.
+    }
+    return device;
   }
 
   Result<std::unique_ptr<File>> Create(std::string_view name) override {
@@ -310,7 +319,10 @@ class SimWriteQueue final : public WriteQueue, public Actor {
       : machine_(machine), options_(options) {
     options_.executor.Start(*this);
   }
-  ~SimWriteQueue() override { options_.executor.Stop(*this); }
+  ~SimWriteQueue() override {
+    Drain();  // A machine that has crashed does nothing.
+    options_.executor.Stop(*this);
+  }
 
   void Submit(const WriteRequest& request) override {
     CHECK(flying_.size() < options_.depth);
@@ -345,6 +357,8 @@ class SimWriteQueue final : public WriteQueue, public Actor {
   std::int64_t Step() override {
     if (flying_.empty()) return kIdle;
     const std::int64_t now_ns = options_.clock.NowNs();
+    const std::int64_t stalled_ns = machine_.StalledUntil(FileOf(flying_.front()).path());
+    if (stalled_ns > now_ns) return stalled_ns;
     std::size_t due = 0;  // Those that are due come first in either order of submission.
     while (due < flying_.size() && flying_[due].due_ns <= now_ns) ++due;
     if (!options_.direct && !flying_.front().written) {
@@ -420,6 +434,11 @@ class SimWriteQueue final : public WriteQueue, public Actor {
 
 std::unique_ptr<WriteQueue> SimFileSystem::MakeWriteQueue(const WriteQueueOptions& options) {
   return std::make_unique<SimWriteQueue>(*this, options);
+}
+
+std::int64_t SimFileSystem::StalledUntil(const std::string& file_path) const {
+  const auto found = stalls_.find(file_path.substr(0, file_path.rfind('/')));
+  return found == stalls_.end() ? 0 : found->second;
 }
 
 Error SimFileSystem::Stopped() const {

@@ -24,7 +24,8 @@
 //    later machine on the same DiskState, until it is written over or its file is gone.
 //  - Writes in flight (base/write_queue.h): buffered ones are written and synced one after the
 //    other, each a step of an actor, so that others run in between; direct ones end in a seeded
-//    order. With SetLatency each takes so long, direct ones side by side.
+//    order. With SetLatency each takes so long, direct ones side by side. Those in a directory that
+//    was stalled make no progress until its time is over, and then go on as if nothing had been.
 //  - Not modelled: other operations that overlap in time.
 //
 // Owned by the test; one thread (LoopExecutor). Outlives every File, Directory and FileLock of it.
@@ -108,6 +109,10 @@ class SimFileSystem final : public FileSystem {
 
   /// Of each write in flight; draws the order in which direct ones end.
   void SetLatency(std::int64_t ns) { latency_ns_ = ns; }
+  /// Writes in flight to files in the directory `path` do nothing before `until_ns`.
+  void StallUntil(const std::string& path, std::int64_t until_ns) { stalls_[path] = until_ns; }
+  /// What Directory::device says below `path`; 0 elsewhere.
+  void SetDevice(const std::string& path, std::uint64_t device) { devices_[path] = device; }
   void SeedFlight(std::uint64_t seed) { flight_rng_ = Rng(seed); }
   /// Opening for direct I/O is refused, as on a file system without it.
   void RefuseDirect() { refuses_direct_ = true; }
@@ -155,6 +160,7 @@ class SimFileSystem final : public FileSystem {
   Status MarkRead(const char* operation, const std::string& file_class, const void* caller);
   const Fault* MatchFault(const Op& op, const std::string& file_class);
   Error Stopped() const;
+  std::int64_t StalledUntil(const std::string& file_path) const;
   Status TakeDescriptor();
 
   DiskState disk_;
@@ -173,6 +179,8 @@ class SimFileSystem final : public FileSystem {
   std::uint64_t opens_failing_ = 0;
   std::uint64_t opens_failed_ = 0;
   std::int64_t latency_ns_ = 0;
+  std::map<std::string, std::int64_t> stalls_;  // by directory
+  std::map<std::string, std::uint64_t> devices_;
   Rng flight_rng_{1};
   std::uint64_t flights_ = 0;
   bool refuses_direct_ = false;

@@ -48,11 +48,11 @@ class FilePoolTest : public ::testing::Test {
 TEST_F(FilePoolTest, B4_TwoSparesAreKeptForRecovery) {
   Run();
   EXPECT_EQ(pool_->ready(), 3u);
-  EXPECT_TRUE(pool_->Take(2).has_value());
-  EXPECT_FALSE(pool_->Take(2).has_value()) << "two are kept";
-  EXPECT_TRUE(pool_->Take(0).has_value());
-  EXPECT_TRUE(pool_->Take(0).has_value());
-  EXPECT_FALSE(pool_->Take(0).has_value());
+  EXPECT_TRUE(pool_->Take(2, 0).has_value());
+  EXPECT_FALSE(pool_->Take(2, 0).has_value()) << "two are kept";
+  EXPECT_TRUE(pool_->Take(0, 0).has_value());
+  EXPECT_TRUE(pool_->Take(0, 0).has_value());
+  EXPECT_FALSE(pool_->Take(0, 0).has_value());
 }
 
 TEST_F(FilePoolTest, A13_NumbersAreNeverUsedTwice) {
@@ -60,7 +60,7 @@ TEST_F(FilePoolTest, A13_NumbersAreNeverUsedTwice) {
   std::vector<PoolFile> held;
   for (int round = 0; round < 50; ++round) {
     Run();
-    std::optional<PoolFile> file = pool_->Take(2);
+    std::optional<PoolFile> file = pool_->Take(2, 0);
     ASSERT_TRUE(file.has_value());
     EXPECT_TRUE(seen.insert(file->number).second);
     held.push_back(*file);
@@ -73,7 +73,7 @@ TEST_F(FilePoolTest, A13_NumbersAreNeverUsedTwice) {
 
 TEST_F(FilePoolTest, PW4_AFileIsHandedOutOnlyWhenItsNameIsDurable) {
   Run();
-  const std::optional<PoolFile> file = pool_->Take(2);
+  const std::optional<PoolFile> file = pool_->Take(2, 0);
   ASSERT_TRUE(file.has_value());
   const sim::Node node = disk_.disk().durable().FindPath("/wal/" + FileName(file->number));
   ASSERT_NE(node, 0u);
@@ -86,7 +86,7 @@ TEST_F(FilePoolTest, W15_OneFailureOfAnyCallDoesNotStopIt) {
     for (int again = 0; again < 3; ++again) {
       SCOPED_TRACE(sim::OpKindName(kind));
       RunThroughRetries();
-      std::optional<PoolFile> file = pool_->Take(2);
+      std::optional<PoolFile> file = pool_->Take(2, 0);
       ASSERT_TRUE(file.has_value());
       disk_.Schedule({.kind = kind, .file_class = ""});
       if (again != 1) {
@@ -121,7 +121,7 @@ TEST_F(FilePoolTest, B3_NoFailingCallLeavesAFileForEachRetry) {
   for (const auto kind : {sim::OpKind::kAllocate, sim::OpKind::kWrite, sim::OpKind::kSyncAll,
                           sim::OpKind::kSyncDirectory}) {
     SCOPED_TRACE(sim::OpKindName(kind));
-    while (pool_->Take(0)) {
+    while (pool_->Take(0, 0)) {
     }
     const std::size_t files = Files();
     disk_.Schedule({.kind = kind, .file_class = "", .times = 5});
@@ -136,14 +136,14 @@ TEST_F(FilePoolTest, B3_NoFailingCallLeavesAFileForEachRetry) {
 // Its pages may be clean now without being on the disk: a second sync would say success.
 TEST_F(FilePoolTest, A14_AFileWhoseSyncFailedIsRemovedNotSyncedAgain) {
   Run();
-  const PoolFile taken = pool_->Take(2).value();
+  const PoolFile taken = pool_->Take(2, 0).value();
   Run();
   disk_.Schedule({.kind = sim::OpKind::kSyncData, .file_class = ".wal"});
   pool_->Recycle(taken.number, taken.file, taken.size_bytes);
   RunThroughRetries();
   EXPECT_EQ(disk_.faults_fired(), 1u);
   std::size_t ready = 0;
-  for (; const std::optional<PoolFile> file = pool_->Take(0); ++ready) {
+  for (; const std::optional<PoolFile> file = pool_->Take(0, 0); ++ready) {
     EXPECT_NE(file->file, taken.file);
   }
   EXPECT_EQ(Files(), ready) << "it is gone";
@@ -174,7 +174,7 @@ TEST_F(FilePoolTest, B3_ARowFileThatIsRenewedIsOnItsWay) {
 
 TEST_F(FilePoolTest, A14_APoisonedFileIsRemovedNotReused) {
   Run();
-  std::optional<PoolFile> file = pool_->Take(2);
+  std::optional<PoolFile> file = pool_->Take(2, 0);
   const std::string name = FileName(file->number);
   const sim::Node node = disk_.disk().visible().FindPath("/wal/" + name);
   file.reset();
