@@ -74,7 +74,12 @@ class WalCheck {
     std::uint64_t bytes = 0;
     for (const wal::JudgedBatch& batch : image_.wal.verdict.batches) bytes += batch.bytes;
     if (progress_ != nullptr) progress_->Begin("replay", bytes);
-    wal::RecoveryOptions options{.system = image_.wal.system, .scanned = &image_.wal.summaries};
+    std::unique_ptr<Directory> away;
+    if (!image_.wal.away_path.empty()) {
+      away = TRY(ReadOnlyDirectory::Open(image_.wal.away_path, progress_));
+    }
+    wal::RecoveryOptions options{
+        .system = image_.wal.system, .scanned = &image_.wal.summaries, .away = away.get()};
     if (image_.state != nullptr) {
       options.covered = image_.state->covered;
       options.seeds = &image_.state->seeds;

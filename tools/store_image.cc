@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "base/posix_io.h"
 #include "base/try.h"
 #include "segments/run_walk.h"
 #include "tools/checkpoint_walk.h"
@@ -24,6 +25,14 @@ bool IsThere(const std::string& path) {
 std::string DataDirectoryOf(const std::string& path, const std::string& wal_path) {
   if (wal_path != path) return path;
   return IsThere(path + "/../" + kSystemName) ? path + "/.." : "";
+}
+
+bool OnOneDevice(const WalImage& image) {
+  if (image.away_path.empty()) return false;
+  PosixFileSystem file_system;
+  const auto home = file_system.Open(image.path);
+  const auto away = file_system.Open(image.away_path);
+  return home.ok() && away.ok() && (*home)->device() != 0 && (*home)->device() == (*away)->device();
 }
 
 bool IsDamage(const Finding& finding) {
@@ -138,6 +147,10 @@ std::vector<Field> VerdictFields(const StoreImage& image) {
 
 void SayNotes(const StoreImage& image, Terminal& terminal) {
   if (image.interrupted()) return;
+  if (OnOneDevice(image.wal)) {
+    terminal.Say("note: " + image.wal.away_path + " is on the file system of " + image.wal.path +
+                 ": a device that stalls or fails takes both");
+  }
   if (image.half_repair) {
     terminal.Say("warning: " + VerdictSentence(*image.half_repair));
     terminal.Say("next: " + NextOf(*image.half_repair));

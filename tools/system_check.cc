@@ -98,6 +98,10 @@ std::vector<ImageFinding> CheckSystemFiles(const std::string& path, const WalIma
   Checker<log::IdentityFile>(kIdentityName, found)
       .Check(ReadIdentityFile(image.path), image.system);
   ListKept(image.path, found);
+  if (image.away_path.empty()) return found;
+  Checker<log::IdentityFile>(kIdentityName, found)
+      .Check(ReadIdentityFile(image.away_path), image.system);
+  ListKept(image.away_path, found);
   return found;
 }
 

@@ -44,17 +44,21 @@ Result<std::vector<DirectoryEntry>> ListOf(const std::string& path) {
   return directory->List();
 }
 
-Result<std::vector<FoundFile>> FindFiles(const std::string& wal_path, bool directory) {
+Result<std::vector<FoundFile>> FindFiles(const std::string& wal_path, const std::string& away_path,
+                                         bool directory) {
   std::vector<FoundFile> found;
   if (!directory) {
     const std::string name = BaseName(wal_path);
     found.push_back({wal::ParseFileName(name).value_or(0), name, wal_path});
     return found;
   }
-  for (const DirectoryEntry& entry : TRY(ListOf(wal_path))) {
-    const std::optional<std::uint64_t> number = wal::ParseFileName(entry.name);
-    if (!number || !entry.is_regular) continue;
-    found.push_back({*number, entry.name, wal_path + "/" + entry.name});
+  for (const std::string& path : {wal_path, away_path}) {
+    if (path.empty()) continue;
+    for (const DirectoryEntry& entry : TRY(ListOf(path))) {
+      const std::optional<std::uint64_t> number = wal::ParseFileName(entry.name);
+      if (!number || !entry.is_regular) continue;
+      found.push_back({*number, entry.name, path + "/" + entry.name});
+    }
   }
   std::sort(found.begin(), found.end(),
             [](const FoundFile& a, const FoundFile& b) { return a.number < b.number; });
@@ -118,8 +122,10 @@ SystemUuid SystemOfNeighbours(const std::string& file_path) {
 
 class Reading {
  public:
-  Reading(std::string wal_path, bool directory, ReadProgress* progress) : progress_(progress) {
+  Reading(std::string wal_path, std::string away_path, bool directory, ReadProgress* progress)
+      : progress_(progress) {
     image_.path = std::move(wal_path);
+    image_.away_path = std::move(away_path);
     image_.whole = directory;
   }
 
@@ -146,7 +152,7 @@ class Reading {
 
  private:
   Status Open() {
-    for (const FoundFile& found : TRY(FindFiles(image_.path, image_.whole))) {
+    for (const FoundFile& found : TRY(FindFiles(image_.path, image_.away_path, image_.whole))) {
       Result<std::unique_ptr<ReadOnlyFile>> file = ReadOnlyFile::Open(found.path, progress_);
       if (!file.ok() && image_.whole && file.error().code == ErrorCode::kNotFound) {
         // Renamed by a running store since the directory was listed.
@@ -270,6 +276,12 @@ bool WalImage::damaged() const {
                      [](const wal::JudgedBatch& batch) { return !batch.intact; });
 }
 
+std::string LocateFailover(const std::string& path) {
+  const Result<log::Copies<log::SystemFile>> system = ReadSystemFile(path);
+  if (!system.ok() || system->content.wal_dirs.size() < 2) return "";
+  return system->content.wal_dirs[1];
+}
+
 Result<std::string> LocateWal(const std::string& path) {
   const std::vector<DirectoryEntry> entries = TRY(ListOf(path));
   const auto holds = [&](std::string_view name, bool directory) {
@@ -307,9 +319,16 @@ Result<WalImage> ReadWalImage(const std::string& path, BesideWal* beside, ReadPr
       return identity.error();
     }
   }
+  const std::string away_path = directory ? LocateFailover(path) : "";
+  if (!away_path.empty() && !ListOf(away_path).ok()) {
+    Error error = ListOf(away_path).error();
+    error.message = "the system wrote its WAL to '" + away_path + "', too: " + error.message;
+    error.hint = "mount or restore that directory: without it acknowledged entries may be missing";
+    return error;
+  }
   std::string symptoms;
   for (int reading = 0;; ++reading) {
-    Reading attempt(directory ? *wal_path : path, directory, progress);
+    Reading attempt(directory ? *wal_path : path, away_path, directory, progress);
     WalImage image = TRY(attempt.Run(beside));
     if (progress != nullptr && progress->stopped()) return image;
     if (image.unknown_version) return *image.unknown_version;

@@ -31,8 +31,9 @@ struct ImageFile {
 bool LeftService(const ImageFile& file);
 
 struct WalImage {
-  std::string path;    // of the directory, or of the file
-  bool whole = false;  // a directory: a file that is missing in it is missing
+  std::string path;            // of the directory, or of the file
+  std::string away_path = {};  // of the fail-over directory; empty: there is none, or none is known
+  bool whole = false;          // a directory: a file that is missing in it is missing
   SystemUuid system;
   std::vector<ImageFile> files;
   std::vector<wal::FileSummary> summaries;  // one for each of `files`
@@ -61,11 +62,14 @@ class BesideWal {
 };
 
 /// Without `beside` nothing is covered; where `progress` is stopped the image is worth nothing;
-/// both may be null, and outlive the image. Errors: kNotFound, kPermission, kIo, kInvalidArgument
-/// (a symlink, a device), kUnsupported (no WAL file, nor a directory that holds one),
-/// kUnknownVersion.
+/// both may be null, and outlive the image. A fail-over directory that SYSTEM lists is read with
+/// it. Errors: kNotFound, kPermission, kIo, kInvalidArgument (a symlink, a device), kUnsupported
+/// (no WAL file, nor a directory that holds one), kUnknownVersion.
 Result<WalImage> ReadWalImage(const std::string& path, BesideWal* beside = nullptr,
                               ReadProgress* progress = nullptr);
+
+/// The fail-over directory that SYSTEM in `path` lists; empty: none.
+std::string LocateFailover(const std::string& path);
 
 /// The directory of the WAL files that the directory `path` stands for: a wal_dir of its own is
 /// found through SYSTEM. Errors: as ReadWalImage; kInvalidArgument when `path` is a file.
