@@ -105,6 +105,7 @@ SessionOptions Explorer::OptionsOf(const RunId& id) const {
   options.sizes.wal_file_bytes = workload.wal_file_bytes;
   const std::uint64_t usual = kFileBytes[fixed.Below(std::size(kFileBytes))];
   if (workload.wal_file_bytes == 0) options.sizes.wal_file_bytes = usual;
+  options.sizes.fails_over = workload.fails_over;
   if (fixed.OneIn(3)) options.sizes.wal_dir = "/elsewhere/wal";
   if (fixed.OneIn(9)) {
     options.sizes.large = true;

@@ -109,6 +109,7 @@ constexpr std::uint32_t kBatchAcrossARoll = 4;
 constexpr std::uint32_t kFlushAndRecycle = 5;
 constexpr std::uint32_t kTruncateFlushed = 8;
 constexpr std::uint32_t kDiskFull = 9;
+constexpr std::uint32_t kFailOver = 10;
 
 class PlantedBugTest : public testing::TestWithParam<Planting> {};
 
@@ -152,6 +153,8 @@ INSTANTIATE_TEST_SUITE_P(
         Planting{PlantedBug::kRowFileTakesEntries, "RowFileTakesEntries", 60'000, kDiskFull},
         Planting{PlantedBug::kRowHeaderFirst, "RowHeaderFirst", 60'000, kDiskFull},
         Planting{PlantedBug::kMarksNotCarried, "MarksNotCarried", 60'000, kDiskFull},
+        Planting{PlantedBug::kStalledFileRecycled, "StalledFileRecycled", 60'000, kFailOver},
+        Planting{PlantedBug::kEndRunsAhead, "EndRunsAhead", 20'000, kFailOver},
         Planting{PlantedBug::kPoisonPill, "PoisonPill", 2'000}),
     [](const testing::TestParamInfo<Planting>& tested) { return std::string(tested.param.name); });
 #endif

@@ -86,6 +86,7 @@ class Session final : public sim::Observer {
   bool MayLoseService() const;
   void FillDisk();
   void FreeDisk();
+  void StallDirectory();
   void DoTruncatePrefix(LogNumber log, Index begin);
   void DoCreate(std::uint32_t writer);
   void DoDelete(LogNumber log);

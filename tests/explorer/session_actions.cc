@@ -41,6 +41,8 @@ void Session::Act(Action action) {
       return DoCreate(writer);
     case Action::kSpace:
       return full_ ? FreeDisk() : FillDisk();
+    case Action::kStall:
+      return StallDirectory();
     default:
       break;
   }
@@ -242,6 +244,14 @@ void Session::FillDisk() {
 void Session::FreeDisk() {
   full_ = false;
   machine_->ClearFaults();
+}
+
+/// For less than a wait has patience, and longer than the WAL has.
+void Session::StallDirectory() {
+  const std::string home =
+      options_.sizes.wal_dir.empty() ? std::string(kDataDir) + "/wal" : options_.sizes.wal_dir;
+  const auto ns = static_cast<std::int64_t>(rng_.Below(kPatienceNs / 4));
+  machine_->StallUntil(rng_.OneIn(3) ? kFailoverDir : home, subject_->clock().NowNs() + ns);
 }
 
 /// What an owner does who was told to wait: he waits, and lets floors move.

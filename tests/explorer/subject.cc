@@ -92,6 +92,8 @@ Status Subject::Open() {
   options.wal_sync_method = sizes_.sync_method;
   options.wal_pipeline_depth = sizes_.pipeline_depth;
   options.wal_dir = sizes_.wal_dir;
+  if (sizes_.fails_over) options.wal_failover_dir = kFailoverDir;
+  options.wal_failover_after = 100;  // ms of a clock that only jumps
   options.recovery_mode = sizes_.recovery_mode;
   options.segment_max_entries = sizes_.segment_entries;
   Result<LogStore> opened =

@@ -21,6 +21,7 @@
 namespace duramen::explorer {
 
 inline constexpr const char* kDataDir = "/data";
+inline constexpr const char* kFailoverDir = "/second/wal";
 
 /// Settings that runs vary.
 struct SubjectSizes {
@@ -36,6 +37,7 @@ struct SubjectSizes {
   std::size_t files_synced_singly = 4;   // of a flush; more: one sync of the file system
   std::size_t files_open_max = 256;
   std::string wal_dir = {};  // empty: inside the data directory
+  bool fails_over = false;   // to kFailoverDir
   RecoveryMode recovery_mode = RecoveryMode::kContain;
 };
 

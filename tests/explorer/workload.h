@@ -1,4 +1,4 @@
-// The ten workloads, as weights of what a run does next. What they share is that files are so
+// The eleven workloads, as weights of what a run does next. What they share is that files are so
 // small that they roll and are flushed, and rings so small that batches are in flight all the time.
 #pragma once
 
@@ -25,6 +25,7 @@ enum class Action : std::uint8_t {
   kRunSteps,  // lets the actors take a few steps
   kIdle,      // lets time pass to the next timer, so that seals are written
   kSpace,     // the disk is full from here on, or not any more
+  kStall,     // one of the WAL's two directories does not answer for a while
   kCount,
 };
 
@@ -39,10 +40,11 @@ struct Workload {
   std::uint32_t cut_max = 6;             // entries that an overwrite or truncation takes at most
   std::uint64_t segment_entries = 4096;  // of one segment file
   std::uint64_t wal_file_bytes = 0;      // 0: whatever the seed says
+  bool fails_over = false;               // there is a second directory of the WAL
   std::array<std::uint8_t, static_cast<std::size_t>(Action::kCount)> weights{};
 };
 
-inline constexpr std::uint32_t kWorkloadCount = 10;
+inline constexpr std::uint32_t kWorkloadCount = 11;
 const Workload& WorkloadOf(std::uint32_t number);
 
 }  // namespace duramen::explorer
