@@ -153,7 +153,7 @@ INSTANTIATE_TEST_SUITE_P(
         Planting{PlantedBug::kRowFileTakesEntries, "RowFileTakesEntries", 60'000, kDiskFull},
         Planting{PlantedBug::kRowHeaderFirst, "RowHeaderFirst", 60'000, kDiskFull},
         Planting{PlantedBug::kMarksNotCarried, "MarksNotCarried", 60'000, kDiskFull},
-        Planting{PlantedBug::kStalledFileRecycled, "StalledFileRecycled", 60'000, kFailOver},
+        Planting{PlantedBug::kStalledFileRecycled, "StalledFileRecycled", 150'000, kFailOver},
         Planting{PlantedBug::kEndRunsAhead, "EndRunsAhead", 20'000, kFailOver},
         Planting{PlantedBug::kPoisonPill, "PoisonPill", 2'000}),
     [](const testing::TestParamInfo<Planting>& tested) { return std::string(tested.param.name); });

@@ -246,12 +246,15 @@ void Session::FreeDisk() {
   machine_->ClearFaults();
 }
 
-/// For less than a wait has patience, and longer than the WAL has.
+/// All of a directory for less than a wait has patience, and longer than the WAL has; or single
+/// writes, so that the directory seems to be well with one of them in flight.
 void Session::StallDirectory() {
   const std::string home =
       options_.sizes.wal_dir.empty() ? std::string(kDataDir) + "/wal" : options_.sizes.wal_dir;
+  const std::int64_t now_ns = subject_->clock().NowNs();
   const auto ns = static_cast<std::int64_t>(rng_.Below(kPatienceNs / 4));
-  machine_->StallUntil(rng_.OneIn(3) ? kFailoverDir : home, subject_->clock().NowNs() + ns);
+  if (rng_.OneIn(2)) return machine_->HangUntil(home, now_ns + 8 * ns);
+  machine_->StallUntil(rng_.OneIn(3) ? kFailoverDir : home, now_ns + ns);
 }
 
 /// What an owner does who was told to wait: he waits, and lets floors move.

@@ -252,6 +252,21 @@ TEST_F(Failover, A14_AFileWithAWriteInFlightStaysUntilThatIsBack) {
   ExpectAll();
 }
 
+TEST_F(Failover, A14_NothingIsWrittenWhereAWriteIsInFlight) {
+  Begin();
+  Append();
+  machine.disk().HangUntil(kHome, Now() + 30 * kSecond);  // One write; all others are quick.
+  AppendUntil([&] { return machine.Metric("wal_probes") >= 4 * ReturnPolicy::kProbes; });
+  EXPECT_EQ(machine.Metric("wal_bad_probes"), 0u);
+  EXPECT_EQ(machine.Metric("wal_given_up_batches"), 1u);
+  EXPECT_EQ(machine.Metric("wal_place"), 1u) << "it answers, but for that one";
+  AppendUntil([&] { return machine.Metric("wal_given_up_batches") == 0; });
+  AppendUntil([&] { return machine.Metric("wal_place") == 0; });
+  machine.PowerLoss();
+  machine.Start();
+  ExpectAll();
+}
+
 TEST_F(Failover, W15_AnErrorLeadsThereAtOnce) {
   for (const sim::OpKind kind : {sim::OpKind::kSyncData, sim::OpKind::kWrite}) {
     Machine fresh;

@@ -1,5 +1,6 @@
 #include "tests/sim/sim_file_system.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -327,7 +328,7 @@ class SimWriteQueue final : public WriteQueue, public Actor {
   void Submit(const WriteRequest& request) override {
     CHECK(flying_.size() < options_.depth);
     CHECK((request.how == MadeDurable::kDirect) == options_.direct);
-    Flying flying{.request = request, .caller = CALLER};
+    Flying flying{.request = request, .caller = CALLER, .submitted = ++machine_.submitted_};
     const std::int64_t now_ns = options_.clock.NowNs();
     flying.begun_ns = now_ns;
     flying.due_ns = now_ns + machine_.latency_ns_;
@@ -357,7 +358,8 @@ class SimWriteQueue final : public WriteQueue, public Actor {
   std::int64_t Step() override {
     if (flying_.empty()) return kIdle;
     const std::int64_t now_ns = options_.clock.NowNs();
-    const std::int64_t stalled_ns = machine_.StalledUntil(FileOf(flying_.front()).path());
+    const std::int64_t stalled_ns =
+        machine_.StalledUntil(FileOf(flying_.front()).path(), flying_.front().submitted);
     if (stalled_ns > now_ns) return stalled_ns;
     std::size_t due = 0;  // Those that are due come first in either order of submission.
     while (due < flying_.size() && flying_[due].due_ns <= now_ns) ++due;
@@ -374,6 +376,7 @@ class SimWriteQueue final : public WriteQueue, public Actor {
   struct Flying {
     WriteRequest request;
     const void* caller = nullptr;
+    std::uint64_t submitted = 0;  // a number in order of submission
     std::int64_t begun_ns = 0;
     std::int64_t due_ns = 0;
     bool written = false;
@@ -436,9 +439,13 @@ std::unique_ptr<WriteQueue> SimFileSystem::MakeWriteQueue(const WriteQueueOption
   return std::make_unique<SimWriteQueue>(*this, options);
 }
 
-std::int64_t SimFileSystem::StalledUntil(const std::string& file_path) const {
-  const auto found = stalls_.find(file_path.substr(0, file_path.rfind('/')));
-  return found == stalls_.end() ? 0 : found->second;
+std::int64_t SimFileSystem::StalledUntil(const std::string& file_path,
+                                         std::uint64_t submitted) const {
+  const std::string directory = file_path.substr(0, file_path.rfind('/'));
+  const auto stall = stalls_.find(directory);
+  const auto hang = hangs_.find(directory);
+  const bool hangs = hang != hangs_.end() && submitted <= hang->second.second;
+  return std::max(stall == stalls_.end() ? 0 : stall->second, hangs ? hang->second.first : 0);
 }
 
 Error SimFileSystem::Stopped() const {

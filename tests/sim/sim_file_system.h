@@ -111,6 +111,10 @@ class SimFileSystem final : public FileSystem {
   void SetLatency(std::int64_t ns) { latency_ns_ = ns; }
   /// Writes in flight to files in the directory `path` do nothing before `until_ns`.
   void StallUntil(const std::string& path, std::int64_t until_ns) { stalls_[path] = until_ns; }
+  /// The same, but only those that are in flight there now, and the next one: others overtake them.
+  void HangUntil(const std::string& path, std::int64_t until_ns) {
+    hangs_[path] = {until_ns, submitted_ + 1};
+  }
   /// What Directory::device says below `path`; 0 elsewhere.
   void SetDevice(const std::string& path, std::uint64_t device) { devices_[path] = device; }
   void SeedFlight(std::uint64_t seed) { flight_rng_ = Rng(seed); }
@@ -160,7 +164,7 @@ class SimFileSystem final : public FileSystem {
   Status MarkRead(const char* operation, const std::string& file_class, const void* caller);
   const Fault* MatchFault(const Op& op, const std::string& file_class);
   Error Stopped() const;
-  std::int64_t StalledUntil(const std::string& file_path) const;
+  std::int64_t StalledUntil(const std::string& file_path, std::uint64_t submitted) const;
   Status TakeDescriptor();
 
   DiskState disk_;
@@ -179,7 +183,9 @@ class SimFileSystem final : public FileSystem {
   std::uint64_t opens_failing_ = 0;
   std::uint64_t opens_failed_ = 0;
   std::int64_t latency_ns_ = 0;
-  std::map<std::string, std::int64_t> stalls_;  // by directory
+  std::map<std::string, std::int64_t> stalls_;                           // by directory
+  std::map<std::string, std::pair<std::int64_t, std::uint64_t>> hangs_;  // until, up to which
+  std::uint64_t submitted_ = 0;                                          // writes to queues
   std::map<std::string, std::uint64_t> devices_;
   Rng flight_rng_{1};
   std::uint64_t flights_ = 0;
