@@ -145,12 +145,15 @@ std::vector<Field> VerdictFields(const StoreImage& image) {
           {"verdict", ColumnType::kText, VerdictSentence(image)}};
 }
 
+void SayOneDevice(const StoreImage& image, Terminal& terminal) {
+  if (!OnOneDevice(image.wal)) return;
+  terminal.Say("note: " + image.wal.away_path + " is on the file system of " + image.wal.path +
+               ": a device that stalls or fails takes both");
+}
+
 void SayNotes(const StoreImage& image, Terminal& terminal) {
   if (image.interrupted()) return;
-  if (OnOneDevice(image.wal)) {
-    terminal.Say("note: " + image.wal.away_path + " is on the file system of " + image.wal.path +
-                 ": a device that stalls or fails takes both");
-  }
+  SayOneDevice(image, terminal);
   if (image.half_repair) {
     terminal.Say("warning: " + VerdictSentence(*image.half_repair));
     terminal.Say("next: " + NextOf(*image.half_repair));

@@ -48,6 +48,8 @@ std::string VerdictSentence(const StoreImage& image);
 /// What programs are told at the end: the verdict, and the id of a repair that is half in place.
 std::vector<Field> VerdictFields(const StoreImage& image);
 
+/// Where the WAL's two directories are on one device, what that means.
+void SayOneDevice(const StoreImage& image, Terminal& terminal);
 /// Notes of what is wrong with the store.
 void SayNotes(const StoreImage& image, Terminal& terminal);
 /// The end of a verb that has printed its rows: those notes, and the exit, 130 after a Ctrl-C.

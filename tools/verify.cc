@@ -270,6 +270,7 @@ class Verification {
     for (const Attributed& finding : checked_.found) report.Add(finding);
     for (const Attributed& finding : verifier.findings()) report.Add(finding);
     const ExitCode exit = report.Finish(verifier, image.wal, checked_);
+    SayOneDevice(image, terminal_);
     TRY(terminal_.Flush());
     return progress_.stopped() ? ExitCode::kInterrupted : exit;
   }

@@ -46,7 +46,7 @@ TEST(Settings, CT1_TheTableIsWholeAndItsDefaultsAreThoseOfTheStruct) {
     LogStoreOptions options;
     EXPECT_TRUE(ParseSetting(setting.name, setting.default_value, options).ok()) << setting.name;
   }
-  EXPECT_EQ(names.size(), 19u);
+  EXPECT_EQ(names.size(), 21u);
   EXPECT_EQ(FindSetting("nonsense"), nullptr);
 }
 
@@ -162,10 +162,14 @@ TEST(Settings, CT1_OptionsAreValidatedAsAWhole) {
   EXPECT_NE(refused([](auto& o) { o.wal_dir = o.data_dir + "/"; }).find("wal_dir"),
             std::string::npos);
   EXPECT_NE(refused([](auto& o) { o.wal_max_files = 0; }).find("wal_max_files"), std::string::npos);
-  EXPECT_NE(refused([](auto& o) {
-              o.recovery_mode = RecoveryMode::kSalvage;
-            }).find("salvage_servers names no log"),
-            std::string::npos);
+  for (const char* taken : {"/a", "/a/", "/a/wal", "relative/path"}) {
+    const std::string why = refused([&](auto& o) {
+      o.data_dir = "/a";
+      o.wal_failover_dir = taken;
+    });
+    EXPECT_NE(why.find("wal_failover_dir"), std::string::npos) << taken;
+  }
+  refused([](auto& o) { o.wal_dir = o.wal_failover_dir = "/b"; });
   refused([](auto& o) { o.wal_max_size_bytes = 4096; });
   refused([](auto& o) { o.wal_max_batch_size = 0; });
   refused([](auto& o) { o.memory_budget = 0; });
