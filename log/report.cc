@@ -107,6 +107,7 @@ void LogStore::Impl::TellFileSystems() const {
   tell(*data_dir);
   // That of the usual wal_dir was just said, unless something is mounted there.
   if (!options.wal_dir.empty() || wal_dir->Kind().name != data_dir->Kind().name) tell(*wal_dir);
+  if (failover_dir != nullptr) tell(*failover_dir);
 }
 
 void LogStore::Impl::TellStart() {

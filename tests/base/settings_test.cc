@@ -162,6 +162,10 @@ TEST(Settings, CT1_OptionsAreValidatedAsAWhole) {
   EXPECT_NE(refused([](auto& o) { o.wal_dir = o.data_dir + "/"; }).find("wal_dir"),
             std::string::npos);
   EXPECT_NE(refused([](auto& o) { o.wal_max_files = 0; }).find("wal_max_files"), std::string::npos);
+  EXPECT_NE(refused([](auto& o) {
+              o.recovery_mode = RecoveryMode::kSalvage;
+            }).find("salvage_servers names no log"),
+            std::string::npos);
   for (const char* taken : {"/a", "/a/", "/a/wal", "relative/path"}) {
     const std::string why = refused([&](auto& o) {
       o.data_dir = "/a";
