@@ -98,7 +98,8 @@ void SegmentListEdit::Apply(const RunSummary& run) {
   segment.epoch = std::max(segment.epoch, run.epoch);
   segment.entries += run.count;
   if (run.kind == RunKind::kAppend) {
-    if (segment.live.empty()) segment.live.begin = run.first;
+    // A run that jumps has found nothing of use before it: it would be in another file.
+    if (segment.live.empty() || run.cut < run.first) segment.live.begin = run.first;
     segment.live.end = run.last + 1;
     return;
   }

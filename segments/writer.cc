@@ -24,7 +24,10 @@ SegmentWriter::SegmentWriter(const WriterSetup& setup)
       list_(setup.list),
       flushed_(setup.flushed),
       next_number_(std::max<std::uint64_t>(setup.next_number, 1)),
-      may_append_(setup.may_append) {
+      may_append_(setup.may_append),
+      floor_(setup.floor),
+      buffer_(setup.scratch != nullptr ? *setup.scratch : own_buffer_) {
+  buffer_.clear();
   if (list_.last() != nullptr) {
     next_number_ = std::max<std::uint64_t>(next_number_, list_.last()->number + 1);
   }
@@ -70,9 +73,13 @@ Status SegmentWriter::Add(const RunHeader& intent, std::span<const RecordSource>
 
 bool SegmentWriter::Suits(const RunHeader& intent, const RecordSource& record) const {
   if (file_entries_ == 0) return true;
-  // A segment is one range without a hole, so that its summary says what it has.
-  const bool jumps = !run_ && intent.kind == RunKind::kAppend && intent.cut < record.index &&
-                     !list_.last()->live.empty() && list_.last()->live.begin < intent.cut;
+  // What is of use in a segment is one range without a hole, so that its summary says what it has.
+  bool jumps = false;
+  if (!run_ && intent.kind == RunKind::kAppend && intent.cut < record.index) {
+    const IndexRange live = list_.last()->live;
+    const bool stays = !live.empty() && live.begin < intent.cut;
+    jumps = stays && std::min(live.end, intent.cut) > floor_;
+  }
   std::uint64_t bytes = buffer_offset_ + buffer_.size() + RecordBytes(record.payload.size());
   bytes += 2 * kRunHeaderBytes + 16;  // a run of its own, with a table of one
   if (run_) bytes += TableBytes(run_->header.kind, run_->table.size());

@@ -46,7 +46,9 @@ struct WriterSetup {
   Flushed flushed;                // what the durable row says
   std::uint64_t next_number = 1;  // above every file that was ever begun
   bool may_append = false;        // to the last file: its state is known
-  Rng& rng;                       // draws lives
+  Index floor = 0;  // durable, at the latest with that row; nobody needs what is below
+  Rng& rng;         // draws lives
+  std::vector<std::byte>* scratch = nullptr;  // to write from; null: memory of its own
 };
 
 struct WrittenFile {
@@ -72,6 +74,8 @@ struct OpenRun {
 class SegmentWriter {
  public:
   explicit SegmentWriter(const WriterSetup& setup);
+  SegmentWriter(const SegmentWriter&) = delete;
+  SegmentWriter& operator=(const SegmentWriter&) = delete;
   /// Consecutive entries; whatever stood at and above `cut` is no more. `cut` is at most the first
   /// index (CHECK). Errors: kCorruption when an entry does not match its checksum, kTooLarge, and
   /// those of writing; after an error all calls answer it.
@@ -107,10 +111,12 @@ class SegmentWriter {
   Flushed flushed_;
   std::uint64_t next_number_;
   bool may_append_;
+  const Index floor_;
   std::shared_ptr<File> file_;
   FileContext context_;
   std::uint64_t file_entries_ = 0;
-  std::vector<std::byte> buffer_;    // of the file, not written yet
+  std::vector<std::byte> own_buffer_;
+  std::vector<std::byte>& buffer_;   // of the file, not written yet
   std::uint64_t buffer_offset_ = 0;  // of the file
   std::optional<OpenRun> run_;
   std::vector<WrittenFile> files_;

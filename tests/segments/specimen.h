@@ -67,6 +67,7 @@ class Server {
                           .flushed = flushed,
                           .next_number = next_number,
                           .may_append = may_append,
+                          .floor = floor,
                           .rng = rng_});
   }
   /// A round with one Append, taken over.
@@ -100,6 +101,7 @@ class Server {
   Flushed flushed;
   std::uint64_t next_number = 1;
   bool may_append = true;
+  Index floor = 0;
   Model model;
   Model sparse;
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "segments/run_walk.h"
+#include "segments/scan.h"
 #include "tests/segments/specimen.h"
 
 namespace duramen::segments::testing {
@@ -87,6 +88,32 @@ TEST(Segments, A8_AJumpIsAFileOfItsOwnUnlessNothingIsLeftBelow) {
   EXPECT_EQ(server.list.segments().size(), 2u);
   EXPECT_EQ(server.list.Range(), (IndexRange{80, 83}));
   EXPECT_THAT(server.list.DeadFiles(80), ::testing::ElementsAre(1u));
+}
+
+TEST(Segments, SG6_A8_AJumpOverTheFloorStaysInTheFile) {
+  Server server;
+  server.Flush(1, 0, Entries(1, 10, 1));
+  server.floor = 10;
+  server.Flush(11, 0, Entries(50, 3, 1));
+  EXPECT_EQ(server.list.segments().size(), 2u) << "entry 10 is of use";
+  server.floor = 53;
+  server.Flush(53, 0, Entries(80, 3, 1));
+  ASSERT_EQ(server.list.segments().size(), 2u);
+  EXPECT_EQ(server.list.last()->live, (IndexRange{80, 83}));
+  EXPECT_EQ(server.flushed.segment_begin, 80u);
+  server.Flush(83, 0, Entries(83, 2, 1));
+  const ScanRequest request{.directory = server.directory,
+                            .identity = Identity(),
+                            .authority = server.flushed,
+                            .begin = server.floor};
+  const Result<ScanResult> scan = ScanServer(request);
+  ASSERT_TRUE(scan.ok());
+  EXPECT_TRUE(scan->findings.empty());
+  EXPECT_TRUE(std::ranges::equal(scan->list.segments(), server.list.segments()));
+  EXPECT_TRUE(scan->may_append);
+  const Result<VerifyResult> verified = VerifyServer(request, scan->list);
+  ASSERT_TRUE(verified.ok());
+  EXPECT_TRUE(verified->findings.empty());
 }
 
 TEST(Segments, A6_AFileOfUnknownStateIsNeverAppendedTo) {
