@@ -38,6 +38,9 @@ class File {
   }
   /// fdatasync: contents, and as much metadata as reading them needs (the size).
   virtual Status SyncData() = 0;
+  /// Lets the device begin with what was written, so that the sync has less to wait for. Promises
+  /// nothing.
+  virtual void BeginWriteBack() {}
   /// fsync: contents and all metadata.
   virtual Status SyncAll() = 0;
   /// Makes the file `size_bytes` long with space behind every byte; new bytes read as zeros.

@@ -7,6 +7,7 @@
 // the budget tight until memory is freed.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "base/counters.h"
@@ -51,10 +52,29 @@ class MemoryBudget {
  private:
   Counter own_;
   Counter* used_ = &own_;
+  friend class CountedBytes;
+  std::atomic<std::uint64_t> held_{0};  // of what is used, by CountedBytes
   Counter own_pinned_;
   Counter* pinned_ = &own_pinned_;
   const std::uint64_t limit_bytes_;
   const std::uint64_t reserve_bytes_;
+};
+
+/// What one owner holds, counted as it is and never refused: it is needed to free memory. It keeps
+/// entries out, but not rows and marks, which free memory too (rule B1). `told` has the same. Both
+/// outlive it; the owner's thread.
+class CountedBytes {
+ public:
+  CountedBytes(MemoryBudget& budget, Counter& told) : budget_(budget), told_(told) {}
+  ~CountedBytes() { Set(0); }
+  CountedBytes(const CountedBytes&) = delete;
+  CountedBytes& operator=(const CountedBytes&) = delete;
+  void Set(std::uint64_t bytes) noexcept;
+
+ private:
+  MemoryBudget& budget_;
+  Counter& told_;
+  std::uint64_t bytes_ = 0;
 };
 
 }  // namespace duramen

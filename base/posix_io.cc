@@ -115,6 +115,10 @@ class PosixFile final : public File {
 
   int descriptor() const override { return fd_.get(); }
 
+  void BeginWriteBack() override {
+    (void)::sync_file_range(fd_.get(), 0, 0, SYNC_FILE_RANGE_WRITE);  // The sync has its errors.
+  }
+
   Status SyncData() override {
     if (::fdatasync(fd_.get()) != 0) return PosixError("sync", path_, errno);
     return {};

@@ -44,5 +44,24 @@ TEST(MemoryBudget, MT3_AHugeRequestDoesNotWrapAround) {
   EXPECT_EQ(budget.used_bytes(), 10u);
 }
 
+TEST(MemoryBudget, MT3_WhatIsHeldIsCountedAsLongAsItIs) {
+  MemoryBudget budget(1000, 100);
+  Counter told;
+  {
+    CountedBytes held(budget, told);
+    held.Set(2000);  // Above the limit, and not refused.
+    EXPECT_EQ(budget.used_bytes(), 2000u);
+    EXPECT_FALSE(budget.TryReserve(1, BudgetUse::kEntries));
+    EXPECT_TRUE(budget.TryReserve(1000, BudgetUse::kReserve)) << "rows do not wait for it";
+    EXPECT_FALSE(budget.TryReserve(1, BudgetUse::kReserve));
+    budget.Release(1000);
+    held.Set(300);
+    EXPECT_EQ(budget.used_bytes(), 300u);
+    EXPECT_EQ(told.value(), 300u);
+  }
+  EXPECT_EQ(budget.used_bytes(), 0u);
+  EXPECT_EQ(told.value(), 0u);
+}
+
 }  // namespace
 }  // namespace duramen
