@@ -40,6 +40,7 @@ enum class PlantedBug : std::uint8_t {
   kMarksNotCarried,            // a row file carries the rows of the one before it, not its marks
   kStalledFileRecycled,        // a file goes on to its next life with a write of it in flight [A14]
   kEndRunsAhead,               // a fail-over ends its predecessor at a batch that was given up
+  kSyncedWhileWriting,         // a flush is synced while helpers still write
   kPoisonPill,                 // a CHECK trips while the second log is scanned or replayed [B9]
   kCount,
 };

@@ -181,6 +181,28 @@ constexpr SettingSpec kSettings[] = {
      .part = "segments",
      .since = "0.1.0",
      .help = "Size of one segment file. An entry that is larger gets a file of its own."},
+    {.name = "flush_threads",
+     .type = SettingType::kCount,
+     .unit = "threads",
+     .default_value = "1",
+     .min = 1,
+     .max = 8,
+     .part = "segments",
+     .since = "0.1.0",
+     .help = "Threads that take entries from WAL files to segments, each another log. More than "
+             "one pay where processors are idle while a flush is late."},
+    {.name = "flush_bytes_per_s",
+     .type = SettingType::kSize,
+     .unit = "bytes",
+     .default_value = "0",
+     .min = 64 * kKiB,
+     .max = 1ULL << 40,
+     .zero_too = true,
+     .part = "segments",
+     .since = "0.1.0",
+     .help = "What a flush writes in a second at most, so that syncs of the WAL keep the device. "
+             "Not when writers wait for the flush, or soon would: half of wal_max_files wait, or "
+             "memory is short. 0: twice as fast as WAL files fill."},
     {.name = "memory_budget",
      .type = SettingType::kSize,
      .unit = "bytes",
@@ -246,6 +268,8 @@ std::uint64_t LogStoreOptions::*NumberField(std::string_view name) {
   if (name == "wal_max_batch_size") return &LogStoreOptions::wal_max_batch_size;
   if (name == "wal_failover_after") return &LogStoreOptions::wal_failover_after;
   if (name == "wal_stall_threshold") return &LogStoreOptions::wal_stall_threshold;
+  if (name == "flush_threads") return &LogStoreOptions::flush_threads;
+  if (name == "flush_bytes_per_s") return &LogStoreOptions::flush_bytes_per_s;
   if (name == "memory_budget") return &LogStoreOptions::memory_budget;
   CHECK(false);
   return nullptr;

@@ -4,19 +4,33 @@
 #include <map>
 
 #include "base/check.h"
-#include "base/checksum.h"
 #include "base/planted.h"
 #include "base/try.h"
-#include "segments/reader.h"
 #include "segments/scan.h"
-#include "wal/run_reader.h"
 
 namespace duramen::log {
 namespace {
 
 constexpr std::size_t kLogsPerStep = 64;
+constexpr std::size_t kHandedOutMax = 64;  // logs, where there are helpers
 constexpr std::int64_t kRetryNs = 1'000'000'000;
 constexpr std::int64_t kLookAgainNs = 50'000'000;
+constexpr std::int64_t kPauseNsMax = 50'000'000;  // of a paced flush, before it looks who waits
+
+// The rows, those that are written, and the same as bytes.
+constexpr std::uint64_t kCheckpointCopies = 3;
+
+std::uint64_t BytesOf(const std::vector<meta::CheckpointServer>& servers) {
+  std::uint64_t bytes = servers.capacity() * sizeof(meta::CheckpointServer);
+  for (const meta::CheckpointServer& server : servers) {
+    for (const auto& [key, value] : server.rows.values) bytes += key.size() + value.value.size();
+  }
+  return bytes;
+}
+
+std::uint64_t BytesOf(const wal::ClosedGeneration& generation) {
+  return generation.logs.capacity() * sizeof(wal::ClosedLog);
+}
 
 }  // namespace
 
@@ -25,8 +39,21 @@ Flusher::Flusher(const FlushOptions& options, const Environment& environment, Du
     : options_(options),
       environment_(environment),
       state_(state),
-      rng_(rng),
-      counters_(environment.stats) {
+      filling_since_ns_(environment.clock.NowNs()),
+      round_bytes_(environment.budget, environment.memory_bytes),
+      waiting_bytes_(environment.budget, environment.memory_bytes),
+      counters_(environment.stats),
+      pool_({.threads = options.threads, .executor = environment.executor, .owner = *this},
+            {.system = options.system,
+             .limits = options.limits,
+             .servers_dir = environment.servers_dir,
+             .landed = environment.landed,
+             .rows = environment.rows,
+             .files = environment.files,
+             .budget = environment.budget,
+             .memory_bytes = environment.memory_bytes,
+             .patience = *this},
+            rng) {
   TellSegments();
 }
 
@@ -40,7 +67,8 @@ void Flusher::OnClosed(wal::ClosedGeneration generation) {
       waiting_[1].count += waiting_[0].count;
       waiting_.pop_front();
     }
-    waiting_.push_back({std::move(generation), now_ns, 1});
+    waiting_.push_back({std::move(generation), now_ns, now_ns, 1});
+    CountWaiting();
     if (counters_.lag_since.value() == 0) counters_.lag_since.SetTime(now_ns);
     counters_.waiting_files.Set(counters_.waiting_files.value() + 1);
     idle_.store(false, std::memory_order_release);
@@ -90,16 +118,23 @@ std::int64_t Flusher::Begin() {
     const std::int64_t due_ns = DueNs();
     if (now_ns < due_ns) return std::min(due_ns, now_ns + kLookAgainNs);  // Memory may fill.
     round_.generation = std::move(waiting_.front().generation);
+    round_.closed_ns = waiting_.front().closed_ns;
     round_.generations = waiting_.front().count;
     waiting_.pop_front();
+    CountWaiting();
+    silent_since_ = 0;
     if (repairs_ && repairs_->file <= round_.generation.end.file) {
       round_.repairs = std::exchange(repairs_, std::nullopt);
     }
   }
   round_.begun_ns = environment_.clock.NowNs();
   // Only what is durable is in there, so no floor is used before its mark is written [A9].
-  round_.survivors = environment_.landed.SurvivorsUpTo(round_.generation.end.file);
-  for (std::size_t i = round_.survivors.size(); i-- > 0;) round_.todo.push_back(i);
+  wal::LandedIndex::Due due = environment_.landed.DueUpTo(round_.generation.end.file);
+  round_.todo = std::move(due.slots);
+  round_.bytes = due.bytes;
+  std::reverse(round_.todo.begin(), round_.todo.end());
+  CountRound(0);
+  SetPace();
   stage_ = round_.repairs ? Stage::kInspect : Stage::kWrite;
   return kAgain;
 }
@@ -126,12 +161,7 @@ std::int64_t Flusher::Inspect() {
     ++round_.inspected;
     if (!*needed) continue;
     round_.rewrite.insert(slot);
-    const bool there =
-        std::any_of(round_.survivors.begin(), round_.survivors.end(),
-                    [&](const wal::LandedIndex::Survivors& one) { return one.slot == slot; });
-    if (there) continue;
-    round_.survivors.push_back(environment_.landed.SurvivorsOf(slot, round_.generation.end.file));
-    round_.todo.push_back(round_.survivors.size() - 1);
+    if (std::ranges::find(round_.todo, slot) == round_.todo.end()) round_.todo.push_back(slot);
   }
   return kAgain;
 }
@@ -169,28 +199,161 @@ Result<bool> Flusher::NeedsRewrite(const wal::ClosedLog& log) const {
   return !verified.findings.empty();
 }
 
-std::int64_t Flusher::Write() {
-  for (std::size_t done = 0; done < kLogsPerStep && !round_.todo.empty(); ++done) {
-    const bool full = round_.files >= options_.files_open_max;
-    if (full && (round_.singly || !file_system_syncs_)) {
-      stage_ = Stage::kSync;  // It comes back for the rest.
-      return kAgain;
-    }
-    // One sync of the file system covers closed files too; the kernel remembers their errors.
-    if (full) CloseFiles();
-    const std::size_t number = round_.todo.back();
-    round_.todo.pop_back();
-    const Status status = WriteLog(number);
-    if (status.ok()) continue;
-    counters_.failures.Add(1);
-    environment_.log.Write(LogLevel::kError, "flush.failed",
-                           "a log's segments could not be written; it is tried again",
-                           {{"error", status.error().message}});
-    round_.failed.push_back(number);
-    round_.error = status.error();
+/// What a round holds of the budget, so that it is known where memory is.
+void Flusher::CountRound(std::uint64_t checkpoint_bytes) {
+  round_bytes_.Set(BytesOf(round_.generation) + checkpoint_bytes);
+}
+
+/// Under the lock.
+void Flusher::CountWaiting() {
+  std::uint64_t bytes = 0;
+  for (const Waiting& one : waiting_) bytes += BytesOf(one.generation);
+  waiting_bytes_.Set(bytes);
+}
+
+void Flusher::SetPace() {
+  const std::int64_t filled_in_ns = round_.closed_ns - filling_since_ns_;
+  filling_since_ns_ = round_.closed_ns;
+  std::uint64_t rate = options_.bytes_per_s;
+  if (rate == 0) rate = FollowingRate(round_.bytes, filled_in_ns);
+  pace_.SetRate(rate);
+  counters_.rate.Set(rate);
+}
+
+/// From when on another log may be begun.
+std::int64_t Flusher::ReadyNs(std::int64_t now_ns) {
+  const std::int64_t ready_ns = pace_.ReadyNs();
+  if (ready_ns <= now_ns) return now_ns;
+  // A flush that is paced must never be what writers wait for.
+  const bool many = counters_.waiting_files.value() >= (options_.wal_files_max + 1) / 2;
+  if (many || round_.repairs || environment_.store.FlushIsUrgent()) {
+    pace_.Forgive();
+    return now_ns;
   }
-  if (round_.todo.empty()) stage_ = Stage::kSync;
-  return kAgain;
+  return std::min(ready_ns, now_ns + kPauseNsMax);
+}
+
+std::int64_t Flusher::Write() {
+  if (throttled_since_ns_ != 0) {
+    const std::int64_t ns = environment_.clock.NowNs() - throttled_since_ns_;
+    counters_.throttled_ns.Add(static_cast<std::uint64_t>(ns));
+    throttled_since_ns_ = 0;
+  }
+  // With helpers one at a time: what the others do meanwhile is for the executor to say.
+  std::size_t left = pool_.has_helpers() ? 1 : kLogsPerStep;
+  std::int64_t ready_ns = kIdle;
+  bool ran = true;
+  for (; left > 0 && ran; --left) {
+    Collect();
+    if (round_.files_open >= options_.files_open_max && pool_.unfinished() == 0) {
+      if (round_.singly || !file_system_syncs_) {
+        stage_ = Stage::kSync;  // It comes back for the rest.
+        return kAgain;
+      }
+      // One sync of the file system covers closed files too; the kernel remembers their errors.
+      CloseFiles();
+    }
+    ready_ns = HandOut();
+    ran = pool_.RunOne();
+  }
+  Collect();
+  if (ran) return kAgain;
+  if (pool_.unfinished() > 0) {
+    if (Planted(PlantedBug::kSyncedWhileWriting) && round_.todo.empty() && !round_.synced_early) {
+      round_.synced_early = environment_.servers_dir.SyncFileSystem().ok();
+    }
+    return ready_ns;
+  }
+  if (round_.todo.empty()) {
+    stage_ = Stage::kSync;
+    return kAgain;
+  }
+  if (ready_ns == kIdle) return kAgain;
+  throttled_since_ns_ = environment_.clock.NowNs();
+  return ready_ns;
+}
+
+/// As many logs as may be under way at once. Returns when the next one may be: kIdle, if that is
+/// not a question of time.
+std::int64_t Flusher::HandOut() {
+  const std::size_t handed_out_max = pool_.has_helpers() ? kHandedOutMax : 1;
+  while (!round_.todo.empty() && pool_.unfinished() < handed_out_max &&
+         round_.files_open + pool_.unfinished() < options_.files_open_max) {
+    const std::int64_t now_ns = environment_.clock.NowNs();
+    const std::int64_t ready_ns = ReadyNs(now_ns);
+    if (ready_ns > now_ns) return ready_ns;
+    const std::uint32_t slot = round_.todo.back();
+    round_.todo.pop_back();
+    // As late as can be: what was cut meanwhile need not be written.
+    wal::LandedIndex::Survivors survivors =
+        environment_.landed.SurvivorsOf(slot, round_.generation.end.file);
+    if (survivors.runs.empty() && !round_.rewrite.contains(slot)) continue;
+    pace_.Take(now_ns, survivors.LiveBytes());
+    pool_.Submit(JobOf(std::move(survivors)));
+  }
+  return kIdle;
+}
+
+/// A log that was deleted since the generation was closed has nothing left to flush.
+FlushJob Flusher::JobOf(wal::LandedIndex::Survivors survivors) {
+  const std::uint32_t slot = survivors.slot;
+  CHECK(slot < round_.generation.logs.size());
+  const wal::ClosedLog& log = round_.generation.logs[slot];
+  const ServerUid& uid = log.owner.uid;
+  ServerSegments& server = state_.servers[uid];
+  const bool rewrite = round_.rewrite.contains(slot);
+  return {.survivors = std::move(survivors),
+          .log = &log,
+          .server = &server,
+          .name_trusted = server.flushed.segment != 0 || round_.named.contains(uid),
+          .may_append = server.may_append && !round_.singly && !rewrite,
+          .begin_write_back = pace_.rate() != 0,
+          .rewrite = rewrite,
+          .fill = rewrite && round_.repairs->fill.contains(uid)};
+}
+
+void Flusher::Collect() {
+  pool_.Take(done_);
+  for (FlushJob& job : done_) {
+    const ServerUid& uid = job.log->owner.uid;
+    round_.names_changed = round_.names_changed || job.names_changed;
+    if (job.named) round_.named.insert(uid);
+    if (job.missing) round_.lost.erase(uid);  // Of an attempt that failed.
+    const bool lost = job.missing && !job.missing->empty();
+    if (lost && !(job.fill && round_.repairs->fill.at(uid))) {
+      round_.lost[uid] = std::move(*job.missing);
+    }
+    if (!job.status.ok()) {
+      OnFailed(job);
+      continue;
+    }
+    counters_.logs.Add(1);
+    counters_.segments.Add(job.result.files.size());
+    counters_.entries.Add(job.entries);
+    counters_.bytes.Add(job.result.bytes);
+    round_.files += job.result.files.size();
+    round_.files_open += job.result.files.size();
+    round_.written.push_back({job.survivors.slot, std::move(job.result), std::move(job.directory)});
+  }
+  done_.clear();
+}
+
+void Flusher::OnFailed(const FlushJob& job) {
+  counters_.failures.Add(1);
+  environment_.log.Write(LogLevel::kError, "flush.failed",
+                         "a log's segments could not be written; it is tried again",
+                         {{"error", job.status.error().message}});
+  round_.failed.push_back(job.survivors.slot);
+  round_.error = job.status.error();
+}
+
+/// Only until the WAL has closed another file, for what is waited for then has all logs wait [B1].
+bool Flusher::Waits() {
+  const std::lock_guard lock(mutex_);
+  const std::uint64_t newest =
+      waiting_.empty() ? round_.generation.end.file : waiting_.back().generation.end.file;
+  if (silent_since_ == 0) silent_since_ = newest;
+  return newest <= silent_since_;
 }
 
 void Flusher::CloseFiles() {
@@ -199,203 +362,13 @@ void Flusher::CloseFiles() {
     written.result.files.clear();
     written.directory.reset();
   }
-}
-
-/// What is written anew follows nothing: files that stood there before are left over from then on.
-segments::WriterSetup Flusher::SetupFor(const wal::LandedIndex::Survivors& survivors,
-                                        ServerSegments& server, Directory& directory) {
-  const bool rewrite = round_.rewrite.contains(survivors.slot);
-  if (rewrite) {
-    const ServerUid& uid = round_.generation.logs[survivors.slot].owner.uid;
-    const std::uint64_t last = environment_.rows.With([&](const meta::Table& table) {
-      const meta::ServerRows* rows = table.Find(uid);
-      return rows == nullptr ? 0 : rows->flushed.segment;
-    });
-    server.next_number =
-        std::max({server.next_number, server.flushed.segment + 1, last + 1});  // Never twice.
-  }
-  return {.directory = directory,
-          .identity = server.identity,
-          .limits = options_.limits,
-          .list = rewrite ? segments::SegmentList() : server.list,
-          .flushed = rewrite ? segments::Flushed{} : server.flushed,
-          .next_number = server.next_number,
-          .may_append = server.may_append && !round_.singly && !rewrite,
-          .rng = rng_};
-}
-
-/// A log that was deleted since the generation was closed has nothing left to flush.
-Status Flusher::WriteLog(std::size_t number) {
-  const wal::LandedIndex::Survivors& survivors = round_.survivors[number];
-  CHECK(survivors.slot < round_.generation.logs.size());
-  const auto& [owner, bounds, open] = round_.generation.logs[survivors.slot];
-  ServerSegments& server = state_.servers[owner.uid];
-  server.identity = {options_.system, owner.uid, owner.cluster_id};
-  Written written;
-  written.survivors = number;
-  written.directory = TRY(OpenDirectory(owner.uid));
-  segments::SegmentWriter writer(SetupFor(survivors, server, *written.directory));
-  const bool rewrite = round_.rewrite.contains(survivors.slot);
-  const bool fill = rewrite && round_.repairs->fill.contains(owner.uid);
-  SegmentFeed feed({.writer = writer,
-                    .cluster_id = owner.cluster_id,
-                    .epoch = bounds.epoch,
-                    .segments_end = rewrite ? bounds.begin : survivors.segments_end,
-                    .term_before = bounds.term_before_begin,
-                    .fill = fill});
-  const Status status = FeedLog(survivors, server, feed);
-  round_.lost[owner.uid] = feed.missing();
-  if (fill && round_.repairs->fill.at(owner.uid)) round_.lost.erase(owner.uid);
-  Result<segments::WrittenRound> finished =
-      status.ok() ? writer.Finish() : Result<segments::WrittenRound>(status.error());
-  server.next_number = writer.next_number();
-  if (!finished.ok()) {
-    server.may_append = false;  // What stands behind the last good byte is not known.
-    writer.Abandon();
-    return std::move(finished).error();
-  }
-  written.result = std::move(*finished);
-  written.result.flushed.end = std::max<Index>(feed.segments_end(), 1);
-  counters_.logs.Add(1);
-  counters_.segments.Add(written.result.files.size());
-  counters_.entries.Add(feed.entries());
-  counters_.bytes.Add(written.result.bytes);
-  round_.files += written.result.files.size();
-  round_.written.push_back(std::move(written));
-  return {};
-}
-
-/// What cannot be read is left out, or filled; its log is faulty there before the only trace of it
-/// goes [A3].
-Status Flusher::FeedLog(const wal::LandedIndex::Survivors& survivors, const ServerSegments& server,
-                        SegmentFeed& feed) {
-  const wal::ClosedLog& log = round_.generation.logs[survivors.slot];
-  const bool rewrite = round_.rewrite.contains(survivors.slot);
-  if (rewrite) {
-    TRY(FeedSegments(server, {log.bounds.begin, survivors.segments_end}, feed));
-  }
-  for (const wal::LandedRun& run : survivors.runs) {
-    if (!rewrite) feed.StartAt(run.live_begin);  // Gaps between runs are known from before.
-    TRY(FeedRun({run, survivors.slot, log.owner}, feed));
-  }
-  if (rewrite) TRY(feed.Reach(log.bounds.end));
-  return feed.Flush();
-}
-
-/// Checksums are made anew here: a read has just held the payload against the old one.
-Status Flusher::FeedSegments(const ServerSegments& server, IndexRange range, SegmentFeed& feed) {
-  Index next = range.begin;
-  while (next < range.end) {
-    const segments::SegmentSummary* segment = server.list.Find(next);
-    if (segment == nullptr) {
-      Index behind = range.end;
-      for (const segments::SegmentSummary& one : server.list.segments()) {
-        if (one.live.begin > next && !one.live.empty()) behind = std::min(behind, one.live.begin);
-      }
-      next = behind;
-      continue;
-    }
-    const IndexRange wanted{next, std::min(range.end, segment->live.end)};
-    const segments::ReadPlan plan =
-        segments::PlanRange(server.list, server.identity, wanted, segments::kReadBytesMax);
-    segments::ReadEntries read;
-    const Status status = segments::ExecutePlan(plan, environment_.files, read);
-    for (const EntryView& entry : read.entries) {
-      const EntryIdentity identity{server.identity.cluster_id, entry.term, entry.index, entry.kind};
-      TRY(feed.Put({.index = entry.index,
-                    .term = entry.term,
-                    .kind = entry.kind,
-                    .entry_checksum = EntryChecksum(identity, entry.payload),
-                    .payload = entry.payload}));
-      next = entry.index + 1;
-    }
-    TRY(feed.Flush());
-    if (!read.entries.empty()) continue;
-    const bool damaged = status.ok() || status.error().code == ErrorCode::kCorruption ||
-                         status.error().code == ErrorCode::kNotFound;
-    if (!damaged) return status;
-    ++next;
-  }
-  return {};
-}
-
-Status Flusher::FeedRun(const wal::OwnedRun& owned, SegmentFeed& feed) {
-  const wal::LandedRun& run = owned.run;
-  const std::optional<wal::OpenWalFile> file = environment_.landed.FindFile(run.file);
-  CHECK(file.has_value());  // Not retired before this round is over.
-  buffer_.resize(std::max<std::size_t>(buffer_.size(), wal::RunReader::BufferBytes(run)));
-  wal::RunReader reader = TRY(wal::RunReader::Open(*file, owned, buffer_));
-  if (reader.silent()) TRY(CheckAnswers(*file));
-  while (!reader.AtEnd() && reader.next_index() < run.live_end) {
-    const Result<wal::RecordView> record = reader.Next();
-    if (!record.ok() || record->index < run.live_begin) continue;
-    TRY(feed.Put({.index = record->index,
-                  .term = run.term,
-                  .kind = record->kind,
-                  .entry_checksum = record->entry_checksum,
-                  .payload = record->payload}));
-  }
-  TRY(feed.Reach(run.live_end));
-  return feed.Flush();
-}
-
-/// A device that is away gives nothing of a file, and all of it when it is back: its entries are
-/// not lost, and wait. Only until the WAL has closed another file there, for what is waited for
-/// then has all logs wait [B1].
-Status Flusher::CheckAnswers(const wal::OpenWalFile& file) {
-  constexpr std::uint64_t kProbes = 64;
-  std::uint64_t newest = round_.generation.end.file;
-  {
-    const std::lock_guard lock(mutex_);
-    if (!waiting_.empty()) newest = waiting_.back().generation.end.file;
-  }
-  if (round_.silent_since == 0) round_.silent_since = newest;
-  if (newest > round_.silent_since) return {};
-  // A few may be answered from memory.
-  std::uint64_t answered = 0;
-  Error error;
-  for (std::uint64_t probe = 0; probe < kProbes; ++probe) {
-    std::byte byte{};
-    const Result<std::size_t> read =
-        file.file->Read(file.size_bytes / kProbes * probe, std::span(&byte, 1));
-    if (!read.ok()) error = read.error();
-    answered += read.ok() ? 1 : 0;
-  }
-  if (answered >= kProbes / 2) return {};
-  return error;
-}
-
-/// A name that a row speaks of was durable before that row. Any other may be one whose sync has
-/// failed, in this life or an earlier one, so it is made again before anything stands below it.
-Result<std::unique_ptr<Directory>> Flusher::OpenDirectory(const ServerUid& uid) {
-  const bool trusted = state_.servers[uid].flushed.segment != 0 || round_.named.contains(uid);
-  if (trusted) {
-    Result<std::unique_ptr<Directory>> opened =
-        environment_.servers_dir.OpenDirectory(uid.ToString());
-    if (opened.ok() || opened.error().code != ErrorCode::kNotFound) return opened;
-  }
-  TRY(MakeName(uid));
-  round_.named.insert(uid);
-  return environment_.servers_dir.OpenDirectory(uid.ToString());
-}
-
-/// A change that no sync has been asked for yet. A sync that failed has let go of those before it,
-/// and says success the next time.
-Status Flusher::MakeName(const ServerUid& uid) {
-  round_.names_changed = true;
-  const std::string name = uid.ToString();
-  const Status away = environment_.servers_dir.Rename(name, name + kAsideSuffix);
-  if (!away.ok() && away.error().code != ErrorCode::kNotFound) return away;
-  // Also what an attempt that failed has left there.
-  const Status back = environment_.servers_dir.Rename(name + kAsideSuffix, name);
-  if (back.ok() || back.error().code != ErrorCode::kNotFound) return back;
-  return environment_.servers_dir.CreateDirectory(name);
+  round_.files_open = 0;
 }
 
 std::int64_t Flusher::Sync() {
   // A closed file can only be synced with the file system.
   const bool many = round_.closed > 0 || round_.files > options_.files_synced_singly;
-  if (many && !round_.singly && !Planted(PlantedBug::kNoSegmentSync)) {
+  if (many && !round_.singly && !Planted(PlantedBug::kNoSegmentSync) && !round_.synced_early) {
     counters_.syncs.Add(1);
     const Status synced = environment_.servers_dir.SyncFileSystem();
     if (!synced.ok() && synced.error().code == ErrorCode::kUnsupported) {
@@ -413,15 +386,13 @@ std::int64_t Flusher::Sync() {
     for (Written& written : round_.written) {
       const Status synced = SyncSingly(written);
       if (synced.ok()) continue;
-      state_.servers[round_.generation.logs[round_.survivors[written.survivors].slot].owner.uid]
-          .may_append = false;
-      round_.failed.push_back(written.survivors);
+      state_.servers[round_.generation.logs[written.slot].owner.uid].may_append = false;
+      round_.failed.push_back(written.slot);
       round_.error = synced.error();
-      written.survivors = SIZE_MAX;
+      written.given_up = true;
       RemoveCreated(written);
     }
-    std::erase_if(round_.written,
-                  [](const Written& written) { return written.survivors == SIZE_MAX; });
+    std::erase_if(round_.written, [](const Written& written) { return written.given_up; });
     const Status synced = SyncNames();
     if (!synced.ok()) return Retry("the sync of servers/", synced.error());
   }
@@ -431,7 +402,7 @@ std::int64_t Flusher::Sync() {
     round_.synced.push_back(std::move(written));
   }
   round_.written.clear();
-  round_.files = round_.closed = 0;
+  round_.files = round_.files_open = round_.closed = 0;
   if (!round_.todo.empty()) {
     stage_ = Stage::kWrite;
     return kAgain;
@@ -449,11 +420,10 @@ std::int64_t Flusher::Sync() {
 
 /// Floors may have moved meanwhile, which is a way out for a log that cannot be written.
 std::int64_t Flusher::RetryFailed() {
-  for (const std::size_t number : round_.failed) {
-    wal::LandedIndex::Survivors& survivors = round_.survivors[number];
-    survivors = environment_.landed.SurvivorsOf(survivors.slot, round_.generation.end.file);
-    const bool rewrite = round_.rewrite.contains(survivors.slot);
-    if (rewrite || !survivors.runs.empty()) round_.todo.push_back(number);
+  for (const std::uint32_t slot : round_.failed) {
+    const bool left =
+        !environment_.landed.SurvivorsOf(slot, round_.generation.end.file).runs.empty();
+    if (left || round_.rewrite.contains(slot)) round_.todo.push_back(slot);
   }
   round_.failed.clear();
   if (round_.todo.empty()) return kAgain;
@@ -462,7 +432,7 @@ std::int64_t Flusher::RetryFailed() {
 }
 
 Status Flusher::SyncSingly(Written& written) {
-  if (Planted(PlantedBug::kNoSegmentSync)) return {};
+  if (Planted(PlantedBug::kNoSegmentSync) || round_.synced_early) return {};
   bool created = false;
   for (const segments::WrittenFile& file : written.result.files) {
     counters_.syncs.Add(1);
@@ -477,14 +447,13 @@ Status Flusher::SyncSingly(Written& written) {
 /// Into new files, with a sync for each [B8].
 void Flusher::WriteAgain() {
   for (const Written& written : round_.written) {
-    const std::uint32_t slot = round_.survivors[written.survivors].slot;
-    state_.servers[round_.generation.logs[slot].owner.uid].may_append = false;
-    round_.todo.push_back(written.survivors);
+    state_.servers[round_.generation.logs[written.slot].owner.uid].may_append = false;
+    round_.todo.push_back(written.slot);
     RemoveCreated(written);
   }
   round_.written.clear();
   round_.named.clear();  // Their names were lost with the rest.
-  round_.files = round_.closed = 0;
+  round_.files = round_.files_open = round_.closed = 0;
   round_.singly = true;
   stage_ = Stage::kWrite;
 }
@@ -492,7 +461,8 @@ void Flusher::WriteAgain() {
 Status Flusher::SyncNames() {
   if (!round_.names_changed || Planted(PlantedBug::kNoServersSync)) return {};
   if (round_.names_lost) {
-    for (const ServerUid& uid : round_.named) TRY(MakeName(uid));
+    for (const ServerUid& uid : round_.named)
+      TRY(SegmentFlush::MakeName(environment_.servers_dir, uid));
   }
   counters_.syncs.Add(1);
   const Status synced = environment_.servers_dir.Sync();
@@ -529,8 +499,7 @@ std::vector<meta::CheckpointServer> Flusher::CheckpointServers() const {
   }
   std::map<ServerUid, segments::Flushed> flushed;
   for (const Written& written : round_.synced) {
-    const std::uint32_t slot = round_.survivors[written.survivors].slot;
-    flushed[round_.generation.logs[slot].owner.uid] = written.result.flushed;
+    flushed[round_.generation.logs[written.slot].owner.uid] = written.result.flushed;
   }
   std::vector<meta::CheckpointServer> servers;
   environment_.rows.With([&](const meta::Table& table) {
@@ -585,7 +554,10 @@ void Flusher::RecordLosses() {
 std::int64_t Flusher::Checkpoint() {
   RecordLosses();
   const wal::FileEnd& end = round_.generation.end;
-  if (round_.checkpoints == 0) round_.rows = CheckpointServers();
+  if (round_.checkpoints == 0) {
+    round_.rows = CheckpointServers();
+    CountRound(kCheckpointCopies * BytesOf(round_.rows));
+  }
   meta::CheckpointContent content{
       .covers = {end.file, end.batch, end.checksum, end.life},
       .created_unix_ms = environment_.clock.UnixMs(),
@@ -593,9 +565,10 @@ std::int64_t Flusher::Checkpoint() {
           [](const meta::Table& table) { return table.highest_incarnation(); }),
       .servers = round_.rows};
   counters_.syncs.Add(1);
-  const Result<meta::WrittenCheckpoint> written = state_.checkpoints->Write(content);
+  const Result<meta::WrittenCheckpoint> written = state_.checkpoints->Write(std::move(content));
   if (!written.ok()) return Retry("a checkpoint", written.error());
   counters_.checkpoints.Add(1);
+  counters_.checkpoint_bytes.Add(written->size_bytes);
   if (Planted(PlantedBug::kRetiredAfterOneCheckpoint)) environment_.store.OnRetired(end.file);
   if (Planted(PlantedBug::kTombstoneForgottenEarly)) environment_.rows.OnRetired(end.file);
   if (++round_.checkpoints < 2) return kAgain;
@@ -607,16 +580,15 @@ std::int64_t Flusher::Checkpoint() {
 std::int64_t Flusher::HandOver() {
   const std::uint64_t file = round_.generation.end.file;
   for (Written& written : round_.synced) {
-    const wal::LandedIndex::Survivors& survivors = round_.survivors[written.survivors];
-    const ServerUid uid = round_.generation.logs[survivors.slot].owner.uid;
+    const ServerUid uid = round_.generation.logs[written.slot].owner.uid;
     ServerSegments& server = state_.servers[uid];
-    if (round_.rewrite.contains(survivors.slot)) LeaveOldFiles(written);
+    if (round_.rewrite.contains(written.slot)) LeaveOldFiles(written);
     server.list = written.result.list;
     server.flushed = written.result.flushed;
     server.may_append = true;
     // The list first: a reader that finds no landed run looks into it.
-    environment_.store.OnSegments(survivors.slot, uid, server.list);
-    environment_.landed.OnFlushed(survivors.slot, file, server.flushed.end);
+    environment_.store.OnSegments(written.slot, uid, server.list);
+    environment_.landed.OnFlushed(written.slot, file, server.flushed.end);
   }
   round_.synced.clear();
   RemoveDead(false);
@@ -628,11 +600,14 @@ std::int64_t Flusher::HandOver() {
   counters_.rounds.Add(1);
   counters_.round_ns.AddNs(environment_.clock.NowNs() - round_.begun_ns);
   TellSegments();
+  const std::uint64_t generations = round_.generations;
+  round_ = {};
+  round_bytes_.Set(0);
   stage_ = Stage::kIdle;
   retry_at_ns_ = 0;
   const std::lock_guard lock(mutex_);
   counters_.lag_since.SetTime(waiting_.empty() ? 0 : waiting_.front().since_ns);
-  counters_.waiting_files.Set(counters_.waiting_files.value() - round_.generations);
+  counters_.waiting_files.Set(counters_.waiting_files.value() - generations);
   failure_.reset();
   return kAgain;
 }

@@ -18,6 +18,10 @@
 // A log whose segments cannot be written holds the round, and so the WAL files behind it, until it
 // can, in a new segment file each time; what the others have written is not written again [G4].
 //
+// Stage 1 is done by several threads where flush_threads says so (log/flush_pool.h); the stages
+// behind it begin when all of them are done. It is paced (log/flush_pace.h), so that those who
+// write keep the device, but never when they wait for it, or soon would: for a WAL file, or memory.
+//
 // Owned by the store; its state belongs to its thread, what it is told comes through a mailbox.
 #pragma once
 
@@ -39,13 +43,13 @@
 #include "base/rng.h"
 #include "log/durable_rows.h"
 #include "log/durable_state.h"
-#include "log/segment_feed.h"
+#include "log/flush_pace.h"
+#include "log/flush_pool.h"
 #include "log/store_stats.h"
 #include "segments/open_files.h"
 #include "segments/writer.h"
 #include "wal/landed.h"
 #include "wal/port.h"
-#include "wal/run_reader.h"
 
 namespace duramen::log {
 
@@ -55,6 +59,9 @@ struct FlushOptions {
   std::size_t files_synced_singly = 4;  // more in a round: one sync of the file system
   std::size_t files_open_max = 256;     // of a round
   std::int64_t delay_ns = 0;            // a generation waits so long, as memory allows
+  std::uint32_t threads = 1;            // that write segments
+  std::uint64_t bytes_per_s = 0;        // 0: as it follows from how fast WAL files fill
+  std::uint64_t wal_files_max = 16;     // that may wait; at half of them nothing is paced
 };
 
 /// What one round does besides, for a store that is mended (mend.h).
@@ -65,7 +72,7 @@ struct FlushRepairs {
   std::map<ServerUid, bool> fill;
 };
 
-class Flusher final : public Actor, public wal::GenerationSink {
+class Flusher final : public Actor, public wal::GenerationSink, private SegmentFlush::Patience {
  public:
   /// What the flusher tells the store, on its thread.
   class Store {
@@ -78,6 +85,8 @@ class Flusher final : public Actor, public wal::GenerationSink {
     virtual void OnFault(const ServerUid& uid, const meta::FaultyRow& fault) = 0;
     /// WAL files up to `file` are not needed any more.
     virtual void OnRetired(std::uint64_t file) = 0;
+    /// Writers wait for what a flush frees, or soon would.
+    virtual bool FlushIsUrgent() const = 0;
   };
   /// All outlive the flusher.
   struct Environment {
@@ -90,11 +99,15 @@ class Flusher final : public Actor, public wal::GenerationSink {
     segments::OpenFiles& files;
     Log log;
     FlusherStats& stats;
-    const MemoryBudget& budget;
+    MemoryBudget& budget;
+    Counter& memory_bytes;  // of the budget in use here
   };
   /// `state` is what the start found; it outlives the flusher, which goes on from it.
   Flusher(const FlushOptions& options, const Environment& environment, DurableState& state,
           Rng rng);
+  /// Of the other threads. Before the flusher is started, and after it was stopped.
+  void StartHelpers() { pool_.Start(); }
+  void StopHelpers() { pool_.Stop(); }
 
   // wal::GenerationSink; WAL thread
   void OnClosed(wal::ClosedGeneration generation) override;
@@ -113,33 +126,36 @@ class Flusher final : public Actor, public wal::GenerationSink {
   enum class Stage : std::uint8_t { kIdle, kInspect, kWrite, kSync, kCheckpoint, kHandOver };
   /// A log's new files, not durable before the round's sync.
   struct Written {
-    std::size_t survivors = 0;  // which of the round's
+    std::uint32_t slot = 0;
     segments::WrittenRound result;
     std::unique_ptr<Directory> directory;  // where files were created
+    bool given_up = false;                 // its sync failed
   };
   struct Waiting {
     wal::ClosedGeneration generation;
-    std::int64_t since_ns = 0;
-    std::uint64_t count = 0;  // closed ones that it holds
+    std::int64_t since_ns = 0;   // of the first that it holds
+    std::int64_t closed_ns = 0;  // its own
+    std::uint64_t count = 0;     // closed ones that it holds
   };
   struct Round {
     wal::ClosedGeneration generation;
     std::int64_t begun_ns = 0;
-    std::uint64_t generations = 0;  // closed ones that it holds
-    std::vector<wal::LandedIndex::Survivors> survivors;
-    std::vector<std::size_t> todo;  // of survivors; the last one next
-    std::vector<std::size_t> failed;
+    std::int64_t closed_ns = 0;       // when its generation was
+    std::uint64_t generations = 0;    // closed ones that it holds
+    std::uint64_t bytes = 0;          // that were live when it began
+    std::vector<std::uint32_t> todo;  // slots; the last one next
+    std::vector<std::uint32_t> failed;
     Error error;  // of the last one that failed
     std::vector<Written> written;
     std::vector<Written> synced;
     std::size_t files = 0;       // in `written`
+    std::size_t files_open = 0;  // of them
     std::size_t closed = 0;      // of `written`, from the front
     bool names_changed = false;  // in servers/
     bool names_lost = false;     // of `named`, by a sync of servers/ that failed
+    bool synced_early = false;   // a planted bug
     bool singly = false;         // no sync of the file system: not to be had, or it has failed
     std::size_t checkpoints = 0;
-    std::uint64_t silent_since =
-        0;  // newest WAL file that was closed when one gave nothing; 0: none
     std::map<ServerUid, std::vector<IndexRange>> lost;  // that could not be read
     std::optional<FlushRepairs> repairs;
     std::uint32_t inspected = 0;      // slots below it
@@ -153,17 +169,16 @@ class Flusher final : public Actor, public wal::GenerationSink {
   std::int64_t Inspect();
   Result<bool> NeedsRewrite(const wal::ClosedLog& log) const;
   std::int64_t Write();
-  Status WriteLog(std::size_t number);
-  segments::WriterSetup SetupFor(const wal::LandedIndex::Survivors& survivors,
-                                 ServerSegments& server, Directory& directory);
+  std::int64_t HandOut();
+  FlushJob JobOf(wal::LandedIndex::Survivors survivors);
+  void Collect();
+  void OnFailed(const FlushJob& job);
   void CloseFiles();
-  Status FeedLog(const wal::LandedIndex::Survivors& survivors, const ServerSegments& server,
-                 SegmentFeed& feed);
-  Status FeedSegments(const ServerSegments& server, IndexRange range, SegmentFeed& feed);
-  Status FeedRun(const wal::OwnedRun& run, SegmentFeed& feed);
-  Status CheckAnswers(const wal::OpenWalFile& file);
-  Result<std::unique_ptr<Directory>> OpenDirectory(const ServerUid& uid);
-  Status MakeName(const ServerUid& uid);
+  bool Waits() override;
+  void CountWaiting();
+  void SetPace();
+  std::int64_t ReadyNs(std::int64_t now_ns);
+  void CountRound(std::uint64_t checkpoint_bytes);
   Result<std::set<ServerUid>> RemoveDeleted(std::uint64_t file_max);
   void RemoveDead(bool newest_floors);
   void TellSegments();
@@ -184,19 +199,26 @@ class Flusher final : public Actor, public wal::GenerationSink {
   FlushOptions options_;
   Environment environment_;
   DurableState& state_;
-  Rng rng_;
   Stage stage_ = Stage::kIdle;
   Round round_;
   bool file_system_syncs_ = false;  // it has worked once
   bool names_durable_ = false;      // in servers/, what a start that was killed has left there
   std::int64_t retry_at_ns_ = 0;
-  std::vector<std::byte> buffer_;
-  mutable std::mutex mutex_;     // guards all below but the last two
+  FlushPace pace_;
+  std::int64_t filling_since_ns_;        // of what the next round takes
+  std::int64_t throttled_since_ns_ = 0;  // 0: is not
+  CountedBytes round_bytes_;
+  mutable std::mutex mutex_;     // guards all below but the last four
   std::deque<Waiting> waiting_;  // two at most
+  CountedBytes waiting_bytes_;
+  std::uint64_t silent_since_ =
+      0;  // newest WAL file that was closed when one gave nothing; 0: none
   std::optional<FlushRepairs> repairs_;
   std::optional<Error> failure_;
   std::atomic<bool> idle_{true};
   FlusherStats& counters_;
+  std::vector<FlushJob> done_;  // scratch of Collect
+  FlushPool pool_;
 };
 
 }  // namespace duramen::log

@@ -86,7 +86,7 @@ void Flusher::RemoveCreated(const Written& written) {
 
 /// Both checkpoints name the new ones.
 void Flusher::LeaveOldFiles(const Written& written) {
-  const ServerUid& uid = round_.generation.logs[round_.survivors[written.survivors].slot].owner.uid;
+  const ServerUid& uid = round_.generation.logs[written.slot].owner.uid;
   ServerSegments& server = state_.servers[uid];
   const Result<std::unique_ptr<Directory>> directory =
       environment_.servers_dir.OpenDirectory(uid.ToString());

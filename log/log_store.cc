@@ -24,6 +24,8 @@ constexpr std::uint64_t kRowFileBytesMax = 16 << 20;
 constexpr std::uint64_t kRecordOverhead = 256;  // of what a small record takes in a WAL file
 constexpr std::uint64_t kReserveShare = 16;     // of the budget, for rows and marks [B1]
 constexpr std::uint64_t kEntryShare = 4;  // of the budget: a larger entry might never find room
+constexpr std::uint64_t kFlushBufferBytesMax = 1 << 20;
+constexpr std::uint64_t kFlushShare = 64;  // of the budget, for a buffer of a flush
 
 }  // namespace
 
@@ -333,12 +335,18 @@ void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
   flusher = std::make_unique<log::Flusher>(
       log::FlushOptions{.system = system,
                         .limits = {.entries_max = options.segment_max_entries,
-                                   .bytes_max = options.segment_max_size_bytes},
+                                   .bytes_max = options.segment_max_size_bytes,
+                                   .buffer_bytes = std::min(kFlushBufferBytesMax,
+                                                            options.memory_budget / kFlushShare)},
                         .files_synced_singly = tuning.files_synced_singly,
                         .files_open_max = tuning.files_open_max,
-                        .delay_ns = static_cast<std::int64_t>(options.flush_delay) * 1'000'000},
+                        .delay_ns = static_cast<std::int64_t>(options.flush_delay) * 1'000'000,
+                        .threads = static_cast<std::uint32_t>(options.flush_threads),
+                        .bytes_per_s = options.flush_bytes_per_s,
+                        .wal_files_max = options.wal_max_files},
       log::Flusher::Environment{*state.servers_dir, *executor, *clock, landed, rows, *this,
-                                *segment_files, log_, stats->flush, budget},
+                                *segment_files, log_, stats->flush, budget,
+                                stats->state.memory_flush_bytes},
       state, Rng(rng.Next()));
   std::vector<const FileLock*> locks = {data_lock.get(), wal_lock.get()};
   if (failover_lock != nullptr) locks.push_back(failover_lock.get());
@@ -367,6 +375,7 @@ void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
     executor->Start(*one);
     executor->Wake(*one);
   }
+  flusher->StartHelpers();
   executor->Start(*flusher);
   executor->Start(*wal);
   started = true;
@@ -392,6 +401,10 @@ void LogStore::Impl::OnFault(const ServerUid& uid, const meta::FaultyRow& fault)
 void LogStore::Impl::OnRetired(std::uint64_t file) {
   flushed_upto.store(file, std::memory_order_release);
   wal->Retire(file);
+}
+
+bool LogStore::Impl::FlushIsUrgent() const {
+  return budget.AboveHighWater() || wal->refuses_entries().has_value();
 }
 
 void LogStore::Impl::BuildLogs(wal::Recovery& recovery) {
@@ -472,6 +485,7 @@ Status LogStore::Impl::Close(Deadline deadline) {
   closed.store(true);
   executor->Stop(*wal);
   executor->Stop(*flusher);
+  flusher->StopHelpers();
   executor->Stop(*pool);
   if (away_pool != nullptr) executor->Stop(*away_pool);
   const Status sealed = wal->Finish();

@@ -187,6 +187,7 @@ struct LogStore::Impl final : log::Flusher::Store {
                   const segments::SegmentList& list) override;
   void OnFault(const ServerUid& uid, const meta::FaultyRow& fault) override;
   void OnRetired(std::uint64_t file) override;
+  bool FlushIsUrgent() const override;
 
   // registry.cc: logs by slot and name
   log::ServerLog* At(std::uint32_t slot) const;

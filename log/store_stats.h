@@ -13,10 +13,11 @@ namespace duramen::log {
 
 /// The flusher's thread; `lag_since` and `waiting_files` under its lock.
 struct alignas(64) FlusherStats {
-  Counter rounds, logs, entries, bytes, segments, syncs, checkpoints, failures, segments_removed;
-  Counter lost_entries;
+  Counter rounds, logs, entries, bytes, segments, syncs, checkpoints, checkpoint_bytes, failures,
+      segments_removed;
+  Counter lost_entries, throttled_ns;
   // As it is now.
-  Counter lag_since, waiting_files, segment_files, segment_bytes, open_files;
+  Counter lag_since, waiting_files, segment_files, segment_bytes, open_files, rate;
   Histogram round_ns;
 };
 
@@ -28,7 +29,7 @@ struct alignas(64) ReadStats {
 /// Any thread.
 struct alignas(64) StoreState {
   Counter memory_used_bytes, memory_limit_bytes, memory_ring_bytes, memory_read_bytes;
-  Counter memory_pinned_bytes, memory_index_bytes, memory_landed_bytes;
+  Counter memory_pinned_bytes, memory_index_bytes, memory_landed_bytes, memory_flush_bytes;
   Counter logs, faulty_logs, writers;
   Counter append_overloaded, append_disk_full, append_wal_down;
   // Of the start.

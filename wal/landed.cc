@@ -6,6 +6,13 @@
 #include "base/planted.h"
 
 namespace duramen::wal {
+namespace {
+
+std::uint64_t LiveBytesOf(const LandedRun& run) {
+  return run.bytes * (run.live_end - run.live_begin) / run.count;
+}
+
+}  // namespace
 
 LandedIndex::~LandedIndex() {
   for (Log& log : logs_) log.runs.Clear(blocks_);
@@ -61,30 +68,38 @@ void LandedIndex::Apply(const Change& change) {
   }
 }
 
-/// Under the lock.
-LandedIndex::Survivors LandedIndex::Collect(std::uint32_t slot, std::uint64_t file_max) {
+LandedIndex::Due LandedIndex::DueUpTo(std::uint64_t file_max) const {
+  Due due;
+  const std::lock_guard lock(mutex_);
+  for (std::uint32_t slot = 0; slot < logs_.size(); ++slot) {
+    const RunQueue& runs = logs_[slot].runs;
+    if (runs.empty() || runs.front().file > file_max) continue;
+    due.slots.push_back(slot);
+    for (std::size_t i = 0; i < runs.size() && runs[i].file <= file_max; ++i) {
+      due.bytes += LiveBytesOf(runs[i]);
+    }
+  }
+  return due;
+}
+
+LandedIndex::Survivors LandedIndex::SurvivorsOf(std::uint32_t slot, std::uint64_t file_max) {
+  Survivors survivors{.slot = slot, .runs = {}};
+  const std::lock_guard lock(mutex_);
+  if (slot >= logs_.size()) return survivors;
   Log& log = logs_[slot];
   log.lowest_cut = UINT64_MAX;
-  Survivors survivors{.slot = slot, .segments_end = log.flushed_end, .runs = {}};
+  survivors.segments_end = log.flushed_end;
+  survivors.floor = log.floor;
   for (std::size_t i = 0; i < log.runs.size() && log.runs[i].file <= file_max; ++i) {
     survivors.runs.push_back(log.runs[i]);
   }
   return survivors;
 }
 
-std::vector<LandedIndex::Survivors> LandedIndex::SurvivorsUpTo(std::uint64_t file_max) {
-  std::vector<Survivors> found;
-  const std::lock_guard lock(mutex_);
-  for (std::uint32_t slot = 0; slot < logs_.size(); ++slot) {
-    Survivors survivors = Collect(slot, file_max);
-    if (!survivors.runs.empty()) found.push_back(std::move(survivors));
-  }
-  return found;
-}
-
-LandedIndex::Survivors LandedIndex::SurvivorsOf(std::uint32_t slot, std::uint64_t file_max) {
-  const std::lock_guard lock(mutex_);
-  return Collect(slot, file_max);
+std::uint64_t LandedIndex::Survivors::LiveBytes() const {
+  std::uint64_t bytes = 0;
+  for (const LandedRun& run : runs) bytes += LiveBytesOf(run);
+  return bytes;
 }
 
 void LandedIndex::OnFlushed(std::uint32_t slot, std::uint64_t file_max, Index end) {

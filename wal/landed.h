@@ -59,14 +59,20 @@ class LandedIndex {
   struct Survivors {
     std::uint32_t slot = 0;
     Index segments_end = 1;  // what segments hold at and above it is dead
+    Index floor = 0;         // durable; 0: never moved since the start
     std::vector<LandedRun> runs;
+    std::uint64_t LiveBytes() const;  // about
   };
-  /// Of every log with live runs in files <= `file_max`. Only what is durable is in here, so no
-  /// floor or cut is used before it is durable [A9].
-  std::vector<Survivors> SurvivorsUpTo(std::uint64_t file_max);
-  /// Of one log again, after its flush failed: it may have been cut since.
+  /// Logs with live runs in files <= `file_max`, and how many bytes these have. Only what is
+  /// durable is in here, so no floor or cut is used before it is durable [A9].
+  struct Due {
+    std::vector<std::uint32_t> slots;
+    std::uint64_t bytes = 0;
+  };
+  Due DueUpTo(std::uint64_t file_max) const;
+  /// Of one log; what was cut until now is not among them.
   Survivors SurvivorsOf(std::uint32_t slot, std::uint64_t file_max);
-  /// The runs that SurvivorsUpTo(file_max) gave for `slot` are in segments now, up to `end`. What
+  /// The runs that SurvivorsOf(slot, file_max) gave are in segments now, up to `end`. What
   /// was cut since then stays cut [C8].
   void OnFlushed(std::uint32_t slot, std::uint64_t file_max, Index end);
   /// Entries below it that no run holds are in segments.
@@ -81,10 +87,9 @@ class LandedIndex {
     RunQueue runs;
     Index flushed_end = 1;
     Index floor = 0;
-    Index lowest_cut = UINT64_MAX;  // since the last SurvivorsUpTo
+    Index lowest_cut = UINT64_MAX;  // since the last SurvivorsOf
   };
   void Apply(const Change& change);
-  Survivors Collect(std::uint32_t slot, std::uint64_t file_max);
   mutable std::mutex mutex_;  // guards all below
   RunBlocks blocks_;
   std::vector<Log> logs_;  // by slot

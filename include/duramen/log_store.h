@@ -59,6 +59,8 @@ struct LogStoreOptions {
   std::uint64_t flush_delay = 200;           // ms that a closed WAL file waits for its flush
   std::uint64_t segment_max_entries = 4096;  // of one segment file
   std::uint64_t segment_max_size_bytes = 64'000'000;
+  std::uint64_t flush_threads = 1;           // that write segments
+  std::uint64_t flush_bytes_per_s = 0;       // 0: as it follows from how fast WAL files fill
   std::uint64_t memory_budget = 1ULL << 30;  // bytes: arenas, rings, pinned reads
   OnWalDown on_wal_down = OnWalDown::kStay;
   RecoveryMode recovery_mode = RecoveryMode::kContain;

@@ -115,6 +115,8 @@ SessionOptions Explorer::OptionsOf(const RunId& id) const {
   static constexpr std::size_t kSyncedSingly[] = {0, 1, 4, 1000};
   options.sizes.files_synced_singly = kSyncedSingly[rng.Below(std::size(kSyncedSingly))];
   if (rng.OneIn(3)) options.sizes.files_open_max = 1 + rng.Below(3);
+  // From the hash: what a seed draws besides stays as it was.
+  options.sizes.flush_threads = 1 + options.seed % 3;
   // Each life may have a method of its own (W21).
   static constexpr SyncMethod kMethods[] = {SyncMethod::kDatasync, SyncMethod::kDatasync,
                                             SyncMethod::kDsync,    SyncMethod::kDsync,

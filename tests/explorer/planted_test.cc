@@ -155,6 +155,7 @@ INSTANTIATE_TEST_SUITE_P(
         Planting{PlantedBug::kMarksNotCarried, "MarksNotCarried", 60'000, kDiskFull},
         Planting{PlantedBug::kStalledFileRecycled, "StalledFileRecycled", 150'000, kFailOver},
         Planting{PlantedBug::kEndRunsAhead, "EndRunsAhead", 20'000, kFailOver},
+        Planting{PlantedBug::kSyncedWhileWriting, "SyncedWhileWriting", 20'000, kFlushAndRecycle},
         Planting{PlantedBug::kPoisonPill, "PoisonPill", 2'000}),
     [](const testing::TestParamInfo<Planting>& tested) { return std::string(tested.param.name); });
 #endif

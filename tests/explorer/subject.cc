@@ -96,6 +96,7 @@ Status Subject::Open() {
   options.wal_failover_after = 100;  // ms of a clock that only jumps
   options.recovery_mode = sizes_.recovery_mode;
   options.segment_max_entries = sizes_.segment_entries;
+  options.flush_threads = sizes_.flush_threads;
   Result<LogStore> opened =
       log::OpenLogStore(options, {machine_, clock_, executor_, Rng(seed_)}, Tuning(sizes_));
   if (!opened.ok()) return std::move(opened).error();

@@ -36,6 +36,7 @@ struct SubjectSizes {
   std::uint64_t segment_entries = 4096;  // of one segment file
   std::size_t files_synced_singly = 4;   // of a flush; more: one sync of the file system
   std::size_t files_open_max = 256;
+  std::uint64_t flush_threads = 1;
   std::string wal_dir = {};  // empty: inside the data directory
   bool fails_over = false;   // to kFailoverDir
   RecoveryMode recovery_mode = RecoveryMode::kContain;

@@ -217,7 +217,8 @@ TEST(Landed, A11_TheIndexIsTheModel) {
     }
     const std::uint64_t file = 1 + rng.Below(static_cast<std::uint64_t>(step) / 100 + 1);
     bool any = false;
-    for (const LandedIndex::Survivors& log : index.SurvivorsUpTo(file)) {
+    for (const std::uint32_t due : index.DueUpTo(file).slots) {
+      const LandedIndex::Survivors log = index.SurvivorsOf(due, file);
       for (const LandedRun& run : log.runs) any = any || run.file == file;
     }
     ASSERT_EQ(any, model.AnyIn(file)) << "step " << step;
