@@ -1,8 +1,9 @@
-// `duramen bench disk`, `wal`, `read` and `recovery`: numbers of this disk, of the WAL on it, of
-// reads.
+// `duramen bench disk`, `wal`, `log`, `read` and `recovery`: numbers of this disk, of the WAL on it,
+// of reads.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "tools/exit_code.h"
@@ -42,6 +43,23 @@ struct BenchWalOptions {
 /// Every second of it is followed by one that writes the same batch sizes to the bare file port, so
 /// that a disk whose speed changes from second to second can be compared with at all.
 ExitCode RunBenchWal(const BenchWalOptions& options, Terminal& terminal);
+
+struct BenchLogOptions {
+  BenchOptions common;
+  std::uint64_t servers = 1000;
+  std::uint64_t entry_bytes = 256;
+  std::uint64_t in_flight = 10;  // entries outstanding per server
+  std::uint64_t writers = 1;
+  /// Entries that a log keeps behind what is durable; unset: two WAL files' worth over all logs,
+  /// so that everything is flushed; 0: none, as a queue that is always empty.
+  std::optional<std::uint64_t> keep;
+  std::uint64_t reads_per_1000 = 10;  // reads of single entries, for 1,000 that are written
+  SettingSources settings;
+};
+
+/// The same with flush, reads and truncation, in the steady state: measured from the second flush
+/// on, for so many seconds, without a pause. The bare disk comes afterwards.
+ExitCode RunBenchLog(const BenchLogOptions& options, Terminal& terminal);
 
 struct BenchRecoveryOptions {
   BenchOptions common;  // `seconds` is measured, not asked for

@@ -394,12 +394,14 @@ class Cli {
     wal.add_option("--in-flight", bench_wal_.in_flight, "entries outstanding per log (10)");
     wal.add_option("--writers", bench_wal_.writers, "rings into the WAL (1)");
     AddSettings(wal, bench_wal_.settings);
+    AddBenchLog(bench);
     AddBenchRead(bench);
     AddBenchRecovery(bench);
     bench.footer(
         "Examples:\n"
         "  duramen bench disk --batch-bytes 65536 --seconds 10 --json\n"
         "  duramen bench wal --servers 1000 --entry-bytes 256 --in-flight 10 --json\n"
+        "  duramen bench log --servers 10000 --seconds 60 --json\n"
         "  duramen bench read --hot --json\n"
         "  duramen bench recovery --servers 10000 --wal-bytes 1000000 --json");
   }
@@ -417,6 +419,24 @@ class Cli {
     verb.add_option("--servers", bench_read_.servers, "logs (1000)");
     verb.add_option("--entries", bench_read_.entries, "of all logs together (10000)");
     verb.add_option("--entry-bytes", bench_read_.entry_bytes, "payload of an entry (256)");
+  }
+
+  void AddBenchLog(CLI::App& bench) {
+    CLI::App& log = AddVerb(bench, "log", "the same with flush, reads and truncation",
+                            [this](Terminal& terminal) {
+                              bench_log_.common.output = common_.Output();
+                              return RunBenchLog(bench_log_, terminal);
+                            });
+    AddBenchCommon(log, bench_log_.common);
+    log.add_option("--servers", bench_log_.servers, "logs (1000)");
+    log.add_option("--entry-bytes", bench_log_.entry_bytes, "payload of an entry (256)");
+    log.add_option("--in-flight", bench_log_.in_flight, "entries outstanding per log (10)");
+    log.add_option("--writers", bench_log_.writers, "rings into the WAL (1)");
+    log.add_option("--keep", bench_log_.keep,
+                   "entries that a log keeps (two WAL files' worth over all logs)");
+    log.add_option("--reads", bench_log_.reads_per_1000,
+                   "of single entries, for 1,000 that are written (10)");
+    AddSettings(log, bench_log_.settings);
   }
 
   void AddBenchRecovery(CLI::App& bench) {
@@ -477,6 +497,7 @@ class Cli {
   BenchDiskOptions bench_disk_;
   BenchWalOptions bench_wal_;
   BenchReadOptions bench_read_;
+  BenchLogOptions bench_log_;
   BenchRecoveryOptions bench_recovery_;
   DemoOptions demo_;
 };

@@ -16,6 +16,15 @@ constexpr std::pair<std::string_view, std::uint64_t StoreMetrics::*> kNames[] = 
     {"wal_wait_ns", &StoreMetrics::wait_ns},
     {"read_memory_entries", &StoreMetrics::read_memory_entries},
     {"read_segment_entries", &StoreMetrics::read_segment_entries},
+    {"flush_rounds", &StoreMetrics::flush_rounds},
+    {"flush_syncs", &StoreMetrics::flush_syncs},
+    {"flush_bytes", &StoreMetrics::flush_bytes},
+    {"flush_round_ns", &StoreMetrics::flush_round_ns},
+    {"flush_throttled_ns", &StoreMetrics::flush_throttled_ns},
+    {"checkpoint_bytes", &StoreMetrics::checkpoint_bytes},
+    {"append_overloaded", &StoreMetrics::overloaded},
+    {"flush_waiting_files", &StoreMetrics::flush_waiting_files},
+    {"memory_used_bytes", &StoreMetrics::memory_bytes},
     {"wal_depth", &StoreMetrics::depth},
     {"wal_sync_method", &StoreMetrics::sync_method}};
 
