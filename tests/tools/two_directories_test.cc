@@ -97,5 +97,16 @@ TEST_F(TwoDirectories, A14_AFileCopiedIntoTheOtherDirectoryIsRefused) {
   EXPECT_NE(refused.error().message.find("both hold " + name), std::string::npos);
 }
 
+TEST_F(TwoDirectories, A14_TheSameDirectoryByAnotherNameIsRefused) {
+  LogStoreOptions options = Options();
+  options.data_dir = dir_ / "fresh";
+  options.wal_failover_dir = dir_ / "link";
+  fs::create_directory_symlink(dir_ / "fresh/wal", dir_ / "link");
+  const Result<LogStore> refused = LogStore::Open(options);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("is another of the WAL directories"), std::string::npos)
+      << refused.error().message;
+}
+
 }  // namespace
 }  // namespace duramen::tools::testing

@@ -172,6 +172,31 @@ TEST_F(FilePoolTest, B3_ARowFileThatIsRenewedIsOnItsWay) {
   executor_.Stop(pool);
 }
 
+TEST_F(FilePoolTest, PW13_TwoPoolsShareOneSequenceAndRenewWhatIsOld) {
+  ASSERT_TRUE(disk_.CreateDirectories("/away").ok());
+  const std::unique_ptr<Directory> directory = disk_.Open("/away").value();
+  FilePool away(
+      {.system = {}, .file_size_bytes = kFileBytes, .spare_files = 0, .home = pool_.get()},
+      {*directory, executor_, clock_, ::duramen::Log(LogSink{})});
+  executor_.Start(away);
+  executor_.Wake(away);
+  Run();
+  const PoolFile first = pool_->Take(0, 0).value();
+  EXPECT_EQ(first.place, Place::kHome);
+  executor_.Wake(*pool_);
+  Run();
+  const std::uint64_t newest = pool_->next_number() - 1;
+  EXPECT_FALSE(away.Take(0, newest).has_value()) << "it was made before that one";
+  Run();
+  const std::optional<PoolFile> taken = away.Take(0, newest);
+  ASSERT_TRUE(taken.has_value());
+  EXPECT_GT(taken->number, newest);
+  EXPECT_EQ(taken->place, Place::kAway);
+  EXPECT_NE(disk_.disk().visible().FindPath("/away/" + FileName(taken->number)), 0u);
+  EXPECT_EQ(disk_.disk().visible().FindPath("/wal/" + FileName(taken->number)), 0u);
+  executor_.Stop(away);
+}
+
 TEST_F(FilePoolTest, A14_APoisonedFileIsRemovedNotReused) {
   Run();
   std::optional<PoolFile> file = pool_->Take(2, 0);
