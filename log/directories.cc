@@ -229,15 +229,15 @@ Status LogStore::Impl::LeaveFailover(bool counts) {
                {{"wal_failover_dir", failover_dir->path()}});
     return {};
   }
-  TRY(ListFailover(""));
   pool->set_away(nullptr);
   away_pool.reset();
-  std::vector<std::string> gone;
+  // First, so that it can be taken in again whatever a crash leaves.
   for (const DirectoryEntry& entry : TRY(failover_dir->List())) {
-    if (wal::ParseFileName(entry.name)) gone.push_back(entry.name);
+    if (wal::ParseFileName(entry.name)) TRY(log::RemoveIfThere(*failover_dir, entry.name));
   }
-  gone.emplace_back(log::kIdentityName);
-  for (const std::string& name : gone) TRY(log::RemoveIfThere(*failover_dir, name));
+  TRY(failover_dir->Sync());
+  TRY(ListFailover(""));
+  TRY(log::RemoveIfThere(*failover_dir, log::kIdentityName));
   probe_file.reset();
   TRY(log::RemoveIfThere(*wal_dir, kProbeName));
   log_.Write(LogLevel::kInfo, "store.failover_left", "wal_failover_dir is out of use",
