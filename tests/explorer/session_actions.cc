@@ -253,7 +253,8 @@ void Session::StallDirectory() {
       options_.sizes.wal_dir.empty() ? std::string(kDataDir) + "/wal" : options_.sizes.wal_dir;
   const std::int64_t now_ns = subject_->clock().NowNs();
   const auto ns = static_cast<std::int64_t>(rng_.Below(kPatienceNs / 4));
-  if (rng_.OneIn(2)) return machine_->HangUntil(home, now_ns + 8 * ns);
+  const bool elsewhere = !options_.sizes.leaves_failover;  // Else there may be nowhere to go.
+  if (elsewhere && rng_.OneIn(2)) return machine_->HangUntil(home, now_ns + 8 * ns);
   machine_->StallUntil(rng_.OneIn(3) ? kFailoverDir : home, now_ns + ns);
 }
 

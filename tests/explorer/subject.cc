@@ -93,6 +93,7 @@ Status Subject::Open() {
   options.wal_pipeline_depth = sizes_.pipeline_depth;
   options.wal_dir = sizes_.wal_dir;
   if (sizes_.fails_over) options.wal_failover_dir = kFailoverDir;
+  if (sizes_.leaves_failover) options.wal_failover_dir = "none";
   options.wal_failover_after = 100;  // ms of a clock that only jumps
   options.recovery_mode = sizes_.recovery_mode;
   options.segment_max_entries = sizes_.segment_entries;

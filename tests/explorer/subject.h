@@ -37,8 +37,9 @@ struct SubjectSizes {
   std::size_t files_synced_singly = 4;   // of a flush; more: one sync of the file system
   std::size_t files_open_max = 256;
   std::uint64_t flush_threads = 1;
-  std::string wal_dir = {};  // empty: inside the data directory
-  bool fails_over = false;   // to kFailoverDir
+  std::string wal_dir = {};      // empty: inside the data directory
+  bool fails_over = false;       // to kFailoverDir
+  bool leaves_failover = false;  // it is to be taken out of use
   RecoveryMode recovery_mode = RecoveryMode::kContain;
 };
 
