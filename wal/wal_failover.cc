@@ -93,7 +93,10 @@ void Wal::TakeStalled() {
       ++i;
       continue;
     }
-    for (const LiveFile& file : stalled.files) environment_.pool.At(file.place).Remove(file.number);
+    for (const LiveFile& file : stalled.files) {
+      FilePool& pool = environment_.pool.At(file.place);
+      pool.Remove(file.number);
+    }
     const std::int64_t ns = environment_.clock.NowNs() - stalled.since_ns;
     environment_.log.Write(
         LogLevel::kInfo, "wal.answers", "what was given up has come back from the device",
@@ -110,7 +113,8 @@ void Wal::Discard(const LiveFile& file) {
                     [&](const auto& plan) { return plan->file_number == file.number; });
     if (in_flight) return stalled.files.push_back(file);
   }
-  environment_.pool.At(file.place).Remove(file.number);
+  FilePool& pool = environment_.pool.At(file.place);
+  pool.Remove(file.number);
 }
 
 void Wal::SendProbe() {

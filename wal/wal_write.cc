@@ -355,7 +355,8 @@ Status Wal::Roll(Plan& plan, bool& rolled) {
   if (current_.rows_only && !flight_.empty()) return {};
   // Each directory has a queue of its own.
   if (place_ != queue_place_ && !flight_.empty()) return {};
-  const std::optional<Error> failure = pool().failure();
+  FilePool& pool = this->pool();
+  const std::optional<Error> failure = pool.failure();
   std::optional<PoolFile> taken = TakeFile(failure);
   if (!taken) {
     CannotRoll(failure);
@@ -364,7 +365,7 @@ Status Wal::Roll(Plan& plan, bool& rolled) {
   took_file_ = true;
   const Status changed = ChangeMethod();
   if (!changed.ok()) {
-    pool().Remove(taken->number);
+    pool.Remove(taken->number);
     return changed;
   }
   if (place_ != queue_place_) {
@@ -372,7 +373,7 @@ Status Wal::Roll(Plan& plan, bool& rolled) {
     queue_.reset();
     MakeQueue();
   }
-  taken = TRY(pool().NumberAbove(*taken, highest_file_));
+  taken = TRY(pool.NumberAbove(*taken, highest_file_));
   highest_file_ = taken->number;
   const LiveFile live{.number = taken->number,
                       .life = rng_.Next() | 1,
@@ -383,7 +384,7 @@ Status Wal::Roll(Plan& plan, bool& rolled) {
                       .file = taken->file};
   Result<std::shared_ptr<File>> writer = WriterOf(live);
   if (!writer.ok()) {
-    pool().Remove(taken->number);
+    pool.Remove(taken->number);
     return std::move(writer).error();
   }
   rolled = true;
