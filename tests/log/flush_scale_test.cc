@@ -91,6 +91,18 @@ TEST_F(FlushScale, SG2_G3_SeveralThreadsMakeTheSameSegments) {
   }
 }
 
+TEST_F(FlushScale, SG2_WhoeverIsLastWakesTheFlusher) {
+  UseSmallFiles(machine);
+  machine.options.flush_threads = 4;
+  machine.Start();
+  for (int round = 0; round < 20; ++round) {
+    CloseGeneration(20);
+    machine.Settle();
+    ASSERT_EQ(machine.Metric("flush_waiting_files"), 0u) << "round " << round;
+  }
+  EXPECT_GE(machine.Metric("flush_rounds"), 10u);
+}
+
 TEST_F(FlushScale, G4_AFailureOfOneThreadHoldsTheRoundAndNoOtherLog) {
   UseSmallFiles(machine);
   machine.options.flush_threads = 3;
