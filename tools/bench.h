@@ -1,4 +1,4 @@
-// `duramen bench disk`, `wal`, `log`, `read` and `recovery`: numbers of this disk, of the WAL on it,
+// `duramen bench disk`, `wal`, `log`, `read` and `recovery`: numbers of this disk, of the WAL, of reads.
 // of reads.
 #pragma once
 
