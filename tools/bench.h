@@ -1,5 +1,4 @@
-// `duramen bench disk`, `wal`, `log`, `read` and `recovery`: numbers of this disk, of the WAL, of reads.
-// of reads.
+// `duramen bench disk`, `wal`, `log`, `read` and `recovery`: numbers of this disk, the WAL, reads.
 #pragma once
 
 #include <cstdint>
