@@ -155,8 +155,9 @@ void StatPageWrite(std::span<std::byte> page, const StatLayout& layout,
   const std::uint64_t checksum =
       Checksum(page.subspan(kCheckedAt, TableEnd(layout.specs.size()) - kCheckedAt), kSeed);
   std::memcpy(page.data() + offsetof(Header, checksum), &checksum, sizeof checksum);
-  std::atomic_thread_fence(std::memory_order_release);
-  std::memcpy(page.data(), &kMagic, sizeof kMagic);
+  // Last: who finds it finds all of the above.
+  std::atomic_ref<std::uint64_t>(*reinterpret_cast<std::uint64_t*>(page.data()))
+      .store(kMagic, std::memory_order_release);
 }
 
 Result<StatReading> StatPageRead(Bytes copy) {

@@ -104,6 +104,7 @@ struct Planting {
 };
 
 // Numbers of workloads, see workload.cc.
+constexpr std::uint32_t kOverwrite = 2;
 constexpr std::uint32_t kCreateAndDelete = 3;
 constexpr std::uint32_t kBatchAcrossARoll = 4;
 constexpr std::uint32_t kFlushAndRecycle = 5;
@@ -130,7 +131,7 @@ INSTANTIATE_TEST_SUITE_P(
         Planting{PlantedBug::kOverwrittenEntryKept, "OverwrittenEntryKept", 5'000},
         Planting{PlantedBug::kLaterFileKeptAfterTear, "LaterFileKeptAfterTear", 20'000,
                  kBatchAcrossARoll},
-        Planting{PlantedBug::kNoticeWithoutEpoch, "NoticeWithoutEpoch", 20'000},
+        Planting{PlantedBug::kNoticeWithoutEpoch, "NoticeWithoutEpoch", 20'000, kOverwrite},
         Planting{PlantedBug::kChecksumNotCheckedOnRead, "ChecksumNotCheckedOnRead", 2'000},
         Planting{PlantedBug::kRegistrationAfterFirstAck, "RegistrationAfterFirstAck", 5'000},
         Planting{PlantedBug::kNoSegmentSync, "NoSegmentSync", 10'000},
@@ -144,7 +145,7 @@ INSTANTIATE_TEST_SUITE_P(
         Planting{PlantedBug::kSegmentPayloadUnchecked, "SegmentPayloadUnchecked", 2'000},
         Planting{PlantedBug::kFaultNotInCheckpoint, "FaultNotInCheckpoint", 2'000},
         Planting{PlantedBug::kCutForgottenAtHandOver, "CutForgottenAtHandOver", 1'000},
-        Planting{PlantedBug::kLeftoverAppendedTo, "LeftoverAppendedTo", 30'000, kFlushAndRecycle},
+        Planting{PlantedBug::kLeftoverAppendedTo, "LeftoverAppendedTo", 60'000, kFlushAndRecycle},
         Planting{PlantedBug::kTombstoneForgottenEarly, "TombstoneForgottenEarly", 30'000,
                  kCreateAndDelete},
         Planting{PlantedBug::kArenaFreedByTag, "ArenaFreedByTag", 1'000},
