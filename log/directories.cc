@@ -184,7 +184,8 @@ Status LogStore::Impl::OpenFailover(const std::vector<std::string>& listed) {
                "takes both, so there is nowhere to go on",
                {{"wal_dir", wal_dir->path()}, {"wal_failover_dir", wanted}});
   }
-  return OpenProbe();
+  OpenProbe();
+  return {};
 }
 
 /// First IDENTITY, then SYSTEM, and only then anything else: so a start that finds it listed finds
@@ -212,11 +213,24 @@ Status LogStore::Impl::ListFailover(const std::string& path) {
 
 /// What is written to find out whether wal_dir answers; there before it is needed, because making
 /// it might take as long as what is found out.
-Status LogStore::Impl::OpenProbe() {
-  TRY(log::RemoveIfThere(*wal_dir, kProbeName));
-  probe_file = TRY(wal_dir->Create(kProbeName));
-  TRY(probe_file->Allocate(wal::kProbeBytes));
-  return probe_file->SyncAll();
+void LogStore::Impl::OpenProbe() {
+  const auto open = [this]() -> Result<std::unique_ptr<File>> {
+    Result<std::unique_ptr<File>> file = wal_dir->Open(kProbeName, OpenFor::kReadWrite);
+    if (!file.ok()) file = wal_dir->Create(kProbeName);
+    if (!file.ok()) return file;
+    TRY((*file)->Allocate(wal::kProbeBytes));
+    TRY((*file)->SyncAll());
+    return file;
+  };
+  Result<std::unique_ptr<File>> file = open();
+  if (file.ok()) {
+    probe_file = std::move(*file);
+    return;
+  }
+  log_.Write(LogLevel::kWarning, "store.no_probe",
+             "there is no file to probe wal_dir with: once the WAL has left it, it does not return "
+             "there before the next start",
+             {{"error", file.error().message}});
 }
 
 /// `none` was asked for: once nothing there counts, nothing says any more that it is needed.

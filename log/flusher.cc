@@ -67,6 +67,7 @@ void Flusher::OnClosed(wal::ClosedGeneration generation) {
       waiting_[1].count += waiting_[0].count;
       waiting_.pop_front();
     }
+    newest_closed_[static_cast<std::size_t>(generation.place)] = generation.end.file;
     waiting_.push_back({std::move(generation), now_ns, now_ns, 1});
     CountWaiting();
     if (counters_.lag_since.value() == 0) counters_.lag_since.SetTime(now_ns);
@@ -122,7 +123,7 @@ std::int64_t Flusher::Begin() {
     round_.generations = waiting_.front().count;
     waiting_.pop_front();
     CountWaiting();
-    silent_since_ = 0;
+    silent_since_ = {};
     if (repairs_ && repairs_->file <= round_.generation.end.file) {
       round_.repairs = std::exchange(repairs_, std::nullopt);
     }
@@ -143,7 +144,7 @@ std::int64_t Flusher::Begin() {
 /// written: those that are gone by then cost no segment file, whose making and removing is most of
 /// a flush of many logs. Requires: the lock, and one that waits.
 std::int64_t Flusher::DueNs() const {
-  const bool pressed = waiting_.size() > 1 || repairs_ || environment_.budget.AboveHighWater();
+  const bool pressed = waiting_.size() > 1 || repairs_ || environment_.store.FlushIsUrgent();
   return waiting_.front().since_ns + (pressed ? 0 : options_.delay_ns);
 }
 
@@ -347,13 +348,12 @@ void Flusher::OnFailed(const FlushJob& job) {
   round_.error = job.status.error();
 }
 
-/// Only until the WAL has closed another file, for what is waited for then has all logs wait [B1].
-bool Flusher::Waits() {
+/// Only until the WAL has closed another file on that device; one on the other says nothing of it.
+bool Flusher::Waits(wal::Place place) {
+  const auto at = static_cast<std::size_t>(place);
   const std::lock_guard lock(mutex_);
-  const std::uint64_t newest =
-      waiting_.empty() ? round_.generation.end.file : waiting_.back().generation.end.file;
-  if (silent_since_ == 0) silent_since_ = newest;
-  return newest <= silent_since_;
+  if (!silent_since_[at]) silent_since_[at] = newest_closed_[at];
+  return newest_closed_[at] <= *silent_since_[at];
 }
 
 void Flusher::CloseFiles() {

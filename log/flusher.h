@@ -25,6 +25,7 @@
 // Owned by the store; its state belongs to its thread, what it is told comes through a mailbox.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -174,7 +175,7 @@ class Flusher final : public Actor, public wal::GenerationSink, private SegmentF
   void Collect();
   void OnFailed(const FlushJob& job);
   void CloseFiles();
-  bool Waits() override;
+  bool Waits(wal::Place place) override;
   void CountWaiting();
   void SetPace();
   std::int64_t ReadyNs(std::int64_t now_ns);
@@ -211,8 +212,9 @@ class Flusher final : public Actor, public wal::GenerationSink, private SegmentF
   mutable std::mutex mutex_;     // guards all below but the last four
   std::deque<Waiting> waiting_;  // two at most
   CountedBytes waiting_bytes_;
-  std::uint64_t silent_since_ =
-      0;  // newest WAL file that was closed when one gave nothing; 0: none
+  /// By place: the newest WAL file that was closed, and what that was when one there gave nothing.
+  std::array<std::uint64_t, wal::kPlaces> newest_closed_ = {};
+  std::array<std::optional<std::uint64_t>, wal::kPlaces> silent_since_ = {};
   std::optional<FlushRepairs> repairs_;
   std::optional<Error> failure_;
   std::atomic<bool> idle_{true};

@@ -161,11 +161,11 @@ Status SegmentFlush::FeedRun(const wal::OwnedRun& owned, SegmentFeed& feed) {
 }
 
 /// A device that is away gives nothing of a file, and all of it when it is back: its entries are
-/// not lost, and wait. Only until the WAL has closed another file there, for what is waited for
-/// then has all logs wait [B1].
+/// not lost, and wait. Only until the WAL has closed another file there: then the device is back,
+/// and what is waited for has all logs wait [B1].
 Status SegmentFlush::CheckAnswers(const wal::OpenWalFile& file) {
   constexpr std::uint64_t kProbes = 64;
-  if (!environment_.patience.Waits()) return {};
+  if (!environment_.patience.Waits(file.place)) return {};
   // A few may be answered from memory.
   std::uint64_t answered = 0;
   Error error;

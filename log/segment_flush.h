@@ -50,7 +50,7 @@ class SegmentFlush {
   class Patience {
    public:
     virtual ~Patience() = default;
-    virtual bool Waits() = 0;
+    virtual bool Waits(wal::Place place) = 0;
   };
   /// All outlive the flush.
   struct Environment {

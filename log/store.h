@@ -148,7 +148,7 @@ struct LogStore::Impl final : log::Flusher::Store {
   Status OpenFailover(const std::vector<std::string>& listed);
   Status AddFailover(const std::string& path);
   Status ListFailover(const std::string& path);
-  Status OpenProbe();
+  void OpenProbe();
   Status LeaveFailover(bool counts);
   Status MakeFolders();
 

@@ -32,12 +32,9 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "wal/format.h"
+#include "wal/place.h"
 
 namespace duramen::wal {
-
-/// Where a file lies: in wal_dir, or in the fail-over directory.
-enum class Place : std::uint8_t { kHome, kAway };
-constexpr Place Other(Place place) { return place == Place::kHome ? Place::kAway : Place::kHome; }
 
 struct PoolFile {
   std::uint64_t number = 0;

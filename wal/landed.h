@@ -19,6 +19,7 @@
 #include "base/memory_budget.h"
 #include "wal/format.h"
 #include "wal/landed_runs.h"
+#include "wal/place.h"
 
 namespace duramen::wal {
 
@@ -27,6 +28,7 @@ struct OpenWalFile {
   std::shared_ptr<File> file;
   FileContext context;
   std::uint64_t size_bytes = 0;
+  Place place = Place::kHome;
 };
 
 class LandedIndex {

@@ -12,6 +12,7 @@
 #include "base/types.h"
 #include "duramen/result.h"
 #include "wal/format.h"
+#include "wal/place.h"
 #include "wal/replay.h"
 
 namespace duramen::wal {
@@ -97,6 +98,7 @@ struct ClosedLog {
 /// durable.
 struct ClosedGeneration {
   FileEnd end;
+  Place place = Place::kHome;   // of that file
   std::vector<ClosedLog> logs;  // by slot
 };
 /// Who flushes them. Called on the WAL thread.

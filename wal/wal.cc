@@ -49,8 +49,8 @@ Wal::Wal(const WalOptions& options, const Environment& environment, Recovery& re
   for (const LiveFile& file : live) {
     files_.push_back(file);
     environment_.landed.AddFile(
-        file.number,
-        {file.file, FileContext::Of(options_.system, file.number, file.life), file.size_bytes});
+        file.number, {file.file, FileContext::Of(options_.system, file.number, file.life),
+                      file.size_bytes, file.place});
   }
   environment_.landed.Apply(recovery.replay().TakeChanges());
   written_ = durable_ = recovery.position();
@@ -95,6 +95,9 @@ void Wal::CloseBase(const Recovery& recovery) {
   if (environment_.sink == nullptr || bounds == nullptr) return;
   ClosedGeneration closed;
   closed.end = base_;
+  for (const LiveFile& file : files_) {
+    if (file.number == base_.file) closed.place = file.place;
+  }
   for (std::size_t slot = 0; slot < bounds->size(); ++slot) {
     closed.logs.push_back({slots_[slot].owner, (*bounds)[slot], slots_[slot].open});
   }

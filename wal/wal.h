@@ -98,7 +98,7 @@ class Wal final : public Actor {
     std::vector<const FileLock*> locks;  // held as long as a write may be in flight [A22]
     FilePool& pool;
     Directory* away = nullptr;  // the fail-over directory; its pool is pool.At(Place::kAway)
-    File* probe = nullptr;      // in `directory`, kProbeBytes long; null where there is no `away`
+    File* probe = nullptr;      // in `directory`, kProbeBytes long; null: no way back
     LandedIndex& landed;
     RowKeeper& keeper;
     GenerationSink* sink;  // null: generations stay, a log was left out
@@ -320,6 +320,8 @@ class Wal final : public Actor {
   Directory& DirectoryOf(Place place) const;
   void LookAround();
   std::int64_t Watch() const;
+  std::int64_t NextProbeNs() const;
+  std::int64_t BegunNs() const;
   bool Usable(Place place) const;
   bool MayGiveUp() const;
   void GiveUp();
@@ -397,6 +399,7 @@ class Wal final : public Actor {
   std::uint64_t committed_file_ = 0;     // that recovery made
   BatchLists batch_lists_;               // of the last encoder
   std::uint64_t usual_batch_bytes_ = 0;  // of late
+  std::int64_t last_done_ns_ = 0;        // when a write came back
   std::int64_t usual_durable_ns_ = 0;    // that a batch took of late, from its write on
   WalPosition written_;                  // the last batch written in the chain
   WalPosition durable_;                  // the last one that is durable with all before it

@@ -36,15 +36,26 @@ void Wal::LookAround() {
   TakeStalled();
   TakeProbe();
   const std::int64_t now = environment_.clock.NowNs();
-  if (now >= return_policy_.next_probe_ns()) SendProbe();
-  if (MayGiveUp() && now - InFlightSince() >= options_.failover_ns) GiveUp();
+  if (now >= NextProbeNs()) SendProbe();
+  if (MayGiveUp() && now - BegunNs() >= options_.failover_ns) GiveUp();
 }
 
 /// When to look again, if nothing wakes us.
 std::int64_t Wal::Watch() const {
-  std::int64_t next = return_policy_.next_probe_ns();
-  if (MayGiveUp()) next = std::min(next, InFlightSince() + options_.failover_ns);
+  std::int64_t next = NextProbeNs();
+  if (MayGiveUp()) next = std::min(next, BegunNs() + options_.failover_ns);
   return next;
+}
+
+std::int64_t Wal::NextProbeNs() const {
+  return environment_.probe == nullptr ? kIdle : return_policy_.next_probe_ns();
+}
+
+/// When the device got what is in flight for the longest: buffered batches are written one after
+/// the other.
+std::int64_t Wal::BegunNs() const {
+  const bool direct = How() == MadeDurable::kDirect;
+  return direct ? InFlightSince() : std::max(InFlightSince(), last_done_ns_);
 }
 
 bool Wal::Usable(Place place) const {
@@ -56,11 +67,11 @@ bool Wal::Usable(Place place) const {
 /// There is a better place than the one that is slow.
 bool Wal::MayGiveUp() const {
   if (options_.failover_ns == 0 || !InFlight() || !Usable(Other(queue_place_))) return false;
-  return queue_place_ == Place::kHome || return_policy_.answers();
+  return queue_place_ == Place::kHome || place_ == Place::kHome || return_policy_.answers();
 }
 
 void Wal::GiveUp() {
-  stalled_.push_back({.place = queue_place_, .since_ns = InFlightSince()});
+  stalled_.push_back({.place = queue_place_, .since_ns = BegunNs()});
   stalled_.back().queue = std::move(queue_);
   for (const std::unique_ptr<Plan>& plan : flight_) {
     if (plan->submitted && !plan->done) telling_.OnGivenUp(plan->trace);

@@ -137,6 +137,7 @@ void Wal::Settle(const WriteDone& done) {
   Plan& plan = **found;
   plan.done = true;
   plan.failed = !done.status.ok();
+  last_done_ns_ = done.synced_ns;
   --writes_in_flight_;
   bytes_in_flight_ -= plan.bytes.size();
   if (!plan.failed) telling_.OnDone(plan.trace, done, How() != MadeDurable::kNot);

@@ -451,7 +451,7 @@ std::uint64_t Wal::LifeOf(std::uint64_t number) const {
 void Wal::PutIntoService(const LiveFile& live, std::shared_ptr<File> writer) {
   const FileContext context = FileContext::Of(options_.system, live.number, live.life);
   files_.push_back(live);
-  environment_.landed.AddFile(live.number, {live.file, context, live.size_bytes});
+  environment_.landed.AddFile(live.number, {live.file, context, live.size_bytes, live.place});
   current_ = {.live = live,
               .writer = std::move(writer),
               .context = context,
@@ -615,7 +615,9 @@ void Wal::CloseGeneration() {
   ClosedGeneration closed;
   closed.end = {.file = durable_file_, .batch = durable_.batch, .checksum = durable_.checksum};
   for (const LiveFile& file : files_) {
-    if (file.number == durable_file_) closed.end.life = file.life;
+    if (file.number != durable_file_) continue;
+    closed.end.life = file.life;
+    closed.place = file.place;
   }
   if (closed.end.life == 0) return;  // Recovery's, and the flusher has had it.
   closed.logs.reserve(slots_.size());

@@ -503,5 +503,100 @@ TEST_F(Failover, W21_RollsBetweenTheDirectoriesUnderLoad) {
   EXPECT_GT(failbacks, 20u);
 }
 
+// It says nothing of one device that the WAL goes on with the other.
+TEST_F(Failover, PW13_ADirectoryThatGivesNothingIsWaitedFor) {
+  Begin();
+  Append();
+  Append();
+  machine.disk().Schedule({.kind = sim::OpKind::kWrite, .file_class = "wal/", .times = 1});
+  for (const std::string& name : machine.NamesIn(kHome)) {
+    const std::string path = std::string(kHome) + "/" + name;
+    if (name.ends_with(".wal")) {
+      machine.disk().FailReads(path, 0, machine.FileBytes(path).size());
+    }
+  }
+  Append();
+  EXPECT_EQ(machine.Metric("wal_place"), 1u);
+  for (int i = 0; i < 18; ++i) {
+    const std::string text(4000, 'x');
+    machine.Write(log, next, 1, {text});
+    expected.push_back(std::to_string(next) + ":1:" + text);
+    ++next;
+    machine.Advance(100 * kMs);
+    machine.Settle();
+  }
+  EXPECT_EQ(machine.Metric("flush_lost_entries"), 0u);
+  machine.disk().RestoreReads();
+  machine.disk().ClearFaults();
+  for (int i = 0; i < 50; ++i) machine.Idle();
+  ExpectAll();
+  machine.PowerLoss();
+  machine.Start();
+  ExpectAll();
+}
+
+TEST_F(Failover, PW13_AWriteThatHangsOnTheWayHomeIsGivenUp) {
+  Begin();
+  Append();
+  Stall(kHome, 2 * kSecond);
+  Append();
+  ASSERT_EQ(machine.Metric("wal_place"), 1u);
+  const auto good = [&] { return machine.Metric("wal_probes") - machine.Metric("wal_bad_probes"); };
+  for (int i = 0; i < 400 && good() < ReturnPolicy::kProbes - 1; ++i) {
+    machine.Advance(50 * kMs);
+    machine.Settle();
+  }
+  for (int i = 0; i < 17; ++i) {
+    machine.Advance(50 * kMs);
+    machine.Settle();
+  }
+  ASSERT_EQ(machine.Metric("wal_place"), 1u) << "the next good probe leads home";
+  Stall(kAway, 3'600 * kSecond);
+  const Result<Ticket> ticket = machine.Append(log, next, 1, {"on its way"});
+  ASSERT_TRUE(ticket.ok());
+  machine.Settle();
+  EXPECT_TRUE(machine.writer().Wait(*ticket, machine.In(20 * kSecond)).ok());
+}
+
+TEST_F(Failover, PW13_BatchesOneBehindTheOtherAreNotSlow) {
+  Begin();
+  Append();
+  machine.disk().SetLatency(300 * kMs);
+  Ticket last = 0;
+  for (int i = 0; i < 40; ++i) {
+    const Result<Ticket> ticket = machine.Append(log, next, 1, {std::to_string(next)});
+    ASSERT_TRUE(ticket.ok());
+    ++next;
+    last = *ticket;
+    machine.Settle();
+    machine.Advance(50 * kMs);
+    machine.Settle();
+  }
+  EXPECT_TRUE(machine.writer().Wait(last, machine.In(20 * kSecond)).ok());
+  EXPECT_EQ(machine.Metric("wal_failovers"), 0u);
+}
+
+TEST_F(Failover, B4_AStartWithoutAByteFree) {
+  Begin();
+  Append();
+  for (const bool probe : {true, false}) {
+    machine.Kill();
+    if (!probe) {
+      sim::DiskState disk = machine.disk().disk();
+      machine.UseDisk(disk);
+    }
+    for (const sim::OpKind kind : {sim::OpKind::kCreate, sim::OpKind::kAllocate}) {
+      machine.disk().Schedule({.kind = kind,
+                               .file_class = "",
+                               .times = UINT64_MAX,
+                               .effect = sim::FaultEffect::kDiskFull});
+    }
+    machine.disk().SayFree(0);
+    const Status opened = machine.Open();
+    ASSERT_TRUE(opened.ok()) << opened.error().message;
+    EXPECT_EQ(Events("store.no_probe"), 0u + (probe ? 1 : 2)) << "nothing could be allocated";
+  }
+}
+
 }  // namespace
 }  // namespace duramen::log

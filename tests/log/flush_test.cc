@@ -411,6 +411,34 @@ TEST(Flush, B1_AboveTheHighWaterNoFlushWaits) {
   EXPECT_LT(machine.In(0).time_since_epoch(), std::chrono::hours(1));
 }
 
+// One generation waits and no second one can come: the flush is what frees space.
+TEST(Flush, G9_AFullDiskDoesNotWaitForTheDelay) {
+  Machine machine;
+  machine.options.flush_delay = 3'600'000;
+  machine.Start();
+  const LogRef log = machine.Log("a");
+  machine.Settle();
+  machine.disk().Schedule({.kind = sim::OpKind::kAllocate,
+                           .file_class = "wal/",
+                           .times = UINT64_MAX,
+                           .effect = sim::FaultEffect::kDiskFull});
+  Index next = 1;
+  const auto append = [&] { return machine.Append(log, next, 1, {std::string(3000, 'x')}).ok(); };
+  bool refused = false;
+  for (int i = 0; i < 400 && !refused; ++i) {
+    refused = !append();
+    next += refused ? 0 : 1;
+    machine.Settle();
+  }
+  bool resumed = false;
+  for (int i = 0; i < 240 && !resumed; ++i) {
+    machine.Advance(500'000'000);
+    machine.Settle();
+    resumed = append();
+  }
+  EXPECT_TRUE(resumed);
+}
+
 TEST(Flush, SG3_G13_ARoundOverTenThousandLogsTakesFewSyncs) {
   Machine machine;
   machine.options.wal_max_size_bytes = 4 << 20;
