@@ -29,7 +29,8 @@ struct BenchDiskOptions {
 /// The device through our own file port with no log on top: write, sync, again. Exit 0, 2, 4, 5.
 ExitCode RunBenchDisk(const BenchDiskOptions& options, Terminal& terminal);
 
-struct BenchWalOptions {
+/// Of `wal` and `log`.
+struct BenchLoadOptions {
   BenchOptions common;
   std::uint64_t servers = 1000;
   std::uint64_t entry_bytes = 256;
@@ -41,19 +42,14 @@ struct BenchWalOptions {
 /// A closed loop through LogStore; floors follow what is written, so files are recycled unflushed.
 /// Every second of it is followed by one that writes the same batch sizes to the bare file port, so
 /// that a disk whose speed changes from second to second can be compared with at all.
-ExitCode RunBenchWal(const BenchWalOptions& options, Terminal& terminal);
+ExitCode RunBenchWal(const BenchLoadOptions& options, Terminal& terminal);
 
 struct BenchLogOptions {
-  BenchOptions common;
-  std::uint64_t servers = 1000;
-  std::uint64_t entry_bytes = 256;
-  std::uint64_t in_flight = 10;  // entries outstanding per server
-  std::uint64_t writers = 1;
+  BenchLoadOptions load;
   /// Entries that a log keeps behind what is durable; unset: two WAL files' worth over all logs,
   /// so that everything is flushed; 0: none, as a queue that is always empty.
   std::optional<std::uint64_t> keep;
   std::uint64_t reads_per_1000 = 10;  // reads of single entries, for 1,000 that are written
-  SettingSources settings;
 };
 
 /// The same with flush, reads and truncation, in the steady state: measured from the second flush

@@ -190,10 +190,7 @@ Status Run(const BenchReadOptions& options, Terminal& terminal) {
 }  // namespace
 
 ExitCode RunBenchRead(const BenchReadOptions& options, Terminal& terminal) {
-  const Status status = Run(options, terminal);
-  if (status.ok()) return Interrupted() ? ExitCode::kInterrupted : ExitCode::kClean;
-  terminal.Complain(status.error());
-  return ExitCodeOf(status.error().code);
+  return EndBench(Run(options, terminal), terminal);
 }
 
 }  // namespace duramen::tools

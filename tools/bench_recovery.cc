@@ -100,10 +100,7 @@ Status Bench(const BenchRecoveryOptions& options, Terminal& terminal) {
 }  // namespace
 
 ExitCode RunBenchRecovery(const BenchRecoveryOptions& options, Terminal& terminal) {
-  const Status status = Bench(options, terminal);
-  if (status.ok()) return Interrupted() ? ExitCode::kInterrupted : ExitCode::kClean;
-  terminal.Complain(status.error());
-  return ExitCodeOf(status.error().code);
+  return EndBench(Bench(options, terminal), terminal);
 }
 
 }  // namespace duramen::tools

@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "base/settings.h"
 #include "base/try.h"
+#include "tools/interrupt.h"
 #include "tools/version.h"
 
 namespace duramen::tools {
@@ -73,6 +74,12 @@ std::vector<Field> CommonFields(std::string_view bench, const BenchOptions& opti
 
 void PrintBench(Terminal& terminal, const OutputOptions& output, const std::vector<Field>& fields) {
   PrintFacts(terminal, output, "bench", fields);
+}
+
+ExitCode EndBench(const Status& status, Terminal& terminal) {
+  if (status.ok()) return Interrupted() ? ExitCode::kInterrupted : ExitCode::kClean;
+  terminal.Complain(status.error());
+  return ExitCodeOf(status.error().code);
 }
 
 Result<SyncMethod> ParseSyncMethod(const std::string& text) {

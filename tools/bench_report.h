@@ -46,6 +46,9 @@ std::vector<Field> CommonFields(std::string_view bench, const BenchOptions& opti
 /// A table for people; with --json one object, as the last line.
 void PrintBench(Terminal& terminal, const OutputOptions& output, const std::vector<Field>& fields);
 
+/// How a bench ended, complained about where it failed.
+ExitCode EndBench(const Status& status, Terminal& terminal);
+
 /// Errors: kConfiguration.
 Result<SyncMethod> ParseSyncMethod(const std::string& text);
 

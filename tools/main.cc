@@ -373,6 +373,15 @@ class Cli {
         ->check(CLI::Range(1, 64));
   }
 
+  void AddBenchLoad(CLI::App& verb, BenchLoadOptions& options) {
+    AddBenchCommon(verb, options.common);
+    verb.add_option("--servers", options.servers, "logs (1000)");
+    verb.add_option("--entry-bytes", options.entry_bytes, "payload of an entry (256)");
+    verb.add_option("--in-flight", options.in_flight, "entries outstanding per log (10)");
+    verb.add_option("--writers", options.writers, "rings into the WAL (1)");
+    AddSettings(verb, options.settings);
+  }
+
   void AddBench() {
     CLI::App& bench = *app_.add_subcommand("bench", "numbers of this disk, and of the WAL on it");
     bench.require_subcommand(1);
@@ -388,12 +397,7 @@ class Cli {
                               bench_wal_.common.output = common_.Output();
                               return RunBenchWal(bench_wal_, terminal);
                             });
-    AddBenchCommon(wal, bench_wal_.common);
-    wal.add_option("--servers", bench_wal_.servers, "logs (1000)");
-    wal.add_option("--entry-bytes", bench_wal_.entry_bytes, "payload of an entry (256)");
-    wal.add_option("--in-flight", bench_wal_.in_flight, "entries outstanding per log (10)");
-    wal.add_option("--writers", bench_wal_.writers, "rings into the WAL (1)");
-    AddSettings(wal, bench_wal_.settings);
+    AddBenchLoad(wal, bench_wal_);
     AddBenchLog(bench);
     AddBenchRead(bench);
     AddBenchRecovery(bench);
@@ -424,19 +428,14 @@ class Cli {
   void AddBenchLog(CLI::App& bench) {
     CLI::App& log = AddVerb(bench, "log", "the same with flush, reads and truncation",
                             [this](Terminal& terminal) {
-                              bench_log_.common.output = common_.Output();
+                              bench_log_.load.common.output = common_.Output();
                               return RunBenchLog(bench_log_, terminal);
                             });
-    AddBenchCommon(log, bench_log_.common);
-    log.add_option("--servers", bench_log_.servers, "logs (1000)");
-    log.add_option("--entry-bytes", bench_log_.entry_bytes, "payload of an entry (256)");
-    log.add_option("--in-flight", bench_log_.in_flight, "entries outstanding per log (10)");
-    log.add_option("--writers", bench_log_.writers, "rings into the WAL (1)");
+    AddBenchLoad(log, bench_log_.load);
     log.add_option("--keep", bench_log_.keep,
                    "entries that a log keeps (two WAL files' worth over all logs)");
     log.add_option("--reads", bench_log_.reads_per_1000,
                    "of single entries, for 1,000 that are written (10)");
-    AddSettings(log, bench_log_.settings);
   }
 
   void AddBenchRecovery(CLI::App& bench) {
@@ -495,7 +494,7 @@ class Cli {
   LoadOptions load_;
   TuneOptions tune_;
   BenchDiskOptions bench_disk_;
-  BenchWalOptions bench_wal_;
+  BenchLoadOptions bench_wal_;
   BenchReadOptions bench_read_;
   BenchLogOptions bench_log_;
   BenchRecoveryOptions bench_recovery_;

@@ -1,0 +1,173 @@
+#include "tools/bench_load.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "base/settings.h"
+#include "base/try.h"
+#include "tools/line_entry.h"
+#include "tools/store_metrics.h"
+
+namespace duramen::tools {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr std::uint64_t kDiskFileBytes = 256'000'000;
+constexpr auto kCloseMax = std::chrono::seconds(60);
+
+Status OrOverloaded(const Error& error) {
+  return error.code == ErrorCode::kOverloaded ? Status{} : error;
+}
+
+Status CheckRange(const BenchLoadOptions& options) {
+  const bool possible = options.servers >= 1 && options.servers <= 100'000 &&
+                        options.in_flight >= 1 && options.in_flight <= 100'000 &&
+                        options.entry_bytes <= (16u << 20) && options.writers >= 1 &&
+                        options.writers <= std::min<std::uint64_t>(options.servers, 64);
+  if (possible) return {};
+  return Error{ErrorCode::kInvalidArgument, "a number is out of range",
+               "--servers and --in-flight 1 to 100000, --entry-bytes up to 16777216, --writers 1 "
+               "to 64 and no more than servers"};
+}
+
+Result<BenchStore> OpenStore(const BenchLoadOptions& options) {
+  TRY(CheckRange(options));
+  SettingSources sources = options.settings;
+  sources.flags.emplace_back("wal_sync_method", options.common.sync_method);
+  if (options.common.depth != 0) {
+    sources.flags.emplace_back("wal_pipeline_depth", std::to_string(options.common.depth));
+  }
+  SettingStack stack = TRY(StackSettings(sources));
+  BenchDirectory directory = TRY(BenchDirectory::Make(options.common.dir, options.common.seed));
+  stack.options.data_dir = directory.path() + "/data";
+  LogStore store = TRY(LogStore::Open(stack.options));
+  BareDisk disk = TRY(BareDisk::Create(
+      directory.path(), {.size_bytes = std::min(WalFileBytes(stack.options), kDiskFileBytes),
+                         .method = static_cast<SyncMethod>(StoreMetrics::Of(store).sync_method),
+                         .depth = static_cast<std::uint32_t>(stack.options.wal_pipeline_depth)}));
+  return BenchStore{std::move(directory), std::move(stack.options), std::move(store),
+                    std::move(disk)};
+}
+
+}  // namespace
+
+BenchLoad::BenchLoad(const BenchLoadOptions& options, const Floors& floors, LogStore& store)
+    : options_(options), floors_(floors), store_(store), payload_(options.entry_bytes) {
+  Rng rng(options.common.seed);
+  for (std::byte& byte : payload_) byte = static_cast<std::byte>(rng.Below(256));
+}
+
+Status BenchLoad::Open() {
+  for (std::uint64_t i = 0; i < options_.writers; ++i) {
+    lanes_.push_back({TRY(store_.NewWriter()), {}, {}, 0});
+  }
+  for (std::uint64_t i = 0; i < options_.servers; ++i) {
+    Lane& lane = lanes_[i % lanes_.size()];
+    Log log;
+    log.ref = TRY(OpenLog(lane.writer, i));
+    if (lane.log_of_slot.size() <= log.ref.slot) lane.log_of_slot.resize(log.ref.slot + 1);
+    lane.log_of_slot[log.ref.slot] = static_cast<std::uint32_t>(lane.logs.size());
+    lane.logs.push_back(std::move(log));
+  }
+  return {};
+}
+
+Result<LogRef> BenchLoad::OpenLog(Writer& writer, std::uint64_t number) {
+  for (int attempt = 0;; ++attempt) {
+    Result<LogRef> log = store_.OpenLog(writer, ServerName(number), OpenMode::kOpenOrCreate);
+    if (log.ok() || log.error().code != ErrorCode::kOverloaded || attempt > 20'000) return log;
+    std::this_thread::sleep_for(milliseconds(1));  // Registrations on their way to the WAL.
+  }
+}
+
+Status BenchLoad::Refill() {
+  for (Lane& lane : lanes_) TRY(Refill(lane));
+  return {};
+}
+
+Status BenchLoad::Refill(Lane& lane) {
+  const std::int64_t now_ns = clock_.NowNs();
+  for (Log& log : lane.logs) {
+    const Index end = log.written_end + options_.in_flight;
+    if (log.end >= end) continue;
+    scratch_.clear();
+    for (Index index = log.end; index < end; ++index) {
+      scratch_.push_back({index, 1, kLineKind, payload_});
+    }
+    const LogAppend group{log.ref, scratch_};
+    const Result<Ticket> ticket = lane.writer.Append(std::span(&group, 1));
+    if (!ticket.ok()) return OrOverloaded(ticket.error());
+    outstanding_ += end - log.end;
+    log.end = end;
+    log.posted.push_back({end, now_ns});
+    lane.newest = *ticket;
+    if (log.written_end < log.begin + floors_.keep + floors_.step) continue;
+    const Index begin = log.written_end - floors_.keep;
+    const Result<Ticket> floor = lane.writer.TruncatePrefix(log.ref, begin);
+    if (!floor.ok()) return OrOverloaded(floor.error());
+    log.begin = begin;
+    lane.newest = *floor;
+  }
+  return {};
+}
+
+Status BenchLoad::TakeNews() {
+  for (Lane& lane : lanes_) {
+    TRY(Await(lane));
+    const std::int64_t now_ns = clock_.NowNs();
+    for (const Written& written : lane.writer.Poll()) {
+      Log& log = lane.logs[lane.log_of_slot[written.log.slot]];
+      while (!log.posted.empty() && log.posted.front().end <= written.end) {
+        const std::uint64_t entries = log.posted.front().end - log.written_end;
+        latency_.Add(now_ns - log.posted.front().at_ns, entries);
+        entries_ += entries;
+        outstanding_ -= entries;
+        log.written_end = log.posted.front().end;
+        log.posted.pop_front();
+      }
+    }
+  }
+  return {};
+}
+
+Status BenchLoad::Await(Lane& lane) {
+  // One more than what is durable: returns with the next batch.
+  const Ticket next = std::min(lane.writer.durable() + 1, lane.newest);
+  if (next > lane.writer.durable()) {
+    const Status waited = lane.writer.Wait(next, steady_clock::now() + milliseconds(100));
+    return waited.ok() || waited.error().code == ErrorCode::kTimeout ? Status{} : waited;
+  }
+  // All is durable, and there was no room for more.
+  const Status room = lane.writer.WaitForRoom(lane.logs.front().ref, options_.in_flight,
+                                              options_.in_flight * options_.entry_bytes,
+                                              steady_clock::now() + milliseconds(10));
+  return room.ok() ? Status{} : OrOverloaded(room.error());
+}
+
+const BenchLoad::Log& BenchLoad::AnyLog(Rng& rng) const {
+  const Lane& lane = lanes_[rng.Below(lanes_.size())];
+  return lane.logs[rng.Below(lane.logs.size())];
+}
+
+void BenchLoad::Forget() {
+  latency_ = {};
+  entries_ = 0;
+}
+
+ExitCode RunOnStore(const BenchLoadOptions& options, Terminal& terminal,
+                    const std::function<Result<std::vector<Field>>(BenchStore&)>& measure) {
+  const auto run = [&]() -> Status {
+    BenchStore bench = TRY(OpenStore(options));
+    const Result<std::vector<Field>> fields = measure(bench);
+    const Status closed = bench.store.Close(steady_clock::now() + kCloseMax);
+    if (!fields.ok()) return fields.error();
+    TRY(Status(closed));
+    PrintBench(terminal, options.common.output, *fields);
+    return terminal.Flush();
+  };
+  return EndBench(run(), terminal);
+}
+
+}  // namespace duramen::tools

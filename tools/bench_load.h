@@ -1,0 +1,95 @@
+// The load of `bench wal` and `bench log`, and the store that it goes to: a closed loop in which
+// every log has so many entries outstanding, and its floor follows what is durable.
+//
+// Owned by a bench; one thread.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "duramen/log_store.h"
+#include "tools/bare_disk.h"
+#include "tools/bench.h"
+#include "tools/bench_report.h"
+#include "tools/latency.h"
+
+namespace duramen::tools {
+
+class BenchLoad {
+ public:
+  struct Log {
+    LogRef ref;
+    Index begin = 1;
+    Index written_end = 1;
+    Index end = 1;
+    /// Entries that were appended together.
+    struct Posted {
+      Index end = 1;  // of the log behind them
+      std::int64_t at_ns = 0;
+    };
+    std::deque<Posted> posted;
+  };
+  struct Floors {
+    std::uint64_t keep = 0;  // entries that a log keeps
+    std::uint64_t step = 1;  // its floor moves over so many at a time
+  };
+  /// `options` and `store` outlive it.
+  BenchLoad(const BenchLoadOptions& options, const Floors& floors, LogStore& store);
+
+  /// Makes the Writers and opens the logs.
+  Status Open();
+  /// Appends what is missing in every log, as far as there is room.
+  Status Refill();
+  /// Waits for the next batch of every Writer, or for room, and takes the news.
+  Status TakeNews();
+  /// Any log.
+  const Log& AnyLog(Rng& rng) const;
+  Bytes payload() const { return payload_; }
+  std::uint64_t outstanding() const { return outstanding_; }
+  /// Since Forget: entries made durable, and what they took from their Append on.
+  std::uint64_t entries() const { return entries_; }
+  const LatencyHistogram& latency() const { return latency_; }
+  void Forget();
+
+ private:
+  struct Lane {
+    Writer writer;
+    std::vector<Log> logs;
+    std::vector<std::uint32_t> log_of_slot;  // slot -> position in logs
+    Ticket newest = 0;
+  };
+  Result<LogRef> OpenLog(Writer& writer, std::uint64_t number);
+  Status Refill(Lane& lane);
+  Status Await(Lane& lane);
+
+  const BenchLoadOptions& options_;
+  const Floors floors_;
+  LogStore& store_;
+  SystemClock clock_;
+  std::vector<std::byte> payload_;
+  std::vector<Lane> lanes_;
+  std::vector<EntryView> scratch_;
+  LatencyHistogram latency_;
+  std::uint64_t entries_ = 0;
+  std::uint64_t outstanding_ = 0;
+};
+
+/// A store for a bench, and the bare disk beside it: by the method that `auto` came to, and as many
+/// in flight as the WAL may have.
+struct BenchStore {
+  BenchDirectory directory;
+  LogStoreOptions options;
+  LogStore store;
+  BareDisk disk;
+};
+
+/// Opens the store, measures, closes it, prints. Errors: kInvalidArgument (a number is out of
+/// range), those of LogStore::Open and BareDisk::Create.
+ExitCode RunOnStore(const BenchLoadOptions& options, Terminal& terminal,
+                    const std::function<Result<std::vector<Field>>(BenchStore&)>& measure);
+
+}  // namespace duramen::tools
