@@ -579,23 +579,35 @@ TEST_F(Failover, PW13_BatchesOneBehindTheOtherAreNotSlow) {
 TEST_F(Failover, B4_AStartWithoutAByteFree) {
   Begin();
   Append();
-  for (const bool probe : {true, false}) {
+  const auto start_full = [&](std::vector<sim::OpKind> kinds) {
     machine.Kill();
-    if (!probe) {
-      sim::DiskState disk = machine.disk().disk();
-      machine.UseDisk(disk);
-    }
-    for (const sim::OpKind kind : {sim::OpKind::kCreate, sim::OpKind::kAllocate}) {
+    for (const sim::OpKind kind : kinds) {
       machine.disk().Schedule({.kind = kind,
                                .file_class = "",
                                .times = UINT64_MAX,
                                .effect = sim::FaultEffect::kDiskFull});
     }
     machine.disk().SayFree(0);
-    const Status opened = machine.Open();
-    ASSERT_TRUE(opened.ok()) << opened.error().message;
-    EXPECT_EQ(Events("store.no_probe"), 0u + (probe ? 1 : 2)) << "nothing could be allocated";
+    machine.Start();
+  };
+  start_full({sim::OpKind::kCreate});
+  EXPECT_EQ(Events("store.no_probe"), 0u) << "that of the last start will do";
+  start_full({sim::OpKind::kCreate, sim::OpKind::kAllocate});
+  EXPECT_EQ(Events("store.no_probe"), 1u);
+  machine.disk().ClearFaults();
+  machine.disk().SayFree(UINT64_MAX);
+  machine.Idle();
+  log = machine.Log("a");
+  Stall(kHome, 2 * kSecond);
+  Append();
+  for (int i = 0; i < 300; ++i) {
+    machine.Advance(100 * kMs);
+    machine.Settle();
   }
+  Append();
+  EXPECT_EQ(machine.Metric("wal_place"), 1u) << "there is nothing to find the way back with";
+  EXPECT_EQ(machine.Metric("wal_probes"), 0u);
+  ExpectAll();
 }
 
 }  // namespace

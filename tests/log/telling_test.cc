@@ -251,5 +251,12 @@ TEST_F(FileSystems, T4_AMountBelowTheDirectoryIsSaidAndADiskIsNot) {
   EXPECT_THAT(said, ::testing::ElementsAre(HasSubstr("'/data/wal' is on tmpfs")));
 }
 
+TEST_F(FileSystems, T4_AFailoverDirectoryIsSaidByItself) {
+  machine.options.wal_failover_dir = "/away";
+  machine.disk().SayKind("/away", {FileSystemClass::kMemory, "tmpfs"});
+  machine.Start();
+  EXPECT_THAT(said, ::testing::ElementsAre(HasSubstr("'/away' is on tmpfs")));
+}
+
 }  // namespace
 }  // namespace duramen::log
