@@ -15,6 +15,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr std::uint64_t kDiskFileBytes = 256'000'000;
+constexpr std::size_t kEntriesOfCall = 256;  // unless a log has more in flight
 constexpr auto kCloseMax = std::chrono::seconds(60);
 
 Status OrOverloaded(const Error& error) {
@@ -61,14 +62,16 @@ BenchLoad::BenchLoad(const BenchLoadOptions& options, const Floors& floors, LogS
 
 Status BenchLoad::Open() {
   for (std::uint64_t i = 0; i < options_.writers; ++i) {
-    lanes_.push_back({TRY(store_.NewWriter()), {}, {}, 0});
+    lanes_.push_back({TRY(store_.NewWriter()), {}, {}, {}, 0});
   }
   for (std::uint64_t i = 0; i < options_.servers; ++i) {
     Lane& lane = lanes_[i % lanes_.size()];
     Log log;
     log.ref = TRY(OpenLog(lane.writer, i));
     if (lane.log_of_slot.size() <= log.ref.slot) lane.log_of_slot.resize(log.ref.slot + 1);
-    lane.log_of_slot[log.ref.slot] = static_cast<std::uint32_t>(lane.logs.size());
+    const auto position = static_cast<std::uint32_t>(lane.logs.size());
+    lane.log_of_slot[log.ref.slot] = position;
+    lane.ready.push_back(position);
     lane.logs.push_back(std::move(log));
   }
   return {};
@@ -88,28 +91,60 @@ Status BenchLoad::Refill() {
 }
 
 Status BenchLoad::Refill(Lane& lane) {
-  const std::int64_t now_ns = clock_.NowNs();
-  for (Log& log : lane.logs) {
+  std::size_t done = 0;
+  Status status;
+  while (done < lane.ready.size() && status.ok()) done += AppendSome(lane, done, status);
+  // Those that found no room stay.
+  lane.ready.erase(lane.ready.begin(), lane.ready.begin() + static_cast<std::ptrdiff_t>(done));
+  return status.ok() ? Status{} : OrOverloaded(status.error());
+}
+
+/// One call for the logs from ready[from] on; how many of them are through.
+std::size_t BenchLoad::AppendSome(Lane& lane, std::size_t from, Status& status) {
+  entries_of_call_.clear();
+  groups_.clear();
+  const std::size_t in_call_max = std::max(kEntriesOfCall, options_.in_flight);
+  entries_of_call_.reserve(in_call_max);  // Groups point into it.
+  for (std::size_t i = from; i < lane.ready.size(); ++i) {
+    const Log& log = lane.logs[lane.ready[i]];
     const Index end = log.written_end + options_.in_flight;
-    if (log.end >= end) continue;
-    scratch_.clear();
+    const std::size_t first = entries_of_call_.size();
+    if (first + (end - log.end) > in_call_max) break;
     for (Index index = log.end; index < end; ++index) {
-      scratch_.push_back({index, 1, kLineKind, payload_});
+      entries_of_call_.push_back({index, 1, kLineKind, payload_});
     }
-    const LogAppend group{log.ref, scratch_};
-    const Result<Ticket> ticket = lane.writer.Append(std::span(&group, 1));
-    if (!ticket.ok()) return OrOverloaded(ticket.error());
+    groups_.push_back({log.ref, std::span(entries_of_call_).subspan(first)});
+  }
+  const std::int64_t now_ns = clock_.NowNs();
+  const Result<Ticket> ticket = lane.writer.Append(groups_);
+  if (!ticket.ok()) status = ticket.error();
+  // Of a call that was refused all groups before the offending one stand.
+  const Result<Ticket> newest = ticket.ok() ? ticket : lane.writer.Append({});
+  if (newest.ok()) lane.newest = *newest;
+  std::size_t through = 0;
+  for (const LogAppend& group : groups_) {
+    Log& log = lane.logs[lane.ready[from + through]];
+    const Index end = log.end + group.entries.size();
+    if (!ticket.ok() && store_.BoundsOf(log.ref)->end < end) break;
+    if (end > log.end) log.posted.push_back({end, now_ns});
     outstanding_ += end - log.end;
     log.end = end;
-    log.posted.push_back({end, now_ns});
-    lane.newest = *ticket;
-    if (log.written_end < log.begin + floors_.keep + floors_.step) continue;
-    const Index begin = log.written_end - floors_.keep;
-    const Result<Ticket> floor = lane.writer.TruncatePrefix(log.ref, begin);
-    if (!floor.ok()) return OrOverloaded(floor.error());
-    log.begin = begin;
-    lane.newest = *floor;
+    ++through;
   }
+  for (std::size_t i = 0; i < through; ++i) {
+    const Status floor = MoveFloor(lane, lane.logs[lane.ready[from + i]]);
+    if (floor.ok()) continue;
+    status = floor;
+    return i;
+  }
+  return through;
+}
+
+Status BenchLoad::MoveFloor(Lane& lane, Log& log) {
+  if (log.written_end < log.begin + floors_.keep + floors_.step) return {};
+  const Index begin = log.written_end - floors_.keep;
+  lane.newest = TRY(lane.writer.TruncatePrefix(log.ref, begin));
+  log.begin = begin;
   return {};
 }
 
@@ -118,7 +153,9 @@ Status BenchLoad::TakeNews() {
     TRY(Await(lane));
     const std::int64_t now_ns = clock_.NowNs();
     for (const Written& written : lane.writer.Poll()) {
-      Log& log = lane.logs[lane.log_of_slot[written.log.slot]];
+      const std::uint32_t position = lane.log_of_slot[written.log.slot];
+      Log& log = lane.logs[position];
+      const bool was_full = log.written_end + options_.in_flight == log.end;
       while (!log.posted.empty() && log.posted.front().end <= written.end) {
         const std::uint64_t entries = log.posted.front().end - log.written_end;
         latency_.Add(now_ns - log.posted.front().at_ns, entries);
@@ -126,6 +163,9 @@ Status BenchLoad::TakeNews() {
         outstanding_ -= entries;
         log.written_end = log.posted.front().end;
         log.posted.pop_front();
+      }
+      if (was_full && log.written_end + options_.in_flight > log.end) {
+        lane.ready.push_back(position);
       }
     }
   }

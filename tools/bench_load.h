@@ -5,11 +5,11 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/ring_queue.h"
 #include "base/rng.h"
 #include "duramen/log_store.h"
 #include "tools/bare_disk.h"
@@ -31,7 +31,7 @@ class BenchLoad {
       Index end = 1;  // of the log behind them
       std::int64_t at_ns = 0;
     };
-    std::deque<Posted> posted;
+    RingQueue<Posted> posted;
   };
   struct Floors {
     std::uint64_t keep = 0;  // entries that a log keeps
@@ -42,7 +42,7 @@ class BenchLoad {
 
   /// Makes the Writers and opens the logs.
   Status Open();
-  /// Appends what is missing in every log, as far as there is room.
+  /// Appends what is missing in every log, as far as there is room, some logs with each call.
   Status Refill();
   /// Waits for the next batch of every Writer, or for room, and takes the news.
   Status TakeNews();
@@ -60,10 +60,13 @@ class BenchLoad {
     Writer writer;
     std::vector<Log> logs;
     std::vector<std::uint32_t> log_of_slot;  // slot -> position in logs
+    std::vector<std::uint32_t> ready;        // positions of logs that may append, once each
     Ticket newest = 0;
   };
   Result<LogRef> OpenLog(Writer& writer, std::uint64_t number);
   Status Refill(Lane& lane);
+  std::size_t AppendSome(Lane& lane, std::size_t from, Status& status);
+  Status MoveFloor(Lane& lane, Log& log);
   Status Await(Lane& lane);
 
   const BenchLoadOptions& options_;
@@ -72,7 +75,8 @@ class BenchLoad {
   SystemClock clock_;
   std::vector<std::byte> payload_;
   std::vector<Lane> lanes_;
-  std::vector<EntryView> scratch_;
+  std::vector<EntryView> entries_of_call_;
+  std::vector<LogAppend> groups_;  // of one call
   LatencyHistogram latency_;
   std::uint64_t entries_ = 0;
   std::uint64_t outstanding_ = 0;

@@ -14,6 +14,15 @@ constexpr std::int64_t kSampleNs = 1'000'000;
 constexpr std::uint64_t kFloorStepMax = 256;  // entries by which a floor may stay behind
 constexpr std::uint64_t kFloorStepMin = 4;
 constexpr std::uint64_t kFloorsBehindMax = 64'000;  // all of them together, if that is less
+constexpr std::uint64_t kBytesBehindMax = 16'000'000;
+
+/// The flush has next to nothing to do, and the floors themselves cost next to nothing.
+std::uint64_t FloorStep(const BenchLoadOptions& options) {
+  const std::uint64_t behind =
+      std::min(kFloorsBehindMax, kBytesBehindMax / std::max<std::uint64_t>(options.entry_bytes, 1));
+  return std::clamp(behind / options.servers, kFloorStepMin, kFloorStepMax);
+}
+
 struct Slice {
   double wal_bytes_per_s = 0;
   double disk_bytes_per_s = 0;
@@ -32,10 +41,7 @@ class WalBench {
       : options_(options),
         store_(bench.store),
         disk_(bench.disk),
-        load_(
-            options,
-            {.step = std::clamp(kFloorsBehindMax / options.servers, kFloorStepMin, kFloorStepMax)},
-            bench.store) {}
+        load_(options, {.step = FloorStep(options)}, bench.store) {}
 
   Status Run() {
     TRY(load_.Open());
