@@ -8,7 +8,6 @@
 #include "segments/reader.h"
 
 namespace duramen::log {
-namespace {}  // namespace
 
 SegmentFlush::SegmentFlush(const Environment& environment, Rng rng)
     : environment_(environment),

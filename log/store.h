@@ -105,10 +105,14 @@ struct Writer::Impl {
   std::vector<std::pair<Ticket, log::ServerLog*>> deleting;
   std::vector<Failure> failures;
   int event_fd = -1;
+  // Both are changed by whoever looks, so that one of two threads always sees the other.
+  std::atomic<int> fd_asked{0};      // else nobody looks at it, and nothing is written to it
+  std::atomic<bool> fd_rung{false};  // since the last Poll
   WriterCallback* callback = nullptr;
   bool mends = false;  // a Mender's: it may write to faulty logs, and entries of our own kinds
 
   void Notify() noexcept;
+  void RingFd() noexcept;
   void Process();
   void Finish(log::ServerLog& log);
   Result<log::ServerLog*> Own(LogRef ref);

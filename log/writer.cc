@@ -44,11 +44,14 @@ Writer::Impl::Impl(LogStore::Impl& store_ref, SharedMemory ring)
 
 /// WAL thread.
 void Writer::Impl::Notify() noexcept {
-  if (event_fd >= 0) {
-    const std::uint64_t one = 1;
-    (void)!::write(event_fd, &one, sizeof one);
-  }
+  if (fd_asked.fetch_add(0) != 0) RingFd();
   callback->Notify();
+}
+
+void Writer::Impl::RingFd() noexcept {
+  if (fd_rung.exchange(true)) return;
+  const std::uint64_t one = 1;
+  (void)!::write(event_fd, &one, sizeof one);
 }
 
 void WriterCallback::Notify() noexcept {
@@ -568,9 +571,10 @@ Result<Ticket> Writer::Put(LogRef ref, std::string_view key, Bytes value, Durabi
 Ticket Writer::durable() const noexcept { return impl_->producer.released(); }
 
 std::span<const Written> Writer::Poll() noexcept {
-  if (impl_->event_fd >= 0) {
+  if (impl_->fd_asked.load() != 0) {
     std::uint64_t count = 0;
     (void)!::read(impl_->event_fd, &count, sizeof count);
+    impl_->fd_rung.exchange(false);  // What was published before is taken now.
   }
   impl_->Process();
   impl_->news.swap(impl_->fresh);
@@ -579,7 +583,12 @@ std::span<const Written> Writer::Poll() noexcept {
   return impl_->news;
 }
 
-int Writer::written_fd() const noexcept { return impl_->event_fd; }
+int Writer::written_fd() const noexcept {
+  // In this order: what is published from now on rings, and what was before is seen here.
+  if (impl_->event_fd < 0 || impl_->fd_asked.exchange(1) != 0) return impl_->event_fd;
+  if (!impl_->notices.empty() || !impl_->fresh.empty()) impl_->RingFd();
+  return impl_->event_fd;
+}
 
 void Writer::OnWritten(Executor& executor, void (*callback)(void*, Writer&) noexcept,
                        void* argument) {

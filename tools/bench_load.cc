@@ -26,11 +26,11 @@ Status CheckRange(const BenchLoadOptions& options) {
   const bool possible = options.servers >= 1 && options.servers <= 100'000 &&
                         options.in_flight >= 1 && options.in_flight <= 100'000 &&
                         options.entry_bytes <= (16u << 20) && options.writers >= 1 &&
-                        options.writers <= std::min<std::uint64_t>(options.servers, 64);
+                        options.writers <= std::min<std::uint64_t>(options.servers, 1000);
   if (possible) return {};
   return Error{ErrorCode::kInvalidArgument, "a number is out of range",
                "--servers and --in-flight 1 to 100000, --entry-bytes up to 16777216, --writers 1 "
-               "to 64 and no more than servers"};
+               "to 1000 and no more than servers"};
 }
 
 Result<BenchStore> OpenStore(const BenchLoadOptions& options) {
@@ -62,7 +62,7 @@ BenchLoad::BenchLoad(const BenchLoadOptions& options, const Floors& floors, LogS
 
 Status BenchLoad::Open() {
   for (std::uint64_t i = 0; i < options_.writers; ++i) {
-    lanes_.push_back({TRY(store_.NewWriter()), {}, {}, {}, 0});
+    lanes_.push_back({this, TRY(store_.NewWriter()), {}, {}, {}, 0});
   }
   for (std::uint64_t i = 0; i < options_.servers; ++i) {
     Lane& lane = lanes_[i % lanes_.size()];
@@ -151,25 +151,29 @@ Status BenchLoad::MoveFloor(Lane& lane, Log& log) {
 Status BenchLoad::TakeNews() {
   for (Lane& lane : lanes_) {
     TRY(Await(lane));
-    const std::int64_t now_ns = clock_.NowNs();
-    for (const Written& written : lane.writer.Poll()) {
-      const std::uint32_t position = lane.log_of_slot[written.log.slot];
-      Log& log = lane.logs[position];
-      const bool was_full = log.written_end + options_.in_flight == log.end;
-      while (!log.posted.empty() && log.posted.front().end <= written.end) {
-        const std::uint64_t entries = log.posted.front().end - log.written_end;
-        latency_.Add(now_ns - log.posted.front().at_ns, entries);
-        entries_ += entries;
-        outstanding_ -= entries;
-        log.written_end = log.posted.front().end;
-        log.posted.pop_front();
-      }
-      if (was_full && log.written_end + options_.in_flight > log.end) {
-        lane.ready.push_back(position);
-      }
-    }
+    TakeNews(lane);
   }
   return {};
+}
+
+void BenchLoad::TakeNews(Lane& lane) {
+  const std::int64_t now_ns = clock_.NowNs();
+  for (const Written& written : lane.writer.Poll()) {
+    const std::uint32_t position = lane.log_of_slot[written.log.slot];
+    Log& log = lane.logs[position];
+    const bool was_full = log.written_end + options_.in_flight == log.end;
+    while (!log.posted.empty() && log.posted.front().end <= written.end) {
+      const std::uint64_t entries = log.posted.front().end - log.written_end;
+      latency_.Add(now_ns - log.posted.front().at_ns, entries);
+      entries_ += entries;
+      outstanding_ -= entries;
+      log.written_end = log.posted.front().end;
+      log.posted.pop_front();
+    }
+    if (was_full && log.written_end + options_.in_flight > log.end) {
+      lane.ready.push_back(position);
+    }
+  }
 }
 
 Status BenchLoad::Await(Lane& lane) {

@@ -1,11 +1,13 @@
 // The load of `bench wal` and `bench log`, and the store that it goes to: a closed loop in which
-// every log has so many entries outstanding, and its floor follows what is durable.
+// every log has so many entries outstanding, or an open one in which so many come a second; floors
+// follow what is durable.
 //
 // Owned by a bench; one thread.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "base/clock.h"
@@ -39,6 +41,7 @@ class BenchLoad {
   };
   /// `options` and `store` outlive it.
   BenchLoad(const BenchLoadOptions& options, const Floors& floors, LogStore& store);
+  ~BenchLoad();
 
   /// Makes the Writers and opens the logs.
   Status Open();
@@ -46,6 +49,9 @@ class BenchLoad {
   Status Refill();
   /// Waits for the next batch of every Writer, or for room, and takes the news.
   Status TakeNews();
+  /// For `ns`: entries come by the rate, logs in turns, and count from when they were due. Returns
+  /// when nothing is outstanding. `tick` is called ten thousand times a second.
+  Status RunPaced(std::int64_t ns, const std::function<void()>& tick);
   /// Any log.
   const Log& AnyLog(Rng& rng) const;
   Bytes payload() const { return payload_; }
@@ -56,7 +62,9 @@ class BenchLoad {
   void Forget();
 
  private:
+  class Bell;
   struct Lane {
+    BenchLoad* load;
     Writer writer;
     std::vector<Log> logs;
     std::vector<std::uint32_t> log_of_slot;  // slot -> position in logs
@@ -66,6 +74,15 @@ class BenchLoad {
   Result<LogRef> OpenLog(Writer& writer, std::uint64_t number);
   Status Refill(Lane& lane);
   std::size_t AppendSome(Lane& lane, std::size_t from, Status& status);
+  /// Entries [posted, upto) since begin_ns.
+  struct Due {
+    std::int64_t begin_ns = 0;
+    std::uint64_t posted = 0;
+    std::uint64_t upto = 0;
+  };
+  Result<std::uint64_t> AppendDue(const Due& due);
+  void HangBell();
+  void TakeNews(Lane& lane);
   Status MoveFloor(Lane& lane, Log& log);
   Status Await(Lane& lane);
 
@@ -74,7 +91,9 @@ class BenchLoad {
   LogStore& store_;
   SystemClock clock_;
   std::vector<std::byte> payload_;
+  std::unique_ptr<Bell> bell_;  // outlives the Writers
   std::vector<Lane> lanes_;
+  std::uint64_t next_log_ = 0;
   std::vector<EntryView> entries_of_call_;
   std::vector<LogAppend> groups_;  // of one call
   LatencyHistogram latency_;

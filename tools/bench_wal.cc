@@ -74,6 +74,7 @@ class WalBench {
         {"servers", ColumnType::kCount, options_.servers},
         {"in_flight", ColumnType::kCount, options_.in_flight},
         {"writers", ColumnType::kCount, options_.writers},
+        {"rate", ColumnType::kCount, options_.rate},
         {"entries_per_s", ColumnType::kDecimal, rate(load_.entries())},
         {"bytes_per_s", ColumnType::kDecimal, rate(load_.entries() * options_.entry_bytes)},
         {"wal_bytes_per_s", ColumnType::kDecimal, rate(total_.bytes)},
@@ -84,6 +85,7 @@ class WalBench {
         {"p50_us", ColumnType::kDecimal, load_.latency().Microseconds(0.5)},
         {"p99_us", ColumnType::kDecimal, load_.latency().Microseconds(0.99)},
         {"p999_us", ColumnType::kDecimal, load_.latency().Microseconds(0.999)},
+        {"disk_p99_us", ColumnType::kDecimal, disk_.latency().Microseconds(0.99)},
         {"disk_bytes_per_s", ColumnType::kDecimal, Median(disk_rates)},
         {"ratio_to_disk", ColumnType::kDecimal, Median(ratios)},
         {"ratio_spread", ColumnType::kDecimal, spread},
@@ -109,6 +111,7 @@ class WalBench {
     sampled_ = before;
     const std::int64_t begin_ns = clock_.NowNs();
     sizes_.clear();
+    if (options_.rate != 0) TRY(load_.RunPaced(kSliceNs, [this] { Sample(); }));
     while (clock_.NowNs() - begin_ns < kSliceNs && !Interrupted()) {
       TRY(load_.Refill());
       TRY(load_.TakeNews());

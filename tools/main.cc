@@ -398,6 +398,10 @@ class Cli {
                               return RunBenchWal(bench_wal_, terminal);
                             });
     AddBenchLoad(wal, bench_wal_);
+    wal.add_option("--rate", bench_wal_.rate,
+                   "entries a second, counted from when they are due, instead of --in-flight")
+        ->check(CLI::Range(1, 100'000'000))
+        ->excludes("--in-flight");
     AddBenchLog(bench);
     AddBenchRead(bench);
     AddBenchRecovery(bench);

@@ -1,6 +1,7 @@
 // What an acknowledgement means, over failing syncs, overwrites in flight and late notices.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 
 #include "tests/log/machine.h"
 
@@ -16,6 +17,39 @@ sim::Fault WalSyncFails(std::uint64_t skip, std::uint64_t times) {
           .skip = skip,
           .times = times,
           .effect = sim::FaultEffect::kIoError};
+}
+
+bool Readable(int fd) {
+  pollfd asked{fd, POLLIN, 0};
+  return ::poll(&asked, 1, 0) == 1;
+}
+
+TEST(Watermark, C2_TheDescriptorRingsForThoseWhoAsked) {
+  for (const bool processed : {true, false}) {
+    SCOPED_TRACE(processed);
+    Machine machine;
+    machine.Start();
+    const LogRef log = machine.Log("a");
+    const LogRef other = machine.Log("b", 1);
+    machine.Settle();
+    const Ticket first = machine.Append(log, 1, 1, {"one"}).value();
+    ASSERT_TRUE(machine.Wait(machine.Append(other, 1, 1, {"one"}, 1).value(), 1).ok());
+    if (processed) {
+      ASSERT_TRUE(machine.Wait(first).ok());
+    }
+    const int fd = machine.writer().written_fd();
+    EXPECT_TRUE(Readable(fd)) << "there was news when it was asked for";
+    EXPECT_EQ(machine.writer().Poll().size(), 1u);
+    EXPECT_FALSE(Readable(fd));
+    for (const Index index : {2u, 3u}) {
+      ASSERT_TRUE(machine.Wait(machine.Append(log, index, 1, {"more"}).value()).ok());
+      EXPECT_TRUE(Readable(fd));
+    }
+    EXPECT_EQ(machine.writer().Poll().size(), 1u);
+    EXPECT_FALSE(Readable(fd));
+    ASSERT_TRUE(machine.Wait(machine.Append(log, 4, 1, {"four"}).value()).ok());
+    EXPECT_TRUE(Readable(fd)) << "it rings again";
+  }
 }
 
 TEST(Watermark, W1_ABatchInFlightIsResentAndConfirmedOnce) {

@@ -149,6 +149,13 @@ TEST(Cli, TL5_BenchesPrintTheKeysOfTheContract) {
         "ratio_to_disk", "ratio_spread", "device_wait_share"}) {
     EXPECT_THAT(wal.out, HasSubstr("\"" + std::string(key) + "\":")) << key;
   }
+  const Answer paced =
+      Duramen({"bench", "wal", "--seconds", "1", "--servers", "10", "--writers", "5", "--rate",
+               "2000", "--dir", dir.path(), "--json", "--wal-max-size-bytes", "1MiB"});
+  ASSERT_EQ(paced.exit, 0) << paced.err;
+  EXPECT_THAT(paced.out, HasSubstr("\"rate\":2000,"));
+  EXPECT_THAT(paced.out, HasSubstr("\"disk_p99_us\":"));
+  EXPECT_EQ(Duramen({"bench", "wal", "--rate", "10", "--in-flight", "10"}).exit, 2);
   const Answer recovery = Duramen({"bench", "recovery", "--servers", "50", "--wal-bytes", "1000000",
                                    "--dir", dir.path(), "--json"});
   ASSERT_EQ(recovery.exit, 0) << recovery.err;
