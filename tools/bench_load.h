@@ -41,7 +41,6 @@ class BenchLoad {
   };
   /// `options` and `store` outlive it.
   BenchLoad(const BenchLoadOptions& options, const Floors& floors, LogStore& store);
-  ~BenchLoad();
 
   /// Makes the Writers and opens the logs.
   Status Open();
@@ -91,7 +90,7 @@ class BenchLoad {
   LogStore& store_;
   SystemClock clock_;
   std::vector<std::byte> payload_;
-  std::unique_ptr<Bell> bell_;  // outlives the Writers
+  std::shared_ptr<Bell> bell_;  // outlives the Writers
   std::vector<Lane> lanes_;
   std::uint64_t next_log_ = 0;
   std::vector<EntryView> entries_of_call_;

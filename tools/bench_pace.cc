@@ -47,10 +47,8 @@ class BenchLoad::Bell final : public Executor {
   std::vector<std::pair<void (*)(void*) noexcept, void*>> running_;
 };
 
-BenchLoad::~BenchLoad() = default;
-
 void BenchLoad::HangBell() {
-  bell_ = std::make_unique<Bell>();
+  bell_ = std::make_shared<Bell>();
   for (Lane& lane : lanes_) {
     lane.writer.OnWritten(
         *bell_,
