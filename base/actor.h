@@ -25,6 +25,8 @@ class Actor {
   virtual std::int64_t Step() = 0;
   /// A short name for threads and messages.
   virtual const char* name() const = 0;
+  /// Nobody waits for its steps, so where processors are short the other actors go first.
+  virtual bool background() const { return false; }
 
   static constexpr std::int64_t kAgain = 0;
   static constexpr std::int64_t kIdle = INT64_MAX;

@@ -1,6 +1,7 @@
 #include "base/thread_executor.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <string>
@@ -17,6 +18,10 @@ namespace {
 constexpr std::uint32_t kRunning = 0;   // in Step, or about to decide whether to park
 constexpr std::uint32_t kNotified = 1;  // another Step is owed
 constexpr std::uint32_t kParked = 2;    // asleep; needs a futex wake
+
+/// With fewer processors than busy threads the scheduler gives each its turn of some milliseconds,
+/// for which a batch would wait; beside this much niceness it waits seldom.
+constexpr int kBackgroundNice = 5;
 
 /// On one processor a wait that does not sleep keeps off whom it waits for.
 bool SpinsAtAll() {
@@ -77,6 +82,10 @@ void ThreadExecutor::Stop(Actor& actor) {
 void ThreadExecutor::Run(Slot& slot, Actor& actor) {
   const std::string name = std::string(actor.name()).substr(0, 15);  // The kernel's limit.
   ::pthread_setname_np(::pthread_self(), name.c_str());
+  if (actor.background()) {
+    // Linux has it for each thread; 0 is the calling one. Refused, it harms nobody.
+    (void)::setpriority(PRIO_PROCESS, 0, ::getpriority(PRIO_PROCESS, 0) + kBackgroundNice);
+  }
   while (!slot.stopping.load(std::memory_order_acquire)) {
     // Taken before the Step: a Wake from here on owes another one. The exchange also makes visible
     // what the waker did before it.

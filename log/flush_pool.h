@@ -50,6 +50,7 @@ class FlushPool {
     /// Takes a job, or does the one that it has taken: in simulation others step between.
     std::int64_t Step() override;
     const char* name() const override { return "flush-helper"; }
+    bool background() const override { return true; }
 
    private:
     FlushPool& pool_;

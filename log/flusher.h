@@ -115,6 +115,7 @@ class Flusher final : public Actor, public wal::GenerationSink, private SegmentF
   // Actor
   std::int64_t Step() override;
   const char* name() const override { return "flusher"; }
+  bool background() const override { return true; }
 
   /// No round is under way or waiting. Any thread.
   bool idle() const { return idle_.load(std::memory_order_acquire); }

@@ -71,6 +71,7 @@ class FilePool final : public Actor {
   // Actor
   std::int64_t Step() override;
   const char* name() const override { return "wal-pool"; }
+  bool background() const override { return true; }
 
   /// The owner to wake when a file became ready or making one failed. Set before Start.
   void set_waiter(Actor* waiter) { waiter_ = waiter; }

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <functional>
@@ -175,6 +176,42 @@ TEST(ThreadExecutor, ItsThreadsLeaveSignalsToTheHost) {
   sigset_t mask;
   ::pthread_sigmask(SIG_SETMASK, nullptr, &mask);
   EXPECT_EQ(::sigismember(&mask, SIGTERM), 0);  // The caller's mask is as it was.
+}
+
+class NicenessActor final : public Actor {
+ public:
+  NicenessActor(ActorExecutor& executor, bool background)
+      : executor_(executor), background_(background) {}
+  std::int64_t Step() override {
+    niceness_.store(::getpriority(PRIO_PROCESS, 0));
+    executor_.Progress();
+    return kIdle;
+  }
+  const char* name() const override { return "actor"; }
+  bool background() const override { return background_; }
+  int niceness() const { return niceness_.load(); }
+
+  static constexpr int kUnknown = -100;
+
+ private:
+  ActorExecutor& executor_;
+  const bool background_;
+  std::atomic<int> niceness_{kUnknown};
+};
+
+TEST(ThreadExecutor, PW3_BackgroundActorsLetTheOthersGoFirst) {
+  const int own = ::getpriority(PRIO_PROCESS, 0);
+  ThreadExecutor executor;
+  NicenessActor background(executor, true);
+  NicenessActor other(executor, false);
+  for (NicenessActor* actor : {&background, &other}) {
+    executor.Start(*actor);
+    EXPECT_TRUE(Await(executor, [&] { return actor->niceness() != NicenessActor::kUnknown; }));
+    executor.Stop(*actor);
+  }
+  EXPECT_GT(background.niceness(), own);
+  EXPECT_EQ(other.niceness(), own);
+  EXPECT_EQ(::getpriority(PRIO_PROCESS, 0), own) << "only that thread";
 }
 
 /// The order of steps of three actors that wake each other now and then.
