@@ -41,6 +41,9 @@ enum class PlantedBug : std::uint8_t {
   kStalledFileRecycled,        // a file goes on to its next life with a write of it in flight [A14]
   kEndRunsAhead,               // a fail-over ends its predecessor at a batch that was given up
   kSyncedWhileWriting,         // a flush is synced while helpers still write
+  kShardCountedEarly,          // SYSTEM counts a WAL shard before it is complete [A14]
+  kShardDroppedLive,           // a WAL shard goes with the logs that it holds [A14]
+  kNameInTwoShards,            // a log is created though another shard has its name [C9]
   kPoisonPill,                 // a CHECK trips while the second log is scanned or replayed [B9]
   kCount,
 };

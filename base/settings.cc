@@ -41,6 +41,18 @@ constexpr SettingSpec kSettings[] = {
      .help = "A directory on another device, in which the WAL goes on while wal_dir's is slow or "
              "fails. Once used it belongs to the system: without it no start. 'none' for one start "
              "takes it out of use, as soon as it holds nothing that counts. Unset: there is none."},
+    {.name = "wal_shards",
+     .type = SettingType::kCount,
+     .unit = "shards",
+     .default_value = "1",
+     .min = 1,
+     .max = 16,
+     .part = "wal",
+     .since = "0.1.0",
+     .help = "WALs of the system, each with a thread, files and a stream of syncs of its own; a "
+             "Writer and its logs are in one of them. Shard K lies in data_dir/shards/K, its WAL "
+             "in wal_dir/K if wal_dir is set: more than one pay where these are devices of their "
+             "own. A smaller number is refused until the shards that go hold no log."},
     {.name = "wal_max_size_bytes",
      .type = SettingType::kSize,
      .unit = "bytes",
@@ -50,8 +62,10 @@ constexpr SettingSpec kSettings[] = {
      .zero_too = true,
      .part = "wal",
      .since = "0.1.0",
-     .help = "Size of one WAL file, rounded to 4096. Larger files roll less often; smaller ones "
-             "free space sooner. 0: 256,000,000, or a quarter of memory_budget if that is less."},
+     .help =
+         "Size of one WAL file, rounded to 4096. Larger files roll less often; smaller ones "
+         "free space sooner. 0: 256,000,000, or a quarter of memory_budget, divided by wal_shards, "
+         "if that is less."},
     {.name = "wal_max_entries",
      .type = SettingType::kCount,
      .unit = "entries",
@@ -189,8 +203,8 @@ constexpr SettingSpec kSettings[] = {
      .max = 8,
      .part = "segments",
      .since = "0.1.0",
-     .help = "Threads that take entries from WAL files to segments, each another log. More than "
-             "one pay where processors are idle while a flush is late."},
+     .help = "Threads that take entries from WAL files to segments, each another log; of each WAL "
+             "shard. More than one pay where processors are idle while a flush is late."},
     {.name = "flush_bytes_per_s",
      .type = SettingType::kSize,
      .unit = "bytes",
@@ -200,9 +214,11 @@ constexpr SettingSpec kSettings[] = {
      .zero_too = true,
      .part = "segments",
      .since = "0.1.0",
-     .help = "What a flush writes in a second at most, so that syncs of the WAL keep the device. "
-             "Not when writers wait for the flush, or soon would: half of wal_max_files wait, or "
-             "memory is short. 0: twice as fast as WAL files fill."},
+     .help =
+         "What a flush writes in a second at most, so that syncs of the WAL keep the device; of "
+         "each WAL shard. "
+         "Not when writers wait for the flush, or soon would: half of wal_max_files wait, or "
+         "memory is short. 0: twice as fast as WAL files fill."},
     {.name = "memory_budget",
      .type = SettingType::kSize,
      .unit = "bytes",
@@ -257,6 +273,7 @@ Error RefuseValue(const SettingSpec& setting, std::string_view text, std::string
 
 /// The number field behind a setting of kSize or kCount.
 std::uint64_t LogStoreOptions::*NumberField(std::string_view name) {
+  if (name == "wal_shards") return &LogStoreOptions::wal_shards;
   if (name == "wal_max_size_bytes") return &LogStoreOptions::wal_max_size_bytes;
   if (name == "wal_max_entries") return &LogStoreOptions::wal_max_entries;
   if (name == "wal_max_files") return &LogStoreOptions::wal_max_files;
@@ -425,14 +442,18 @@ Status CheckRange(const SettingSpec& setting, const LogStoreOptions& options) {
 
 /// The sum is said, so that the reader can add to the budget or take away from a part.
 Status CheckMemorySum(const LogStoreOptions& options, const MemoryNeeds& needs) {
-  const std::uint64_t sum = needs.ring_bytes + needs.in_flight_bytes + needs.chunk_bytes;
+  const std::uint64_t of_a_shard = needs.ring_bytes + needs.in_flight_bytes + needs.chunk_bytes;
+  const std::uint64_t sum = of_a_shard * options.wal_shards;
   if (options.memory_budget >= sum) return {};
+  const std::string each =
+      options.wal_shards == 1 ? "" : std::to_string(options.wal_shards) + " WAL shards, each with ";
   return Refuse("memory_budget = " + std::to_string(options.memory_budget) +
-                    " bytes is less than it must hold: " + std::to_string(sum) + " = " +
+                    " bytes is less than it must hold: " + std::to_string(sum) + " = " + each +
                     std::to_string(needs.ring_bytes) + " for a ring + " +
                     std::to_string(needs.in_flight_bytes) + " for entries on their way + " +
                     std::to_string(needs.chunk_bytes) + " for a mem table",
-                "set memory_budget to " + std::to_string(sum) + " or more");
+                "set memory_budget to " + std::to_string(sum) + " or more" +
+                    (each.empty() ? "" : ", or use fewer shards"));
 }
 
 std::string WithoutTrailingSlashes(std::string path) {
@@ -601,7 +622,8 @@ std::uint64_t WalFileBytes(const LogStoreOptions& options) {
   constexpr std::uint64_t kUsualBytes = 256'000'000;
   constexpr std::uint64_t kBudgetShare = 4;
   if (options.wal_max_size_bytes != 0) return options.wal_max_size_bytes;
-  return std::min(kUsualBytes, options.memory_budget / kBudgetShare);
+  return std::min(kUsualBytes, options.memory_budget / kBudgetShare /
+                                   std::max<std::uint64_t>(options.wal_shards, 1));
 }
 
 Status ValidateOptions(const LogStoreOptions& options, const MemoryNeeds& needs) {

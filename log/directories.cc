@@ -4,6 +4,7 @@
 #include "base/settings.h"
 #include "base/try.h"
 #include "log/repair_journal.h"
+#include "log/shards.h"
 #include "log/store.h"
 #include "log/system_file.h"
 
@@ -52,6 +53,8 @@ Status LogStore::Impl::OpenSystem() {
   // A start that was killed may have left the name in the page cache only.
   TRY(data_dir->Sync());
   system = file.content.system;
+  TRY(CheckShard(file.content));
+  counted_shards = std::max(file.content.shards, 1u);
   const std::string wanted =
       options.wal_dir.empty() ? std::string(kDefaultWalDir) : options.wal_dir;
   const std::vector<std::string>& known = file.content.wal_dirs;
@@ -137,10 +140,13 @@ Status LogStore::Impl::CreateSystem() {
     wal_lock = TRY(wal_dir->Lock(kLockName));
   }
   TRY(CheckNoWalFiles(*wal_dir));
-  system = rng.NextUid();
+  system = shard == 0 ? rng.NextUid() : log::ShardUuid(root_system, shard);
   TRY(log::ReplaceFile(*wal_dir, log::kIdentityName,
                        log::EncodeIdentityFile({.system = system, .wal_dir = 0})));
-  log::SystemFile file{.system = system, .created_unix_ms = clock->UnixMs(), .wal_dirs = {}};
+  log::SystemFile file{.system = system,
+                       .created_unix_ms = clock->UnixMs(),
+                       .shards = shard == 0 ? 1 : log::kIsAShard,
+                       .wal_dirs = {}};
   file.wal_dirs.push_back(inside ? std::string(kDefaultWalDir) : options.wal_dir);
   report.created = true;
   return log::ReplaceFile(*data_dir, log::kSystemName, log::EncodeSystemFile(file));
@@ -200,6 +206,34 @@ Status LogStore::Impl::AddFailover(const std::string& path) {
   TRY(log::ReplaceFile(*directory, log::kIdentityName,
                        log::EncodeIdentityFile({.system = system, .wal_dir = kFailoverPosition})));
   return ListFailover(path);
+}
+
+/// Whether the directory is the one that it was opened as.
+Status LogStore::Impl::CheckShard(const log::SystemFile& file) const {
+  const bool is_shard = file.shards == log::kIsAShard;
+  if (shard == 0 && !(is_shard && !mending)) return {};
+  if (shard == 0) {
+    return Error{ErrorCode::kConfiguration,
+                 "'" + options.data_dir + "' is a WAL shard of another data_dir",
+                 "open that one, two levels above, with the wal_shards that it has"};
+  }
+  if (is_shard && file.system == log::ShardUuid(root_system, shard)) return {};
+  std::string whose = "another system";
+  for (std::uint32_t other = 0; other < log::kShardsMax; ++other) {
+    if (file.system == log::ShardUuid(root_system, other)) {
+      whose = "shard " + std::to_string(other) + " of this system";
+    }
+  }
+  return Error{ErrorCode::kConfiguration, "'" + options.data_dir + "' belongs to " + whose,
+               "mount or restore the directory that belongs to this shard"};
+}
+
+/// How many SYSTEM counts from now on.
+Status LogStore::Impl::CountShards(std::uint32_t count) {
+  const std::vector<std::byte> bytes = TRY(log::ReadSmallFile(*data_dir, log::kSystemName));
+  log::SystemFile file = TRY(log::DecodeSystemFile(bytes)).content;
+  file.shards = count;
+  return log::ReplaceFile(*data_dir, log::kSystemName, log::EncodeSystemFile(file));
 }
 
 /// Makes `path` the one that SYSTEM lists; empty: none.

@@ -11,6 +11,7 @@
 #include "base/thread_executor.h"
 #include "base/try.h"
 #include "log/quarantine.h"
+#include "log/shards.h"
 #include "log/store.h"
 #include "log/sync_choice.h"
 #include "log/system_file.h"
@@ -30,17 +31,21 @@ constexpr std::uint64_t kFlushShare = 64;  // of the budget, for a buffer of a f
 }  // namespace
 
 LogStore::Impl::Impl(const LogStoreOptions& store_options, const log::StorageTuning& store_tuning,
-                     Rng store_rng)
+                     Rng store_rng, log::Common* others)
     : options(store_options),
       tuning(store_tuning),
       rng(store_rng),
       log_(store_options.log_sink),
-      budget(store_options.memory_budget, store_options.memory_budget / kReserveShare),
+      own_common(others != nullptr ? nullptr
+                                   : std::make_unique<log::Common>(store_options.memory_budget)),
+      common(others != nullptr ? *others : *own_common),
+      budget(common.budget),
       block_pool(budget) {
   options.wal_max_size_bytes = RoundUp(WalFileBytes(options), wal::kBlockBytes);
 }
 
 LogStore::Impl::~Impl() {
+  shards.reset();  // They count in the budget of this one.
   if (ForkGeneration() != fork_generation) {
     // The threads stayed in the parent: there is nothing to stop and nothing to write.
     (void)own_executor.release();
@@ -55,7 +60,17 @@ LogStore::Impl::~Impl() {
   if (started) (void)Close(Deadline::max());
 }
 
+log::StorageEnvironment LogStore::Impl::Environment() const {
+  return {*file_system, *clock, *executor, rng, make_stat_memory};
+}
+
 Status LogStore::Impl::Open(log::StorageEnvironment environment) {
+  TRY(OpenFiles(environment));
+  shards = std::make_unique<log::Shards>(*this);
+  return shards->Open();
+}
+
+Status LogStore::Impl::OpenFiles(log::StorageEnvironment environment) {
   WatchForks();
   fork_generation = ForkGeneration();
   file_system = &environment.file_system;
@@ -67,8 +82,7 @@ Status LogStore::Impl::Open(log::StorageEnvironment environment) {
   TRY(MakeFolders());
   TellFileSystems();
   sync_method = TRY(Resolve(options.wal_sync_method));
-  TRY(Recover());
-  return Salvage();
+  return {};
 }
 
 Status LogStore::Impl::Recover() {
@@ -101,7 +115,7 @@ Status LogStore::Impl::Recover() {
   payload_bytes_max = wal::MaxPayloadBytes(file_size);
   entry_bytes_max = std::min(payload_bytes_max, options.memory_budget / kEntryShare);
   TRY(CheckRowsFit());
-  TRY(CheckSalvage());
+  if (stride == 1) TRY(CheckSalvage());  // Else another may have what this one has not.
   const bool left_out_known = recovery.replay().Find(attempt.left_out()) != nullptr;
   // One that was deleted since has nothing live.
   const bool left_out_lives = left_out && left_out_known && !rows.Deleted(attempt.left_out());
@@ -414,7 +428,9 @@ void LogStore::Impl::BuildLogs(wal::Recovery& recovery) {
     slot_of[replayed.owner.uid] = replayed.slot;
     RestoreLog(replayed);
   }
-  incarnation = rows.With([](const meta::Table& table) { return table.highest_incarnation(); });
+  const std::uint64_t highest =
+      rows.With([](const meta::Table& table) { return table.highest_incarnation(); });
+  common.incarnation = std::max(common.incarnation.load(), highest);
   stats->state.logs.Set(names.size());
 }
 
@@ -547,26 +563,42 @@ Result<LogStore> LogStore::Open(const LogStoreOptions& options) {
   return LogStore(std::move(impl));
 }
 
-Status LogStore::Close(Deadline deadline) { return impl_->Close(deadline); }
+Status LogStore::Close(Deadline deadline) { return impl_->shards->Close(deadline); }
 
-Status LogStore::SetSyncMethod(SyncMethod method) { return impl_->SetSyncMethod(method); }
+Status LogStore::SetSyncMethod(SyncMethod method) { return impl_->shards->SetSyncMethod(method); }
 
-Result<Writer> LogStore::NewWriter() { return Writer(TRY(impl_->MakeWriter())); }
+Result<Writer> LogStore::NewWriter() { return Writer(TRY(impl_->shards->MakeWriter())); }
+
+Result<Writer> LogStore::NewWriter(std::uint32_t shard) {
+  return Writer(TRY(impl_->shards->MakeWriter(shard)));
+}
+
+std::uint32_t LogStore::shards() const noexcept {
+  return static_cast<std::uint32_t>(impl_->shards->all().size());
+}
+
+Result<std::uint32_t> LogStore::ShardOf(std::string_view name) const {
+  return impl_->shards->ShardOf(name);
+}
 
 Result<LogRef> LogStore::OpenLog(Writer& writer, std::string_view name, OpenMode mode) {
-  return impl_->OpenLog(*writer.impl_, name, mode);
+  return impl_->shards->OpenLog(*writer.impl_, name, mode);
 }
 
 Pressure LogStore::pressure() const noexcept {
-  if (impl_->wal->refuses_entries()) return Pressure::kOverloaded;
+  for (const Impl* one : impl_->shards->all()) {
+    if (one->wal->refuses_entries()) return Pressure::kOverloaded;
+  }
   return impl_->budget.AboveHighWater() ? Pressure::kHigh : Pressure::kNone;
 }
 
-const RecoveryReport& LogStore::recovery_report() const noexcept { return impl_->report; }
+const RecoveryReport& LogStore::recovery_report() const noexcept { return impl_->shards->report(); }
 
 }  // namespace v1
 
 namespace log {
+
+Common::Common(std::uint64_t budget_bytes) : budget(budget_bytes, budget_bytes / kReserveShare) {}
 
 Status ValidateStoreOptions(const LogStoreOptions& options, const StorageTuning& tuning) {
   const MemoryNeeds needs{.ring_bytes = RingBytes(tuning.ring_records),

@@ -206,14 +206,19 @@ inline namespace v1 {
 Status LogStore::Impl::CheckSalvage() const {
   if (options.recovery_mode != RecoveryMode::kSalvage) return {};
   for (const std::string& named : options.salvage_servers) {
-    const bool known =
-        rows.With([&](const meta::Table& table) { return table.FindByName(named).has_value(); });
-    if (known || Uid128::Parse(named).ok()) continue;
-    return Error{ErrorCode::kConfiguration,
-                 "salvage_servers names '" + named + "', but there is no such log",
-                 "list what there is with `duramen names`"};
+    if (!KnowsName(named) && !Uid128::Parse(named).ok()) return UnknownSalvage(named);
   }
   return {};
+}
+
+bool LogStore::Impl::KnowsName(const std::string& name) const {
+  return rows.With([&](const meta::Table& table) { return table.FindByName(name).has_value(); });
+}
+
+Error LogStore::Impl::UnknownSalvage(const std::string& name) {
+  return {ErrorCode::kConfiguration,
+          "salvage_servers names '" + name + "', but there is no such log",
+          "list what there is with `duramen names`"};
 }
 
 log::ServerLog* LogStore::Impl::FindNamed(const std::string& named) const {
@@ -257,7 +262,7 @@ Status LogStore::Impl::Salvage() {
         {.kind = kind, .file = log::kServersName, .sentence = sentence, .touched = {}});
     log_.Write(LogLevel::kWarning, "store.salvage", sentence, {});
   };
-  if (options.recovery_mode == RecoveryMode::kSalvage) {
+  if (options.recovery_mode == RecoveryMode::kSalvage && !options.salvage_servers.empty()) {
     Writer::Impl* writer = TRY(MakeWriter());
     const Writer owner(writer);
     log::Mender mender(*this, *writer);

@@ -12,6 +12,7 @@
 #include "base/checksum.h"
 #include "base/planted.h"
 #include "base/try.h"
+#include "log/shards.h"
 #include "log/store.h"
 #include "wal/run_reader.h"
 
@@ -246,18 +247,18 @@ Status LogStore::Impl::ReadSegments(const log::ServerLog& log, IndexRange range,
 }
 
 Result<Pin> LogStore::Read(LogRef log, Index begin, Index end, std::size_t max_bytes) const {
-  return impl_->Read(log, {begin, end}, max_bytes);
+  return impl_->shards->Of(log).Read(log, {begin, end}, max_bytes);
 }
 
 Result<Term> LogStore::TermAt(LogRef ref, Index index) const {
-  const log::ServerLog* log = TRY(impl_->Find(ref));
+  const log::ServerLog* log = TRY(impl_->shards->Of(ref).Find(ref));
   const std::optional<Term> term = log->table.TermAt(index);
   if (term) return *term;
   return Error{ErrorCode::kOutOfRange, "the log knows no term at " + std::to_string(index), ""};
 }
 
 Result<Bounds> LogStore::BoundsOf(LogRef ref) const {
-  const log::ServerLog* log = TRY(impl_->Find(ref));
+  const log::ServerLog* log = TRY(impl_->shards->Of(ref).Find(ref));
   const memtable::TableBounds bounds = log->table.Bounds();
   const Index written = log->written_end.load(std::memory_order_acquire);
   return Bounds{.begin = bounds.begin,
@@ -268,19 +269,19 @@ Result<Bounds> LogStore::BoundsOf(LogRef ref) const {
 }
 
 Result<Vote> LogStore::VoteOf(LogRef ref) const {
-  const log::ServerLog* log = TRY(impl_->Find(ref));
+  const log::ServerLog* log = TRY(impl_->shards->Of(ref).Find(ref));
   const std::lock_guard lock(log->mutex);
   return log->vote;
 }
 
 Result<Index> LogStore::LastAppliedOf(LogRef ref) const {
-  const log::ServerLog* log = TRY(impl_->Find(ref));
+  const log::ServerLog* log = TRY(impl_->shards->Of(ref).Find(ref));
   const std::lock_guard lock(log->mutex);
   return log->last_applied;
 }
 
 Result<std::string> LogStore::Get(LogRef ref, std::string_view key) const {
-  const log::ServerLog* log = TRY(impl_->Find(ref));
+  const log::ServerLog* log = TRY(impl_->shards->Of(ref).Find(ref));
   const std::lock_guard lock(log->mutex);
   const auto found = log->values.find(key);
   if (found != log->values.end()) return found->second;

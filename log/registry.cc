@@ -8,6 +8,7 @@
 #include "base/fork_guard.h"
 #include "base/planted.h"
 #include "base/try.h"
+#include "log/shards.h"
 #include "log/store.h"
 
 namespace duramen {
@@ -71,7 +72,7 @@ Result<log::ServerLog*> LogStore::Impl::Find(LogRef ref) const {
   if (ForkGeneration() != fork_generation) {
     return Error{ErrorCode::kForked, "a log store does not survive fork()", ""};
   }
-  log::ServerLog* log = At(ref.slot);
+  log::ServerLog* log = ref.slot % stride == shard ? At(ref.slot / stride) : nullptr;
   if (log == nullptr || log->generation.load(std::memory_order_acquire) != ref.generation ||
       log->deleted.load(std::memory_order_acquire)) {
     return Error{ErrorCode::kStaleRef, "the log was deleted or belongs to another store",
@@ -91,7 +92,7 @@ log::ServerLog& LogStore::Impl::MakeSlot(std::uint32_t slot) {
   std::atomic<log::ServerLog*>& place =
       (*segment.load(std::memory_order_relaxed))[slot % kSegmentSlots];
   if (place.load(std::memory_order_relaxed) == nullptr) {
-    owned_logs.push_back(std::make_unique<log::ServerLog>(slot, block_pool));
+    owned_logs.push_back(std::make_unique<log::ServerLog>(slot, slot * stride + shard, block_pool));
     owned_logs.back()->deleted.store(true, std::memory_order_relaxed);
     place.store(owned_logs.back().get(), std::memory_order_release);
   }
@@ -141,11 +142,7 @@ Result<LogRef> LogStore::Impl::OpenLog(Writer::Impl& writer, std::string_view na
     return CreateLog(writer, name);
   }
   log::ServerLog& log = *At(found->second);
-  if (log.deleted.load(std::memory_order_relaxed)) {
-    return Error{ErrorCode::kInUse,
-                 "the deletion of log '" + std::string(name) + "' is not durable yet",
-                 "wait for the ticket of DeleteLog and try again"};
-  }
+  if (log.deleted.load(std::memory_order_relaxed)) return DeletionUnderWay(name);
   if (mode == OpenMode::kCreate) {
     return Error{ErrorCode::kAlreadyExists, "a log named '" + std::string(name) + "' exists",
                  "open it instead"};
@@ -172,8 +169,8 @@ Result<LogRef> LogStore::Impl::CreateLog(Writer::Impl& writer, std::string_view 
                  "wait for an earlier ticket and try again"};
   }
   if (free_slots.empty() && slot_count >= kSegments * kSegmentSlots) {
-    return Error{ErrorCode::kOverloaded, "a store holds at most 4,194,304 logs",
-                 "delete logs, or use several stores"};
+    return Error{ErrorCode::kOverloaded, "a WAL shard holds at most 4,194,304 logs",
+                 "delete logs, or use more shards"};
   }
   log::ServerLog& log = InitLog(name, {rng.NextUid(), Checksum(AsBytes(name), 0)});
   const wal::RecordOwner& owner = log.owner;
@@ -203,7 +200,7 @@ log::ServerLog& LogStore::Impl::InitLog(std::string_view name, const wal::Record
   const std::uint32_t slot = TakeSlot();
   log::ServerLog& log = MakeSlot(slot);
   log.owner = owner;
-  log.incarnation = ++incarnation;
+  log.incarnation = ++common.incarnation;
   log.row_sequence = 0;
   log.cuts.clear();
   log.news_round = 0;
@@ -331,15 +328,59 @@ void LogStore::Impl::ReleaseWriter(Writer::Impl* writer) {
   delete writer;
 }
 
+std::size_t LogStore::Impl::WriterCount() const {
+  const std::lock_guard lock(mutex_);
+  return writers.size();
+}
+
+std::optional<bool> LogStore::Impl::FindLive(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = names.find(std::string(name));
+  if (found == names.end()) return std::nullopt;
+  return !At(found->second)->deleted.load(std::memory_order_relaxed);
+}
+
+Error LogStore::Impl::DeletionUnderWay(std::string_view name) {
+  return {ErrorCode::kInUse, "the deletion of log '" + std::string(name) + "' is not durable yet",
+          "wait for the ticket of DeleteLog and try again"};
+}
+
+/// Those without a name too.
+std::vector<std::string> LogStore::Impl::LiveLogs() const {
+  std::vector<std::string> live;
+  const std::lock_guard lock(mutex_);
+  for (const auto& log : owned_logs) {
+    if (!log->deleted.load(std::memory_order_relaxed)) live.push_back(log->name);
+  }
+  return live;
+}
+
+std::vector<std::pair<std::string, std::uint64_t>> LogStore::Impl::NamedIncarnations() const {
+  std::vector<std::pair<std::string, std::uint64_t>> named;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [name, slot] : names) named.emplace_back(name, At(slot)->incarnation);
+  return named;
+}
+
+void LogStore::Impl::LoseName(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  names.erase(name);
+  stats->state.logs.Set(names.size());
+}
+
+void LogStore::Impl::AddLogsTo(std::vector<LogInfo>& logs) const {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [name, slot] : names) {
+    const log::ServerLog& log = *At(slot);
+    if (log.deleted.load(std::memory_order_relaxed)) continue;
+    logs.push_back({log.ref(), name, log.owner.uid.ToString(),
+                    log.faulty.load(std::memory_order_relaxed), shard});
+  }
+}
+
 std::vector<LogInfo> LogStore::Logs() const {
   std::vector<LogInfo> logs;
-  const std::lock_guard lock(impl_->mutex_);
-  for (const auto& [name, slot] : impl_->names) {
-    const log::ServerLog& log = *impl_->At(slot);
-    if (log.deleted.load(std::memory_order_relaxed)) continue;
-    logs.push_back(
-        {log.ref(), name, log.owner.uid.ToString(), log.faulty.load(std::memory_order_relaxed)});
-  }
+  for (const Impl* one : impl_->shards->all()) one->AddLogsTo(logs);
   std::sort(logs.begin(), logs.end(),
             [](const LogInfo& a, const LogInfo& b) { return a.name < b.name; });
   return logs;

@@ -6,6 +6,7 @@
 #include <new>
 #include <system_error>
 
+#include "log/shards.h"
 #include "log/store.h"
 
 namespace duramen {
@@ -89,10 +90,13 @@ void LogStore::Impl::MakeStats(std::uint64_t boot) {
                  .started_unix_ms = clock->UnixMs(),
                  .started_ns = clock->NowNs(),
                  .data_dir = std::filesystem::absolute(options.data_dir, ignored).string()});
-  budget.CountIn(stats->state.memory_used_bytes, stats->state.memory_pinned_bytes);
+  // The budget is one for all shards, and told by the first.
+  if (shard == 0) {
+    budget.CountIn(stats->state.memory_used_bytes, stats->state.memory_pinned_bytes);
+    stats->state.memory_limit_bytes.Set(budget.limit_bytes());
+  }
   block_pool.CountIn(stats->state.memory_index_bytes);
   landed.CountIn(stats->state.memory_landed_bytes);
-  stats->state.memory_limit_bytes.Set(budget.limit_bytes());
 }
 
 /// What the file systems below mean for the data.
@@ -148,11 +152,17 @@ void LogStore::Impl::SetFaulty(log::ServerLog& log, bool faulty) {
 
 void LogStore::VisitMetrics(void (*visit)(void* argument, const Metric& metric),
                             void* argument) const {
-  const auto* values = reinterpret_cast<const std::byte*>(impl_->stats);
-  const std::int64_t now_ns = impl_->clock->NowNs();
+  for (const Impl* one : impl_->shards->all()) one->VisitMetrics(visit, argument);
+}
+
+void LogStore::Impl::VisitMetrics(void (*visit)(void* argument, const Metric& metric),
+                                  void* argument) const {
+  const auto* values = reinterpret_cast<const std::byte*>(stats);
+  const std::int64_t now_ns = clock->NowNs();
   for (const StatSpec& spec : log::StoreStatSpecs()) {
     if (spec.kind == StatKind::kBatches) continue;
     Metric metric{.name = spec.name, .unit = spec.unit, .help = spec.help};
+    metric.shard = shard;
     if (spec.kind == StatKind::kHistogram) {
       const auto& histogram = *reinterpret_cast<const Histogram*>(values + spec.offset);
       const HistogramCounts counts = histogram.Read();

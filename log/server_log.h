@@ -22,10 +22,11 @@ namespace duramen::log {
 
 class ServerLog {
  public:
-  ServerLog(std::uint32_t slot_number, memtable::BlockPool& pool)
-      : slot(slot_number), table(pool) {}
+  ServerLog(std::uint32_t slot_number, std::uint32_t ref_slot_number, memtable::BlockPool& pool)
+      : slot(slot_number), ref_slot(ref_slot_number), table(pool) {}
 
-  const std::uint32_t slot;
+  const std::uint32_t slot;      // in its WAL shard
+  const std::uint32_t ref_slot;  // in LogRef, where no other shard has it
   std::atomic<std::uint32_t> generation{1};
   std::atomic<memtable::Arena*> arena{nullptr};  // of its Writer; where its slots point
   std::atomic<Index> written_end{1};
@@ -70,7 +71,7 @@ class ServerLog {
   Error stopped_by;
   void* writer = nullptr;  // the Writer::Impl that it belongs to
 
-  LogRef ref() const { return {slot, generation.load(std::memory_order_acquire)}; }
+  LogRef ref() const { return {ref_slot, generation.load(std::memory_order_acquire)}; }
 
   /// Writer thread. A cut at `index` opens the next epoch; returns it.
   std::uint64_t OpenEpoch(Index index);

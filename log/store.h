@@ -11,8 +11,10 @@
 #include <memory>
 #include <memory_resource>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/memory_budget.h"
@@ -25,6 +27,7 @@
 #include "log/server_log.h"
 #include "log/storage.h"
 #include "log/store_stats.h"
+#include "log/system_file.h"
 #include "memtable/arena.h"
 #include "memtable/block_pool.h"
 #include "segments/open_files.h"
@@ -33,7 +36,15 @@
 namespace duramen {
 namespace log {
 class Mender;
-}
+class Shards;
+
+/// What all WAL shards of a system share.
+struct Common {
+  explicit Common(std::uint64_t budget_bytes);
+  MemoryBudget budget;
+  std::atomic<std::uint64_t> incarnation{0};  // the highest that any log was given
+};
+}  // namespace log
 inline namespace v1 {
 
 /// Bytes of one read: chunks pinned, and buffers read from WAL files.
@@ -137,11 +148,17 @@ struct Writer::Impl {
 };
 
 struct LogStore::Impl final : log::Flusher::Store {
-  Impl(const LogStoreOptions& options, const log::StorageTuning& tuning, Rng rng);
+  /// `common`: of the shard 0 that opens this one; null: its own.
+  Impl(const LogStoreOptions& options, const log::StorageTuning& tuning, Rng rng,
+       log::Common* common = nullptr);
   ~Impl() override;
 
   // log_store.cc: opening and closing
+  /// A system: this is its shard 0, and opens the others.
   Status Open(log::StorageEnvironment environment);
+  /// This shard alone: what is there is opened, what is not is made.
+  Status OpenFiles(log::StorageEnvironment environment);
+  log::StorageEnvironment Environment() const;
 
   // directories.cc
   Status OpenDirectories();
@@ -152,6 +169,8 @@ struct LogStore::Impl final : log::Flusher::Store {
   Status OpenFailover(const std::vector<std::string>& listed);
   Status AddFailover(const std::string& path);
   Status ListFailover(const std::string& path);
+  Status CountShards(std::uint32_t count);
+  Status CheckShard(const log::SystemFile& file) const;
   void OpenProbe();
   Status LeaveFailover(bool counts);
   Status MakeFolders();
@@ -182,6 +201,8 @@ struct LogStore::Impl final : log::Flusher::Store {
 
   // mend.cc: a start in mode `salvage`
   Status CheckSalvage() const;
+  bool KnowsName(const std::string& name) const;
+  static Error UnknownSalvage(const std::string& name);
   Status Salvage();
   Result<std::string> SalvageNamed(log::Mender& mender, const std::string& named);
   log::ServerLog* FindNamed(const std::string& named) const;
@@ -204,6 +225,15 @@ struct LogStore::Impl final : log::Flusher::Store {
   log::ServerLog& InitLog(std::string_view name, const wal::RecordOwner& owner);
   Result<Writer::Impl*> MakeWriter();
   void ReleaseWriter(Writer::Impl* writer);
+  std::size_t WriterCount() const;
+  /// Nothing: no log has the name. False: one had it, and its deletion is not durable yet.
+  std::optional<bool> FindLive(std::string_view name) const;
+  static Error DeletionUnderWay(std::string_view name);
+  std::vector<std::string> LiveLogs() const;
+  std::vector<std::pair<std::string, std::uint64_t>> NamedIncarnations() const;
+  void LoseName(const std::string& name);
+  void AddLogsTo(std::vector<LogInfo>& logs) const;
+  void VisitMetrics(void (*visit)(void* argument, const Metric& metric), void* argument) const;
 
   // reader.cc
   Result<Pin> Read(LogRef ref, IndexRange range, std::size_t max_bytes) const;
@@ -228,7 +258,13 @@ struct LogStore::Impl final : log::Flusher::Store {
 
   LogStoreOptions options;
   log::StorageTuning tuning;
-  bool mending = false;  // by MendStore, which needs the flusher
+  bool mending = false;  // by MendStore, which needs the flusher; this shard alone is opened
+  std::uint32_t shard = 0;
+  std::uint32_t stride = 1;               // of LogRef::slot: how many shards there are
+  SystemUuid root_system;                 // of the shard 0 that opens this one; nil: this is it
+  std::uint32_t counted_shards = 1;       // as SYSTEM says
+  std::unique_ptr<log::Shards> shards;    // of shard 0: all of them
+  const log::Shards* siblings = nullptr;  // the same, in each of them; null: there are none
   Rng rng;
   Log log_;
   // Production's own seams; empty where a test brings its own.
@@ -256,7 +292,9 @@ struct LogStore::Impl final : log::Flusher::Store {
   Result<StatMemory> (*make_stat_memory)(const std::string&, std::size_t) = nullptr;
   std::optional<StatMemory> stat_memory;  // where `stats` lies
   log::StoreStats* stats = nullptr;
-  mutable MemoryBudget budget;
+  std::unique_ptr<log::Common> own_common;  // null: another shard's
+  log::Common& common;
+  MemoryBudget& budget;
   memtable::BlockPool block_pool;
   log::DurableRows rows;
   wal::LandedIndex landed{&budget};
@@ -285,7 +323,6 @@ struct LogStore::Impl final : log::Flusher::Store {
   std::vector<std::uint32_t> free_slots;
   std::vector<ServerUid> forgotten;  // whose slots wait for their former Writer
   std::uint32_t slot_count = 0;
-  std::uint64_t incarnation = 0;
   std::vector<Writer::Impl*> writers;
   std::vector<std::unique_ptr<memtable::Arena>> arenas;
   std::vector<memtable::Arena*> idle_arenas;

@@ -1,8 +1,10 @@
 // SYSTEM and IDENTITY: which system a directory belongs to.
 //
-// SYSTEM lies in data_dir and is written once, at creation, as the last step: it names the system
-// and every wal_dir that was ever configured. IDENTITY lies in each wal_dir and says the same of it
-// from the other side, so that a start without one of them, or with a stranger's, is refused [A14].
+// SYSTEM lies in data_dir and is written at creation, as the last step, and as a whole when a
+// fail-over directory or a WAL shard comes or goes: it names the system, every wal_dir that may
+// hold anything, and how many shards there are. IDENTITY lies in each wal_dir and says the same of
+// it from the other side, so that a start without one of them, or with a stranger's, is refused
+// [A14].
 // Both are two copies of one block, each under its own checksum.
 #pragma once
 
@@ -27,10 +29,12 @@ inline constexpr std::uint32_t kSystemVersion = 1;
 inline constexpr std::size_t kWalDirsMax = 16;
 inline constexpr std::size_t kPathBytesMax = 4096 / 2;
 
+inline constexpr std::uint32_t kIsAShard = 0;  // SystemFile::shards of one that is no shard 0
+
 struct SystemFile {
   SystemUuid system;
   std::int64_t created_unix_ms = 0;
-  std::uint32_t shards = 1;
+  std::uint32_t shards = 1;           // how many there are, itself included
   std::vector<std::string> wal_dirs;  // "wal" is the one inside data_dir
 };
 

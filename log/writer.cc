@@ -10,6 +10,7 @@
 #include "base/fork_guard.h"
 #include "base/planted.h"
 #include "base/try.h"
+#include "log/shards.h"
 #include "log/store.h"
 
 namespace duramen {
@@ -19,6 +20,14 @@ namespace {
 Error Stale() {
   return {ErrorCode::kStaleRef, "the log was deleted or belongs to another store",
           "open it again by its name"};
+}
+
+Error OtherShard(std::uint32_t own, std::uint32_t stride, LogRef ref) {
+  const std::string other = std::to_string(ref.slot % stride);
+  return {ErrorCode::kWrongWriter,
+          "the log is in WAL shard " + other + ", and the Writer writes to shard " +
+              std::to_string(own),
+          "append through the Writer that opened it, one of NewWriter(" + other + ")"};
 }
 
 }  // namespace
@@ -103,7 +112,8 @@ Result<log::ServerLog*> Writer::Impl::Own(LogRef ref) {
     return Error{ErrorCode::kForked, "a log store does not survive fork()",
                  "open the store in the child, in another directory"};
   }
-  log::ServerLog* log = store.At(ref.slot);
+  if (ref.slot % store.stride != store.shard) return OtherShard(store.shard, store.stride, ref);
+  log::ServerLog* log = store.At(ref.slot / store.stride);
   if (log == nullptr || log->generation.load(std::memory_order_acquire) != ref.generation ||
       log->deleted.load(std::memory_order_relaxed)) {
     return Stale();
@@ -216,7 +226,7 @@ void Writer::Impl::FreeMemory() {
   (void)arena->Free(request);
   if (!pressed || !store.budget.AboveHighWater()) return;
   // What is left a flush frees, and only a roll brings one [B1].
-  store.executor->Wake(*store.wal);
+  if (store.siblings != nullptr) store.siblings->WakeWals();
   // The index of evicted entries is what is left to give.
   const std::lock_guard lock(store.mutex_);
   for (const auto& log : store.owned_logs) {

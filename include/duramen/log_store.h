@@ -45,8 +45,12 @@ struct LogStoreOptions {
   /// Where the WAL goes on while wal_dir is slow or fails; empty: nowhere. "none": the one that the
   /// system has is taken out of use.
   std::string wal_failover_dir;
-  /// Of one WAL file; rounded to 4096. 0: 256,000,000, or a quarter of memory_budget if that is
-  /// less.
+  /// WALs of the system, each with files, a thread and a stream of syncs of its own: 1 to 16. Shard
+  /// K >= 1 lies in data_dir/shards/K, its WAL in wal_dir/K if wal_dir is set, so that each can be
+  /// a device of its own. A smaller number than before is refused until what goes holds no log.
+  std::uint64_t wal_shards = 1;
+  /// Of one WAL file; rounded to 4096. 0: 256,000,000, or a quarter of memory_budget, divided by
+  /// wal_shards, if that is less.
   std::uint64_t wal_max_size_bytes = 0;
   std::uint64_t wal_max_entries = 0;        // of one WAL file; 0: unset
   std::uint64_t wal_max_files = 16;         // new entries answer kOverloaded above this
@@ -59,8 +63,8 @@ struct LogStoreOptions {
   std::uint64_t flush_delay = 200;           // ms that a closed WAL file waits for its flush
   std::uint64_t segment_max_entries = 4096;  // of one segment file
   std::uint64_t segment_max_size_bytes = 64'000'000;
-  std::uint64_t flush_threads = 1;           // that write segments
-  std::uint64_t flush_bytes_per_s = 0;       // 0: as it follows from how fast WAL files fill
+  std::uint64_t flush_threads = 1;           // that write segments, of each WAL shard
+  std::uint64_t flush_bytes_per_s = 0;       // of each; 0: follows how fast WAL files fill
   std::uint64_t memory_budget = 1ULL << 30;  // bytes: arenas, rings, pinned reads
   OnWalDown on_wal_down = OnWalDown::kStay;
   RecoveryMode recovery_mode = RecoveryMode::kContain;
@@ -146,7 +150,7 @@ struct RecoveryReport {
   std::uint64_t wal_files = 0;       // live ones read
   std::uint64_t batches = 0;         // accepted
   std::uint64_t entries = 0;         // replayed
-  std::uint64_t proven_batch = 0;    // the last that a durable_upto proves
+  std::uint64_t proven_batch = 0;    // the last that a durable_upto proves; of shard 0
   std::uint64_t copied_batches = 0;  // valid ones past the proof, made durable again
   std::uint64_t bytes_read = 0;
   std::int64_t nanoseconds = 0;
@@ -161,6 +165,7 @@ struct LogInfo {
   std::string name;
   std::string uid;
   bool faulty = false;
+  std::uint32_t shard = 0;  // of the WAL: a Writer of NewWriter(shard) opens it
 };
 
 enum class MetricKind : std::uint8_t { kCounter, kGauge, kHistogram };
@@ -179,6 +184,7 @@ struct Metric {
   std::uint64_t p99 = 0;
   std::uint64_t p999 = 0;
   std::uint64_t max = 0;
+  std::uint32_t shard = 0;  // of the WAL
 };
 
 /// Keeps the bytes of one read; they count in memory_budget until it is destroyed. Requires: the
@@ -261,10 +267,19 @@ class LogStore final {
   /// method, the next one is written by the new one. Returns before that has happened. Any thread.
   /// Errors: kConfiguration (dsync on a file system without direct I/O), kRefused (closed), kIo.
   Status SetSyncMethod(SyncMethod method);
+  /// Of the WAL shard that has the fewest Writers. Errors: kOverloaded (memory_budget), kClosed.
   Result<Writer> NewWriter();
+  /// Of that shard. Errors: the same, and kInvalidArgument.
+  Result<Writer> NewWriter(std::uint32_t shard);
+  /// As wal_shards.
+  std::uint32_t shards() const noexcept;
+  /// Where a log lies, for as long as it lives. Errors: kNotFound.
+  Result<std::uint32_t> ShardOf(std::string_view name) const;
+  /// A log is created in the Writer's shard, and opened by a Writer of the shard that it is in.
   /// Names: 1 to 255 bytes of UTF-8 without control characters. Registration is durable before the
   /// first acknowledgement of any entry. Errors: kInvalidArgument, kNotFound, kAlreadyExists,
-  /// kInUse (open in another Writer, or its deletion is not durable yet), kOverloaded, kWalDown.
+  /// kInUse (open in another Writer, or its deletion is not durable yet), kWrongWriter (it is in
+  /// another shard; the hint names it), kOverloaded, kWalDown.
   Result<LogRef> OpenLog(Writer& writer, std::string_view name, OpenMode mode);
   /// Durable when the ticket is; the ref is stale at once.
   Result<Ticket> DeleteLog(Writer& writer, LogRef log);

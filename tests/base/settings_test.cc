@@ -46,7 +46,7 @@ TEST(Settings, CT1_TheTableIsWholeAndItsDefaultsAreThoseOfTheStruct) {
     LogStoreOptions options;
     EXPECT_TRUE(ParseSetting(setting.name, setting.default_value, options).ok()) << setting.name;
   }
-  EXPECT_EQ(names.size(), 23u);
+  EXPECT_EQ(names.size(), 24u);
   EXPECT_EQ(FindSetting("nonsense"), nullptr);
 }
 

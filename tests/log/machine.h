@@ -19,7 +19,7 @@
 
 namespace duramen::log {
 
-class Machine final : public sim::Observer {
+class Machine : public sim::Observer {
  public:
   Machine();
   ~Machine() override;

@@ -1,0 +1,578 @@
+// Several WALs in one system: which log is in which, which names are free, and what becomes of a
+// shard when it comes, goes, is damaged or is not there.
+#include "log/shards.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <list>
+#include <set>
+
+#include "base/bytes.h"
+#include "base/planted.h"
+#include "base/settings.h"
+#include "log/system_file.h"
+#include "tests/log/machine.h"
+
+namespace duramen::log {
+namespace {
+
+using ::testing::Contains;
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+
+/// A machine whose Writer K writes to shard K.
+class Sharded : public Machine {
+ public:
+  explicit Sharded(std::uint64_t shards) { options.wal_shards = shards; }
+  /// Writes `texts` to log `name`, made in that shard.
+  void Fill(std::uint32_t shard, const std::string& name, const std::vector<std::string>& texts) {
+    const LogRef log = Log(name, shard);
+    const Result<Ticket> ticket = Append(log, 1, 1, texts, shard);
+    ASSERT_TRUE(ticket.ok()) << ticket.error().message;
+    const Status waited = Wait(*ticket, shard);
+    ASSERT_TRUE(waited.ok()) << waited.error().message;
+  }
+  void Delete(const std::string& name) {
+    const std::uint32_t shard = store().ShardOf(name).value();
+    const LogRef log = Log(name, shard);
+    ASSERT_TRUE(Wait(store().DeleteLog(writer(shard), log).value(), shard).ok());
+    Settle();
+  }
+  std::uint32_t Counted() const {
+    return DecodeSystemFile(FileBytes("/data/SYSTEM")).value().content.shards;
+  }
+  ErrorCode Refusal(std::string& text) {
+    const Status opened = Open();
+    if (opened.ok()) return ErrorCode::kNotFound;
+    text = opened.error().message + " | " + opened.error().hint;
+    return opened.error().code;
+  }
+  /// Every name below /data.
+  std::vector<std::string> Everything() const {
+    std::vector<std::string> all;
+    AddNames("/data", all);
+    return all;
+  }
+  void Move(const std::string& directory, const std::string& from, const std::string& to) {
+    const auto opened = disk().Open(directory);
+    ASSERT_TRUE(opened.ok());
+    ASSERT_TRUE((*opened)->Rename(from, to).ok());
+    ASSERT_TRUE((*opened)->Sync().ok());
+  }
+
+ private:
+  void AddNames(const std::string& path, std::vector<std::string>& all) const {
+    for (const std::string& name : NamesIn(path)) {
+      all.push_back(path + "/" + name);
+      const sim::Image& image = const_cast<Sharded*>(this)->disk().disk().visible();
+      if (image.IsDirectory(image.FindPath(all.back()))) AddNames(path + "/" + name, all);
+    }
+  }
+};
+
+TEST(Shards, PW16_LogsOfSeveralWalsAreThereAfterAPowerLoss) {
+  Sharded machine(3);
+  machine.Start();
+  EXPECT_EQ(machine.store().shards(), 3u);
+  for (std::uint32_t shard = 0; shard < 3; ++shard) {
+    for (const char* name : {"a", "b"}) {
+      machine.Fill(shard, name + std::to_string(shard), {name, "two", "three"});
+    }
+  }
+  machine.PowerLoss();
+  machine.Start();
+  EXPECT_EQ(machine.Counted(), 3u);
+  EXPECT_THAT(machine.store().Logs(), SizeIs(6));
+  for (const LogInfo& info : machine.store().Logs()) {
+    const auto shard = static_cast<std::uint32_t>(info.name[1] - '0');
+    EXPECT_EQ(info.shard, shard);
+    EXPECT_EQ(machine.store().ShardOf(info.name).value(), shard);
+    EXPECT_THAT(machine.Contents(info.log),
+                ElementsAre("1:1:" + info.name.substr(0, 1), "2:1:two", "3:1:three"));
+    const LogRef log = machine.Log(info.name, shard);
+    EXPECT_EQ(log, info.log);
+    ASSERT_TRUE(machine.Wait(machine.Append(log, 4, 2, {"on"}, shard).value(), shard).ok());
+  }
+  EXPECT_EQ(machine.store().ShardOf("nobody").error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(machine.store().recovery_report().entries, 18u);
+}
+
+// Each has files and a stream of syncs of its own: what one Writer does costs the others none.
+TEST(Shards, PW16_AShardSyncsWhatItsOwnWritersWrite) {
+  Sharded machine(2);
+  machine.Start();
+  machine.Fill(0, "a", {"x"});
+  machine.Fill(1, "b", {"y"});
+  const auto syncs = [&] {
+    std::vector<std::uint64_t> of(2);
+    machine.store().VisitMetrics(
+        [](void* argument, const Metric& metric) {
+          if (metric.name != "wal_syncs") return;
+          static_cast<std::vector<std::uint64_t>*>(argument)->at(metric.shard) = metric.value;
+        },
+        &of);
+    return of;
+  };
+  const std::vector<std::uint64_t> before = syncs();
+  const LogRef b = machine.Log("b", 1);
+  for (Index index = 2; index < 12; ++index) {
+    ASSERT_TRUE(machine.Wait(machine.Append(b, index, 1, {"z"}, 1).value(), 1).ok());
+  }
+  EXPECT_EQ(syncs()[0], before[0]);
+  EXPECT_GE(syncs()[1], before[1] + 10);
+  EXPECT_THAT(machine.NamesIn("/data/shards/1/wal"), Contains(HasSubstr(".wal")));
+}
+
+TEST(Shards, PW16_WritersGoWhereThereAreFewest) {
+  Sharded machine(3);
+  machine.Start();
+  std::list<Writer> writers;
+  std::multiset<std::uint32_t> where;
+  for (int i = 0; i < 6; ++i) {
+    writers.push_back(machine.store().NewWriter().value());
+    const std::string name = "log" + std::to_string(i);
+    ASSERT_TRUE(machine.store().OpenLog(writers.back(), name, OpenMode::kCreate).ok());
+    where.insert(machine.store().ShardOf(name).value());
+  }
+  EXPECT_THAT(where, ElementsAre(0, 0, 1, 1, 2, 2));
+  writers.erase(std::next(writers.begin()));
+  writers.push_back(machine.store().NewWriter().value());
+  ASSERT_TRUE(machine.store().OpenLog(writers.back(), "again", OpenMode::kCreate).ok());
+  EXPECT_EQ(machine.store().ShardOf("again").value(), 1u);
+  EXPECT_EQ(machine.store().NewWriter(3).error().code, ErrorCode::kInvalidArgument);
+}
+
+// A ref names its log in all of them, and a Writer takes only those of its own.
+TEST(Shards, PW16_ARefIsOneLogsAndItsWritersAlone) {
+  Sharded machine(2);
+  machine.Start();
+  std::set<std::uint32_t> slots;
+  for (std::uint32_t i = 0; i < 8; ++i) {
+    slots.insert(machine.Log("log" + std::to_string(i), i % 2).slot);
+  }
+  EXPECT_THAT(slots, SizeIs(8));
+  EXPECT_LT(*slots.rbegin(), 8u) << "callers index by it";
+  machine.Fill(0, "a", {"one"});
+  machine.Fill(1, "b", {"two"});
+  const LogRef b = machine.Log("b", 1);
+  const Result<Ticket> wrong = machine.Append(b, 2, 1, {"x"}, 0);
+  ASSERT_FALSE(wrong.ok());
+  EXPECT_EQ(wrong.error().code, ErrorCode::kWrongWriter);
+  EXPECT_THAT(wrong.error().hint, HasSubstr("NewWriter(1)"));
+  EXPECT_EQ(machine.store().DeleteLog(machine.writer(0), b).error().code, ErrorCode::kWrongWriter);
+  EXPECT_THAT(machine.Contents(b), ElementsAre("1:1:two"));
+  machine.Delete("b");
+  EXPECT_EQ(machine.store().BoundsOf(b).error().code, ErrorCode::kStaleRef);
+}
+
+TEST(Shards, C9_ANameIsOneLogsInWhicheverShard) {
+  Sharded machine(2);
+  machine.Start();
+  machine.Fill(1, "a", {"old"});
+  const auto open = [&](OpenMode mode) {
+    return machine.store().OpenLog(machine.writer(0), "a", mode);
+  };
+  EXPECT_EQ(open(OpenMode::kCreate).error().code, ErrorCode::kAlreadyExists);
+  for (const OpenMode mode : {OpenMode::kOpen, OpenMode::kOpenOrCreate}) {
+    const Result<LogRef> wrong = open(mode);
+    EXPECT_EQ(wrong.error().code, ErrorCode::kWrongWriter);
+    EXPECT_THAT(wrong.error().hint, HasSubstr("NewWriter(1)"));
+  }
+  const LogRef a = machine.Log("a", 1);
+  const Ticket deleted = machine.store().DeleteLog(machine.writer(1), a).value();
+  for (const OpenMode mode : {OpenMode::kCreate, OpenMode::kOpenOrCreate}) {
+    EXPECT_EQ(open(mode).error().code, ErrorCode::kInUse) << "a crash now may leave the old one";
+  }
+  ASSERT_TRUE(machine.Wait(deleted, 1).ok());
+  EXPECT_EQ(open(OpenMode::kOpen).error().code, ErrorCode::kNotFound);
+  machine.Fill(0, "a", {"new"});
+  machine.PowerLoss();
+  machine.Start();
+  EXPECT_THAT(machine.store().Logs(), SizeIs(1));
+  EXPECT_EQ(machine.store().ShardOf("a").value(), 0u);
+  EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:new"));
+}
+
+#if defined(DURAMEN_PLANTED_BUGS)
+// An operator's restore may bring back what was deleted: the newer one has the name, whichever
+// shard was opened first, and the other one is told of.
+TEST(Shards, C9_OfTwoOfANameTheNewerIncarnationHasIt) {
+  for (const std::uint32_t newer : {0u, 1u}) {
+    Sharded machine(2);
+    machine.Start();
+    // So many that a shard's own count of incarnations would make the old one the newer.
+    for (int i = 0; i < 5; ++i) machine.Fill(1 - newer, "b" + std::to_string(i), {"x"});
+    machine.Fill(1 - newer, "a", {"old"});
+    machine.PowerLoss();
+    machine.Start();
+    Plant(PlantedBug::kNameInTwoShards);
+    machine.Fill(newer, "a", {"new", "er"});
+    Plant(PlantedBug::kNone);
+    for (int start = 0; start < 2; ++start) {
+      machine.PowerLoss();
+      machine.Start();
+      EXPECT_THAT(machine.store().Logs(), SizeIs(6));
+      EXPECT_EQ(machine.store().ShardOf("a").value(), newer);
+      EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:new", "2:1:er"));
+      EXPECT_THAT(machine.store().recovery_report().ToText(), HasSubstr("newer there"));
+    }
+  }
+}
+#endif
+
+TEST(Shards, A14_AShardThatIsNotThereIsRefusedAndNothingIsMade) {
+  Sharded machine(3);
+  machine.Start();
+  machine.Fill(2, "a", {"x"});
+  ASSERT_TRUE(machine.Close().ok());
+  for (const char* what : {"directory", "SYSTEM"}) {
+    const bool directory = what == std::string("directory");
+    const std::string where = directory ? "/data/shards" : "/data/shards/2";
+    const std::string name = directory ? "2" : "SYSTEM";
+    machine.Move(where, name, "away");
+    const std::vector<std::string> before = machine.Everything();
+    for (const std::uint64_t shards : {3u, 1u, 4u}) {
+      machine.options.wal_shards = shards;
+      std::string text;
+      EXPECT_EQ(machine.Refusal(text), ErrorCode::kConfiguration);
+      EXPECT_THAT(text, HasSubstr("WAL shard 2 is not in '/data/shards/2'"));
+      EXPECT_THAT(text, HasSubstr("mount or restore"));
+    }
+    EXPECT_EQ(machine.Everything(), before);
+    machine.Move(where, "away", name);
+  }
+  machine.options.wal_shards = 3;
+  machine.Start();
+  EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:x"));
+}
+
+TEST(Shards, A14_DirectoriesThatWereSwappedAreRefusedByName) {
+  Sharded machine(3);
+  machine.options.wal_dir = "/fast";
+  machine.Start();
+  machine.Fill(1, "a", {"x"});
+  ASSERT_TRUE(machine.Close().ok());
+  machine.Move("/data/shards", "1", "one");
+  machine.Move("/data/shards", "2", "1");
+  machine.Move("/data/shards", "one", "2");
+  std::string text;
+  EXPECT_EQ(machine.Refusal(text), ErrorCode::kConfiguration);
+  EXPECT_THAT(text, HasSubstr("WAL shard 1: '/data/shards/1' belongs to shard 2 of this system"));
+  for (const auto& [from, to] : {std::pair{"1", "one"}, {"2", "1"}, {"one", "2"}}) {
+    machine.Move("/data/shards", from, to);
+    machine.Move("/fast", from, to);
+  }
+  EXPECT_EQ(machine.Refusal(text), ErrorCode::kConfiguration);
+  EXPECT_THAT(text, HasSubstr("WAL shard 1: '/fast/1' belongs to another system"));
+  for (const auto& [from, to] : {std::pair{"1", "one"}, {"2", "1"}, {"one", "2"}}) {
+    machine.Move("/fast", from, to);
+  }
+  machine.Start();
+  EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:x"));
+}
+
+TEST(Shards, A14_AShardIsNotOpenedByItself) {
+  Sharded machine(2);
+  machine.Start();
+  machine.Fill(1, "a", {"x"});
+  ASSERT_TRUE(machine.Close().ok());
+  machine.options.data_dir = "/data/shards/1";
+  machine.options.wal_shards = 1;
+  std::string text;
+  EXPECT_EQ(machine.Refusal(text), ErrorCode::kConfiguration);
+  EXPECT_THAT(text, HasSubstr("is a WAL shard of another data_dir"));
+}
+
+TEST(Shards, A14_AShardGoesWhenItHoldsNoLog) {
+  Sharded machine(4);
+  machine.Start();
+  machine.Fill(0, "stays", {"x"});
+  for (const char* name : {"a", "b", "c", "d", "e"}) machine.Fill(3, name, {name});
+  machine.Fill(2, "f", {"f"});
+  ASSERT_TRUE(machine.Close().ok());
+  machine.options.wal_shards = 2;
+  std::string text;
+  EXPECT_EQ(machine.Refusal(text), ErrorCode::kConfiguration);
+  EXPECT_THAT(text, HasSubstr("it holds logs: 'f'"));
+  EXPECT_THAT(text, HasSubstr("set wal_shards to 4"));
+  EXPECT_EQ(machine.Counted(), 4u);
+
+  machine.options.wal_shards = 4;
+  machine.Start();
+  EXPECT_THAT(machine.store().Logs(), SizeIs(7));
+  machine.Delete("f");
+  machine.options.wal_shards = 3;
+  ASSERT_TRUE(machine.Close().ok());
+  EXPECT_EQ(machine.Refusal(text), ErrorCode::kConfiguration);
+  EXPECT_THAT(text, HasSubstr("and 2 more"));
+  machine.options.wal_shards = 4;
+  machine.Start();
+  for (const char* name : {"a", "b", "c", "d", "e"}) machine.Delete(name);
+  ASSERT_TRUE(machine.Close().ok());
+
+  machine.options.wal_shards = 2;
+  machine.Start();
+  EXPECT_EQ(machine.Counted(), 2u);
+  EXPECT_THAT(machine.NamesIn("/data/shards"), ElementsAre("1"));
+  EXPECT_THAT(machine.Contents("stays"), ElementsAre("1:1:x"));
+  ASSERT_TRUE(machine.Close().ok());
+  machine.options.wal_shards = 4;
+  machine.Start();
+  EXPECT_THAT(machine.store().Logs(), SizeIs(1)) << "a shard that comes again begins empty";
+  machine.Fill(3, "a", {"again"});
+  EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:again"));
+}
+
+TEST(Shards, A14_DevicesOfTheirOwnComeAndGoWithTheirShard) {
+  Sharded machine(2);
+  machine.options.wal_dir = "/fast";
+  machine.options.wal_failover_dir = "/other";
+  machine.Start();
+  machine.Fill(1, "a", {"x"});
+  EXPECT_THAT(machine.NamesIn("/fast/1"), Contains(HasSubstr(".wal")));
+  EXPECT_THAT(machine.NamesIn("/other/1"), Contains("IDENTITY"));
+  EXPECT_THAT(machine.NamesIn("/data/shards/1"), Not(Contains("wal")));
+  machine.PowerLoss();
+  machine.Move("/fast", "1", "gone");
+  std::string text;
+  EXPECT_EQ(machine.Refusal(text), ErrorCode::kNotFound);
+  EXPECT_THAT(text, HasSubstr("WAL shard 1: the system wrote its WAL to '/fast/1'"));
+  EXPECT_THAT(machine.NamesIn("/fast"), Not(Contains("1")));
+  machine.Move("/fast", "gone", "1");
+  machine.Start();
+  machine.Delete("a");
+  ASSERT_TRUE(machine.Close().ok());
+  machine.options.wal_shards = 1;
+  machine.Start();
+  EXPECT_THAT(machine.NamesIn("/fast"), Not(Contains("1")));
+  EXPECT_THAT(machine.NamesIn("/other"), Not(Contains("1")));
+  EXPECT_THAT(machine.NamesIn("/data/shards"), IsEmpty());
+}
+
+/// What a crash at every operation of a start leaves, and the power loss behind it, must open with
+/// either number of shards, with all that was acknowledged.
+void CrashEverywhere(std::uint64_t before, std::uint64_t after) {
+  sim::DiskState disk;
+  {
+    Sharded machine(before);
+    machine.options.wal_dir = "/fast";
+    machine.Start();
+    machine.Fill(0, "a", {"kept"});
+    machine.Fill(static_cast<std::uint32_t>(before - 1), "b", {"goes"});
+    if (before > after) machine.Delete("b");
+    ASSERT_TRUE(machine.Close().ok());
+    disk = machine.disk().disk();
+  }
+  bool whole = false;
+  for (std::uint64_t at = 1; !whole; ++at) {
+    for (int kind = 0; kind < 4; ++kind) {
+      Sharded machine(after);
+      machine.options.wal_dir = "/fast";
+      machine.seed = 2000 + at;
+      machine.UseDisk(disk);
+      bool crashed = false;
+      machine.AtOperation(at, [&] {
+        crashed = true;
+        machine.disk().Crash();
+      });
+      const bool opened = machine.Open().ok();
+      whole = !crashed;
+      ASSERT_EQ(opened, !crashed);
+      if (kind == 0) machine.Kill();
+      if (kind == 1) machine.PowerLoss();
+      if (kind > 1) machine.PowerLoss(sim::Profile::kAdversary, at * 7919 + kind);
+      machine.options.wal_shards = kind % 2 == 0 ? after : before;
+      machine.Start();
+      if (testing::Test::HasFatalFailure()) FAIL() << "crash " << kind << " at operation " << at;
+      EXPECT_EQ(machine.Counted(), machine.options.wal_shards);
+      EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:kept"));
+      EXPECT_THAT(machine.store().Logs(), SizeIs(before > after ? 1 : 2));
+      machine.Fill(static_cast<std::uint32_t>(machine.options.wal_shards - 1), "c", {"new"});
+      machine.PowerLoss();
+      machine.Start();
+      EXPECT_THAT(machine.Contents("c"), ElementsAre("1:1:new"));
+    }
+  }
+}
+
+TEST(Shards, A14_ACrashAnywhereInGrowthLosesNothing) { CrashEverywhere(2, 3); }
+TEST(Shards, A14_ACrashAnywhereInTheFirstGrowthLosesNothing) { CrashEverywhere(1, 2); }
+TEST(Shards, A14_ACrashAnywhereInAShardsRemovalLosesNothing) { CrashEverywhere(3, 1); }
+
+// What SYSTEM does not count is removed only if no log is lost by it.
+TEST(Shards, A14_AShardThatIsNotCountedAndHoldsLogsIsRefused) {
+  Sharded machine(2);
+  machine.Start();
+  machine.Fill(1, "a", {"x"});
+  ASSERT_TRUE(machine.Close().ok());
+  SystemFile system = DecodeSystemFile(machine.FileBytes("/data/SYSTEM")).value().content;
+  system.shards = 1;
+  const auto data = machine.disk().Open("/data");
+  ASSERT_TRUE(ReplaceFile(**data, "SYSTEM", EncodeSystemFile(system)).ok());
+  for (const std::uint64_t shards : {1u, 2u}) {
+    machine.options.wal_shards = shards;
+    std::string text;
+    EXPECT_EQ(machine.Refusal(text), ErrorCode::kConfiguration);
+    EXPECT_THAT(text, HasSubstr("SYSTEM does not count it, but it holds logs: 'a'"));
+  }
+  system.shards = 2;
+  ASSERT_TRUE(ReplaceFile(**data, "SYSTEM", EncodeSystemFile(system)).ok());
+  machine.options.wal_shards = 2;
+  machine.Start();
+  EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:x"));
+}
+
+/// Changes a byte of `text` wherever it stands below /data/shards/1/wal.
+void RotIn(Sharded& machine, const std::string& text) {
+  for (const std::string& name : machine.NamesIn("/data/shards/1/wal")) {
+    if (!name.ends_with(".wal")) continue;
+    const std::string path = "/data/shards/1/wal/" + name;
+    const std::vector<std::byte> bytes = machine.FileBytes(path);
+    const std::size_t at = AsText(bytes).find(text);
+    if (at != std::string_view::npos) machine.Rot(path, at);
+  }
+}
+
+TEST(Shards, PW16_DamageInOneTouchesNoOther) {
+  Sharded machine(2);
+  machine.Start();
+  machine.Fill(0, "a", {"whole"});
+  machine.Fill(1, "b", {"one", "to-be-lost", "three"});
+  machine.Idle();
+  ASSERT_TRUE(machine.Close().ok());
+  RotIn(machine, "to-be-lost");
+  machine.options.recovery_mode = RecoveryMode::kStrict;
+  std::string text;
+  EXPECT_EQ(machine.Refusal(text), ErrorCode::kCorruption);
+  EXPECT_THAT(text, HasSubstr("WAL shard 1: "));
+  machine.options.recovery_mode = RecoveryMode::kContain;
+  machine.Start();
+  EXPECT_FALSE(machine.Faulty("a"));
+  EXPECT_TRUE(machine.Faulty("b"));
+  const RecoveryReport& report = machine.store().recovery_report();
+  EXPECT_TRUE(report.damaged());
+  for (const Finding& finding : report.findings) {
+    if (finding.kind != FindingKind::kDamage) continue;
+    EXPECT_THAT(finding.file, testing::StartsWith("shards/1/"));
+    if (!finding.kept_in.empty()) {
+      EXPECT_THAT(finding.kept_in, testing::StartsWith("shards/1/quarantine/"));
+    }
+  }
+  machine.Delete("b");
+  ASSERT_TRUE(machine.Close().ok());
+  machine.options.wal_shards = 1;
+  machine.Start();
+  EXPECT_THAT(machine.NamesIn("/data/shards/1"), ElementsAre("quarantine")) << "nobody removes it";
+  EXPECT_THAT(machine.NamesIn("/data/shards/1/quarantine"), Not(IsEmpty()));
+  ASSERT_TRUE(machine.Close().ok());
+  machine.options.wal_shards = 2;
+  machine.Start();
+  EXPECT_THAT(machine.store().Logs(), SizeIs(1));
+}
+
+TEST(Shards, A14_ADamagedShardDoesNotGo) {
+  Sharded machine(2);
+  machine.Start();
+  machine.Fill(1, "b", {"to-be-lost"});
+  machine.Idle();
+  machine.Delete("b");
+  machine.Idle();
+  ASSERT_TRUE(machine.Close().ok());
+  RotIn(machine, "to-be-lost");
+  machine.options.wal_shards = 1;
+  std::string text;
+  EXPECT_EQ(machine.Refusal(text), ErrorCode::kConfiguration);
+  EXPECT_THAT(text, HasSubstr("it is damaged, so it cannot be taken out of use"));
+  EXPECT_EQ(machine.Counted(), 2u);
+}
+
+TEST(Shards, PW8_SalvageFindsALogInWhicheverShard) {
+  Sharded machine(2);
+  machine.Start();
+  machine.Fill(0, "a", {"whole"});
+  machine.Fill(1, "b", {"one", "to-be-lost", "three"});
+  machine.Idle();
+  ASSERT_TRUE(machine.Close().ok());
+  RotIn(machine, "to-be-lost");
+  machine.options.recovery_mode = RecoveryMode::kSalvage;
+  machine.options.salvage_servers = {"b", "nobody"};
+  std::string text;
+  EXPECT_EQ(machine.Refusal(text), ErrorCode::kConfiguration);
+  EXPECT_THAT(text, HasSubstr("'nobody'"));
+  machine.options.salvage_servers = {"b"};
+  machine.Start();
+  EXPECT_FALSE(machine.Faulty("b"));
+  EXPECT_THAT(machine.Contents("b"), ElementsAre("1:1:one"));
+  EXPECT_EQ(machine.store().ShardOf("b").value(), 1u);
+  EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:whole"));
+}
+
+// One budget: what an idle shard holds in memory is flushed for the sake of a busy one.
+TEST(Shards, B1_AnIdleShardGivesItsMemoryBack) {
+  Sharded machine(2);
+  machine.options.memory_budget = 1 << 20;
+  machine.options.wal_max_size_bytes = 2 << 20;
+  machine.tuning.ring_bytes = 256 << 10;
+  machine.Start();
+  const LogRef a = machine.Log("a", 0);
+  Index next = 1;
+  while (true) {
+    const Result<Ticket> ticket = machine.Append(a, next, 1, {std::string(4000, 'x')}, 0);
+    if (!ticket.ok() || !machine.Wait(*ticket, 0).ok() || next > 150) break;
+    ++next;
+  }
+  ASSERT_GT(next, 100u);
+  const LogRef b = machine.Log("b", 1);
+  for (Index index = 1; index <= 100; ++index) {
+    ASSERT_TRUE(machine.writer(1).WaitForRoom(b, 1, 4000, machine.In(60'000'000'000)).ok())
+        << index;
+    const Result<Ticket> ticket = machine.Append(b, index, 1, {std::string(4000, 'y')}, 1);
+    ASSERT_TRUE(ticket.ok()) << index << ": " << ticket.error().message;
+    ASSERT_TRUE(machine.Wait(*ticket, 1).ok());
+    (void)machine.writer(0).Poll();
+  }
+  EXPECT_GT(machine.Metric("memory_limit_bytes") + 1, 0u);
+}
+
+TEST(Shards, PW16_TheMethodChangesInAllOrInNone) {
+  Sharded machine(2);
+  machine.Start();
+  machine.Fill(1, "a", {"x"});
+  ASSERT_TRUE(machine.store().SetSyncMethod(SyncMethod::kFsync).ok());
+  const LogRef a = machine.Log("a", 1);
+  ASSERT_TRUE(machine.Wait(machine.Append(a, 2, 1, {"y"}, 1).value(), 1).ok());
+  machine.Fill(0, "b", {"z"});
+  machine.Settle();
+  std::vector<std::uint64_t> methods;
+  machine.store().VisitMetrics(
+      [](void* argument, const Metric& metric) {
+        if (metric.name != "wal_sync_method") return;
+        static_cast<std::vector<std::uint64_t>*>(argument)->push_back(metric.value);
+      },
+      &methods);
+  EXPECT_THAT(methods, ElementsAre(1, 1));
+}
+
+TEST(Shards, CT1_WhatAShardNeedsIsNeededByEach) {
+  LogStoreOptions options;
+  options.data_dir = "/data";
+  options.memory_budget = 64 << 20;
+  options.wal_shards = 2;
+  EXPECT_TRUE(ValidateOptions(options).ok());
+  EXPECT_EQ(WalFileBytes(options), (64u << 20) / 8);
+  options.wal_shards = 8;
+  const Status refused = ValidateOptions(options);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kConfiguration);
+  EXPECT_THAT(refused.error().message, HasSubstr("8 WAL shards, each with"));
+  options.wal_shards = 17;
+  EXPECT_FALSE(ValidateOptions(options).ok());
+}
+
+}  // namespace
+}  // namespace duramen::log
