@@ -36,6 +36,7 @@ struct Options {
   std::string commit = "unknown";
   std::string replay;
   std::uint64_t plant = 0;
+  std::optional<std::uint32_t> workload;  // none: all of them in turn
   bool sites = false;
   bool keep_going = false;
   bool verbose = false;
@@ -51,6 +52,12 @@ bool ParseOption(std::string_view name, const char* value, Options& options) {
   if (name == "--commit") return options.commit = value, true;
   if (name == "--replay") return options.replay = value, true;
   if (name == "--minutes") return options.minutes = std::strtod(value, nullptr), true;
+  if (name == "--workload") {
+    for (std::uint32_t i = 0; i < duramen::explorer::kWorkloadCount; ++i) {
+      if (duramen::explorer::WorkloadOf(i).name == value) options.workload = i;
+    }
+    return options.workload.has_value();
+  }
   std::uint64_t* number = nullptr;
   if (name == "--states") number = &options.states;
   if (name == "--seed") number = &options.seed;
@@ -181,7 +188,7 @@ int Explore(Options options) {
   };
   bool clean = true;
   while (clean && explorer.tally().distinct < options.states && seconds() < options.minutes * 60) {
-    clean = explorer.RunNext(options.states_per_run);
+    clean = explorer.RunNext(options.states_per_run, options.workload);
   }
   std::printf("%s", duramen::explorer::Summary(explorer.tally(), seconds()).c_str());
   std::printf("call sites: %zu, fewest states at one: %llu\n", explorer.sites().sites().size(),
@@ -210,7 +217,8 @@ int main(int argc, char** argv) {
     std::fprintf(
         stderr,
         "usage: duramen_explorer [--states N] [--seed S] [--minutes M] [--soak FILE] "
-        "[--commit ID] [--replay ID] [--plant BUG] [--sites] [--keep-going] [--verbose]\n");
+        "[--workload NAME] [--commit ID] [--replay ID] [--plant BUG] [--sites] [--keep-going] "
+        "[--verbose]\n");
     return 2;
   }
   if (options.verbose) duramen::explorer::Subject::SetLogSink({PrintEvent, nullptr});

@@ -107,6 +107,10 @@ SessionOptions Explorer::OptionsOf(const RunId& id) const {
   if (workload.wal_file_bytes == 0) options.sizes.wal_file_bytes = usual;
   options.sizes.fails_over = workload.fails_over;
   options.sizes.leaves_failover = workload.fails_over && rng.OneIn(6);
+  if (workload.sharded) {
+    static constexpr std::uint32_t kShards[] = {2, 2, 2, 3, 3, 3, 1};
+    options.sizes.shards = kShards[options.seed / 3 % std::size(kShards)];
+  }
   if (fixed.OneIn(3)) options.sizes.wal_dir = "/elsewhere/wal";
   if (fixed.OneIn(9)) {
     options.sizes.large = true;
@@ -168,9 +172,11 @@ std::unique_ptr<Session> Explorer::Live(const RunId& id, const sim::DiskState& d
 }
 
 bool Explorer::RunNext(std::uint64_t states, std::optional<std::uint32_t> workload) {
-  const bool last = next_seed_ % 13 == 0;  // The others have the seeds that they always had.
-  const auto turn =
-      last ? kWorkloadCount - 1 : static_cast<std::uint32_t>(next_seed_ % (kWorkloadCount - 1));
+  // The first ten have the seeds that they always had, but for one in thirteen.
+  constexpr std::uint32_t kFirst = 10;
+  auto turn = static_cast<std::uint32_t>(next_seed_ % kFirst);
+  if (next_seed_ % 13 == 0) turn = kFirst;
+  if (next_seed_ % 13 == 7) turn = kFirst + 1;
   const RunId id{.seed = next_seed_, .workload = workload.value_or(turn), .crashes = {}};
   ++next_seed_;
   rng_ = Rng(id.Hash());

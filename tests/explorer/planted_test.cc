@@ -111,6 +111,7 @@ constexpr std::uint32_t kFlushAndRecycle = 5;
 constexpr std::uint32_t kTruncateFlushed = 8;
 constexpr std::uint32_t kDiskFull = 9;
 constexpr std::uint32_t kFailOver = 10;
+constexpr std::uint32_t kShards = 11;
 
 class PlantedBugTest : public testing::TestWithParam<Planting> {};
 
@@ -157,6 +158,9 @@ INSTANTIATE_TEST_SUITE_P(
         Planting{PlantedBug::kStalledFileRecycled, "StalledFileRecycled", 150'000, kFailOver},
         Planting{PlantedBug::kEndRunsAhead, "EndRunsAhead", 20'000, kFailOver},
         Planting{PlantedBug::kSyncedWhileWriting, "SyncedWhileWriting", 20'000, kFlushAndRecycle},
+        Planting{PlantedBug::kShardCountedEarly, "ShardCountedEarly", 5'000, kShards},
+        Planting{PlantedBug::kShardDroppedLive, "ShardDroppedLive", 5'000, kShards},
+        Planting{PlantedBug::kNameInTwoShards, "NameInTwoShards", 2'000, kShards},
         Planting{PlantedBug::kPoisonPill, "PoisonPill", 2'000}),
     [](const testing::TestParamInfo<Planting>& tested) { return std::string(tested.param.name); });
 #endif

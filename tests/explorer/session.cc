@@ -50,6 +50,17 @@ std::string Session::Open() {
 void Session::TakeBaseline(const Observation& observed) {
   std::vector<std::uint32_t> owner(observed.logs.size());
   for (LogNumber log = 0; log < owner.size(); ++log) owner[log] = log % workload_.writers;
+  if (workload_.sharded) {
+    // One that is there stays in its shard; another may come again in whichever.
+    for (LogNumber log = 0; log < owner.size(); ++log) {
+      const auto turn = static_cast<std::uint32_t>(options_.seed + log);
+      owner[log] = turn % workload_.writers;
+      const Result<std::uint32_t> shard = subject_->store().ShardOf(LogName(log));
+      while (shard.ok() && ShardOfWriter(owner[log]) != *shard) {
+        owner[log] = (owner[log] + 1) % workload_.writers;
+      }
+    }
+  }
   history_ = std::make_unique<History>(observed.logs, std::move(owner), workload_.writers);
   logs_.resize(observed.logs.size());
   last_ticket_.assign(workload_.writers, 0);
@@ -148,10 +159,11 @@ std::string Session::Run(std::uint32_t actions) {
   }
   for (std::uint32_t i = 0; i < actions && !down_ && failure_.empty(); ++i) {
     if (options_.sizes.methods_change && rng_.OneIn(10)) ChangeMethod();
-    if (options_.sizes.methods_change && rng_.OneIn(40)) PassThroughNone();
+    if (options_.sizes.methods_change && rng_.OneIn(40) && !workload_.sharded) PassThroughNone();
     Act(DrawAction());
     CheckWatermarks();
   }
+  if (workload_.sharded && options_.seed % 2 == 0) DrainLastShard();
   return failure_;
 }
 

@@ -87,6 +87,9 @@ class Session final : public sim::Observer {
   void FillDisk();
   void FreeDisk();
   void StallDirectory();
+  std::uint32_t ShardOfWriter(std::uint32_t writer) const;
+  void TryTakenName(std::uint32_t writer);
+  void DrainLastShard();
   void DoTruncatePrefix(LogNumber log, Index begin);
   void DoCreate(std::uint32_t writer);
   void DoDelete(LogNumber log);

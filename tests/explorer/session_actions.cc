@@ -285,7 +285,34 @@ void Session::DoTruncatePrefix(LogNumber log, Index begin) {
   Accept(writer, ticket, {.kind = StepKind::kTruncatePrefix, .log = log, .index = begin});
 }
 
+/// Writers are made in turn, each where there are fewest.
+std::uint32_t Session::ShardOfWriter(std::uint32_t writer) const {
+  return writer % subject_->store().shards();
+}
+
+/// A name that is taken in another shard, or not free again, is not given a second time [C9].
+void Session::TryTakenName(std::uint32_t writer) {
+  for (LogNumber log = 0; log < logs_.size(); ++log) {
+    const std::uint32_t owner = history_->owner(log);
+    if (!logs_[log].open || ShardOfWriter(owner) == ShardOfWriter(writer)) continue;
+    const auto ref =
+        subject_->store().OpenLog(subject_->writers()[writer], LogName(log), OpenMode::kCreate);
+    if (ref.ok()) return Fail(LogName(log) + " was created a second time, in another shard");
+    if (ref.error().code != ErrorCode::kAlreadyExists) return Refused(ref.error());
+  }
+}
+
+/// So that a life with fewer shards may begin.
+void Session::DrainLastShard() {
+  const std::uint32_t last = subject_->store().shards() - 1;
+  for (LogNumber log = 0; log < logs_.size() && !down_ && failure_.empty(); ++log) {
+    if (logs_[log].open && ShardOfWriter(history_->owner(log)) == last) DoDelete(log);
+  }
+  for (std::uint32_t writer = 0; writer < history_->writers() && !down_; ++writer) DoWait(writer);
+}
+
 void Session::DoCreate(std::uint32_t writer) {
+  if (workload_.sharded && rng_.OneIn(3)) TryTakenName(writer);
   LogNumber log = UINT32_MAX;
   for (LogNumber other = 0; other < logs_.size(); ++other) {
     if (history_->owner(other) == writer && !StateOf(other).exists) log = other;

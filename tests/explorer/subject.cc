@@ -98,11 +98,19 @@ Status Subject::Open() {
   options.recovery_mode = sizes_.recovery_mode;
   options.segment_max_entries = sizes_.segment_entries;
   options.flush_threads = sizes_.flush_threads;
-  Result<LogStore> opened =
-      log::OpenLogStore(options, {machine_, clock_, executor_, Rng(seed_)}, Tuning(sizes_));
-  if (!opened.ok()) return std::move(opened).error();
-  store_.emplace(std::move(opened).value());
-  return {};
+  options.wal_shards = sizes_.shards;
+  const log::StorageEnvironment environment{machine_, clock_, executor_, Rng(seed_)};
+  while (true) {
+    Result<LogStore> opened = log::OpenLogStore(options, environment, Tuning(sizes_));
+    if (opened.ok()) {
+      store_.emplace(std::move(opened).value());
+      return {};
+    }
+    const bool holds_logs = opened.error().code == ErrorCode::kConfiguration &&
+                            opened.error().message.find("holds logs") != std::string::npos;
+    if (!holds_logs || options.wal_shards >= kShardsMost) return std::move(opened).error();
+    options.wal_shards = kShardsMost;
+  }
 }
 
 Status Subject::MakeWriters(std::size_t count) {

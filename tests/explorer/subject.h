@@ -22,6 +22,7 @@ namespace duramen::explorer {
 
 inline constexpr const char* kDataDir = "/data";
 inline constexpr const char* kFailoverDir = "/second/wal";
+inline constexpr std::uint32_t kShardsMost = 3;
 
 /// Settings that runs vary.
 struct SubjectSizes {
@@ -38,6 +39,7 @@ struct SubjectSizes {
   std::size_t files_open_max = 256;
   std::uint64_t flush_threads = 1;
   std::string wal_dir = {};      // empty: inside the data directory
+  std::uint32_t shards = 1;      // of the WAL; more where others hold logs
   bool fails_over = false;       // to kFailoverDir
   bool leaves_failover = false;  // it is to be taken out of use
   RecoveryMode recovery_mode = RecoveryMode::kContain;

@@ -1,4 +1,4 @@
-// The eleven workloads, as weights of what a run does next. What they share is that files are so
+// The twelve workloads, as weights of what a run does next. What they share is that files are so
 // small that they roll and are flushed, and rings so small that batches are in flight all the time.
 #pragma once
 
@@ -41,10 +41,11 @@ struct Workload {
   std::uint64_t segment_entries = 4096;  // of one segment file
   std::uint64_t wal_file_bytes = 0;      // 0: whatever the seed says
   bool fails_over = false;               // there is a second directory of the WAL
+  bool sharded = false;                  // there are several WALs, more or fewer in each life
   std::array<std::uint8_t, static_cast<std::size_t>(Action::kCount)> weights{};
 };
 
-inline constexpr std::uint32_t kWorkloadCount = 11;
+inline constexpr std::uint32_t kWorkloadCount = 12;
 const Workload& WorkloadOf(std::uint32_t number);
 
 }  // namespace duramen::explorer
