@@ -60,8 +60,10 @@ class Loader {
       : options_(options), terminal_(terminal), store_(store), reader_(reader) {}
 
   Status Prepare() {
-    for (std::uint64_t i = 0; i < options_.writers; ++i) {
-      lanes_.push_back({TRY(store_.NewWriter()), {}});
+    // One for each WAL shard at least: a log that is there is written where it is.
+    const std::uint32_t shards = store_.shards();
+    for (std::uint64_t i = 0; i < std::max<std::uint64_t>(options_.writers, shards); ++i) {
+      lanes_.push_back({TRY(store_.NewWriter(static_cast<std::uint32_t>(i % shards))), {}});
     }
     for (std::uint64_t i = 0; i < options_.servers; ++i) TRY(OpenTarget(i));
     started_ns_ = clock_.NowNs();
@@ -118,6 +120,10 @@ class Loader {
     Target target;
     target.lane = number % lanes_.size();
     const std::string name = ServerName(number);
+    const Result<std::uint32_t> shard = store_.ShardOf(name);
+    while (shard.ok() && target.lane % store_.shards() != *shard) {
+      target.lane = (target.lane + 1) % lanes_.size();
+    }
     const auto give_up = steady_clock::now() + milliseconds(options_.overloaded_ms);
     while (true) {
       const Result<LogRef> log =

@@ -15,6 +15,7 @@
 #include "tools/live.h"
 #include "tools/load.h"
 #include "tools/repair.h"
+#include "tools/shard_walk.h"
 #include "tools/stat.h"
 #include "tools/top.h"
 #include "tools/tune.h"
@@ -118,6 +119,18 @@ class Cli {
     return static_cast<int>(ExitCode::kUsage);
   }
 
+  /// Runs a verb on each WAL shard of the system that `options` name.
+  template <typename Options>
+  ExitCode OverShards(Options& options, ExitCode (*run)(const Options&, Terminal&),
+                      Terminal& terminal, bool searches = false) {
+    const ShardWalk walk{options.path, common_.Output(), searches};
+    return RunOverShards(walk, terminal, [&](const std::string& path, const OutputOptions& output) {
+      options.path = path;
+      options.output = output;
+      return run(options, terminal);
+    });
+  }
+
   CLI::App& AddVerb(CLI::App& parent, const std::string& name, const std::string& what, Run run) {
     CLI::App& verb = *parent.add_subcommand(name, what);
     std::set<std::string> formats = {"table", "jsonl", "json", "csv"};
@@ -151,8 +164,7 @@ class Cli {
   void AddDump() {
     CLI::App& verb = AddVerb(app_, "dump", "what stands in segments, WAL and checkpoints",
                              [this](Terminal& terminal) {
-                               dump_.output = common_.Output();
-                               return RunDump(dump_, terminal);
+                               return OverShards(dump_, RunDump, terminal, !dump_.server.empty());
                              });
     verb.add_option("PATH", dump_.path, "a data directory, or one .wal, .seg or checkpoint file")
         ->required();
@@ -175,11 +187,9 @@ class Cli {
   }
 
   void AddVerify() {
-    CLI::App& verb = AddVerb(app_, "verify", "every checksum; what is damaged and whose it is",
-                             [this](Terminal& terminal) {
-                               verify_.output = common_.Output();
-                               return RunVerify(verify_, terminal);
-                             });
+    CLI::App& verb =
+        AddVerb(app_, "verify", "every checksum; what is damaged and whose it is",
+                [this](Terminal& terminal) { return OverShards(verify_, RunVerify, terminal); });
     verb.add_option("PATH", verify_.path, "a data directory, a WAL directory or one file")
         ->required();
     verb.add_flag("--strict", verify_.strict, "an unproven tail is a failed check too");
@@ -189,10 +199,7 @@ class Cli {
   void AddRepair() {
     CLI::App& verb =
         AddVerb(app_, "repair", "what would mend a store; --apply does it, --undo takes it back",
-                [this](Terminal& terminal) {
-                  repair_.output = common_.Output();
-                  return RunRepair(repair_, terminal);
-                });
+                [this](Terminal& terminal) { return Repair(terminal); });
     verb.add_option("DIR", repair_.path, "a data directory; no process may have it open")
         ->required();
     verb.add_flag("--apply", repair_.apply, "do it; originals are kept in DIR/quarantine");
@@ -216,6 +223,19 @@ class Cli {
         "  duramen repair data --undo 20260314-031502-k7qa");
   }
 
+  /// A plan is made for all shards; what changes a store changes one.
+  ExitCode Repair(Terminal& terminal) {
+    const std::vector<std::string> shards = ShardDirectories(repair_.path);
+    if (!repair_.apply && !repair_.undo)
+      return OverShards(repair_, RunRepair, terminal, !repair_.server.empty());
+    if (shards.size() > 1) {
+      terminal.Say("this is WAL shard 0 of " + std::to_string(shards.size()) +
+                   " alone; each has a repair of its own: duramen repair " + shards.back());
+    }
+    repair_.output = common_.Output();
+    return RunRepair(repair_, terminal);
+  }
+
   void AddStat() {
     CLI::App& verb = AddVerb(app_, "stat", "what fills WAL and segments, by file or by server",
                              [this](Terminal& terminal) { return Stat(terminal); });
@@ -231,10 +251,9 @@ class Cli {
 
   ExitCode Stat(Terminal& terminal) {
     if (live_ && stat_.sort.empty()) {
-      return RunLiveStat({.path = stat_.path,
-                          .by = stat_by_.empty() ? "metric" : stat_by_,
-                          .output = common_.Output()},
-                         terminal);
+      LiveStatOptions live{
+          .path = stat_.path, .by = stat_by_.empty() ? "metric" : stat_by_, .output = {}};
+      return OverShards(live, RunLiveStat, terminal);
     }
     if (live_) {
       terminal.Complain(
@@ -242,16 +261,12 @@ class Cli {
       return ExitCode::kUsage;
     }
     if (!stat_by_.empty()) stat_.by = stat_by_;
-    stat_.output = common_.Output();
-    return RunStat(stat_, terminal);
+    return OverShards(stat_, RunStat, terminal);
   }
 
   void AddTop() {
-    CLI::App& verb =
-        AddVerb(app_, "top", "what a running store does now", [this](Terminal& terminal) {
-          top_.output = common_.Output();
-          return RunTop(top_, terminal);
-        });
+    CLI::App& verb = AddVerb(app_, "top", "what a running store does now",
+                             [this](Terminal& terminal) { return Top(terminal); });
     verb.add_option("DIR", top_.path, "a data directory")->required();
     verb.add_flag("--once", top_.once, "one reading, for scripts");
     verb.add_option("--interval", top_.interval_s,
@@ -259,32 +274,36 @@ class Cli {
     verb.footer("Examples:\n  duramen top data\n  duramen top data --once --format jsonl");
   }
 
+  ExitCode Top(Terminal& terminal) {
+    const std::vector<std::string> shards = ShardDirectories(top_.path);
+    if (top_.once || shards.size() == 1) return OverShards(top_, RunTop, terminal);
+    terminal.Complain({ErrorCode::kInvalidArgument,
+                       top_.path + " has " + std::to_string(shards.size()) +
+                           " WAL shards, and a screen shows one",
+                       "duramen top " + shards.back() + ", or --once for all"});
+    return ExitCode::kUsage;
+  }
+
   void AddNames() {
-    CLI::App& verb = AddVerb(app_, "names", "uid, name, node and cluster of every server",
-                             [this](Terminal& terminal) {
-                               names_.output = common_.Output();
-                               return RunNames(names_, terminal);
-                             });
+    CLI::App& verb =
+        AddVerb(app_, "names", "uid, name, node and cluster of every server",
+                [this](Terminal& terminal) { return OverShards(names_, RunNames, terminal); });
     verb.add_option("DIR", names_.path, "a data directory")->required();
     verb.footer("Examples:\n  duramen names data --format csv");
   }
 
   void AddDu() {
     CLI::App& verb = AddVerb(app_, "du", "bytes on disk, by server", [this](Terminal& terminal) {
-      du_.output = common_.Output();
-      return RunDu(du_, terminal);
+      return OverShards(du_, RunDu, terminal);
     });
     verb.add_option("DIR", du_.path, "a data directory")->required();
     verb.footer("Examples:\n  duramen du data\n  duramen du data --bytes --format csv");
   }
 
   void AddWhyRetained() {
-    CLI::App& verb =
-        AddVerb(app_, "why-retained", "why a file is still there, or what a server keeps",
-                [this](Terminal& terminal) {
-                  why_.output = common_.Output();
-                  return RunWhyRetained(why_, terminal);
-                });
+    CLI::App& verb = AddVerb(
+        app_, "why-retained", "why a file is still there, or what a server keeps",
+        [this](Terminal& terminal) { return OverShards(why_, RunWhyRetained, terminal, true); });
     verb.add_option("DIR", why_.path, "a data directory")->required();
     verb.add_option("WHAT", why_.what, "N.wal, servers/UID/N.seg, or a server")->required();
     verb.footer(

@@ -106,9 +106,9 @@ Sheet::Sheet(Terminal& terminal, const OutputOptions& options, std::string_view 
     }
     held_.push_back(std::move(names));
   } else if (options_.format == Format::kCsv) {
-    std::string line;
+    std::string line = options_.shard ? "shard" : "";
     for (const std::string& name : names) line.append(line.empty() ? "" : ",").append(name);
-    terminal_.Out(line + "\n");
+    if (options_.shard.value_or(0) == 0) terminal_.Out(line + "\n");
   } else if (options_.format == Format::kJson) {
     terminal_.Out(ObjectHead(kind_ + "s") + ",\"rows\":[");
   }
@@ -125,7 +125,7 @@ void Sheet::Add(std::span<const Cell> cells) {
     case Format::kJson:
       return terminal_.Out((rows_ == 1 ? "\n" : ",\n") + ObjectOf(cells));
     case Format::kCsv: {
-      std::string line;
+      std::string line = options_.shard ? std::to_string(*options_.shard) + "," : "";
       for (std::size_t i = 0; i < cells.size(); ++i) {
         if (i > 0) line.push_back(',');
         line += CsvField(PlainText(cells[i], options_));
@@ -224,14 +224,15 @@ void PrintFacts(Terminal& terminal, const OutputOptions& options, std::string_vi
     return terminal.Out(JsonObject(kind, fields) + "\n");
   }
   if (options.format == Format::kCsv) {
-    std::string names;
-    std::string values;
+    std::string names = options.shard ? "shard" : "";
+    std::string values = options.shard ? std::to_string(*options.shard) + "," : "";
     for (const Field& field : fields) {
       names.append(names.empty() ? "" : ",").append(field.name);
       if (&field != &fields.front()) values.push_back(',');
       values += CsvField(PlainText(field.value, options));
     }
-    return terminal.Out(names + "\n" + values + "\n");
+    if (options.shard.value_or(0) == 0) terminal.Out(names + "\n");
+    return terminal.Out(values + "\n");
   }
   std::size_t width = 0;
   for (const Field& field : fields) width = std::max(width, field.name.size());

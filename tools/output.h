@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,6 +25,8 @@ struct OutputOptions {
   Format format = Format::kTable;
   bool exact_bytes = false;  // 1234567 instead of 1.2 MiB
   PayloadForm payload = PayloadForm::kText;
+  /// Of a result that is one of several: a column of csv, whose names shard 0 gives for all.
+  std::optional<std::uint32_t> shard = {};
 };
 
 /// One value; std::monostate is "none". Bytes are borrowed until the call returns.

@@ -35,7 +35,11 @@ StoreMetrics StoreMetrics::Of(const LogStore& store) {
   store.VisitMetrics(
       [](void* argument, const Metric& metric) {
         for (const auto& [name, field] : kNames) {
-          if (metric.name == name) static_cast<StoreMetrics*>(argument)->*field = metric.value;
+          if (metric.name != name) continue;
+          std::uint64_t& value = static_cast<StoreMetrics*>(argument)->*field;
+          // Of several WAL shards the sum; what is no amount is that of the last.
+          const bool amount = name != "wal_sync_method" && name != "wal_depth";
+          value = amount ? value + metric.value : metric.value;
         }
       },
       &metrics);

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <utility>
 
 #include "base/posix_io.h"
 #include "tools/text.h"
@@ -67,6 +68,7 @@ void Terminal::SetColor(ColorMode mode) {
 
 void Terminal::Out(std::string_view text) {
   out_.append(text);
+  out_bytes_ += text.size();
   if (!captured_ && out_.size() >= kBufferBytes) (void)Flush();
 }
 
@@ -75,6 +77,19 @@ void Terminal::Say(std::string_view line) {
   if (in_progress_) text = "\r\033[K";
   in_progress_ = false;
   text.append(line).push_back('\n');
+  Repeat(text);
+}
+
+std::string Terminal::TakeHeld() {
+  holding_ = false;
+  return std::exchange(held_, {});
+}
+
+void Terminal::Repeat(std::string_view text) {
+  if (holding_) {
+    held_ += text;
+    return;
+  }
   if (captured_ || out_fd_ < 0) {
     err_ += text;
     return;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -35,6 +36,12 @@ class Terminal {
   void Say(std::string_view line);
   /// "error: MESSAGE" and "hint: HINT" on standard error.
   void Complain(const Error& error);
+  /// What is said from now on is kept for TakeHeld, or no more.
+  void HoldSaid(bool hold) { holding_ = hold; }
+  /// What was held; holds no more.
+  std::string TakeHeld();
+  /// On standard error, as it is.
+  void Repeat(std::string_view lines);
   /// Overwrites the current line of standard error; does nothing unless it is a terminal.
   void Progress(std::string_view line);
   Status Flush();
@@ -42,6 +49,8 @@ class Terminal {
   bool color() const { return color_; }
   /// Columns of standard output; 0 where it is no terminal.
   std::size_t width() const { return width_; }
+  /// Of data, so far.
+  std::uint64_t out_bytes() const { return out_bytes_; }
   bool shows_progress() const { return err_is_terminal_; }
   const std::string& captured_out() const { return out_; }
   const std::string& captured_err() const { return err_; }
@@ -52,6 +61,9 @@ class Terminal {
   bool owns_out_ = false;
   bool err_is_terminal_ = false;
   bool in_progress_ = false;
+  bool holding_ = false;
+  std::string held_;
+  std::uint64_t out_bytes_ = 0;
   bool color_ = false;
   std::size_t width_ = 0;
   int failed_errno_ = 0;

@@ -1,0 +1,163 @@
+// The binary on a system with several WAL shards: no verb looks at one of them as if it were all.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+
+#include "tests/tools/files.h"
+#include "tools/child.h"
+
+namespace duramen::tools {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using testing::NumberedLines;
+using testing::TempDir;
+using testing::WriteAll;
+
+struct Answer final : Child::Listener {
+  int exit = -1;
+  std::string out;
+  std::string err;
+  void OnOut(std::string_view line) override { out.append(line).push_back('\n'); }
+  void OnErr(std::string_view line) override { err.append(line).push_back('\n'); }
+};
+
+Answer Duramen(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), DURAMEN_BINARY);
+  Answer answer;
+  Result<Child> child = Child::Start(arguments);
+  EXPECT_TRUE(child.ok());
+  const Result<Child::Exit> exit = child->Run(answer);
+  EXPECT_TRUE(exit.ok());
+  answer.exit = exit.ok() ? exit->code : -1;
+  return answer;
+}
+
+class ShardWalk : public ::testing::Test {
+ protected:
+  /// Fifty lines in five logs, of which shard 0 has three and shard 1 two.
+  void SetUp() override {
+    WriteAll(dir_ / "input", NumberedLines(50));
+    const Answer load = Load({});
+    ASSERT_EQ(load.exit, 0) << load.err;
+  }
+  Answer Load(const std::vector<std::string>& more) const {
+    std::vector<std::string> words = {
+        "load",         data_, dir_ / "input",         "--servers", "5",
+        "--wal-shards", "2",   "--wal-max-size-bytes", "64KiB"};
+    words.insert(words.end(), more.begin(), more.end());
+    return Duramen(words);
+  }
+  const TempDir dir_;
+  const std::string data_ = dir_ / "data";
+};
+
+TEST_F(ShardWalk, PW16_EveryVerbSaysWhatEachShardHas) {
+  const std::string heading = "WAL shard 1 of 2: " + data_ + "/shards/1";
+  for (const std::string verb : {"dump", "verify", "stat", "names", "du"}) {
+    const Answer answer = Duramen({verb, data_});
+    EXPECT_EQ(answer.exit, 0) << verb << answer.err;
+    EXPECT_THAT(answer.out, HasSubstr("WAL shard 0 of 2: " + data_ + "\n"));
+    EXPECT_THAT(answer.out, HasSubstr(heading));
+  }
+  const Answer names = Duramen({"names", data_});
+  for (const char* name : {"load-00000", "load-00001", "load-00002", "load-00003", "load-00004"}) {
+    EXPECT_THAT(names.out, HasSubstr(name));
+  }
+  EXPECT_THAT(Duramen({"names", data_ + "/shards/1"}).out, Not(HasSubstr("WAL shard")));
+}
+
+TEST_F(ShardWalk, PW16_JsonIsOneDocumentAndLinesAreEachOne) {
+  for (const std::string verb : {"dump", "verify", "stat", "names", "du"}) {
+    const Answer answer = Duramen({verb, data_, "--json"});
+    const auto document = nlohmann::json::parse(answer.out, nullptr, false);
+    ASSERT_FALSE(document.is_discarded()) << verb << answer.out;
+    ASSERT_EQ(document["rows"].size(), 2u);
+    EXPECT_EQ(document["rows"][1]["shard"], 1);
+    EXPECT_EQ(document["rows"][1]["dir"], data_ + "/shards/1");
+    EXPECT_EQ(document["rows"][1]["result"]["v"], 1) << verb;
+    std::istringstream lines(Duramen({verb, data_, "--format", "jsonl"}).out);
+    std::size_t heads = 0;
+    for (std::string line; std::getline(lines, line);) {
+      const auto row = nlohmann::json::parse(line, nullptr, false);
+      ASSERT_FALSE(row.is_discarded()) << line;
+      heads += row["kind"] == "shard" ? 1 : 0;
+    }
+    EXPECT_EQ(heads, 2u) << verb;
+  }
+}
+
+TEST_F(ShardWalk, PW16_CsvHasOneHeaderAndAColumnForTheShard) {
+  std::istringstream lines(Duramen({"names", data_, "--format", "csv"}).out);
+  std::string line;
+  std::getline(lines, line);
+  EXPECT_THAT(line, ::testing::StartsWith("shard,uid,name"));
+  std::multiset<char> shards;
+  while (std::getline(lines, line)) shards.insert(line.front());
+  EXPECT_THAT(shards, ::testing::ElementsAre('0', '0', '0', '1', '1'));
+}
+
+TEST_F(ShardWalk, PW16_OneLogIsFoundInWhicheverShard) {
+  for (const char* name : {"load-00000", "load-00001"}) {
+    const Answer answer = Duramen({"dump", data_, "--server", name, "--kind", "entry"});
+    EXPECT_EQ(answer.exit, 0) << answer.err;
+    EXPECT_THAT(answer.out, HasSubstr(name));
+    EXPECT_EQ(answer.err, "");
+    EXPECT_EQ(Duramen({"why-retained", data_, name}).exit, 0);
+  }
+  const Answer nobody = Duramen({"dump", data_, "--server", "nobody"});
+  EXPECT_EQ(nobody.exit, 2);
+  EXPECT_THAT(nobody.err, HasSubstr("no record of a server 'nobody'"));
+}
+
+TEST_F(ShardWalk, A14_AShardThatIsGoneIsDamage) {
+  fs::rename(data_ + "/shards/1", dir_ / "away");
+  const Answer verify = Duramen({"verify", data_});
+  EXPECT_EQ(verify.exit, 1);
+  EXPECT_THAT(verify.err, HasSubstr("WAL shard 1 is missing"));
+  const Answer json = Duramen({"verify", data_, "--json"});
+  EXPECT_FALSE(nlohmann::json::parse(json.out, nullptr, false).is_discarded()) << json.out;
+  EXPECT_EQ(json.exit, 1);
+  EXPECT_EQ(Load({"--resume"}).exit, 2);
+}
+
+TEST_F(ShardWalk, PW16_DamageInAnyOfThemIsTheExitCode) {
+  for (const auto& entry : fs::directory_iterator(data_ + "/shards/1/wal")) {
+    if (entry.path().extension() != ".wal") continue;
+    std::string text = testing::ReadAll(entry.path());
+    const std::size_t at = text.find("line ");
+    if (at == std::string::npos) continue;
+    text[at] ^= 1;
+    WriteAll(entry.path(), text);
+  }
+  const Answer verify = Duramen({"verify", data_});
+  EXPECT_EQ(verify.exit, 1) << verify.out;
+  EXPECT_EQ(Duramen({"repair", data_}).exit, 7);
+  const Answer apply = Duramen({"repair", data_, "--apply"});
+  EXPECT_THAT(apply.err, HasSubstr("this is WAL shard 0 of 2 alone"));
+  EXPECT_EQ(Duramen({"verify", data_}).exit, 1) << "the damage is in shard 1";
+  EXPECT_NE(Duramen({"repair", data_ + "/shards/1", "--apply"}).exit, 2);
+  EXPECT_EQ(Duramen({"verify", data_}).exit, 0);
+}
+
+TEST_F(ShardWalk, PW16_LoadGoesOnWhereTheLogsAre) {
+  WriteAll(dir_ / "input", NumberedLines(90));
+  const Answer more = Load({"--resume", "--writers", "3"});
+  EXPECT_EQ(more.exit, 0) << more.err;
+  const Answer dump = Duramen({"dump", data_, "--format", "raw"});
+  EXPECT_THAT(dump.out, HasSubstr("line 90: "));
+  EXPECT_THAT(dump.out, HasSubstr("line 2: "));
+  // Without the flag it would be a system of one: refused, and nothing is lost.
+  const Answer fewer = Duramen({"load", data_, dir_ / "input", "--servers", "5", "--resume"});
+  EXPECT_EQ(fewer.exit, 2);
+  EXPECT_THAT(fewer.err, HasSubstr("holds logs: 'load-0000"));
+}
+
+}  // namespace
+}  // namespace duramen::tools
