@@ -140,6 +140,7 @@ std::unique_ptr<LogStore::Impl> Shards::Make(std::uint32_t shard) const {
   auto made =
       std::make_unique<LogStore::Impl>(options, root_.tuning, Rng(root_.rng.Next()), &root_.common);
   made->shard = shard;
+  made->log_ = Log(options.log_sink, shard);
   made->root_system = root_.system;
   made->make_stat_memory = root_.make_stat_memory;
   return made;
@@ -201,7 +202,8 @@ Status Shards::Drop() {
     const bool whole = TRY(Holds(*one, kSystemName));
     if (whole && shard >= wanted_) going.push_back(shard);
     if (whole) continue;
-    TRY(RemoveRetired(*root_.file_system, *shards, shard, ShardUuid(root_.system, shard)));
+    const SystemUuid uuid = ShardUuid(root_.system, shard);
+    TRY(Named(shard, RemoveRetired(*root_.file_system, *shards, shard, uuid)));
   }
   for (const std::uint32_t shard : going) TRY(Named(shard, DropOne(shard)));
   if (wanted_ < root_.counted_shards) TRY(root_.CountShards(wanted_));
@@ -293,8 +295,7 @@ void Shards::SettleNames() {
                                               .file = kServersName,
                                               .sentence = sentence,
                                               .touched = {{name, 0, 0, false}}});
-      root_.log_.Write(LogLevel::kWarning, "store.two_of_a_name", sentence,
-                       {{"shard", std::to_string(older.shard->shard)}, {"log", name}});
+      older.shard->log_.Write(LogLevel::kWarning, "store.two_of_a_name", sentence, {{"log", name}});
     }
   }
 }
@@ -414,6 +415,7 @@ Result<std::uint32_t> Shards::ShardOf(std::string_view name) const {
 
 /// All can, or none does.
 Status Shards::SetSyncMethod(SyncMethod method) {
+  if (!root_.started) return root_.SetSyncMethod(method);  // Which says so.
   for (const LogStore::Impl* one : all_) (void)TRY(one->Resolve(method));
   for (LogStore::Impl* one : all_) TRY(one->SetSyncMethod(method));
   return {};
@@ -426,7 +428,7 @@ Status Shards::Close(Deadline deadline) {
     if (closed.ok()) continue;
     if (all_.size() > 1) {
       closed = Named(one->shard, std::move(closed));
-      root_.log_.Write(LogLevel::kError, "store.close", closed.error().message, {});
+      one->log_.Write(LogLevel::kError, "store.close", closed.error().message, {});
     }
     if (first.ok()) first = std::move(closed);
   }

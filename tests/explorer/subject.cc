@@ -106,9 +106,12 @@ Status Subject::Open() {
       store_.emplace(std::move(opened).value());
       return {};
     }
-    const bool holds_logs = opened.error().code == ErrorCode::kConfiguration &&
-                            opened.error().message.find("holds logs") != std::string::npos;
-    if (!holds_logs || options.wal_shards >= kShardsMost) return std::move(opened).error();
+    // Of logs, or of WAL files that a fault kept from being copied to quarantine.
+    const std::string& why = opened.error().message;
+    const bool holds =
+        opened.error().code == ErrorCode::kConfiguration &&
+        (why.find("holds logs") != why.npos || why.find("it keeps WAL files") != why.npos);
+    if (!holds || options.wal_shards >= kShardsMost) return std::move(opened).error();
     options.wal_shards = kShardsMost;
   }
 }

@@ -2,6 +2,7 @@
 // answers that must hold whatever the interleaving.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <thread>
 
@@ -119,6 +120,51 @@ TEST(LogThreads, W21_TwoWritersTwoReadersAndAChangingMethod) {
       ASSERT_TRUE(pin.ok()) << pin.error().message;
       ASSERT_EQ(AsText(pin->entries()[0].payload), Text(info.name.back() == '0' ? 0 : 1, i));
     }
+  }
+}
+
+// Writers of two WAL shards want the same names: each is one log, in the shard of who was first.
+TEST(LogThreads, C9_PW16_TwoShardsAndOneSetOfNames) {
+  constexpr int kNames = 200;
+  testing::TempDir dir;
+  LogStoreOptions options;
+  options.data_dir = dir / "store";
+  options.wal_shards = 2;
+  options.wal_max_size_bytes = 256 << 10;
+  options.memory_budget = 48 << 20;
+  std::atomic<std::uint64_t> failures{0};
+  std::array<std::atomic<int>, kNames> created{};
+  {
+    LogStore store = LogStore::Open(options).value();
+    std::vector<std::thread> threads;
+    for (std::uint32_t shard = 0; shard < 2; ++shard) {
+      threads.emplace_back([&, shard] {
+        Writer writer = store.NewWriter(shard).value();
+        for (int i = 0; i < kNames; ++i) {
+          const std::string name = "n" + std::to_string(i);
+          Result<LogRef> log = store.OpenLog(writer, name, OpenMode::kCreate);
+          if (!log.ok()) {
+            if (log.error().code != ErrorCode::kAlreadyExists) ++failures;
+            continue;
+          }
+          ++created[i];
+          const EntryView entry{1, 1, 200, AsBytes(name)};
+          const LogAppend group{*log, {&entry, 1}};
+          const Result<Ticket> ticket = writer.Append({&group, 1});
+          if (!ticket.ok() || !writer.Wait(*ticket, Soon()).ok()) ++failures;
+          if (store.ShardOf(name).value() != shard) ++failures;
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_TRUE(store.Close(Soon()).ok());
+  }
+  EXPECT_EQ(failures.load(), 0u);
+  for (const auto& times : created) EXPECT_EQ(times.load(), 1);
+  LogStore store = LogStore::Open(options).value();
+  EXPECT_EQ(store.Logs().size(), static_cast<std::size_t>(kNames));
+  for (const LogInfo& info : store.Logs()) {
+    EXPECT_EQ(AsText(store.Read(info.log, 1, 2, 100)->entries()[0].payload), info.name);
   }
 }
 
