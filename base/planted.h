@@ -44,6 +44,9 @@ enum class PlantedBug : std::uint8_t {
   kShardCountedEarly,          // SYSTEM counts a WAL shard before it is complete [A14]
   kShardDroppedLive,           // a WAL shard goes with the logs that it holds [A14]
   kNameInTwoShards,            // a log is created though another shard has its name [C9]
+  kBlockUnchecked,             // a compressed block is used before its checksum is verified
+  kFrameUnchecked,             // a frame of a packed run likewise
+  kFramesKeepTheirPlace,       // recovery copies packed runs with the checksums of their old place
   kPoisonPill,                 // a CHECK trips while the second log is scanned or replayed [B9]
   kCount,
 };

@@ -147,6 +147,16 @@ constexpr SettingSpec kSettings[] = {
      .since = "0.1.0",
      .help = "Batches that sync method 'dsync' has in flight at most. How many it has follows what "
              "one more gains on the device."},
+    {.name = "wal_compression",
+     .type = SettingType::kChoice,
+     .unit = "",
+     .default_value = "none",
+     .allowed = "none|zstd",
+     .part = "wal",
+     .since = "0.1.0",
+     .help = "Compresses what one log has in a batch, where that is 4 KiB or more and becomes an "
+             "eighth smaller. It costs the WAL thread more than the copy it saves; it pays where "
+             "the device is slower than 300 MB/s. A release before it does not read such files."},
     {.name = "wal_compute_checksums",
      .type = SettingType::kBoolean,
      .unit = "",
@@ -195,6 +205,16 @@ constexpr SettingSpec kSettings[] = {
      .part = "segments",
      .since = "0.1.0",
      .help = "Size of one segment file. An entry that is larger gets a file of its own."},
+    {.name = "segment_compression",
+     .type = SettingType::kChoice,
+     .unit = "",
+     .default_value = "none",
+     .allowed = "none|zstd",
+     .part = "segments",
+     .since = "0.1.0",
+     .help = "Compresses entries on their way to segments, in blocks of up to 256 KiB; a block "
+             "that does not become an eighth smaller stays as it is. A read decompresses the whole "
+             "block of an entry, and damage costs one. Files that are there stay as they are."},
     {.name = "flush_threads",
      .type = SettingType::kCount,
      .unit = "threads",
@@ -381,6 +401,10 @@ Status ParseChoice(const SettingSpec& setting, std::string_view text, LogStoreOp
     options.on_wal_down = OnWalDown::kStay;
   } else if (is("on_wal_down", "exit")) {
     options.on_wal_down = OnWalDown::kExit;
+  } else if (is("wal_compression", "none") || is("wal_compression", "zstd")) {
+    options.wal_compression = text == "zstd" ? Compression::kZstd : Compression::kNone;
+  } else if (is("segment_compression", "none") || is("segment_compression", "zstd")) {
+    options.segment_compression = text == "zstd" ? Compression::kZstd : Compression::kNone;
   } else if (is("recovery_mode", "strict")) {
     options.recovery_mode = RecoveryMode::kStrict;
   } else if (is("recovery_mode", "contain")) {
@@ -454,6 +478,10 @@ Status CheckMemorySum(const LogStoreOptions& options, const MemoryNeeds& needs) 
                     std::to_string(needs.chunk_bytes) + " for a mem table",
                 "set memory_budget to " + std::to_string(sum) + " or more" +
                     (each.empty() ? "" : ", or use fewer shards"));
+}
+
+std::string CompressionName(Compression compression) {
+  return compression == Compression::kZstd ? "zstd" : "none";
 }
 
 std::string WithoutTrailingSlashes(std::string path) {
@@ -593,6 +621,8 @@ std::string SettingText(std::string_view name, const LogStoreOptions& options) {
       break;
   }
   if (name == "on_wal_down") return options.on_wal_down == OnWalDown::kStay ? "stay" : "exit";
+  if (name == "wal_compression") return CompressionName(options.wal_compression);
+  if (name == "segment_compression") return CompressionName(options.segment_compression);
   if (name == "recovery_mode") {
     switch (options.recovery_mode) {
       case RecoveryMode::kStrict:

@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/checksum.h"
@@ -13,6 +14,7 @@
 #include "memtable/arena.h"
 #include "memtable/block_pool.h"
 #include "memtable/mem_table.h"
+#include "segments/blocks.h"
 #include "wal/batch.h"
 #include "wal/landed.h"
 
@@ -98,6 +100,93 @@ void BM_EncodeBatch(benchmark::State& state) {
   CountEntries(state, entries, payload.size());
 }
 BENCHMARK(BM_EncodeBatch)->Arg(64)->Arg(256)->Arg(4096);
+
+/// Commands as services write them, of about 256 bytes; or noise.
+std::vector<std::byte> Command(Rng& rng, bool noise) {
+  if (noise) {
+    std::vector<std::byte> bytes(256);
+    for (std::byte& byte : bytes) byte = static_cast<std::byte>(rng.Next());
+    return bytes;
+  }
+  const auto number = [&](std::uint64_t below) { return std::to_string(rng.Below(below)); };
+  const std::string text = R"({"command":"transfer","id":")" + number(UINT64_MAX) +
+                           R"(","from":"account-)" + number(100'000) + R"(","to":"account-)" +
+                           number(100'000) + R"(","amount":)" + number(1'000'000) +
+                           R"(,"currency":"EUR","at":"2026-11-22T18:)" + number(60) + ":" +
+                           number(60) + R"(Z","trace":")" + number(UINT64_MAX) +
+                           R"(","retries":0,"note":"settled by batch )" + number(1000) + "\"}";
+  const auto* bytes = reinterpret_cast<const std::byte*>(text.data());
+  return {bytes, bytes + text.size()};
+}
+
+/// One run of `range(0)` commands, encoded and packed (range(2) = 1) or not.
+void BM_PackRun(benchmark::State& state) {
+  Rng rng(1);
+  std::vector<std::vector<std::byte>> payloads;
+  std::vector<std::uint64_t> checksums;
+  std::uint64_t record_bytes = 0;
+  for (Index index = 1; index <= static_cast<Index>(state.range(0)); ++index) {
+    payloads.push_back(Command(rng, state.range(1) != 0));
+    checksums.push_back(EntryChecksum({1, 1, index, kKind}, payloads.back()));
+    record_bytes += wal::RecordBytes(payloads.back().size());
+  }
+  std::vector<std::byte> buffer(wal::BatchBytes(record_bytes, 1, 0));
+  const wal::FileContext context = wal::FileContext::Of({}, 1, 11);
+  wal::RunPacker packer;
+  std::uint64_t entries = 0;
+  for (auto _ : state) {
+    wal::BatchEncoder encoder(context, wal::kFirstBatchOffset, buffer);
+    if (state.range(2) != 0) encoder.PackWith(packer);
+    encoder.BeginRun({.slot = 1, .first = 1, .term = 1}, {});
+    for (std::size_t i = 0; i < payloads.size(); ++i) {
+      const bool good =
+          encoder.AddRecord({.identity = {1, 1, i + 1, kKind},
+                             .payload = payloads[i].data(),
+                             .payload_bytes = static_cast<std::uint32_t>(payloads[i].size()),
+                             .entry_checksum = checksums[i]});
+      if (!good) state.SkipWithError("a checksum differs");
+    }
+    (void)encoder.EndRun();
+    wal::BatchHeader header;
+    benchmark::DoNotOptimize(encoder.Finish(header));
+    entries += payloads.size();
+  }
+  CountEntries(state, entries, record_bytes / payloads.size());
+  if (packer.packed_from_bytes() == 0) return;
+  state.counters["left"] = static_cast<double>(packer.packed_to_bytes()) /
+                           static_cast<double>(packer.packed_from_bytes());
+}
+BENCHMARK(BM_PackRun)->ArgsProduct({{16, 64, 1024}, {0, 1}, {0, 1}});
+
+/// A block of a segment, by its size in KiB: what packing costs, or unpacking (range(2) = 1).
+void BM_SegmentBlock(benchmark::State& state) {
+  Rng rng(1);
+  std::vector<std::byte> records;
+  while (records.size() < static_cast<std::size_t>(state.range(0)) << 10) {
+    std::vector<std::byte> one = Command(rng, state.range(1) != 0);
+    one.resize(segments::RecordBytes(one.size()));
+    records.insert(records.end(), one.begin(), one.end());
+  }
+  records.resize(static_cast<std::size_t>(state.range(0)) << 10);
+  segments::BlockPacker packer;
+  const Bytes packed = packer.Pack(records);
+  const segments::FileContext context{.number = 1, .life = 2, .seed = 3};
+  segments::RunHeader run{.count = 2, .compression = Compression::kZstd};
+  run.records_bytes = packed.size();
+  run.raw_bytes = records.size();
+  run.records_checksum = segments::ContentChecksum(packed, context, segments::RecordsOffset(0));
+  for (auto _ : state) {
+    if (state.range(2) == 0) {
+      benchmark::DoNotOptimize(packer.Pack(records));
+    } else {
+      benchmark::DoNotOptimize(segments::Unpack(packed, run, context, 0));
+    }
+  }
+  state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(records.size()));
+  const double left = packed.empty() ? 1 : static_cast<double>(packed.size());
+  state.counters["left"] = packed.empty() ? 1 : left / static_cast<double>(records.size());
+}
+BENCHMARK(BM_SegmentBlock)->ArgsProduct({{4, 16, 64, 256}, {0}, {0, 1}})->Args({256, 1, 0});
 
 void BM_ArenaStore(benchmark::State& state) {
   MemoryBudget budget(kBudgetBytes, 0);

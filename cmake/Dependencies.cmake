@@ -13,6 +13,16 @@ if(NOT TARGET duramen::xxhash)
   mark_as_advanced(DURAMEN_XXHASH_LIBRARY)
 endif()
 
+if(NOT TARGET duramen::zstd)
+  find_library(DURAMEN_ZSTD_LIBRARY zstd)
+  if(NOT DURAMEN_ZSTD_LIBRARY)
+    message(FATAL_ERROR "libzstd is missing: apt-get install libzstd-dev")
+  endif()
+  add_library(duramen::zstd UNKNOWN IMPORTED)
+  set_target_properties(duramen::zstd PROPERTIES IMPORTED_LOCATION "${DURAMEN_ZSTD_LIBRARY}")
+  mark_as_advanced(DURAMEN_ZSTD_LIBRARY)
+endif()
+
 # Optional: without it direct writes go through a few threads.
 if(NOT TARGET duramen::uring)
   find_library(DURAMEN_URING_LIBRARY uring)

@@ -332,6 +332,8 @@ void Flusher::Collect() {
     counters_.segments.Add(job.result.files.size());
     counters_.entries.Add(job.entries);
     counters_.bytes.Add(job.result.bytes);
+    counters_.packed_from_bytes.Add(job.result.packed_from_bytes);
+    counters_.packed_to_bytes.Add(job.result.packed_to_bytes);
     round_.files += job.result.files.size();
     round_.files_open += job.result.files.size();
     round_.written.push_back({job.survivors.slot, std::move(job.result), std::move(job.directory)});

@@ -28,6 +28,15 @@ constexpr std::uint64_t kEntryShare = 4;  // of the budget: a larger entry might
 constexpr std::uint64_t kFlushBufferBytesMax = 1 << 20;
 constexpr std::uint64_t kFlushShare = 64;  // of the budget, for a buffer of a flush
 
+segments::SegmentLimits SegmentLimitsOf(const LogStoreOptions& options,
+                                        const log::StorageTuning& tuning) {
+  return {.entries_max = options.segment_max_entries,
+          .bytes_max = options.segment_max_size_bytes,
+          .buffer_bytes = std::min(kFlushBufferBytesMax, options.memory_budget / kFlushShare),
+          .compression = options.segment_compression,
+          .pack_bytes_min = tuning.pack_block_bytes_min};
+}
+
 }  // namespace
 
 LogStore::Impl::Impl(const LogStoreOptions& store_options, const log::StorageTuning& store_tuning,
@@ -97,6 +106,7 @@ Status LogStore::Impl::Recover() {
       .row_file_bytes = std::min(file_size, kRowFileBytesMax),
       .spare_files = tuning.spare_files,
       .sync_method = sync_method.load(),
+      .packs = options.wal_compression != Compression::kNone,
       // What is left out would not be copied, so nothing is moved then.
       .merge_bytes_max = left_out ? 0 : std::min(file_size / 4, kMergeBytesMax),
       .covered = state.covered,
@@ -338,6 +348,8 @@ void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
       .ring_bytes_max = tuning.ring_bytes + kRecordOverhead * tuning.ring_records,
       .alone_bytes_max = tuning.alone_bytes_max,
       .sync_method = sync_method.load(),
+      .pack_bytes_min =
+          options.wal_compression == Compression::kNone ? 0 : tuning.pack_run_bytes_min,
       .pipeline_depth = static_cast<std::uint32_t>(options.wal_pipeline_depth),
       .depth_adapts = tuning.depth_adapts,
       .seal_after_ns = tuning.seal_after_ns,
@@ -348,10 +360,7 @@ void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
   segment_files = std::make_unique<segments::OpenFiles>(*state.servers_dir);
   flusher = std::make_unique<log::Flusher>(
       log::FlushOptions{.system = system,
-                        .limits = {.entries_max = options.segment_max_entries,
-                                   .bytes_max = options.segment_max_size_bytes,
-                                   .buffer_bytes = std::min(kFlushBufferBytesMax,
-                                                            options.memory_budget / kFlushShare)},
+                        .limits = SegmentLimitsOf(options, tuning),
                         .files_synced_singly = tuning.files_synced_singly,
                         .files_open_max = tuning.files_open_max,
                         .delay_ns = static_cast<std::int64_t>(options.flush_delay) * 1'000'000,

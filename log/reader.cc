@@ -198,19 +198,36 @@ Status LogStore::Impl::ReadWalFile(const log::ServerLog& log, const wal::LandedR
   pin.buffers.emplace_back(bytes);
   wal::RunReader reader =
       TRY(wal::RunReader::Open(*file, {run, log.slot, log.owner}, pin.buffers.back()));
+  reader.SkipTo(range.begin);
   const Index end = std::min(range.end, run.live_end);
-  bool any = false;
-  while (!reader.AtEnd() && reader.next_index() < end && (to.left > 0 || !any)) {
+  const std::size_t before = pin.entries.size();
+  Status status;
+  while (!reader.AtEnd() && reader.next_index() < end &&
+         (to.left > 0 || pin.entries.size() == before)) {
     const Index index = reader.next_index();
     const Result<wal::RecordView> record = reader.Next();
     if (index < range.begin) continue;
-    if (!record.ok()) return any ? Status{} : Status{Lost(log, index)};
-    any = true;
-    ++pin.wal_entries;
+    if (!record.ok()) {
+      if (pin.entries.size() == before) status = Lost(log, index);
+      break;
+    }
     to.left -= std::min<std::uint64_t>(to.left, record->payload.size());
     pin.entries.push_back(
         {.index = index, .term = run.term, .kind = record->kind, .payload = record->payload});
   }
+  const Status kept = KeepBuffers(reader.TakeFrames(), pin);
+  if (!kept.ok()) pin.entries.resize(before);  // They borrow from what is not kept.
+  pin.wal_entries += pin.entries.size() - before;
+  return kept.ok() ? status : kept;
+}
+
+Status LogStore::Impl::KeepBuffers(std::vector<std::vector<std::byte>> buffers,
+                                   Pin::Impl& pin) const {
+  std::uint64_t bytes = 0;
+  for (const std::vector<std::byte>& buffer : buffers) bytes += buffer.size();
+  if (bytes == 0) return {};
+  TRY(ReserveBuffer(bytes, pin));
+  for (std::vector<std::byte>& buffer : buffers) pin.buffers.push_back(std::move(buffer));
   return {};
 }
 
@@ -230,10 +247,7 @@ Status LogStore::Impl::ReadSegments(const log::ServerLog& log, IndexRange range,
                          status.error().code == ErrorCode::kNotFound;
     return damaged && log.InHole(range.begin) ? Status{Lost(log, range.begin)} : status;
   }
-  std::uint64_t bytes = 0;
-  for (const std::vector<std::byte>& buffer : read.buffers) bytes += buffer.size();
-  TRY(ReserveBuffer(bytes, pin));
-  for (std::vector<std::byte>& buffer : read.buffers) pin.buffers.push_back(std::move(buffer));
+  TRY(KeepBuffers(std::move(read.buffers), pin));
   for (const EntryView& entry : read.entries) {
     // A segment that holds another term there is not of this log's present.
     if (entry.term != log.table.TermAt(entry.index).value_or(entry.term)) {

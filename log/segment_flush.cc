@@ -23,11 +23,13 @@ void SegmentFlush::Run(FlushJob& job) {
     if (buffer->capacity() > environment_.limits.buffer_bytes)
       std::vector<std::byte>().swap(*buffer);
   }
+  packer_.Shrink();
   Count();
 }
 
 void SegmentFlush::Count() {
-  counted_.Set(run_bytes_.capacity() + scratch_.capacity() + job_bytes_);
+  counted_.Set(run_bytes_.capacity() + scratch_.capacity() + packer_.held_bytes() +
+               2 * frame_bytes_ + job_bytes_);
 }
 
 /// What is written anew follows nothing: files that stood there before are left over from then on.
@@ -50,7 +52,8 @@ segments::WriterSetup SegmentFlush::SetupFor(const FlushJob& job) {
           .may_append = job.may_append,
           .floor = std::max(job.log->bounds.begin, job.survivors.floor),
           .rng = rng_,
-          .scratch = &scratch_};
+          .scratch = &scratch_,
+          .packer = &packer_};
 }
 
 Status SegmentFlush::Write(FlushJob& job) {
@@ -144,8 +147,15 @@ Status SegmentFlush::FeedRun(const wal::OwnedRun& owned, SegmentFeed& feed) {
   run_bytes_.resize(std::max<std::size_t>(run_bytes_.size(), wal::RunReader::BufferBytes(run)));
   wal::RunReader reader = TRY(wal::RunReader::Open(*file, owned, run_bytes_));
   if (reader.silent()) TRY(CheckAnswers(*file));
+  reader.SkipTo(run.live_begin);
   while (!reader.AtEnd() && reader.next_index() < run.live_end) {
     const Result<wal::RecordView> record = reader.Next();
+    if (reader.has_frames()) {  // What is fed of those before this one borrows from them.
+      TRY(feed.Flush());
+      reader.DropFrames();
+      frame_bytes_ = reader.frame_bytes();
+      Count();
+    }
     if (!record.ok() || record->index < run.live_begin) continue;
     TRY(feed.Put({.index = record->index,
                   .term = run.term,
@@ -155,6 +165,7 @@ Status SegmentFlush::FeedRun(const wal::OwnedRun& owned, SegmentFeed& feed) {
   }
   TRY(feed.Reach(run.live_end));
   TRY(feed.Flush());
+  frame_bytes_ = 0;
   Count();
   return {};
 }

@@ -84,8 +84,10 @@ class SegmentFlush {
   Rng rng_;
   std::vector<std::byte> run_bytes_;  // as read
   std::vector<std::byte> scratch_;    // as written
-  std::uint64_t job_bytes_ = 0;       // of the job under way
-  CountedBytes counted_;              // all three
+  segments::BlockPacker packer_;
+  std::uint64_t frame_bytes_ = 0;  // of a packed run that is read
+  std::uint64_t job_bytes_ = 0;    // of the job under way
+  CountedBytes counted_;           // all of these
 };
 
 }  // namespace duramen::log

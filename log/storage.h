@@ -30,6 +30,8 @@ struct StorageTuning {
   std::uint64_t chunk_bytes = 256u << 10;     // one arena chunk
   std::uint64_t batch_bytes_max = 8u << 20;   // encoded
   std::uint64_t alone_bytes_max = 64u << 10;  // of a batch that the WAL thread writes itself
+  std::uint64_t pack_run_bytes_min = 4096;    // of a run that wal_compression is tried on
+  std::uint64_t pack_block_bytes_min = 256;   // of a block that segment_compression is
   bool depth_adapts = true;                   // of direct writes; false: always the most
   std::int64_t seal_after_ns = 3'000'000;     // idle time before a seal
   std::uint64_t spare_files = 2;              // kept for recovery alone [B4]

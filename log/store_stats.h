@@ -13,8 +13,8 @@ namespace duramen::log {
 
 /// The flusher's thread; `lag_since` and `waiting_files` under its lock.
 struct alignas(64) FlusherStats {
-  Counter rounds, logs, entries, bytes, segments, syncs, checkpoints, checkpoint_bytes, failures,
-      segments_removed;
+  Counter rounds, logs, entries, bytes, packed_from_bytes, packed_to_bytes, segments, syncs;
+  Counter checkpoints, checkpoint_bytes, failures, segments_removed;
   Counter lost_entries, throttled_ns;
   // As it is now.
   Counter lag_since, waiting_files, segment_files, segment_bytes, open_files, rate;

@@ -23,6 +23,24 @@ Error OtherVersion(const char* what, std::uint32_t version) {
               "; this release reads version " + std::to_string(kFormatVersion),
           "use the release that wrote it, or a newer one"};
 }
+Error OtherRun(std::uint32_t version, std::uint32_t compression) {
+  const std::string what = version != kCompressedVersion
+                               ? "run of format version " + std::to_string(version)
+                               : "run compressed by method " + std::to_string(compression);
+  return {ErrorCode::kUnknownVersion,
+          what + "; this release reads versions 1 and 2, and of these method 1, zstd",
+          "use the release that wrote it, or a newer one"};
+}
+
+bool SizesFit(const RunHeader& run) {
+  const std::uint64_t raw_max =
+      run.compression == Compression::kNone || run.count == 1 ? kRunBytesMax : kBlockBytesMax;
+  const bool shrank = run.compression == Compression::kNone
+                          ? run.records_bytes == run.raw_bytes
+                          : run.records_bytes > 0 && run.records_bytes < run.raw_bytes;
+  return shrank && run.raw_bytes <= raw_max && run.raw_bytes % kAlign == 0 &&
+         run.records_bytes % kAlign == 0 && run.raw_bytes >= run.count * kRecordHeaderBytes;
+}
 
 Status CheckRun(const RunHeader& run, std::uint32_t table_bytes) {
   if (run.kind != RunKind::kAppend && run.kind != RunKind::kSparse) {
@@ -36,9 +54,7 @@ Status CheckRun(const RunHeader& run, std::uint32_t table_bytes) {
   const bool fits = run.kind == RunKind::kAppend ? span == run.count - 1 && run.cut <= run.first
                                                  : span >= run.count - 1 && run.cut == 0;
   if (!fits) return Corrupt("run whose indexes do not fit its count");
-  if (run.records_bytes > kRunBytesMax || run.records_bytes % kAlign != 0 ||
-      run.records_bytes < run.count * kRecordHeaderBytes ||
-      table_bytes != TableBytes(run.kind, run.count)) {
+  if (!SizesFit(run) || table_bytes != TableBytes(run.kind, run.count)) {
     return Corrupt("run sizes contradict each other");
   }
   return {};
@@ -120,9 +136,10 @@ Result<FileHeader> DecodeFileHeader(Bytes bytes, const ServerIdentity& identity,
 void EncodeRunHeader(const RunHeader& run, RunHeaderPlace place, const FileContext& context,
                      std::byte* out) {
   StoreLe(out + 0, place.which == RunEnd::kHeader ? kRunMagic : kFooterMagic);
-  StoreLe(out + 4, static_cast<std::uint16_t>(kFormatVersion));
+  const bool compressed = run.compression != Compression::kNone;
+  StoreLe(out + 4, static_cast<std::uint16_t>(compressed ? kCompressedVersion : kFormatVersion));
   StoreLe(out + 6, static_cast<std::uint8_t>(run.kind));
-  StoreLe(out + 7, std::uint8_t{0});
+  StoreLe(out + 7, static_cast<std::uint8_t>(run.compression));
   StoreLe(out + 16, context.life);
   StoreLe(out + 24, context.number);
   StoreLe(out + 32, run.cut);
@@ -131,7 +148,7 @@ void EncodeRunHeader(const RunHeader& run, RunHeaderPlace place, const FileConte
   StoreLe(out + 56, run.epoch);
   StoreLe(out + 64, run.count);
   StoreLe(out + 68, static_cast<std::uint32_t>(TableBytes(run.kind, run.count)));
-  StoreLe(out + 72, run.records_bytes);
+  StoreLe(out + 72, run.records_bytes | (compressed ? run.raw_bytes << 32 : 0));
   StoreLe(out + 80, run.records_checksum);
   StoreLe(out + 88, run.table_checksum);
   StoreLe(out + 96, run.term);
@@ -157,7 +174,10 @@ Result<RunHeader> DecodeRunHeader(Bytes bytes, RunHeaderPlace place, const Serve
     return Corrupt("run header checksum differs");
   }
   const auto version = LoadLe<std::uint16_t>(in + 4);
-  if (version != kFormatVersion) return OtherVersion("run", version);
+  const auto compression = version == kFormatVersion ? 0 : LoadLe<std::uint8_t>(in + 7);
+  const bool known =
+      version == kFormatVersion || (version == kCompressedVersion && compression == 1);
+  if (!known) return OtherRun(version, compression);
   if (LoadLe<std::uint64_t>(in + 24) != context.number) return Corrupt("run of another segment");
   RunHeader run;
   run.kind = static_cast<RunKind>(LoadLe<std::uint8_t>(in + 6));
@@ -166,7 +186,12 @@ Result<RunHeader> DecodeRunHeader(Bytes bytes, RunHeaderPlace place, const Serve
   run.last = LoadLe<std::uint64_t>(in + 48);
   run.epoch = LoadLe<std::uint64_t>(in + 56);
   run.count = LoadLe<std::uint32_t>(in + 64);
-  run.records_bytes = LoadLe<std::uint64_t>(in + 72);
+  run.compression = static_cast<Compression>(compression);
+  run.records_bytes = run.raw_bytes = LoadLe<std::uint64_t>(in + 72);
+  if (version == kCompressedVersion) {
+    run.raw_bytes = run.records_bytes >> 32;
+    run.records_bytes &= UINT32_MAX;
+  }
   run.records_checksum = LoadLe<std::uint64_t>(in + 80);
   run.table_checksum = LoadLe<std::uint64_t>(in + 88);
   run.term = LoadLe<std::uint64_t>(in + 96);
@@ -243,7 +268,7 @@ Result<std::vector<TableEntry>> DecodeTable(Bytes bytes, const RunHeader& run,
                                        : entry.offset >= table.back().offset + kRecordHeaderBytes &&
                                              entry.index > table.back().index;
     if (!ascends || entry.offset % kAlign != 0 || entry.index > run.last ||
-        entry.offset + kRecordHeaderBytes > run.records_bytes) {
+        entry.offset + kRecordHeaderBytes > run.raw_bytes) {
       return Corrupt("offset table contradicts its run");
     }
     table.push_back(entry);
@@ -253,7 +278,7 @@ Result<std::vector<TableEntry>> DecodeTable(Bytes bytes, const RunHeader& run,
 
 std::vector<TableEntry> RebuildTable(Bytes records, const RunHeader& run,
                                      const FileContext& context, std::uint64_t offset) {
-  records = records.first(std::min<std::size_t>(records.size(), run.records_bytes));
+  records = records.first(std::min<std::size_t>(records.size(), run.raw_bytes));
   std::vector<TableEntry> table;
   std::uint64_t at = 0;
   while (at + kRecordHeaderBytes <= records.size() && table.size() < run.count) {

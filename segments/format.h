@@ -6,6 +6,7 @@
 //
 // One flipped byte loses at most one entry: both ends of a run carry its header, a table is rebuilt
 // from the records, records carry their index, and a file header that is lost costs only its check.
+// Where the records are compressed it loses at most the entries of one run, which is a block.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +26,7 @@ inline constexpr std::uint64_t kFileMagic = 0x3147455341525544ULL;  // "DURASEG1
 inline constexpr std::uint32_t kRunMagic = 0x4E555244;              // "DRUN"
 inline constexpr std::uint32_t kFooterMagic = 0x45555244;           // "DRUE"
 inline constexpr std::uint32_t kFormatVersion = 1;
+inline constexpr std::uint32_t kCompressedVersion = 2;  // of a run alone
 inline constexpr std::size_t kFileHeaderBytes = 128;
 inline constexpr std::size_t kRunHeaderBytes = 104;
 inline constexpr std::size_t kRecordHeaderBytes = 40;
@@ -35,6 +37,8 @@ inline constexpr std::uint64_t kNumberMax = 99'999'999;
 inline constexpr std::uint64_t kRunBytesMax = 1ULL << 30;
 inline constexpr std::uint32_t kPayloadBytesMax = 512U << 20;
 inline constexpr std::uint32_t kRunEntriesMax = 1U << 20;
+/// What is compressed at once; no compressed run has more, unless it is one entry.
+inline constexpr std::uint64_t kBlockBytesMax = 256ULL << 10;
 
 /// Whose segments: the uid is in every seed, the cluster id in every entry checksum.
 struct ServerIdentity {
@@ -85,8 +89,10 @@ struct RunHeader {
   Index last = 0;  // inclusive; append: first + count - 1
   Term term = 0;   // append: of all its entries, so that a start need not read them; sparse: 0
   std::uint64_t epoch = 0;
-  std::uint64_t records_bytes = 0;
-  std::uint64_t records_checksum = 0;  // over all records and their padding
+  Compression compression = Compression::kNone;
+  std::uint64_t records_bytes = 0;     // in the file
+  std::uint64_t raw_bytes = 0;         // of them before they were compressed
+  std::uint64_t records_checksum = 0;  // over all records and their padding, as in the file
   std::uint64_t table_checksum = 0;
   Index end() const { return last + 1; }
   friend bool operator==(const RunHeader&, const RunHeader&) = default;
@@ -107,6 +113,11 @@ constexpr std::uint64_t RunBytes(const RunHeader& run) {
 }
 constexpr std::uint64_t RecordBytes(std::uint64_t payload_bytes) {
   return kRecordHeaderBytes + (payload_bytes + kAlign - 1) / kAlign * kAlign;
+}
+
+/// Where a record would stand if its run were not compressed: its checksum is seeded with that.
+constexpr std::uint64_t RecordsOffset(std::uint64_t run_offset) {
+  return run_offset + kRunHeaderBytes;
 }
 
 /// Which of the two copies, and where it stands in the file.
@@ -149,7 +160,8 @@ void EncodeTable(RunKind kind, std::span<const TableEntry> entries, std::byte* o
 /// Errors: kShortRead, kCorruption. `offset`: of the run in the file.
 Result<std::vector<TableEntry>> DecodeTable(Bytes bytes, const RunHeader& run,
                                             const FileContext& context, std::uint64_t offset);
-/// The same from the records alone [G8]: `records` are those of the run, as far as there are any.
+/// The same from the records alone [G8]: `records` are those of the run, not compressed, as far as
+/// there are any.
 /// What cannot be read is left out of a sparse table and is kNoRecord in the others.
 std::vector<TableEntry> RebuildTable(Bytes records, const RunHeader& run,
                                      const FileContext& context, std::uint64_t offset);

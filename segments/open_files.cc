@@ -23,7 +23,7 @@ Result<std::shared_ptr<const RunTable>> SegmentFile::Runs(std::uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   if (runs_->walked_bytes >= bytes) return runs_;
   RunTable longer = *runs_;  // Others read the old one.
-  TRY(WalkRuns(*file_, identity_, bytes, longer));
+  TRY(NameUnknown(WalkRuns(*file_, identity_, bytes, longer), path_));
   runs_ = std::make_shared<const RunTable>(std::move(longer));
   return runs_;
 }

@@ -32,6 +32,44 @@ class Cursor {
             "run `duramen verify` on the directory"};
   }
 
+  /// Before records of another run are read. Of a compressed one all are made at once; where they
+  /// stand is then counted as if they were not compressed. `index`: for the message.
+  Status Enter(const RunPlace& run, Index index) {
+    if (run.header.compression == Compression::kNone) return {};
+    auto records = ReadRecords(file_->file(), context_, run, bytes_);
+    if (!records.ok() && records.error().code == ErrorCode::kCorruption) {
+      return Damage(index, run.offset, records.error().message);
+    }
+    block_ = TRY(std::move(records));
+    in_block_ = true;
+    window_ = block_;
+    window_offset_ = RecordsOffset(run.offset);
+    block_entries_ = into_.entries.size();
+    return {};
+  }
+
+  /// Behind the records of a run. What was read of a block is kept: all of it, or a copy where a
+  /// reader of a little would hold much.
+  void Leave() {
+    if (!in_block_) return;
+    in_block_ = false;
+    window_ = {};
+    if (into_.entries.size() == block_entries_) return;
+    const std::byte* begin = into_.entries[block_entries_].payload.data();
+    const Bytes last = into_.entries.back().payload;
+    const auto size = static_cast<std::size_t>(last.data() + last.size() - begin);
+    if (size > block_.size() / 2) {
+      into_.buffers.push_back(std::move(block_));
+      return;
+    }
+    into_.buffers.emplace_back(begin, begin + size);
+    const std::byte* copy = into_.buffers.back().data();
+    for (std::size_t at = block_entries_; at < into_.entries.size(); ++at) {
+      Bytes& payload = into_.entries[at].payload;
+      payload = {copy + (payload.data() - begin), payload.size()};
+    }
+  }
+
   /// The record at `offset`; reads ahead to `ahead_end`. Returns where the next one begins.
   Result<std::uint64_t> ReadRecord(Index index, std::uint64_t offset, std::uint64_t ahead_end) {
     const Bytes front = TRY(At(offset, kRecordHeaderBytes, ahead_end));
@@ -53,7 +91,8 @@ class Cursor {
 
  private:
   Result<Bytes> At(std::uint64_t offset, std::uint64_t size, std::uint64_t ahead_end) {
-    const std::uint64_t end = std::min(offset + size, bytes_);
+    const std::uint64_t end =
+        std::min(offset + size, in_block_ ? window_offset_ + window_.size() : bytes_);
     if (offset >= end) return Bytes{};
     if (offset < window_offset_ || end > window_offset_ + window_.size()) {
       const std::uint64_t ahead = ahead_end > offset ? ahead_end - offset : 0;
@@ -73,6 +112,9 @@ class Cursor {
   ReadEntries& into_;
   Bytes window_;
   std::uint64_t window_offset_ = 0;
+  std::vector<std::byte> block_;  // that was decompressed; what is read of it is not in `into_` yet
+  bool in_block_ = false;         // it is the window
+  std::size_t block_entries_ = 0;  // of `into_` before it
 };
 
 struct Budget {
@@ -91,8 +133,8 @@ struct PieceBytes {
 };
 
 Result<PieceBytes> Locate(Cursor& cursor, const RunPlace& run, IndexRange live) {
-  const std::uint64_t records_at = run.offset + kRunHeaderBytes;
-  PieceBytes bytes{records_at, records_at + run.header.records_bytes};
+  const std::uint64_t records_at = RecordsOffset(run.offset);
+  PieceBytes bytes{records_at, records_at + run.header.raw_bytes};
   if (live == IndexRange{run.header.first, run.header.end()}) return bytes;
   const auto offsets = TRY(cursor.file().OffsetsOf(run, cursor.bytes()));
   const TableEntry& first = (*offsets)[live.begin - run.header.first];
@@ -106,6 +148,23 @@ Result<PieceBytes> Locate(Cursor& cursor, const RunPlace& run, IndexRange live) 
     break;
   }
   return bytes;
+}
+
+struct Piece {
+  IndexRange live;
+  PieceBytes bytes;
+  std::uint64_t ahead_end = 0;  // of all pieces that are wanted
+};
+
+Status ReadPiece(Cursor& cursor, const Piece& piece, Budget& budget, ReadEntries& into) {
+  std::uint64_t at = piece.bytes.begin;
+  for (Index index = piece.live.begin; index < piece.live.end && !budget.spent; ++index) {
+    // One read covers the runs behind this one too, and no more than the budget has use for.
+    const std::uint64_t wanted = at + budget.left + kReadBytesMin;
+    at = TRY(cursor.ReadRecord(index, at, std::min(piece.ahead_end, wanted)));
+    budget.Take(into.entries.back().payload.size());
+  }
+  return {};
 }
 
 Status ReadRange(Cursor& cursor, IndexRange range, Budget& budget, ReadEntries& into) {
@@ -122,15 +181,12 @@ Status ReadRange(Cursor& cursor, IndexRange range, Budget& budget, ReadEntries& 
     places.push_back(*place);
     next = piece.live.end;
   }
-  for (std::size_t i = 0; i < places.size(); ++i) {
-    std::uint64_t at = places[i].begin;
-    for (Index index = pieces[i].live.begin; index < pieces[i].live.end; ++index) {
-      if (budget.spent) return {};
-      // One read covers the runs behind this one too, and no more than the budget has use for.
-      const std::uint64_t wanted = at + budget.left + kReadBytesMin;
-      at = TRY(cursor.ReadRecord(index, at, std::min(places.back().end, wanted)));
-      budget.Take(into.entries.back().payload.size());
-    }
+  for (std::size_t i = 0; i < places.size() && !budget.spent; ++i) {
+    TRY(cursor.Enter(table->runs[pieces[i].run], pieces[i].live.begin));
+    const Status status =
+        ReadPiece(cursor, {pieces[i].live, places[i], places.back().end}, budget, into);
+    cursor.Leave();
+    TRY(status);
   }
   if (next == range.end || budget.spent) return {};
   const auto behind =
@@ -150,8 +206,11 @@ Result<bool> ReadSparse(Cursor& cursor, Index index, Budget& budget, ReadEntries
     const auto offsets = TRY(cursor.file().OffsetsOf(run, cursor.bytes()));
     const auto found = std::ranges::lower_bound(*offsets, index, {}, &TableEntry::index);
     if (found != offsets->end() && found->index == index) {
-      const std::uint64_t offset = run.offset + kRunHeaderBytes + found->offset;
-      TRY(cursor.ReadRecord(index, offset, offset));
+      const std::uint64_t offset = RecordsOffset(run.offset) + found->offset;
+      TRY(cursor.Enter(run, index));
+      const Result<std::uint64_t> read = cursor.ReadRecord(index, offset, offset);
+      cursor.Leave();
+      if (!read.ok()) return read.error();
       budget.Take(into.entries.back().payload.size());
       return true;
     }

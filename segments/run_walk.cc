@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "base/read_around.h"
 #include "base/try.h"
+#include "segments/blocks.h"
 
 namespace duramen::segments {
 namespace {
@@ -40,14 +41,23 @@ Result<std::uint64_t> BehindHole(const Walk& walk, std::uint64_t at) {
   return std::max(at, next - next % kAlign);
 }
 
+/// Of a compressed run that is damaged, none.
+Result<std::vector<std::byte>> ReadableRecords(const File& file, const FileContext& context,
+                                               const RunPlace& run, std::uint64_t limit_bytes) {
+  Result<std::vector<std::byte>> records = ReadRecords(file, context, run, limit_bytes);
+  if (!records.ok() && records.error().code == ErrorCode::kCorruption) {
+    return std::vector<std::byte>();
+  }
+  return records;
+}
+
 /// A run that begins before the limit and ends behind it: how far its records are there.
 Status MeasureCutShort(Walk& walk, RunPlace& run) {
-  const std::uint64_t records_at = run.offset + kRunHeaderBytes;
-  const std::uint64_t there = walk.limit_bytes - std::min(walk.limit_bytes, records_at);
+  const std::uint64_t records_at = RecordsOffset(run.offset);
   run.cut_short = true;
   run.readable_end = run.header.first;
-  const std::vector<std::byte> records = TRY(
-      ReadUpTo(walk.file, records_at, std::min<std::uint64_t>(there, run.header.records_bytes)));
+  const std::vector<std::byte> records =
+      TRY(ReadableRecords(walk.file, walk.table.context, run, walk.limit_bytes));
   const auto table = RebuildTable(records, run.header, walk.table.context, run.offset);
   for (const TableEntry& entry : table) {
     if (entry.offset == kNoRecord) continue;
@@ -104,6 +114,12 @@ Result<std::vector<std::byte>> ReadUpTo(const File& file, std::uint64_t offset,
   return bytes;
 }
 
+Status NameUnknown(const Status& walked, const std::string& path) {
+  if (walked.ok() || walked.error().code != ErrorCode::kUnknownVersion) return walked;
+  return Error{ErrorCode::kUnknownVersion, path + ": " + walked.error().message,
+               walked.error().hint};
+}
+
 Status WalkRuns(const File& file, const ServerIdentity& identity, std::uint64_t limit_bytes,
                 RunTable& table) {
   limit_bytes = std::min(limit_bytes, TRY(file.SizeBytes()));
@@ -124,6 +140,16 @@ Status WalkRuns(const File& file, const ServerIdentity& identity, std::uint64_t 
     }
   }
   return {};
+}
+
+Result<std::vector<std::byte>> ReadRecords(const File& file, const FileContext& context,
+                                           const RunPlace& run, std::uint64_t limit_bytes) {
+  const std::uint64_t records_at = RecordsOffset(run.offset);
+  const std::uint64_t there = limit_bytes - std::min(limit_bytes, records_at);
+  std::vector<std::byte> bytes =
+      TRY(ReadUpTo(file, records_at, std::min(there, run.header.records_bytes)));
+  if (run.header.compression == Compression::kNone) return bytes;
+  return Unpack(bytes, run.header, context, run.offset);
 }
 
 std::vector<LivePiece> LivePieces(const RunTable& table, std::uint64_t limit_bytes,
@@ -163,10 +189,7 @@ Result<std::vector<TableEntry>> LoadTable(const File& file, const FileContext& c
     auto table = DecodeTable(bytes, run.header, context, run.offset);
     if (table.ok()) return table;
   }
-  const std::uint64_t records_at = run.offset + kRunHeaderBytes;
-  const std::uint64_t there = limit_bytes - std::min(limit_bytes, records_at);
-  const std::vector<std::byte> records =
-      TRY(ReadUpTo(file, records_at, std::min(there, run.header.records_bytes)));
+  const std::vector<std::byte> records = TRY(ReadableRecords(file, context, run, limit_bytes));
   return RebuildTable(records, run.header, context, run.offset);
 }
 

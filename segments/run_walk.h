@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "base/io.h"
@@ -41,6 +42,8 @@ struct LivePiece {
   IndexRange live;
 };
 
+/// `walked`, with the name of the file where it is a version that is not known.
+Status NameUnknown(const Status& walked, const std::string& path);
 /// Goes on from table.walked_bytes (0: at the first run) to `limit_bytes`.
 /// Errors: kUnknownVersion, and those of reading.
 Status WalkRuns(const File& file, const ServerIdentity& identity, std::uint64_t limit_bytes,
@@ -53,8 +56,13 @@ std::size_t FindSparseRun(const RunTable& table, std::uint64_t limit_bytes, Inde
 /// Reads up to `size_bytes` at `offset`; what the file does not have is left out.
 Result<std::vector<std::byte>> ReadUpTo(const File& file, std::uint64_t offset,
                                         std::uint64_t size_bytes);
+/// The records of a run, not compressed any more, as far as the file has them: of a compressed one
+/// all or none. `limit_bytes`: of the file that count. Errors: kCorruption (of a compressed run),
+/// those of reading.
+Result<std::vector<std::byte>> ReadRecords(const File& file, const FileContext& context,
+                                           const RunPlace& run, std::uint64_t limit_bytes);
 /// Where the records of a run are: by its table, or from the records if that is damaged [G8].
-/// `limit_bytes`: of the file that count. Errors: those of reading.
+/// Errors: those of reading.
 Result<std::vector<TableEntry>> LoadTable(const File& file, const FileContext& context,
                                           const RunPlace& run, std::uint64_t limit_bytes);
 

@@ -134,7 +134,8 @@ class Scan {
       table.context = FileContext::Of(request_.identity, file.number, file.header->life);
     }
     const auto opened = TRY(request_.directory.Open(FileName(file.number), OpenFor::kRead));
-    TRY(WalkRuns(*opened, request_.identity, file.limit_bytes, table));
+    TRY(NameUnknown(WalkRuns(*opened, request_.identity, file.limit_bytes, table),
+                    PathOf(file.number)));
     edit_.AddFile(file.number, table.context.life, file.limit_bytes);
     last_number_ = file.number;
     last_clean_ = file.header.has_value() && table.gaps.empty();

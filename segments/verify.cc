@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/try.h"
+#include "segments/blocks.h"
 #include "segments/run_walk.h"
 #include "segments/scan.h"
 
@@ -89,7 +90,18 @@ class Verify {
       Report({run.offset + footer, whole.end}, {}, "the copy of a run header is damaged");
     }
     const Bytes table_bytes = part(TableOffset(header), TableBytes(header.kind, header.count));
-    const Bytes records = part(kRunHeaderBytes, header.records_bytes);
+    const Bytes stored = part(kRunHeaderBytes, header.records_bytes);
+    const bool compressed = header.compression != Compression::kNone;
+    std::vector<std::byte> unpacked;
+    if (compressed) {
+      auto records = Unpack(stored, header, context, run.offset);
+      if (!records.ok()) {
+        OnBlockLost(run, live, records.error().message);
+        return {};
+      }
+      unpacked = std::move(*records);
+    }
+    const Bytes records = compressed ? Bytes(unpacked) : stored;
     const auto offsets = DecodeTable(table_bytes, header, context, run.offset);
     if (!offsets.ok() && !run.cut_short) {
       Report({run.offset + TableOffset(header), run.offset + footer}, {},
@@ -98,12 +110,30 @@ class Verify {
     const bool records_good = VerifyRecords(
         run, context, records,
         {live, offsets.ok() ? *offsets : RebuildTable(records, header, context, run.offset)});
-    const std::uint64_t records_at = run.offset + kRunHeaderBytes;
-    if (records_good && !run.cut_short &&
+    const std::uint64_t records_at = RecordsOffset(run.offset);
+    if (records_good && !run.cut_short && !compressed &&
         ContentChecksum(records, context, records_at) != header.records_checksum) {
       Report({records_at, records_at + records.size()}, {}, "bytes between records changed");
     }
     return {};
+  }
+
+  /// All that a compressed run holds stands or falls together. What the end of the file cuts off is
+  /// told already.
+  void OnBlockLost(const RunPlace& run, IndexRange live, const std::string& why) {
+    live.end = std::min(live.end, run.readable_end);
+    const bool sparse = run.header.kind == RunKind::kSparse;
+    if (run.cut_short && !sparse) return;
+    const IndexRange place{RecordsOffset(run.offset), run.offset + TableOffset(run.header)};
+    if (sparse) {
+      Report(place, {}, "sparse entries cannot be read: " + why).sparse_suspect = true;
+    } else if (live.empty()) {
+      Report(place, {}, "entries that nothing needs any more cannot be read: " + why);
+    } else {
+      Report(place, live,
+             "entries " + std::to_string(live.begin) + " to " + std::to_string(live.end - 1) +
+                 " cannot be read: " + why);
+    }
   }
 
   struct Wanted {

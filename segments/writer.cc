@@ -26,7 +26,8 @@ SegmentWriter::SegmentWriter(const WriterSetup& setup)
       next_number_(std::max<std::uint64_t>(setup.next_number, 1)),
       may_append_(setup.may_append),
       floor_(setup.floor),
-      buffer_(setup.scratch != nullptr ? *setup.scratch : own_buffer_) {
+      buffer_(setup.scratch != nullptr ? *setup.scratch : own_buffer_),
+      packer_(setup.packer != nullptr ? *setup.packer : own_packer_) {
   buffer_.clear();
   if (list_.last() != nullptr) {
     next_number_ = std::max<std::uint64_t>(next_number_, list_.last()->number + 1);
@@ -99,6 +100,7 @@ Status SegmentWriter::AddRecord(const RunHeader& intent, const RecordSource& sou
                             .kind = source.kind};
   const std::uint64_t record_bytes = RecordBytes(record.payload_bytes);
   const Index cut = intent.kind == RunKind::kAppend ? intent.cut : list_.end();
+  TRY(EndBlock(source));
   if (file_ && !Suits(intent, source)) TRY(CloseFile());
   if (!file_) TRY(BeginFile(cut));
   if (!Suits(intent, source)) {  // The last file was opened again.
@@ -136,6 +138,16 @@ Status SegmentWriter::AddRecord(const RunHeader& intent, const RecordSource& sou
   return WriteBuffer();
 }
 
+/// A compressed run is one block, so that what one entry takes to read is bounded.
+Status SegmentWriter::EndBlock(const RecordSource& record) {
+  if (!run_ || run_->table.empty() || limits_.compression == Compression::kNone) return {};
+  const std::uint64_t raw_bytes = buffer_offset_ + buffer_.size() - RecordsOffset(run_->offset) +
+                                  RecordBytes(record.payload.size());
+  if (raw_bytes <= limits_.block_bytes) return {};
+  EndRun();
+  return buffer_.size() >= limits_.buffer_bytes ? WriteBuffer() : Status{};
+}
+
 void SegmentWriter::BeginRun(const RunHeader& intent, const RecordSource& first) {
   run_.emplace();
   run_->header = intent;
@@ -149,7 +161,10 @@ void SegmentWriter::EndRun() {
   RunHeader& header = run_->header;
   const std::uint64_t start = run_->offset - buffer_offset_;
   header.count = static_cast<std::uint32_t>(run_->table.size());
-  header.records_bytes = buffer_.size() - start - kRunHeaderBytes;
+  header.records_bytes = header.raw_bytes = buffer_.size() - start - kRunHeaderBytes;
+  const bool tried =
+      limits_.compression != Compression::kNone && header.raw_bytes >= limits_.pack_bytes_min;
+  if (tried) Pack(start);
   const std::uint64_t table_bytes = TableBytes(header.kind, header.count);
   buffer_.resize(buffer_.size() + table_bytes + kRunHeaderBytes);
   std::byte* out = buffer_.data() + start;
@@ -173,6 +188,21 @@ void SegmentWriter::EndRun() {
                .count = header.count});
   flushed_.epoch = std::max(flushed_.epoch, header.epoch);
   run_.reset();
+}
+
+/// The records of the run that begins `start` into the buffer.
+void SegmentWriter::Pack(std::uint64_t start) {
+  RunHeader& header = run_->header;
+  std::byte* records = buffer_.data() + start + kRunHeaderBytes;
+  const Bytes packed = packer_.Pack({records, header.raw_bytes});
+  packed_from_bytes_ += header.raw_bytes;
+  if (!packed.empty()) {
+    std::memcpy(records, packed.data(), packed.size());
+    header.compression = limits_.compression;
+    header.records_bytes = packed.size();
+    buffer_.resize(start + kRunHeaderBytes + packed.size());
+  }
+  packed_to_bytes_ += header.records_bytes;
 }
 
 Status SegmentWriter::WriteBuffer() {
@@ -275,6 +305,8 @@ Result<WrittenRound> SegmentWriter::Finish() {
   }
   WrittenRound round{.files = std::move(files_), .list = list_.Build(), .flushed = flushed_};
   round.bytes = bytes_;
+  round.packed_from_bytes = packed_from_bytes_;
+  round.packed_to_bytes = packed_to_bytes_;
   if (const SegmentSummary* last = round.list.last()) {
     round.flushed.segment = last->number;
     round.flushed.bytes = last->bytes;

@@ -19,6 +19,7 @@
 
 #include "base/io.h"
 #include "base/rng.h"
+#include "segments/blocks.h"
 #include "segments/segment_list.h"
 
 namespace duramen::segments {
@@ -27,6 +28,9 @@ struct SegmentLimits {
   std::uint64_t entries_max = 4096;      // of one file
   std::uint64_t bytes_max = 64'000'000;  // of one file; a larger entry gets one of its own
   std::uint64_t buffer_bytes = 1 << 20;
+  Compression compression = Compression::kNone;
+  std::uint64_t pack_bytes_min = kPackBytesMin;  // smaller blocks stay as they are
+  std::uint64_t block_bytes = kBlockBytesMax;    // that are compressed at once; one entry at least
 };
 
 /// An entry on its way into a segment; borrowed during the call.
@@ -49,6 +53,7 @@ struct WriterSetup {
   Index floor = 0;  // durable, at the latest with that row; nobody needs what is below
   Rng& rng;         // draws lives
   std::vector<std::byte>* scratch = nullptr;  // to write from; null: memory of its own
+  BlockPacker* packer = nullptr;              // likewise
 };
 
 struct WrittenFile {
@@ -62,6 +67,8 @@ struct WrittenRound {
   SegmentList list;                // to be shown once the row is durable
   Flushed flushed;                 // what the row has to say
   std::uint64_t bytes = 0;
+  std::uint64_t packed_from_bytes = 0;  // of records that were to be compressed: before
+  std::uint64_t packed_to_bytes = 0;    // and as they were written, compressed or not
 };
 
 /// The run that a writer adds to.
@@ -98,6 +105,8 @@ class SegmentWriter {
   Status ReopenLast();
   Status Create();
   Status CloseFile();
+  Status EndBlock(const RecordSource& record);
+  void Pack(std::uint64_t start);
   void BeginRun(const RunHeader& intent, const RecordSource& first);
   void EndRun();
   Status WriteBuffer();
@@ -116,11 +125,15 @@ class SegmentWriter {
   FileContext context_;
   std::uint64_t file_entries_ = 0;
   std::vector<std::byte> own_buffer_;
-  std::vector<std::byte>& buffer_;   // of the file, not written yet
+  std::vector<std::byte>& buffer_;  // of the file, not written yet
+  BlockPacker own_packer_;
+  BlockPacker& packer_;
   std::uint64_t buffer_offset_ = 0;  // of the file
   std::optional<OpenRun> run_;
   std::vector<WrittenFile> files_;
   std::uint64_t bytes_ = 0;
+  std::uint64_t packed_from_bytes_ = 0;
+  std::uint64_t packed_to_bytes_ = 0;
   std::optional<Error> failed_;
 };
 

@@ -55,6 +55,7 @@ std::string FlagsText(std::uint8_t flags) {
   std::string text;
   if ((flags & wal::kRunRepeat) != 0) text = "repeat";
   if ((flags & wal::kRunCarried) != 0) text += text.empty() ? "carried" : ",carried";
+  if ((flags & wal::kRunPacked) != 0) text += text.empty() ? "packed" : ",packed";
   return text;
 }
 

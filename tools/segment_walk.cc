@@ -90,7 +90,15 @@ class FileWalk {
     if (live.empty() && !sparse && !walk_.all) return {};
     const std::vector<segments::TableEntry> places =
         TRY(segments::LoadTable(file, table_.context, run, limit_));
-    const std::uint64_t records_at = run.offset + segments::kRunHeaderBytes;
+    const std::uint64_t records_at = segments::RecordsOffset(run.offset);
+    const bool compressed = run.header.compression != Compression::kNone;
+    std::vector<std::byte> block;
+    if (compressed) {
+      auto records = segments::ReadRecords(file, table_.context, run, limit_);
+      const bool damaged = !records.ok() && records.error().code == ErrorCode::kCorruption;
+      if (!records.ok() && !damaged) return records.error();
+      if (records.ok()) block = std::move(*records);
+    }
     for (std::size_t i = 0; i < places.size() && visitor_.wants_more(); ++i) {
       const bool is_live =
           sparse ? SparseLive(at, places[i].index) : live.Contains(places[i].index);
@@ -100,6 +108,14 @@ class FileWalk {
         continue;
       }
       const std::uint64_t offset = records_at + places[i].offset;
+      if (compressed) {
+        const Bytes bytes =
+            Bytes(block).subspan(std::min<std::size_t>(places[i].offset, block.size()));
+        if (RecordIn(bytes, run, {places[i].index, offset, is_live})) continue;
+        visitor_.OnSegmentSkipped(name_, records_at, run.header.records_bytes);
+        if (block.empty()) break;  // One stretch of the file held them all.
+        continue;
+      }
       if (TRY(Record(run, {places[i].index, offset, is_live}, window))) continue;
       const std::uint64_t end = i + 1 < places.size() && places[i + 1].offset != segments::kNoRecord
                                     ? records_at + places[i + 1].offset
@@ -121,17 +137,26 @@ class FileWalk {
     const auto record = segments::DecodeRecordHeader(front, table_.context, place.offset);
     if (!record.ok() || record->index != place.index) return false;
     const std::uint64_t size = segments::kRecordHeaderBytes + record->payload_bytes;
-    const Bytes whole = TRY(window.At(place.offset, size));
-    if (whole.size() < size) return false;
-    const Bytes payload = whole.subspan(segments::kRecordHeaderBytes);
+    return RecordIn(TRY(window.At(place.offset, size)), run, place);
+  }
+
+  /// At the front of `bytes`. A compressed one is shown where its block stands.
+  bool RecordIn(Bytes bytes, const segments::RunPlace& run, const Place& place) {
+    const auto record = segments::DecodeRecordHeader(bytes, table_.context, place.offset);
+    if (!record.ok() || record->index != place.index) return false;
+    bytes = bytes.subspan(segments::kRecordHeaderBytes);
+    if (bytes.size() < record->payload_bytes) return false;
+    const Bytes payload = bytes.first(record->payload_bytes);
     if (!segments::PayloadIntact(*record, walk_.identity.cluster_id, payload)) return false;
-    visitor_.OnSegmentRecord({.file = name_,
-                              .uid = walk_.identity.uid,
-                              .run = run.header,
-                              .offset = place.offset,
-                              .record = *record,
-                              .payload = payload,
-                              .standing = place.live ? Standing::kLive : Standing::kCut});
+    const bool compressed = run.header.compression != Compression::kNone;
+    visitor_.OnSegmentRecord(
+        {.file = name_,
+         .uid = walk_.identity.uid,
+         .run = run.header,
+         .offset = compressed ? segments::RecordsOffset(run.offset) : place.offset,
+         .record = *record,
+         .payload = payload,
+         .standing = place.live ? Standing::kLive : Standing::kCut});
     return true;
   }
 

@@ -162,7 +162,7 @@ class Walk {
     for (const auto& [uid, owner] : known_) {
       const std::uint64_t seed =
           wal::RecordSeed(context.seed, run.offset + wal::kRunHeaderBytes, uid);
-      if (!wal::DecodeRecordHeader(run.records, seed).ok()) continue;
+      if (!wal::RunIsOf(run.header, run.records, seed)) continue;
       return &slots_[file].emplace(run.header.slot, owner).first->second;
     }
     return nullptr;

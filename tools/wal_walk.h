@@ -69,12 +69,21 @@ template <typename Visit>
 std::uint64_t ForEachRecord(const WalkedRun& walked, Visit visit) {
   if (walked.owner == nullptr) return walked.run.header.bytes;
   std::uint64_t read = 0;
+  std::uint64_t lost = 0;
   wal::RecordReader reader(walked.run, walked.context, *walked.owner);
   while (!reader.AtEnd() && reader.resumable()) {
     const Result<wal::RecordView> record = reader.Next();
-    if (!record.ok()) continue;
+    if (!record.ok()) {
+      ++lost;
+      continue;
+    }
     read += wal::RecordBytes(record->payload.size());
     visit(*record);
+  }
+  if ((walked.run.header.flags & wal::kRunPacked) != 0) {
+    // What its frames are in the file says nothing of what each of their records would be.
+    lost += walked.run.header.first + walked.run.header.count - reader.next_index();
+    return walked.run.header.bytes * lost / walked.run.header.count;
   }
   return walked.run.header.bytes > read ? walked.run.header.bytes - read : 0;
 }

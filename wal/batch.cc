@@ -96,7 +96,7 @@ bool SomeRecordVouches(const Binding& binding, Bytes batch, const RunPlace& plac
     if (!run.ok()) return false;
     const std::uint64_t seed =
         RecordSeed(place.context.seed, place.offset + at + kRunHeaderBytes, binding.uid);
-    if (run->slot == binding.slot && DecodeRecordHeader(rest.subspan(kRunHeaderBytes), seed).ok()) {
+    if (run->slot == binding.slot && RunIsOf(*run, rest.subspan(kRunHeaderBytes), seed)) {
       return true;
     }
     at += kRunHeaderBytes + run->bytes;
@@ -203,11 +203,42 @@ RunHeader BatchEncoder::EndRun() {
     at_ = run_at_;
     return run_;
   }
+  const bool tried = packer_ != nullptr && IsEntries(run_.kind) && (run_.flags & kRunPacked) == 0 &&
+                     run_.bytes >= packer_->bytes_min();
+  if (tried) PackRun();
   EncodeRunHeader(run_, SeedAt(context_.seed, offset_ + run_at_), buffer_.data() + run_at_);
   runs_.push_back(run_);
   record_count_ += run_.count;
   if (run_.kind == RunKind::kRows) row_count_ += run_.count;
   return run_;
+}
+
+void BatchEncoder::PackRun() {
+  const std::size_t at = run_at_ + kRunHeaderBytes;
+  const Bytes frames =
+      packer_->Pack(buffer_.subspan(at, run_.bytes), {context_.seed, offset_ + at, run_uid_});
+  if (frames.empty()) return;
+  std::memcpy(buffer_.data() + at, frames.data(), frames.size());
+  run_.flags |= kRunPacked;
+  run_.bytes = static_cast<std::uint32_t>(frames.size());
+  at_ = at + frames.size();
+}
+
+bool BatchEncoder::AddFrames(const RunView& from, const FileContext& context) {
+  CHECK(in_run_ && run_.count == 0 && (from.header.flags & kRunPacked) != 0);
+  CHECK(at_ + from.records.size() <= buffer_.size());
+  const std::span<std::byte> frames = buffer_.subspan(at_, from.records.size());
+  if (!frames.empty()) std::memcpy(frames.data(), from.records.data(), frames.size());
+  const FramePlace was{context.seed, from.offset + kRunHeaderBytes, run_uid_};
+  if (Planted(PlantedBug::kFramesKeepTheirPlace)) {
+    // As they were.
+  } else if (!MoveFrames(frames, was, {context_.seed, offset_ + at_, run_uid_})) {
+    return false;
+  }
+  at_ += frames.size();
+  run_.count = from.header.count;
+  run_.bytes = static_cast<std::uint32_t>(frames.size());
+  return true;
 }
 
 void BatchEncoder::AbandonRun() {
@@ -262,27 +293,81 @@ Bytes BatchEncoder::Finish(BatchHeader& header) {
 }
 
 Result<RecordView> RecordReader::Next() {
+  if ((run_.header.flags & kRunPacked) != 0) return NextPacked();
   const std::uint64_t offset = run_.offset + kRunHeaderBytes + at_;
-  const Index index = next_index();
   const Bytes rest = run_.records.subspan(at_);
-  Result<RecordHeader> header =
-      DecodeRecordHeader(rest, RecordSeed(context_.seed, offset, owner_.uid));
+  const std::uint64_t seed = RecordSeed(context_.seed, offset, owner_.uid);
+  const Result<RecordHeader> header = DecodeRecordHeader(rest, seed);
   if (!header.ok() || RecordBytes(header->payload_bytes) > rest.size()) {
     resumable_ = false;
-    if (!header.ok()) return std::move(header).error();
+    if (!header.ok()) return header.error();
     return Corrupt("record runs past its run");
   }
   at_ += RecordBytes(header->payload_bytes);
+  return Take(*header, rest, offset);
+}
+
+/// `bytes` begin at the record, which is whole.
+Result<RecordView> RecordReader::Take(const RecordHeader& header, Bytes bytes,
+                                      std::uint64_t offset) {
+  const Index index = next_index();
   ++done_;
   const bool is_entry = IsEntries(run_.header.kind);
   const EntryIdentity identity{owner_.cluster_id, is_entry ? run_.header.term : 0,
-                               is_entry ? index : 0, header->kind};
-  const Bytes payload = rest.subspan(kRecordHeaderBytes, header->payload_bytes);
-  if (EntryChecksum(identity, payload) != header->entry_checksum &&
+                               is_entry ? index : 0, header.kind};
+  const Bytes payload = bytes.subspan(kRecordHeaderBytes, header.payload_bytes);
+  if (EntryChecksum(identity, payload) != header.entry_checksum &&
       !Planted(PlantedBug::kChecksumNotCheckedOnRead)) {
     return Corrupt("entry checksum differs");
   }
-  return RecordView{index, header->kind, header->entry_checksum, offset, payload};
+  return RecordView{index, header.kind, header.entry_checksum, offset, payload};
+}
+
+Result<RecordView> RecordReader::NextPacked() {
+  if (done_ == frame_end_) TRY(OpenFrame());
+  if (!frame_.empty()) {
+    const Bytes rest = Bytes(frame_).subspan(frame_at_);
+    const auto header = DecodeRecordHeader(rest, FramedRecordSeed(frame_at_, owner_.uid));
+    if (header.ok() && RecordBytes(header->payload_bytes) <= rest.size()) {
+      frame_at_ += RecordBytes(header->payload_bytes);
+      return Take(*header, rest, frame_offset_);
+    }
+    KeepFrame();  // Under a good checksum: not what we write. The rest of it is lost.
+  }
+  ++done_;
+  return Corrupt("a frame of packed records is damaged");
+}
+
+/// The next one. Damage to its body leaves it empty; its header is needed to go on at all.
+Status RecordReader::OpenFrame() {
+  KeepFrame();
+  const std::uint64_t offset = run_.offset + kRunHeaderBytes + at_;
+  const Bytes rest = run_.records.subspan(std::min(at_, run_.records.size()));
+  const auto header = DecodeFrameHeader(rest, RecordSeed(context_.seed, offset, owner_.uid));
+  if (!header.ok() || header->count > run_.header.count - done_) {
+    resumable_ = false;
+    return Corrupt("the header of packed records is damaged");
+  }
+  at_ += FrameBytes(header->packed_bytes);
+  frame_at_ = 0;
+  frame_offset_ = offset;
+  frame_end_ = done_ + header->count;
+  if (run_.header.first + frame_end_ <= skip_to_) return {};  // Read by nobody.
+  Result<std::vector<std::byte>> records =
+      UnpackFrame(*header, rest.subspan(kFrameHeaderBytes),
+                  RecordSeed(context_.seed, offset + kFrameHeaderBytes, owner_.uid));
+  if (records.ok()) frame_ = std::move(*records);
+  return {};
+}
+
+void RecordReader::KeepFrame() {
+  if (keeps_ && !frame_.empty()) kept_.push_back(std::move(frame_));
+  frame_.clear();
+}
+
+std::vector<std::vector<std::byte>> RecordReader::TakeFrames() {
+  KeepFrame();
+  return std::move(kept_);
 }
 
 FileContext ContextOf(const BatchHeader& header, const SystemUuid& system,

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "wal/format.h"
+#include "wal/frames.h"
 
 namespace duramen::wal {
 
@@ -41,11 +41,16 @@ class BatchEncoder {
                BatchLists lists = {});
   /// For the next encoder. Requires: this one is finished.
   BatchLists TakeLists() { return {std::move(bindings_), std::move(runs_)}; }
+  /// Runs of entries are packed where that pays. It outlives the encoder.
+  void PackWith(RunPacker& packer) { packer_ = &packer; }
   void AddBinding(const Binding& binding);
   /// `run.count` and `run.bytes` are filled in by EndRun; marks have neither.
   void BeginRun(const RunHeader& run, const ServerUid& uid);
   /// False, and nothing is added, when the bytes do not match their entry checksum.
   [[nodiscard]] bool AddRecord(const RecordSource& record);
+  /// All records of a packed run at once, as they stand in another batch. Requires: they were read
+  /// and verified there. False, and nothing is added, if they are no whole frames.
+  [[nodiscard]] bool AddFrames(const struct RunView& from, const FileContext& context);
   /// A run that ended up without records is taken back. Returns the run as it was written.
   RunHeader EndRun();
   /// Takes the run back, records and all.
@@ -57,6 +62,8 @@ class BatchEncoder {
   Bytes Finish(BatchHeader& header);
 
  private:
+  void PackRun();
+
   FileContext context_;
   std::uint64_t offset_;
   std::span<std::byte> buffer_;
@@ -65,6 +72,7 @@ class BatchEncoder {
   RunHeader run_;
   ServerUid run_uid_;
   bool in_run_ = false;
+  RunPacker* packer_ = nullptr;
   std::uint32_t record_count_ = 0;
   std::uint32_t row_count_ = 0;
   std::vector<Binding> bindings_;
@@ -82,8 +90,8 @@ struct RecordView {
   Index index = 0;  // of an entry; position in the run for rows
   std::uint8_t kind = 0;
   std::uint64_t entry_checksum = 0;
-  std::uint64_t offset = 0;  // of the record header, in the file
-  Bytes payload;
+  std::uint64_t offset = 0;  // of the record header in the file, or of its frame
+  Bytes payload;             // of a packed run: until the next frame is opened, unless it is kept
 };
 
 /// Walks the records of one run.
@@ -97,14 +105,37 @@ class RecordReader {
   Result<RecordView> Next();
   bool resumable() const { return resumable_; }
   Index next_index() const { return run_.header.first + done_; }
+  /// Of a packed run, frames that end before `index` are stepped over as they are.
+  void SkipTo(Index index) { skip_to_ = index; }
+  /// From here on what is unpacked stays, until TakeFrames.
+  void KeepFrames() { keeps_ = true; }
+  /// Payloads that were read borrow from them.
+  std::vector<std::vector<std::byte>> TakeFrames();
+  void DropFrames() { kept_.clear(); }
+  std::size_t kept_frames() const { return kept_.size(); }
+  /// Of the one that is open.
+  std::uint64_t frame_bytes() const { return frame_.size(); }
 
  private:
+  Result<RecordView> NextPacked();
+  Status OpenFrame();
+  void KeepFrame();
+  Result<RecordView> Take(const RecordHeader& header, Bytes bytes, std::uint64_t offset);
+
   RunView run_;
   FileContext context_;
   RecordOwner owner_;
   std::uint32_t done_ = 0;
-  std::size_t at_ = 0;
+  std::size_t at_ = 0;  // in the run, of the next record or frame
   bool resumable_ = true;
+  // Of a packed run.
+  std::vector<std::byte> frame_;    // records of the one that is open; empty: they are lost
+  std::size_t frame_at_ = 0;        // of the next record in it
+  std::uint64_t frame_offset_ = 0;  // in the file
+  std::uint32_t frame_end_ = 0;     // done_ behind its last record
+  Index skip_to_ = 0;
+  bool keeps_ = false;
+  std::vector<std::vector<std::byte>> kept_;
 };
 
 /// The slots that a file has bound so far. Owned by who replays one file.

@@ -29,7 +29,7 @@ void EncodeFileHeader(const FileHeader& header, std::uint64_t copy,
   std::memset(block.data(), 0, block.size());
   std::byte* out = block.data();
   StoreLe(out + 0, kFileMagic);
-  StoreLe(out + 8, kFormatVersion);
+  StoreLe(out + 8, header.version);
   StoreLe(out + 24, header.system);
   StoreLe(out + 40, header.life);
   StoreLe(out + 48, header.number);
@@ -60,10 +60,12 @@ Result<FileHeader> DecodeFileHeader(Bytes block, std::uint64_t copy) {
     return Corrupt("file header checksum differs");
   }
   const auto version = LoadLe<std::uint32_t>(in + 8);
-  if (version != kFormatVersion) {
-    return Error{ErrorCode::kUnknownVersion,
-                 "WAL file of format version " + std::to_string(version) + ", this release reads 1",
-                 "open it with the release that wrote it or a newer one"};
+  header.version = version;
+  if (version != kFormatVersion && version != kPackedVersion) {
+    return Error{
+        ErrorCode::kUnknownVersion,
+        "WAL file of format version " + std::to_string(version) + ", this release reads 1 and 2",
+        "open it with the release that wrote it or a newer one"};
   }
   header.number = LoadLe<std::uint64_t>(in + 48);
   header.size_bytes = LoadLe<std::uint64_t>(in + 56);
@@ -235,7 +237,11 @@ Result<RunHeader> DecodeRunSummary(const std::byte* bytes) {
   if (kind < 1 || kind > 9) return Corrupt("run of unknown kind");
   run.kind = static_cast<RunKind>(kind);
   if (IsMark(run.kind) != (run.count == 0)) return Corrupt("run count does not fit its kind");
-  if (run.bytes < run.count * kRecordHeaderBytes) return Corrupt("run shorter than its records");
+  const bool packed = (run.flags & kRunPacked) != 0;
+  if (packed && !IsEntries(run.kind)) return Corrupt("packed run of no entries");
+  if (!packed && run.bytes < run.count * kRecordHeaderBytes) {
+    return Corrupt("run shorter than its records");
+  }
   if (run.first > UINT64_MAX - run.count) return Corrupt("run past the last index");
   if (run.first == 0 && run.kind != RunKind::kRows) return Corrupt("run at index 0");
   return run;
@@ -261,6 +267,37 @@ Result<RecordHeader> DecodeRecordHeader(Bytes bytes, std::uint64_t seed) {
   }
   return RecordHeader{LoadLe<std::uint64_t>(in + 8), LoadLe<std::uint32_t>(in + 16),
                       LoadLe<std::uint8_t>(in + 20)};
+}
+
+void EncodeFrameHeader(const FrameHeader& frame, std::uint64_t seed, std::byte* out) {
+  StoreLe(out + 8, frame.body_checksum);
+  StoreLe(out + 16, frame.packed_bytes);
+  StoreLe(out + 20, frame.raw_bytes);
+  StoreLe(out + 24, frame.count);
+  StoreLe(out + 28, std::uint32_t{0});
+  StoreLe(out, Checksum({out + 8, kFrameHeaderBytes - 8}, seed));
+}
+
+Result<FrameHeader> DecodeFrameHeader(Bytes bytes, std::uint64_t seed) {
+  if (bytes.size() < kFrameHeaderBytes) return Error{ErrorCode::kShortRead, "frame cut off", ""};
+  const std::byte* in = bytes.data();
+  if (LoadLe<std::uint64_t>(in) != Checksum({in + 8, kFrameHeaderBytes - 8}, seed)) {
+    return Corrupt("frame header checksum differs");
+  }
+  const FrameHeader frame{LoadLe<std::uint64_t>(in + 8), LoadLe<std::uint32_t>(in + 16),
+                          LoadLe<std::uint32_t>(in + 20), LoadLe<std::uint32_t>(in + 24)};
+  const std::uint64_t raw_max = frame.count == 1 ? kBatchBytesMax : kFrameBytesMax;
+  if (frame.count == 0 || frame.raw_bytes > raw_max || frame.raw_bytes % kRecordAlign != 0 ||
+      frame.raw_bytes / kRecordHeaderBytes < frame.count || frame.packed_bytes == 0 ||
+      frame.packed_bytes >= frame.raw_bytes) {
+    return Corrupt("frame of impossible size");
+  }
+  return frame;
+}
+
+bool RunIsOf(const RunHeader& run, Bytes records, std::uint64_t seed) {
+  return (run.flags & kRunPacked) != 0 ? DecodeFrameHeader(records, seed).ok()
+                                       : DecodeRecordHeader(records, seed).ok();
 }
 
 void EncodeClosing(const ClosingHeader& closing, std::uint64_t seed, std::byte* out) {

@@ -23,6 +23,7 @@ inline constexpr std::uint64_t kHeaderCopies = 2;
 inline constexpr std::uint64_t kFirstBatchOffset = kHeaderCopies * kBlockBytes;
 inline constexpr std::uint64_t kSealReserveBytes = kBlockBytes;
 inline constexpr std::uint32_t kFormatVersion = 1;
+inline constexpr std::uint32_t kPackedVersion = 2;  // of a file that may hold packed runs
 inline constexpr std::uint64_t kFileMagic = 0x314C415741525544ULL;  // "DURAWAL1"
 inline constexpr std::uint32_t kBatchMagic = 0x54414244;            // "DBAT"
 inline constexpr std::uint32_t kClosingMagic = 0x444E4544;          // "DEND"
@@ -56,9 +57,14 @@ struct FileEnd {
   std::uint64_t checksum = 0;  // of that batch's header
 };
 
+/// Records of a packed run are compressed so many at a time, unless one alone is larger.
+inline constexpr std::uint64_t kFrameBytesMax = 256ULL << 10;
+inline constexpr std::size_t kFrameHeaderBytes = 32;
+
 /// Written when the file enters service; a file without one for its number is a spare. Two copies
 /// stand in the first two blocks; each block is under one checksum as a whole.
 struct FileHeader {
+  std::uint32_t version = kFormatVersion;
   SystemUuid system;
   std::uint64_t life = 0;
   std::uint64_t number = 0;
@@ -147,6 +153,7 @@ const char* RunKindName(RunKind kind);
 enum RunFlags : std::uint8_t {
   kRunRepeat = 1,   // rows of the batch before, again in another block
   kRunCarried = 2,  // rows again, because their file is about to be recycled
+  kRunPacked = 4,   // entries: their records are compressed, frame by frame
 };
 
 struct RunHeader {
@@ -179,6 +186,28 @@ Result<RecordHeader> DecodeRecordHeader(Bytes bytes, std::uint64_t seed);
 constexpr std::uint64_t RecordBytes(std::uint64_t payload_bytes) {
   return kRecordHeaderBytes + (payload_bytes + kRecordAlign - 1) / kRecordAlign * kRecordAlign;
 }
+
+/// Stands in front of some records of a packed run. Under its own checksum as they are under
+/// theirs, so that reading goes on behind one whose body is damaged.
+struct FrameHeader {
+  std::uint64_t body_checksum = 0;  // of the bytes as they stand in the file
+  std::uint32_t packed_bytes = 0;   // of the body, without its padding
+  std::uint32_t raw_bytes = 0;      // of the records
+  std::uint32_t count = 0;          // of records
+};
+void EncodeFrameHeader(const FrameHeader& frame, std::uint64_t seed, std::byte* out);
+/// Errors: kCorruption, also where sizes are out of range; kShortRead.
+Result<FrameHeader> DecodeFrameHeader(Bytes bytes, std::uint64_t seed);
+constexpr std::uint64_t FrameBytes(std::uint64_t packed_bytes) {
+  return kFrameHeaderBytes + (packed_bytes + kRecordAlign - 1) / kRecordAlign * kRecordAlign;
+}
+/// Of a record `at` bytes into the records of its frame: the frame says where it stands.
+inline std::uint64_t FramedRecordSeed(std::uint64_t at, const ServerUid& uid) {
+  return RecordSeed(0, at, uid);
+}
+/// Do the checksums of its first record or frame fit the server that `seed`, of that place, is made
+/// of [C7]?
+bool RunIsOf(const RunHeader& run, Bytes records, std::uint64_t seed);
 
 /// What the closing says besides the bindings and runs that it repeats.
 struct ClosingHeader {

@@ -335,7 +335,7 @@ std::optional<RecordOwner> Recovery::GuessOwner(const RunView& run,
   for (const ReplayedLog& log : replay_.logs()) {
     const std::uint64_t seed =
         RecordSeed(context.seed, run.offset + kRunHeaderBytes, log.owner.uid);
-    if (DecodeRecordHeader(run.records, seed).ok()) return log.owner;
+    if (RunIsOf(run.header, run.records, seed)) return log.owner;
   }
   return std::nullopt;
 }

@@ -58,6 +58,7 @@ struct RecoveryOptions {
   std::uint64_t row_file_bytes = 0;
   std::uint64_t spare_files = 2;
   SyncMethod sync_method = SyncMethod::kDatasync;
+  bool packs = false;                 // runs of entries, where that pays
   std::uint64_t merge_bytes_max = 0;  // older content copied forward at most
   FileEnd covered = {};  // files up to it are not needed; they stay until they are retired
   const std::vector<LogSeed>* seeds = nullptr;  // what checkpoints and segments say; outlives Scan
@@ -212,8 +213,15 @@ class Recovery {
   /// Where a run of an old file stands in the new one, and its rows.
   struct Relocated {
     std::uint64_t offset = 0;
-    std::vector<RowCopy> rows;
+    std::vector<RowCopy> rows = {};
   };
+  struct CopiedRun {
+    const RunView& run;
+    const FileContext& context;
+    const RecordOwner& owner;
+    const RunHeader& copy;  // its header in the new file
+  };
+  bool CopyRecords(const CopiedRun& from, BatchEncoder& encoder, Relocated& place);
 
   Directory& directory_;
   RecoveryOptions options_;

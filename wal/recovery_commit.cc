@@ -283,7 +283,13 @@ Status Recovery::FillFile(PoolFile& made, const std::vector<RowCopy>& extra_rows
 }
 
 FileHeader Recovery::MakeHeader(const PoolFile& made, std::uint64_t life) const {
-  FileHeader header{.system = options_.system,
+  // What is copied may be packed.
+  const bool packed =
+      options_.packs || std::any_of(files_.begin(), files_.end(), [](const FileSummary& file) {
+        return file.header && file.header->version == kPackedVersion;
+      });
+  FileHeader header{.version = packed ? kPackedVersion : kFormatVersion,
+                    .system = options_.system,
                     .life = life,
                     .number = made.number,
                     .size_bytes = made.size_bytes,
@@ -365,40 +371,42 @@ Status Recovery::CopyBatch(const JudgedBatch& batch, File& file, const FileConte
       left_out_files_.insert(new_file_number_);
     }
     encoder.BeginRun(copy, owner->second.uid);
-    Relocated& place = relocated_[{old_file.number, run.offset}];
-    place.offset = encoder.run_offset();
-    RecordReader reader(run, old_context, owner->second);
-    bool abandoned = false;
-    while (!reader.AtEnd()) {
-      const Result<RecordView> read = reader.Next();
-      if (!read.ok()) {  // Hostile, under good container checksums: the run stays behind.
-        abandoned = true;
-        break;
-      }
-      const RecordView& record = *read;
-      const bool is_entry = IsEntries(copy.kind);
-      const bool added =
-          encoder.AddRecord({.identity = {owner->second.cluster_id, is_entry ? copy.term : 0,
-                                          is_entry ? record.index : 0, record.kind},
-                             .payload = record.payload.data(),
-                             .payload_bytes = static_cast<std::uint32_t>(record.payload.size()),
-                             .entry_checksum = record.entry_checksum});
-      CHECK(added);
-      if (copy.kind != RunKind::kRows) continue;
-      if ((copy.flags & kRunRepeat) != 0) continue;
-      place.rows.push_back(CopyOf(record, owner->second));
-      repeats_.push_back(CopyOf(record, owner->second));
-    }
-    if (abandoned) {
-      encoder.AbandonRun();
-      relocated_.erase({old_file.number, run.offset});
-    } else {
+    Relocated place{.offset = encoder.run_offset()};
+    if (CopyRecords({run, old_context, owner->second, copy}, encoder, place)) {
       (void)encoder.EndRun();
+      relocated_[{old_file.number, run.offset}] = std::move(place);
+    } else {  // Hostile, under good container checksums: the run stays behind.
+      encoder.AbandonRun();
     }
   }
   BatchHeader header{.flags = static_cast<std::uint16_t>(old_header.flags | kBatchCopied)};
   ++copied_batches_;
   return WriteBatch(file, encoder, header);
+}
+
+/// False: they cannot all be read.
+bool Recovery::CopyRecords(const CopiedRun& from, BatchEncoder& encoder, Relocated& place) {
+  const auto& [run, context, owner, copy] = from;
+  const bool packed = (copy.flags & kRunPacked) != 0;
+  const bool is_entry = IsEntries(copy.kind);
+  RecordReader reader(run, context, owner);
+  while (!reader.AtEnd()) {
+    const Result<RecordView> read = reader.Next();
+    if (!read.ok()) return false;
+    if (packed) continue;  // As they are, once all of them were read.
+    const RecordView& record = *read;
+    const bool added =
+        encoder.AddRecord({.identity = {owner.cluster_id, is_entry ? copy.term : 0,
+                                        is_entry ? record.index : 0, record.kind},
+                           .payload = record.payload.data(),
+                           .payload_bytes = static_cast<std::uint32_t>(record.payload.size()),
+                           .entry_checksum = record.entry_checksum});
+    CHECK(added);
+    if (copy.kind != RunKind::kRows || (copy.flags & kRunRepeat) != 0) continue;
+    place.rows.push_back(CopyOf(record, owner));
+    repeats_.push_back(CopyOf(record, owner));
+  }
+  return !packed || encoder.AddFrames(run, context);
 }
 
 RowCopy Recovery::CopyOf(const RecordView& record, const RecordOwner& owner) {

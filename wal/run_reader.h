@@ -32,9 +32,18 @@ class RunReader {
   Index next_index() const { return reader_.next_index(); }
   /// Requires: !AtEnd(). Errors: kCorruption; the next call goes on behind it.
   Result<RecordView> Next() { return reader_.Next(); }
+  /// Nobody asks for what lies before it; what can be is not unpacked.
+  void SkipTo(Index index) { reader_.SkipTo(index); }
+  /// From which payloads of a packed run borrow, besides `buffer`. They are the reader's until
+  /// then.
+  std::vector<std::vector<std::byte>> TakeFrames() { return reader_.TakeFrames(); }
+  /// Those before the one that is read; payloads of them are not used any more.
+  void DropFrames() { reader_.DropFrames(); }
+  bool has_frames() const { return reader_.kept_frames() > 0; }
+  std::uint64_t frame_bytes() const { return reader_.frame_bytes(); }
 
  private:
-  RunReader(const RecordReader& reader, bool silent) : reader_(reader), silent_(silent) {}
+  RunReader(RecordReader reader, bool silent) : reader_(std::move(reader)), silent_(silent) {}
   RecordReader reader_;
   bool silent_;
 };

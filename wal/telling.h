@@ -23,7 +23,7 @@ namespace duramen::wal {
 struct alignas(64) WalStats {
   Counter batches, entries, rows, bytes, syncs, rolls, row_rolls, seals;
   Counter recycled_files, poisoned_files, refused_records, resent_records, stalls, stall_ns;
-  Counter busy_ns, wait_ns;
+  Counter busy_ns, wait_ns, packed_from_bytes, packed_to_bytes;
   Counter failovers, failbacks, probes, bad_probes;
   // As it is now.
   Counter place, given_up;

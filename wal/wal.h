@@ -68,8 +68,9 @@ struct WalOptions {
   std::uint64_t ring_bytes_max = 0;           // of a Writer's ring, as they stand in a file
   std::uint64_t alone_bytes_max = 64u << 10;  // written by the WAL thread itself, if all is idle
   SyncMethod sync_method = SyncMethod::kDatasync;  // not kAuto
-  std::uint32_t pipeline_depth = 4;                // of direct writes, at most
-  bool depth_adapts = true;                        // false: it is always the most
+  std::uint64_t pack_bytes_min = 0;  // of a run of entries that may be packed; 0: none is
+  std::uint32_t pipeline_depth = 4;  // of direct writes, at most
+  bool depth_adapts = true;          // false: it is always the most
   std::int64_t seal_after_ns = 3'000'000;
   std::int64_t stall_ns = 0;     // a write or sync that takes so long is told; 0: none
   std::int64_t failover_ns = 0;  // what is in flight for so long is given up; 0: nothing is
@@ -395,9 +396,10 @@ class Wal final : public Actor {
   Current current_;
   std::deque<LiveFile> files_;  // oldest first; the last is current_
   std::vector<std::uint64_t> poisoned_;
-  std::vector<LiveFile> doomed_;         // removed once another header is durable
-  std::uint64_t committed_file_ = 0;     // that recovery made
-  BatchLists batch_lists_;               // of the last encoder
+  std::vector<LiveFile> doomed_;      // removed once another header is durable
+  std::uint64_t committed_file_ = 0;  // that recovery made
+  BatchLists batch_lists_;            // of the last encoder
+  RunPacker packer_{options_.pack_bytes_min};
   std::uint64_t usual_batch_bytes_ = 0;  // of late
   std::int64_t last_done_ns_ = 0;        // when a write came back
   std::int64_t usual_durable_ns_ = 0;    // that a batch took of late, from its write on

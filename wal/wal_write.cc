@@ -176,6 +176,7 @@ Status Wal::EncodePlan(Plan& plan) {
   BatchEncoder encoder(current_.context, current_.offset,
                        {plan.buffer.get() + front, plan.buffer_bytes - front},
                        std::move(batch_lists_));
+  if (options_.pack_bytes_min != 0) encoder.PackWith(packer_);
   for (const Binding& binding : plan.bindings) encoder.AddBinding(binding);
   EncodeRepeats(plan, encoder);
   for (PlannedRun& run : plan.runs) EncodeRun(plan, run, encoder);
@@ -193,6 +194,8 @@ Status Wal::EncodePlan(Plan& plan) {
   header.boot = options_.boot;
   const Bytes bytes = encoder.Finish(header);
   batch_lists_ = encoder.TakeLists();
+  counters_.packed_from_bytes.Set(packer_.packed_from_bytes());
+  counters_.packed_to_bytes.Set(packer_.packed_to_bytes());
   NoteBatchSize(plan.closes ? 0 : bytes.size());
   TRY(ZeroAhead(current_.offset + bytes.size()));
   plan.file = current_.writer;
@@ -427,7 +430,8 @@ void Wal::CannotRoll(const std::optional<Error>& failure) {
 
 /// Without a predecessor.
 FileHeader Wal::HeaderFor(const LiveFile& live) const {
-  return {.system = options_.system,
+  return {.version = options_.pack_bytes_min != 0 ? kPackedVersion : kFormatVersion,
+          .system = options_.system,
           .life = live.life,
           .number = live.number,
           .size_bytes = live.size_bytes,

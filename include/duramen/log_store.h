@@ -59,12 +59,14 @@ struct LogStoreOptions {
   std::uint64_t wal_stall_threshold = 500;  // ms; slower writes and syncs are told; 0: none
   std::uint64_t wal_failover_after = 500;   // ms that a write may take; 0: only errors lead there
   SyncMethod wal_sync_method = SyncMethod::kDatasync;
-  std::uint64_t wal_pipeline_depth = 4;      // direct writes in flight at most
+  std::uint64_t wal_pipeline_depth = 4;              // direct writes in flight at most
+  Compression wal_compression = Compression::kNone;  // of runs of entries
   std::uint64_t flush_delay = 200;           // ms that a closed WAL file waits for its flush
   std::uint64_t segment_max_entries = 4096;  // of one segment file
   std::uint64_t segment_max_size_bytes = 64'000'000;
-  std::uint64_t flush_threads = 1;           // that write segments, of each WAL shard
-  std::uint64_t flush_bytes_per_s = 0;       // of each; 0: follows how fast WAL files fill
+  Compression segment_compression = Compression::kNone;  // of blocks of 256 KiB
+  std::uint64_t flush_threads = 1;      // that write segments, of each WAL shard
+  std::uint64_t flush_bytes_per_s = 0;  // of each; 0: follows how fast WAL files fill
   std::uint64_t memory_budget = 1ULL << 30;  // bytes: arenas, rings, pinned reads
   OnWalDown on_wal_down = OnWalDown::kStay;
   RecoveryMode recovery_mode = RecoveryMode::kContain;

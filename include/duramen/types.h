@@ -20,6 +20,9 @@ using Deadline = std::chrono::steady_clock::time_point;
 /// kSynced is acknowledged once durable and wakes the WAL; kLazy rides the next batch.
 enum class Durability : std::uint8_t { kSynced, kLazy };
 
+/// How entries stand on disk; the numbers are those of the formats.
+enum class Compression : std::uint8_t { kNone = 0, kZstd = 1 };
+
 /// Kinds 0..127 are Duramen's own, 128..255 the caller's.
 inline constexpr std::uint8_t kFirstUserKind = 128;
 /// An empty entry in the place of one that was lost, where somebody asked for it.

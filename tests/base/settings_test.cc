@@ -46,7 +46,7 @@ TEST(Settings, CT1_TheTableIsWholeAndItsDefaultsAreThoseOfTheStruct) {
     LogStoreOptions options;
     EXPECT_TRUE(ParseSetting(setting.name, setting.default_value, options).ok()) << setting.name;
   }
-  EXPECT_EQ(names.size(), 24u);
+  EXPECT_EQ(names.size(), 26u);
   EXPECT_EQ(FindSetting("nonsense"), nullptr);
 }
 
@@ -87,6 +87,8 @@ TEST(Settings, CT1_EveryValueRoundTrips) {
                                                                   {"wal_sync_method", "none"},
                                                                   {"memory_budget", "1048576"},
                                                                   {"on_wal_down", "exit"},
+                                                                  {"wal_compression", "zstd"},
+                                                                  {"segment_compression", "zstd"},
                                                                   {"recovery_mode", "strict"},
                                                                   {"recovery_mode", "salvage"},
                                                                   {"salvage_servers", "a,b c"},

@@ -45,6 +45,8 @@ enum class SpecimenKind : std::uint8_t {
   kWal,       // no checkpoint can be made, so all WAL files stay
   kRecycled,  // the first WAL files have gone; rows stand in checkpoints, and the newest in the WAL
   kSegments,  // the same, with small segments that were cut and gone on with
+  kPackedWal,           // as kWal, with packed runs
+  kCompressedSegments,  // as kSegments, with compressed runs
 };
 
 struct Specimen {

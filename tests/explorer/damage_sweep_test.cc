@@ -52,6 +52,54 @@ TEST(DamageSweep, A7_NamesExactlyWhatSegmentsLoseAndLosesNothingWithACheckpoint)
   EXPECT_GT(cuts, 0u);
 }
 
+/// All that was found is a failure of the test.
+void ExpectClean(const DamageSweep& sweep) {
+  const SweepTally& tally = sweep.tally();
+  std::printf("opens %zu: identical %zu, reported %zu (changed nothing: %zu)\n",
+              static_cast<std::size_t>(tally.opens), static_cast<std::size_t>(tally.identical),
+              static_cast<std::size_t>(tally.reported), static_cast<std::size_t>(tally.unchanged));
+  for (const auto& [sort, failure] : tally.failures) {
+    ADD_FAILURE() << failure.second << " times: " << failure.first;
+  }
+  EXPECT_GT(tally.identical, 0u);
+  EXPECT_GT(tally.reported, 0u);
+}
+
+/// Bytes that are a piece of several entries at once.
+std::size_t SharedPieces(const SpecimenFile& file) {
+  std::size_t shared = 0;
+  for (std::size_t i = 1; i < file.map.pieces.size(); ++i) {
+    shared += file.map.pieces[i].begin == file.map.pieces[i - 1].begin ? 1 : 0;
+  }
+  return shared;
+}
+
+TEST(DamageSweep, PW14_W11_NamesExactlyWhatPackedRunsLose) {
+  const Result<Specimen> specimen = MakeSpecimen(11, SpecimenKind::kPackedWal);
+  ASSERT_TRUE(specimen.ok()) << specimen.error().message;
+  EXPECT_GT(SharedPieces(specimen->wal_files[0]), 5u);
+  DamageSweep sweep(*specimen);
+  sweep.Run(3);
+  ExpectClean(sweep);
+  for (const std::uint64_t stride : {1, 7, 511}) sweep.RotUnderAnOpenStore(stride);
+  ExpectClean(sweep);
+}
+
+TEST(DamageSweep, SG5_A7_NamesExactlyWhatCompressedRunsLose) {
+  const Result<Specimen> specimen = MakeSpecimen(11, SpecimenKind::kCompressedSegments);
+  ASSERT_TRUE(specimen.ok()) << specimen.error().message;
+  std::size_t shared = 0;
+  for (const SpecimenFile& file : specimen->other_files) {
+    if (file.sort == FileSort::kSegment) shared += SharedPieces(file);
+  }
+  EXPECT_GT(shared, 20u);
+  DamageSweep sweep(*specimen);
+  sweep.RunFlushed(3);
+  ExpectClean(sweep);
+  for (const std::uint64_t stride : {1, 7, 511}) sweep.RotUnderAnOpenStore(stride);
+  ExpectClean(sweep);
+}
+
 TEST(DamageSweep, A1_ARowOfWhichNoCopyIsLeftIsNeverMissedInSilence) {
   std::uint64_t reported = 0;
   for (std::uint64_t seed = 13; seed < 21; ++seed) {

@@ -106,6 +106,7 @@ SessionOptions Explorer::OptionsOf(const RunId& id) const {
   const std::uint64_t usual = kFileBytes[fixed.Below(std::size(kFileBytes))];
   if (workload.wal_file_bytes == 0) options.sizes.wal_file_bytes = usual;
   options.sizes.fails_over = workload.fails_over;
+  options.sizes.compresses = workload.compresses;
   options.sizes.leaves_failover = workload.fails_over && rng.OneIn(6);
   if (workload.sharded) {
     static constexpr std::uint32_t kShards[] = {2, 2, 2, 3, 3, 3, 1};

@@ -31,17 +31,19 @@ std::string GeneralHarness(std::uint64_t states, std::optional<std::uint32_t> wo
     return "after " + std::to_string(explorer.tally().judged) +
            " states: " + explorer.failure()->text;
   }
-  for (const SpecimenKind kind : {SpecimenKind::kWal, SpecimenKind::kSegments}) {
+  for (const SpecimenKind kind : {SpecimenKind::kWal, SpecimenKind::kSegments,
+                                  SpecimenKind::kPackedWal, SpecimenKind::kCompressedSegments}) {
+    const bool wal = kind == SpecimenKind::kWal || kind == SpecimenKind::kPackedWal;
     const Result<Specimen> specimen = MakeSpecimen(5, kind);
     if (!specimen.ok()) return "specimen: " + specimen.error().message;
     DamageSweep sweep(*specimen);
-    if (kind == SpecimenKind::kWal) sweep.Run(kSweepStride);
-    if (kind == SpecimenKind::kSegments) sweep.RunFlushed(kSweepStride);
+    if (wal) sweep.Run(kSweepStride);
+    if (!wal) sweep.RunFlushed(kSweepStride);
     for (const std::uint64_t stride : {1, 64, 511}) sweep.RotUnderAnOpenStore(stride);
     if (!sweep.tally().failures.empty()) {
       return "in the sweep: " + sweep.tally().failures.begin()->second.first;
     }
-    if (kind == SpecimenKind::kWal) continue;
+    if (kind != SpecimenKind::kSegments) continue;
     const Result<std::string> fault = FaultOutlivesTheWal(*specimen);
     if (!fault.ok()) return "fault: " + fault.error().message;
     if (!fault->empty()) return *fault;
@@ -112,6 +114,7 @@ constexpr std::uint32_t kTruncateFlushed = 8;
 constexpr std::uint32_t kDiskFull = 9;
 constexpr std::uint32_t kFailOver = 10;
 constexpr std::uint32_t kShards = 11;
+constexpr std::uint32_t kCompressed = 12;
 
 class PlantedBugTest : public testing::TestWithParam<Planting> {};
 
@@ -161,6 +164,9 @@ INSTANTIATE_TEST_SUITE_P(
         Planting{PlantedBug::kShardCountedEarly, "ShardCountedEarly", 5'000, kShards},
         Planting{PlantedBug::kShardDroppedLive, "ShardDroppedLive", 5'000, kShards},
         Planting{PlantedBug::kNameInTwoShards, "NameInTwoShards", 2'000, kShards},
+        Planting{PlantedBug::kBlockUnchecked, "BlockUnchecked", 2'000, kCompressed},
+        Planting{PlantedBug::kFrameUnchecked, "FrameUnchecked", 2'000, kCompressed},
+        Planting{PlantedBug::kFramesKeepTheirPlace, "FramesKeepTheirPlace", 20'000, kCompressed},
         Planting{PlantedBug::kPoisonPill, "PoisonPill", 2'000}),
     [](const testing::TestParamInfo<Planting>& tested) { return std::string(tested.param.name); });
 #endif

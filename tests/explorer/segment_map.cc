@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/try.h"
 #include "meta/checkpoint.h"
+#include "segments/blocks.h"
 
 namespace duramen::explorer {
 namespace {
@@ -20,6 +21,14 @@ class Layer {
     pieces_.push_back(piece);
     at_ = end;
   }
+  /// Pieces that are the same bytes.
+  void LayAll(std::uint64_t end, const std::vector<Piece>& pieces) {
+    const std::uint64_t begin = at_;
+    for (const Piece& piece : pieces) {
+      at_ = begin;
+      Lay(end, piece);
+    }
+  }
   std::uint64_t at() const { return at_; }
   std::vector<Piece> Take() { return std::move(pieces_); }
 
@@ -35,13 +44,38 @@ struct FoundRun {
   std::size_t number;  // in the file, from 1
 };
 
+/// A block is the payload of all its entries at once.
+Status MapBlock(const FoundRun& found, Layer& layer) {
+  const auto& [bytes, context, run, number] = found;
+  const std::uint64_t offset = layer.at() - segments::kRunHeaderBytes;
+  const std::vector<std::byte> records =
+      TRY(segments::Unpack(bytes.subspan(layer.at()), run, context, offset));
+  std::vector<Piece> pieces;
+  for (std::uint64_t at = 0; at < records.size();) {
+    const Bytes rest = Bytes(records).subspan(at);
+    const auto record = TRY(segments::DecodeRecordHeader(rest, context, layer.at() + at));
+    const Bytes payload = rest.subspan(segments::kRecordHeaderBytes, record.payload_bytes);
+    pieces.push_back({.part = Part::kPayload,
+                      .batch = number,
+                      .index = record.index,
+                      .term = record.term,
+                      .hash = EntryHash(record.kind, payload)});
+    at += segments::RecordBytes(record.payload_bytes);
+  }
+  CHECK(pieces.size() == run.count);
+  layer.LayAll(layer.at() + run.records_bytes, pieces);
+  return {};
+}
+
 Status MapRun(const FoundRun& found, Layer& layer) {
   const auto& [bytes, context, run, number] = found;
   Piece piece{.batch = number};
   const std::uint64_t start = layer.at();
   piece.part = Part::kRunHeader;
   layer.Lay(start + segments::kRunHeaderBytes, piece);
-  for (std::uint32_t i = 0; i < run.count; ++i) {
+  const bool compressed = run.compression != Compression::kNone;
+  if (compressed) TRY(MapBlock(found, layer));
+  for (std::uint32_t i = 0; i < run.count && !compressed; ++i) {
     const std::uint64_t at = layer.at();
     const auto record = TRY(segments::DecodeRecordHeader(bytes.subspan(at), context, at));
     const std::uint64_t payload_end = at + segments::kRecordHeaderBytes + record.payload_bytes;

@@ -129,9 +129,11 @@ std::vector<std::byte> Session::DrawPayload() {
   std::uint64_t size = rng_.Below(workload_.payload_max + 1);
   if (rng_.OneIn(8)) size *= 3;
   if (options_.sizes.large) size *= 40;
+  const bool shrinks = workload_.compresses && !rng_.OneIn(3);
   std::vector<std::byte> payload(size);
   for (std::size_t at = 0; at < size; at += 8) {
-    const std::uint64_t word = rng_.Next();
+    // Where it is to be compressed, about every third payload cannot be.
+    const std::uint64_t word = at == 0 || !shrinks ? rng_.Next() : 0x7A73746464747A7AULL;
     std::memcpy(payload.data() + at, &word, std::min<std::size_t>(8, size - at));
   }
   return payload;

@@ -18,6 +18,16 @@ constexpr std::uint64_t kFlushes = 5;
 constexpr std::uint64_t kSmallSegment = 6;
 constexpr std::int64_t kPatienceNs = 1'000'000'000;
 
+bool Compresses(SpecimenKind kind) {
+  return kind == SpecimenKind::kPackedWal || kind == SpecimenKind::kCompressedSegments;
+}
+
+/// What it is but for compression.
+SpecimenKind PlainKind(SpecimenKind kind) {
+  if (kind == SpecimenKind::kPackedWal) return SpecimenKind::kWal;
+  return kind == SpecimenKind::kCompressedSegments ? SpecimenKind::kSegments : kind;
+}
+
 // Writes entries of several sizes, votes, values, overwrites, a truncation, a floor that moves a
 // little.
 class SpecimenWriter {
@@ -25,8 +35,9 @@ class SpecimenWriter {
   SpecimenWriter(Subject& subject, Rng& rng, SpecimenKind kind)
       : subject_(subject),
         rng_(rng),
-        payload_max_(kind == SpecimenKind::kSegments ? 20 : 160),
-        logs_(kind == SpecimenKind::kSegments ? kLogsInSegments : kLogs) {}
+        shrinks_(Compresses(kind)),
+        payload_max_(PlainKind(kind) == SpecimenKind::kSegments && !shrinks_ ? 20 : 160),
+        logs_(PlainKind(kind) == SpecimenKind::kSegments ? kLogsInSegments : kLogs) {}
 
   Status OpenLogs() {
     TRY(subject_.MakeWriters(2));
@@ -74,6 +85,7 @@ class SpecimenWriter {
     for (std::vector<std::byte>& payload : payloads) {
       payload.resize(20 + rng_.Below(payload_max_));
       for (std::byte& byte : payload) byte = static_cast<std::byte>(rng_.Next());
+      if (shrinks_) std::fill(payload.begin() + 9, payload.end(), std::byte{'z'});
       entries.push_back({bounds.end - back + entries.size(), 2 + round, 130, payload});
     }
     const LogAppend append{refs_[log], entries};
@@ -83,6 +95,7 @@ class SpecimenWriter {
   }
   Subject& subject_;
   Rng& rng_;
+  bool shrinks_;
   std::uint64_t payload_max_;
   std::uint32_t logs_;
   std::vector<LogRef> refs_;
@@ -169,11 +182,13 @@ SubjectSizes SizesOf(SpecimenKind kind) {
   sizes.wal_file_bytes = 32u << 10;
   sizes.wal_files_max = 16;
   sizes.memory_budget = 4u << 20;
-  if (kind == SpecimenKind::kSegments) sizes.segment_entries = kSmallSegment;
+  if (PlainKind(kind) == SpecimenKind::kSegments) sizes.segment_entries = kSmallSegment;
+  sizes.compresses = Compresses(kind);
   return sizes;
 }
 
 bool IsDone(SpecimenKind kind, const Specimen& specimen, Subject& subject) {
+  kind = PlainKind(kind);
   if (kind == SpecimenKind::kWal) return specimen.wal_files.size() >= kFilesInService;
   if (kind == SpecimenKind::kSegments) return subject.Metric("flush_rounds") >= kFlushes;
   return subject.Metric("recycled_files") >= kRecycled;
@@ -188,7 +203,7 @@ Result<Specimen> MakeSpecimen(std::uint64_t seed, SpecimenKind kind) {
   sim::SimFileSystem machine(sim::DiskState(), sites);
   // Without a checkpoint no WAL file goes, and what is flushed from them does not count: that sweep
   // is about the WAL alone. The disk takes everything else, so files roll as they do elsewhere.
-  if (kind == SpecimenKind::kWal) {
+  if (PlainKind(kind) == SpecimenKind::kWal) {
     machine.Schedule({.kind = sim::OpKind::kCreate,
                       .file_class = "meta/",
                       .times = UINT64_MAX,
@@ -213,7 +228,7 @@ Result<Specimen> MakeSpecimen(std::uint64_t seed, SpecimenKind kind) {
   TRY(subject.store().Close(subject.DeadlineIn(kPatienceNs)));
   specimen.image = machine.disk().durable();
   specimen.wal_files = FilesInService(specimen.image, specimen.uids);
-  if (kind == SpecimenKind::kWal) {
+  if (PlainKind(kind) == SpecimenKind::kWal) {
     const std::string system = std::string(kDataDir) + "/SYSTEM";
     specimen.other_files.push_back(FileOf(specimen.image, system, FileSort::kSystem));
   } else {

@@ -23,6 +23,7 @@ log::StorageTuning Tuning(const SubjectSizes& sizes) {
   tuning.depth_adapts = false;
   tuning.files_synced_singly = sizes.files_synced_singly;
   tuning.files_open_max = sizes.files_open_max;
+  if (sizes.compresses) tuning.pack_run_bytes_min = tuning.pack_block_bytes_min = 200;
   if (sizes.large) {
     tuning.ring_bytes = 1u << 20;
     tuning.chunk_bytes = 512u << 10;
@@ -99,6 +100,9 @@ Status Subject::Open() {
   options.segment_max_entries = sizes_.segment_entries;
   options.flush_threads = sizes_.flush_threads;
   options.wal_shards = sizes_.shards;
+  if (sizes_.compresses) {
+    options.wal_compression = options.segment_compression = Compression::kZstd;
+  }
   const log::StorageEnvironment environment{machine_, clock_, executor_, Rng(seed_)};
   while (true) {
     Result<LogStore> opened = log::OpenLogStore(options, environment, Tuning(sizes_));

@@ -42,6 +42,7 @@ struct SubjectSizes {
   std::uint32_t shards = 1;      // of the WAL; more where others hold logs
   bool fails_over = false;       // to kFailoverDir
   bool leaves_failover = false;  // it is to be taken out of use
+  bool compresses = false;       // WAL and segments, from a few entries on
   RecoveryMode recovery_mode = RecoveryMode::kContain;
 };
 

@@ -68,6 +68,7 @@ class Mapper {
     const bool entries = wal::IsEntries(run.header.kind);
     const Index run_last = entries ? run.header.first + run.header.count - 1 : 0;
     Lay({.part = Part::kRunHeader, .end = at_ + wal::kRunHeaderBytes, .log = log, .row = row});
+    if ((run.header.flags & wal::kRunPacked) != 0) return MapFrames(run, owner->second, log);
     wal::RecordReader reader(run, context_, owner->second);
     while (!reader.AtEnd()) {
       const wal::RecordView record = TRY(reader.Next());
@@ -89,6 +90,43 @@ class Mapper {
     // A run that is no rows and no entries (bounds) may have a body of its own.
     Lay({.part = Part::kPadding, .end = run.offset + wal::kRunHeaderBytes + run.header.bytes});
     return {};
+  }
+
+  /// A frame's header hides what follows it in its run, as that of a record does; its body is the
+  /// payload of all records in it at once.
+  Status MapFrames(const wal::RunView& run, const wal::RecordOwner& owner, LogNumber log) {
+    wal::RecordReader reader(run, context_, owner);
+    while (!reader.AtEnd()) {
+      const auto frame = TRY(wal::DecodeFrameHeader(
+          bytes_.subspan(at_), wal::RecordSeed(context_.seed, at_, owner.uid)));
+      std::vector<Piece> records;
+      for (std::uint32_t i = 0; i < frame.count; ++i) {
+        const wal::RecordView record = TRY(reader.Next());
+        records.push_back({.log = log,
+                           .index = record.index,
+                           .run_last = run.header.first + run.header.count - 1,
+                           .term = run.header.term,
+                           .hash = EntryHash(record.kind, record.payload)});
+      }
+      LayAll(records, Part::kRecordHeader, at_ + wal::kFrameHeaderBytes);
+      LayAll(records, Part::kPayload, at_ + frame.packed_bytes);
+      const std::uint64_t frame_bytes = wal::FrameBytes(frame.packed_bytes);
+      Lay({.part = Part::kPadding,
+           .end = at_ + frame_bytes - wal::kFrameHeaderBytes - frame.packed_bytes});
+    }
+    CHECK(at_ == run.offset + wal::kRunHeaderBytes + run.header.bytes);
+    return {};
+  }
+
+  /// Pieces that are the same bytes.
+  void LayAll(const std::vector<Piece>& pieces, Part part, std::uint64_t end) {
+    const std::uint64_t begin = at_;
+    for (Piece piece : pieces) {
+      at_ = begin;
+      piece.part = part;
+      piece.end = end;
+      Lay(piece);
+    }
   }
 
   Bytes bytes_;

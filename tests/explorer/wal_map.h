@@ -46,7 +46,9 @@ struct Piece {
 };
 
 struct WalMap {
-  std::vector<Piece> pieces;  // in order, without gaps, up to the end of the file
+  /// In order, without gaps, up to the end of the file. Of compressed entries each is a piece of
+  /// the same bytes.
+  std::vector<Piece> pieces;
   std::vector<std::uint64_t> batch_numbers;
   wal::FileHeader header;
   /// The piece at an offset. Requires: inside the file.

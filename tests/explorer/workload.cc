@@ -34,8 +34,10 @@ constexpr std::array<Workload, kWorkloadCount> kWorkloads = {{
      {12, 1, 1, 8, 6, 3, 18, 6, 2, 3, 2, 3, 10, 14, 5, 4}},
     {"fail-over", 2, 3, 130, 4, 700, 16, 6, 12, kTiny, true, false,
      {24, 4, 2, 2, 6, 1, 6, 3, 2, 1, 1, 3, 8, 16, 12, 0, 6}},
-    {"shards", 3, 2, 120, 3, 700, 10, 6, 12, kTiny, false, true,
+    {"shards", 3, 2, 120, 3, 700, 10, 6, 12, kTiny, false, true, false,
      {18, 3, 2, 2, 6, 1, 4, 2, 1, 8, 7, 3, 7, 18, 3}},
+    {"compressed", 2, 2, 120, 8, 600, 16, 10, 12, kTiny, false, false, true,
+     {28, 6, 3, 2, 6, 1, 3, 2, 2, 0, 0, 4, 8, 16, 4}},
 }};
 // clang-format on
 

@@ -42,10 +42,11 @@ struct Workload {
   std::uint64_t wal_file_bytes = 0;      // 0: whatever the seed says
   bool fails_over = false;               // there is a second directory of the WAL
   bool sharded = false;                  // there are several WALs, more or fewer in each life
+  bool compresses = false;               // WAL and segments
   std::array<std::uint8_t, static_cast<std::size_t>(Action::kCount)> weights{};
 };
 
-inline constexpr std::uint32_t kWorkloadCount = 12;
+inline constexpr std::uint32_t kWorkloadCount = 13;
 const Workload& WorkloadOf(std::uint32_t number);
 
 }  // namespace duramen::explorer

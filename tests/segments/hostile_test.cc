@@ -17,7 +17,11 @@ namespace duramen::segments::testing {
 namespace {
 
 Server RandomServer(Rng& rng) {
-  Server server({.entries_max = 4 + rng.Below(12), .buffer_bytes = 200 + rng.Below(600)},
+  const bool compressed = rng.OneIn(2);
+  Server server({.entries_max = 4 + rng.Below(12),
+                 .buffer_bytes = 200 + rng.Below(600),
+                 .compression = compressed ? Compression::kZstd : Compression::kNone,
+                 .block_bytes = 300 + rng.Below(600)},
                 rng.Next());
   std::uint64_t epoch = 0;
   Index end = 1;

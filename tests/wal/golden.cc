@@ -125,11 +125,12 @@ std::map<std::string, std::vector<std::byte>> Structures() {
   return all;
 }
 
-LogStoreOptions StoreOptions(const std::string& directory) {
+LogStoreOptions StoreOptions(const std::string& directory, Compression compression) {
   LogStoreOptions options;
   options.data_dir = directory;
   options.wal_max_size_bytes = 32768;
   options.memory_budget = 16 << 20;
+  options.wal_compression = compression;
   return options;
 }
 

@@ -1,5 +1,5 @@
-// What stands in tests/testdata/v1: the values that make_golden wrote there once, and that every
-// later release must read.
+// What stands in tests/testdata/v1 and v2: the values that make_golden wrote there once, and that
+// every later release must read.
 #pragma once
 
 #include <map>
@@ -24,8 +24,9 @@ inline constexpr std::uint64_t kOffset = 3 * wal::kBlockBytes;
 /// The file that all of them belong to.
 wal::FileContext Context();
 
-/// Options under which the golden store was written.
-LogStoreOptions StoreOptions(const std::string& directory);
+/// Options under which the golden stores were written: that of version 2 with wal_compression.
+LogStoreOptions StoreOptions(const std::string& directory,
+                             Compression compression = Compression::kNone);
 /// Per log name what it holds: "index:term:kind:payload".
 std::map<std::string, std::vector<std::string>> StoreContents();
 

@@ -128,10 +128,10 @@ void ExpectTheGoldenStore(LogStore& store) {
 }
 
 // Opened twice: the second start reads what the current code made of it.
-TEST(Golden, PW6_AStoreOfVersionOneOpensWithExactlyItsContents) {
+void ExpectItOpensTwice(const std::string& golden) {
   testing::TempDir dir;
   const std::string copy = dir / "store";
-  std::filesystem::copy(TestData() + "/store", copy, std::filesystem::copy_options::recursive);
+  std::filesystem::copy(golden, copy, std::filesystem::copy_options::recursive);
   for (int start = 0; start < 2; ++start) {
     SCOPED_TRACE(start);
     PosixFileSystem file_system;
@@ -144,6 +144,24 @@ TEST(Golden, PW6_AStoreOfVersionOneOpensWithExactlyItsContents) {
     ExpectTheGoldenStore(*store);
     ASSERT_TRUE(store->Close(Deadline::max()).ok());
   }
+}
+
+TEST(Golden, PW6_AStoreOfVersionOneOpensWithExactlyItsContents) {
+  ExpectItOpensTwice(TestData() + "/store");
+}
+
+TEST(Golden, PW6_PW14_AStoreOfVersionTwoOpensWithExactlyItsContents) {
+  const std::string store = std::string(DURAMEN_SOURCE_DIR) + "/tests/testdata/v2/store";
+  std::size_t packed = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(store + "/wal")) {
+    std::ifstream in(entry.path(), std::ios::binary);
+    std::vector<std::byte> block(wal::kBlockBytes);
+    in.read(reinterpret_cast<char*>(block.data()), wal::kBlockBytes);
+    const auto header = wal::DecodeFileHeader(block, 0);
+    packed += header.ok() && header->version == wal::kPackedVersion ? 1 : 0;
+  }
+  EXPECT_GT(packed, 0u);
+  ExpectItOpensTwice(store);
 }
 
 TEST(Golden, PW6_TheGoldenStoreRolled) {

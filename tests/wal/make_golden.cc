@@ -1,6 +1,6 @@
-// Writes tests/testdata/v1: run once when the format was fixed, and kept to show how it was made.
-// Its output is never written again; a new format gets a directory of its own.
-//   make_golden DIRECTORY
+// Writes tests/testdata/v1 and v2: run once when each format was fixed, and kept to show how they
+// were made. Its output is never written again; a new format gets a directory of its own.
+//   make_golden 1|2 DIRECTORY
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -19,8 +19,8 @@ namespace {
 
 class Maker {
  public:
-  explicit Maker(const std::string& directory)
-      : store_(log::OpenLogStore(StoreOptions(directory),
+  Maker(const std::string& directory, Compression compression)
+      : store_(log::OpenLogStore(StoreOptions(directory, compression),
                                  {file_system_, clock_, executor_, Rng(20260101)}, Tuning())
                    .value()),
         writer_(store_.NewWriter().value()) {}
@@ -71,6 +71,7 @@ class Maker {
     tuning.chunk_bytes = 1 << 14;
     tuning.spare_files = 0;
     tuning.row_files = 0;
+    tuning.pack_run_bytes_min = 1024;
     return tuning;
   }
   LogRef Log(const std::string& name) {
@@ -110,12 +111,15 @@ void WriteStructures(const std::string& path) {
 }  // namespace duramen::golden
 
 int main(int argc, char** argv) {
-  if (argc != 2 || std::filesystem::exists(argv[1])) {
-    std::fputs("usage: make_golden DIRECTORY (that does not exist)\n", stderr);
+  if (argc != 3 || std::filesystem::exists(argv[2])) {
+    std::fputs("usage: make_golden 1|2 DIRECTORY (that does not exist)\n", stderr);
     return 2;
   }
-  const std::string directory = argv[1];
-  duramen::golden::Maker(directory + "/store").Write();
-  duramen::golden::WriteStructures(directory + "/structures.txt");
+  const std::string directory = argv[2];
+  const bool packed = argv[1][0] == '2';
+  duramen::golden::Maker(directory + "/store",
+                         packed ? duramen::Compression::kZstd : duramen::Compression::kNone)
+      .Write();
+  if (!packed) duramen::golden::WriteStructures(directory + "/structures.txt");
   return 0;
 }

@@ -46,6 +46,7 @@ void ImageBuilder::Header(FileHeader header) {
 const BatchPlace& ImageBuilder::Batch(const BatchOptions& options,
                                       const std::vector<RunSpec>& runs) {
   BatchEncoder encoder(context_, offset_, std::span(bytes).subspan(offset_));
+  if (packs) encoder.PackWith(packer_);
   for (const RunSpec& run : runs) {
     if (std::count(bound_.begin(), bound_.end(), run.log) > 0) continue;
     bound_.push_back(run.log);

@@ -73,8 +73,11 @@ class ImageBuilder {
   const std::vector<BatchPlace>& batches() const { return batches_; }
   const FileContext& context() const { return context_; }
   std::vector<std::byte> bytes;
+  /// Runs of 4 KiB and more are packed where that pays; what stands where inside is not known then.
+  bool packs = false;
 
  private:
+  RunPacker packer_;
   FileContext context_;
   std::uint64_t offset_ = kFirstBatchOffset;
   std::vector<std::uint32_t> bound_;

@@ -1,0 +1,242 @@
+// Stores that compress: what is read from packed WAL files and compressed segments, over kills,
+// flushes, damage, and changes of the settings.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <optional>
+
+#include "base/bytes.h"
+#include "tests/log/flush_machine.h"
+#include "tests/wal/memory_file.h"
+#include "wal/scan.h"
+
+namespace duramen::log {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+std::vector<std::string> Texts(const std::string& name, std::size_t count) {
+  std::vector<std::string> texts;
+  for (std::size_t i = 0; i < count; ++i) {
+    texts.push_back(name + std::to_string(i) + std::string(250 + i % 9, '.'));
+  }
+  return texts;
+}
+
+std::vector<std::string> LinesOf(const std::vector<std::string>& texts) {
+  std::vector<std::string> lines;
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    lines.push_back(std::to_string(i + 1) + ":1:" + texts[i]);
+  }
+  return lines;
+}
+
+/// A byte in the middle of the records of the first packed run of any WAL file, and where.
+struct PackedPlace {
+  std::string path;
+  std::uint64_t offset = 0;
+  wal::RunHeader run;
+};
+std::optional<PackedPlace> FirstPacked(const Machine& machine) {
+  for (const std::string& name : machine.WalFiles()) {
+    const std::optional<std::uint64_t> number = wal::ParseFileName(name);
+    if (!number) continue;
+    const std::string path = "/data/wal/" + name;
+    const std::vector<std::byte> bytes = machine.FileBytes(path);
+    const auto header = wal::DecodeFileHeader(bytes, 0);
+    if (!header.ok() || header->number != *number) continue;
+    const ::duramen::testing::MemoryFile file(bytes);
+    wal::FileWindow window(file, bytes.size());
+    wal::FileSummary summary = wal::ScanHeaders(window, *number, header->system);
+    wal::ScanBatches(window, header->system, summary);
+    const wal::FileContext context = summary.Context(header->system);
+    for (const wal::BatchSummary& batch : summary.batches) {
+      const Bytes rest = Bytes(bytes).subspan(batch.offset);
+      const auto decoded = wal::DecodeBatchHeader(rest, header->system, context, batch.offset);
+      const auto contents = wal::ReadIntactBatch(*decoded, rest, context, batch.offset);
+      for (const wal::RunView& run : contents->runs) {
+        if ((run.header.flags & wal::kRunPacked) == 0) continue;
+        EXPECT_EQ(header->version, wal::kPackedVersion);
+        return PackedPlace{path, run.offset + wal::kRunHeaderBytes + run.header.bytes / 2,
+                           run.header};
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+class Compressing : public ::testing::Test {
+ protected:
+  Compressing() {
+    UseSmallFiles(machine);
+    machine.tuning.pack_run_bytes_min = 1024;  // Their batches have no room for 4 KiB of one log.
+  }
+  Machine machine;
+};
+using SegmentCompression = Compressing;
+using BatchCompression = Compressing;
+
+TEST_F(SegmentCompression, SG5_WhatWasFlushedReadsAsItWasWritten) {
+  machine.options.segment_compression = Compression::kZstd;
+  machine.Start();
+  const std::vector<std::string> texts = Texts("a", 60);
+  machine.Write(machine.Log("a"), 1, 1, texts);
+  Flush(machine, machine.Log("other"), 2);
+  EXPECT_GT(machine.Metric("flush_packed_from_bytes"), 15'000u);
+  EXPECT_LT(machine.Metric("flush_packed_to_bytes") * 4, machine.Metric("flush_packed_from_bytes"));
+  EXPECT_LT(machine.FileBytes(SegmentOf(machine, machine.UidOf("a"))).size(), 4000u);
+  for (int start = 0; start < 2; ++start) {
+    machine.Kill();
+    machine.Start();
+    EXPECT_EQ(machine.Contents("a"), LinesOf(texts));
+    EXPECT_GT(machine.Metric("read_segment_entries"), 0u);
+  }
+  // Off again: what is there is still read, and what comes is not compressed.
+  machine.Kill();
+  machine.options.segment_compression = Compression::kNone;
+  machine.Start();
+  Flush(machine, machine.Log("other"), 2);
+  EXPECT_EQ(machine.Metric("flush_packed_from_bytes"), 0u);
+  EXPECT_EQ(machine.Contents("a"), LinesOf(texts));
+}
+
+TEST_F(SegmentCompression, SG5_B1_APinnedEntryCountsWhatItHolds) {
+  machine.options.segment_compression = Compression::kZstd;
+  machine.Start();
+  machine.Write(machine.Log("a"), 1, 1, Texts("a", 60));
+  Flush(machine, machine.Log("other"), 2);
+  machine.Kill();
+  machine.Start();
+  const LogRef log = machine.Log("a");
+  const Result<Pin> one = machine.store().Read(log, 30, 31, 1);
+  ASSERT_TRUE(one.ok());
+  EXPECT_EQ(machine.Metric("memory_read_bytes"), one->entries()[0].payload.size());
+  const Result<Pin> all = machine.store().Read(log, 1, 61, 1 << 20);
+  ASSERT_TRUE(all.ok());
+  EXPECT_EQ(all->entries().size(), 60u);
+  EXPECT_GT(machine.Metric("memory_read_bytes"), 60u * 290) << "the block";
+}
+
+TEST_F(SegmentCompression, SG5_G5_DamageToABlockCostsItsEntriesAlone) {
+  machine.options.segment_compression = Compression::kZstd;
+  machine.Start();
+  const std::vector<std::string> texts = Texts("a", 40);
+  const LogRef log = machine.Log("a");
+  machine.Write(log, 1, 1, {texts.begin(), texts.begin() + 20});
+  Flush(machine, machine.Log("other"), 2);
+  machine.Write(log, 21, 1, {texts.begin() + 20, texts.end()});
+  Flush(machine, machine.Log("other"), 2);
+  const std::string segment = SegmentOf(machine, machine.UidOf("a"));
+  machine.Kill();
+  machine.Rot(segment, 128 + 104 + 60);  // In its first block.
+  machine.Start();
+  const std::vector<std::string> contents = machine.Contents("a");
+  ASSERT_EQ(contents.size(), 40u);
+  for (std::size_t i = 0; i < 40; ++i) {
+    EXPECT_EQ(contents[i], i < 20 ? std::to_string(i + 1) + "!corruption" : LinesOf(texts)[i]);
+  }
+}
+
+TEST_F(BatchCompression, PW14_RunsAreReadFromTheirFramesOverKillsAndFlushes) {
+  machine.options.wal_compression = Compression::kZstd;
+  machine.Start();
+  const std::vector<std::string> texts = Texts("a", 40);
+  machine.Write(machine.Log("a"), 1, 1, texts);
+  machine.Write(machine.Log("b"), 1, 1, {"small runs stay as they are"});
+  EXPECT_GT(machine.Metric("wal_packed_from_bytes"), 10'000u);
+  EXPECT_LT(machine.Metric("wal_packed_to_bytes") * 4, machine.Metric("wal_packed_from_bytes"));
+  ASSERT_TRUE(FirstPacked(machine).has_value());
+  // Each start copies what it finds.
+  for (int start = 0; start < 3; ++start) {
+    start == 1 ? machine.PowerLoss() : machine.Kill();
+    machine.Start();
+    EXPECT_TRUE(FirstPacked(machine).has_value());
+    EXPECT_EQ(machine.Contents("a"), LinesOf(texts));
+    EXPECT_THAT(machine.Contents("b"), ElementsAre("1:1:small runs stay as they are"));
+    EXPECT_GT(machine.Metric("read_wal_entries"), 0u);
+  }
+  // A flush reads them too.
+  Flush(machine, machine.Log("other"), 2);
+  machine.Kill();
+  machine.Start();
+  EXPECT_EQ(machine.Contents("a"), LinesOf(texts));
+  EXPECT_GT(machine.Metric("read_segment_entries"), 0u);
+}
+
+TEST_F(BatchCompression, PW14_WhatOneLogHasTooLittleOfIsNotTried) {
+  machine.options.wal_compression = Compression::kZstd;
+  machine.Start();
+  for (int i = 0; i < 30; ++i) {
+    machine.Write(machine.Log("log/" + std::to_string(i)), 1, 1, Texts("x", 3));
+  }
+  EXPECT_EQ(machine.Metric("wal_packed_from_bytes"), 0u);
+}
+
+TEST_F(BatchCompression, PW14_TheSettingMayComeAndGo) {
+  std::vector<std::string> texts;
+  for (int life = 0; life < 6; ++life) {
+    SCOPED_TRACE(life);
+    machine.options.wal_compression = life % 2 == 0 ? Compression::kZstd : Compression::kNone;
+    machine.options.segment_compression = life % 3 == 0 ? Compression::kNone : Compression::kZstd;
+    machine.Start();
+    const LogRef log = machine.Log("a");
+    EXPECT_EQ(machine.Contents(log), LinesOf(texts));
+    const std::vector<std::string> more = Texts(std::to_string(life) + "/", 30);
+    machine.Write(log, texts.size() + 1, 1, more);
+    texts.insert(texts.end(), more.begin(), more.end());
+    EXPECT_EQ(machine.Metric("wal_packed_from_bytes") > 0, life % 2 == 0);
+    if (life == 3) Flush(machine, machine.Log("other"), 2);
+    EXPECT_EQ(machine.Contents(log), LinesOf(texts));
+    machine.Kill();
+  }
+}
+
+TEST_F(BatchCompression, PW14_B5_DamageToAFrameTouchesItsLogAlone) {
+  machine.options.wal_compression = Compression::kZstd;
+  machine.Start();
+  const std::vector<std::string> texts = Texts("a", 40);
+  machine.Write(machine.Log("b"), 1, 1, {"before"});
+  machine.Write(machine.Log("a"), 1, 1, texts);
+  machine.Write(machine.Log("b"), 2, 1, {"behind"});
+  machine.Kill();
+  const std::optional<PackedPlace> place = FirstPacked(machine);
+  ASSERT_TRUE(place.has_value());
+  machine.Rot(place->path, place->offset);
+  machine.Start();
+  const std::vector<Finding>& findings = machine.store().recovery_report().findings;
+  ASSERT_EQ(findings.size(), 1u);
+  ASSERT_EQ(findings[0].touched.size(), 1u);
+  EXPECT_EQ(findings[0].touched[0].log, "a");
+  EXPECT_EQ(findings[0].touched[0].first, place->run.first);
+  EXPECT_EQ(findings[0].touched[0].last, place->run.first + place->run.count - 1);
+  EXPECT_TRUE(machine.Faulty("a"));
+  EXPECT_FALSE(machine.Faulty("b"));
+  EXPECT_THAT(machine.Contents("b"), ElementsAre("1:1:before", "2:1:behind"));
+}
+
+// Rot while the store runs: a read says so, and a flush knows what is lost.
+TEST_F(BatchCompression, PW14_C10_ADamagedFrameIsNoEntry) {
+  machine.options.wal_compression = Compression::kZstd;
+  machine.Start();
+  const LogRef log = machine.Log("a");
+  machine.Write(log, 1, 1, Texts("a", 40));
+  machine.Kill();
+  machine.Start();  // What it reads now is in the WAL file alone.
+  const std::optional<PackedPlace> place = FirstPacked(machine);
+  ASSERT_TRUE(place.has_value());
+  machine.Rot(place->path, place->offset);
+  const std::vector<std::string> contents = machine.Contents("a");
+  ASSERT_EQ(contents.size(), 40u);
+  const std::vector<std::string> lines = LinesOf(Texts("a", 40));
+  for (std::size_t i = 0; i < 40; ++i) {
+    const bool lost = i + 1 >= place->run.first && i + 1 < place->run.first + place->run.count;
+    EXPECT_EQ(contents[i], lost ? std::to_string(i + 1) + "!corruption" : lines[i]);
+  }
+  Flush(machine, machine.Log("other"), 2);
+  EXPECT_TRUE(machine.Faulty("a"));
+  EXPECT_EQ(machine.Metric("flush_lost_entries"), place->run.count);
+}
+
+}  // namespace
+}  // namespace duramen::log
