@@ -239,6 +239,9 @@ Result<RunHeader> DecodeRunSummary(const std::byte* bytes) {
   if (IsMark(run.kind) != (run.count == 0)) return Corrupt("run count does not fit its kind");
   const bool packed = (run.flags & kRunPacked) != 0;
   if (packed && !IsEntries(run.kind)) return Corrupt("packed run of no entries");
+  if (packed && run.count > kBatchBytesMax / kRecordHeaderBytes) {
+    return Corrupt("packed run of more entries than a batch can hold");
+  }
   if (!packed && run.bytes < run.count * kRecordHeaderBytes) {
     return Corrupt("run shorter than its records");
   }

@@ -34,13 +34,20 @@ void Repair(std::vector<std::byte>& file, int containers) {
   std::size_t at = kFileHeaderBytes;
   for (; containers > 0 && at + kRunHeaderBytes <= file.size(); --containers) {
     std::byte* run = file.data() + at;
-    const std::uint64_t records = std::min<std::uint64_t>(LoadLe<std::uint64_t>(run + 72), 1 << 20);
+    const bool compressed = LoadLe<std::uint16_t>(run + 4) == kCompressedVersion;
+    const std::uint64_t stored =
+        compressed ? LoadLe<std::uint32_t>(run + 72) : LoadLe<std::uint64_t>(run + 72);
+    const std::uint64_t records = std::min<std::uint64_t>(stored, 1 << 20);
     const std::uint32_t table = std::min<std::uint32_t>(LoadLe<std::uint32_t>(run + 68), 1 << 20);
     const std::size_t table_at = at + kRunHeaderBytes + records;
     if (table_at + table <= file.size()) {
       StoreLe(run + 88, ContentChecksum(Bytes(file).subspan(table_at, table), context, table_at));
     }
-    std::size_t record_at = at + kRunHeaderBytes;
+    if (compressed && table_at <= file.size()) {  // So that the block is unpacked.
+      const std::size_t block_at = at + kRunHeaderBytes;
+      StoreLe(run + 80, ContentChecksum(Bytes(file).subspan(block_at, records), context, block_at));
+    }
+    std::size_t record_at = compressed ? table_at : at + kRunHeaderBytes;
     while (record_at + kRecordHeaderBytes <= std::min(table_at, file.size())) {
       std::byte* record = file.data() + record_at;
       StoreLe(record,

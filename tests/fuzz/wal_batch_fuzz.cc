@@ -34,6 +34,7 @@ class HostileBatch {
   void Build();
   void AddRun(std::vector<RunHeader>& runs);
   void AddRecord(const RunHeader& run, Index index);
+  void AddFrame(const RunHeader& run);
 
   ByteReader input_;
   std::vector<std::byte> bytes_;
@@ -57,6 +58,29 @@ void HostileBatch::AddRecord(const RunHeader& run, Index index) {
   at_ += RecordBytes(payload.size());
 }
 
+/// One record, packed, under right checksums; what its header says may be wrong.
+void HostileBatch::AddFrame(const RunHeader& run) {
+  const RecordOwner owner = testing::OwnerOf(run.slot % 3);
+  std::vector<std::byte> raw(RecordBytes(input_.Get<std::uint8_t>() + 100));
+  EncodeRecordHeader({.payload_bytes = Field(raw.size() - kRecordHeaderBytes)},
+                     FramedRecordSeed(0, owner.uid), raw.data());
+  std::vector<std::byte> body(raw.size());
+  body.resize(ZstdCompressor().Compress(raw, body));
+  if (!body.empty()) body[input_.Get<std::uint8_t>() % body.size()] ^= input_.Get<std::byte>();
+  if (!Room(FrameBytes(body.size()))) return;
+  std::copy(body.begin(), body.end(),
+            bytes_.begin() + static_cast<std::ptrdiff_t>(at_ + kFrameHeaderBytes));
+  const auto seed = [&](std::size_t at) {
+    return RecordSeed(context_.seed, kOffset + at, owner.uid);
+  };
+  EncodeFrameHeader({.body_checksum = Checksum(body, seed(at_ + kFrameHeaderBytes)),
+                     .packed_bytes = Field(body.size()),
+                     .raw_bytes = Field(raw.size()),
+                     .count = Field(1)},
+                    seed(at_), &bytes_[at_]);
+  at_ += FrameBytes(body.size());
+}
+
 void HostileBatch::AddRun(std::vector<RunHeader>& runs) {
   RunHeader run{.slot = input_.Get<std::uint8_t>() % 4u,
                 .first = input_.Get<std::uint64_t>() >> (input_.Get<std::uint8_t>() % 64),
@@ -67,7 +91,10 @@ void HostileBatch::AddRun(std::vector<RunHeader>& runs) {
   const std::size_t header_at = at_;
   at_ += kRunHeaderBytes;
   const std::uint32_t records = input_.Get<std::uint8_t>() % 8u;
-  for (std::uint32_t i = 0; i < records; ++i) AddRecord(run, run.first + i);
+  const bool packed = (run.flags & kRunPacked) != 0 && IsEntries(run.kind);
+  for (std::uint32_t i = 0; i < records; ++i) {
+    packed ? AddFrame(run) : AddRecord(run, run.first + i);
+  }
   run.count = Field(records);
   run.bytes = Field(at_ - header_at - kRunHeaderBytes);
   EncodeRunHeader(run, SeedAt(context_.seed, kOffset + header_at), &bytes_[header_at]);

@@ -31,6 +31,30 @@ const testing::ImageBuilder& Specimen() {
   return specimen;
 }
 
+std::string PackedText(Index index) { return std::to_string(index) + std::string(500, 'p'); }
+
+/// One packed run of two frames.
+const testing::ImageBuilder& PackedSpecimen() {
+  static const testing::ImageBuilder specimen = [] {
+    testing::ImageBuilder image(1, 5, 1 << 20);
+    image.packs = true;
+    testing::RunSpec run{.log = 0, .first = 1};
+    for (Index index = 1; index <= 700; ++index) run.payloads.push_back(PackedText(index));
+    image.bytes.resize(image.Next({run}).end() + kBlockBytes);
+    image.Header({.version = kPackedVersion, .system = {}, .first_batch = 1});
+    return image;
+  }();
+  return specimen;
+}
+
+void CheckPackedRun(const RunView& run, const FileContext& context, const RecordOwner& owner) {
+  RecordReader reader(run, context, owner);
+  while (!reader.AtEnd() && reader.resumable()) {
+    const Result<RecordView> record = reader.Next();
+    CHECK(!record.ok() || AsText(record->payload) == PackedText(record->index));
+  }
+}
+
 void CheckRun(const RunView& run, const FileContext& context, const RecordOwner& owner,
               const std::vector<std::byte>& good) {
   RecordReader reader(run, context, owner);
@@ -42,7 +66,7 @@ void CheckRun(const RunView& run, const FileContext& context, const RecordOwner&
   }
 }
 
-void Read(const std::vector<std::byte>& bytes, const FileSummary& summary) {
+void Read(const std::vector<std::byte>& bytes, const FileSummary& summary, bool packed) {
   const SystemUuid system = testing::TestSystem();
   const FileContext context = summary.Context(system);
   SlotTable slots;
@@ -60,7 +84,8 @@ void Read(const std::vector<std::byte>& bytes, const FileSummary& summary) {
     for (const RunView& run : contents.runs) {
       const auto owner = slots.find(run.header.slot);
       if (owner == slots.end()) continue;
-      CheckRun(run, context, owner->second, Specimen().bytes);
+      if (packed) CheckPackedRun(run, context, owner->second);
+      if (!packed) CheckRun(run, context, owner->second, Specimen().bytes);
       replay.OnRun(run, owner->second, summary.number);
     }
   }
@@ -71,15 +96,17 @@ void Read(const std::vector<std::byte>& bytes, const FileSummary& summary) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* input, std::size_t size) {
   using namespace duramen::wal;  // NOLINT
-  std::vector<std::byte> bytes = Specimen().bytes;
-  duramen::ByteReader patches(std::as_bytes(std::span(input, size)));
-  while (patches.remaining() >= 3) {
-    const std::size_t at = patches.Get<std::uint16_t>() % bytes.size();
-    bytes[at] = patches.Get<std::byte>();
+  for (const bool packed : {false, true}) {
+    std::vector<std::byte> bytes = packed ? PackedSpecimen().bytes : Specimen().bytes;
+    duramen::ByteReader patches(std::as_bytes(std::span(input, size)));
+    while (patches.remaining() >= 3) {
+      const std::size_t at = patches.Get<std::uint16_t>() % bytes.size();
+      bytes[at] = patches.Get<std::byte>();
+    }
+    const FileSummary summary = testing::Scan(bytes, 1);
+    const TailVerdict verdict = JudgeTail({&summary, 1});
+    CHECK(verdict.chain.size() <= 1);
+    Read(bytes, summary, packed);
   }
-  const FileSummary summary = testing::Scan(bytes, 1);
-  const TailVerdict verdict = JudgeTail({&summary, 1});
-  CHECK(verdict.chain.size() <= 1);
-  Read(bytes, summary);
   return 0;
 }
