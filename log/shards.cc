@@ -18,7 +18,6 @@ namespace duramen::log {
 namespace {
 
 constexpr std::size_t kNamesTold = 3;
-constexpr std::string_view kLockName = "LOCK";
 
 std::string Word(std::uint32_t shard) { return "WAL shard " + std::to_string(shard); }
 
@@ -52,8 +51,11 @@ Result<std::unique_ptr<Directory>> OpenIfThere(const Directory& parent, std::str
   return opened;
 }
 
-/// Whether WAL files were put aside whose damage could not be copied.
+/// Whether WAL files were put aside, or are to be, whose damage could not be copied.
 Result<bool> KeepsFiles(const LogStore::Impl& shard) {
+  for (const Finding& finding : shard.report.findings) {
+    if (finding.kept_in.ends_with(wal::kKeptSuffix)) return true;
+  }
   for (const Directory* directory : {shard.wal_dir.get(), shard.failover_dir.get()}) {
     if (directory == nullptr) continue;
     for (const DirectoryEntry& entry : TRY(directory->List())) {
@@ -64,17 +66,18 @@ Result<bool> KeepsFiles(const LogStore::Impl& shard) {
 }
 
 /// All but `kept`, copies of damaged bytes, which no start removes, and what is nobody's. A
-/// directory that cannot go, because something is in it or mounted there, stays.
-Status RemoveContents(Directory& directory, std::span<const std::string_view> kept) {
+/// directory that cannot go, because something is in it or mounted there, stays. No lock is taken:
+/// who has that of shard 0 is alone here, and nobody opens a shard without SYSTEM.
+Status RemoveContents(Directory& directory, std::string_view kept) {
   for (const DirectoryEntry& entry : TRY(directory.List())) {
-    const bool stays = std::ranges::find(kept, entry.name) != kept.end();
-    if (stays || entry.name == kQuarantineName || entry.name == "lost+found") continue;
+    if (entry.name == kept || entry.name == kQuarantineName) continue;
+    if (entry.name == "lost+found") continue;
     if (!entry.is_directory) {
       TRY(directory.Remove(entry.name));
       continue;
     }
     const std::unique_ptr<Directory> inner = TRY(directory.OpenDirectory(entry.name));
-    TRY(RemoveContents(*inner, {}));
+    TRY(RemoveContents(*inner, ""));
     (void)directory.RemoveDirectory(entry.name);
   }
   return directory.Sync();
@@ -91,13 +94,8 @@ Status RemoveWalDirectory(FileSystem& file_system, const std::string& path,
   const Result<std::vector<std::byte>> bytes = ReadSmallFile(directory, kIdentityName);
   if (!bytes.ok()) return bytes.error().code == ErrorCode::kNotFound ? Status{} : bytes.error();
   if (TRY(DecodeIdentityFile(*bytes)).content.system != uuid) return {};
-  {
-    const std::unique_ptr<FileLock> lock = TRY(directory.Lock(kLockName));
-    constexpr std::string_view kKept[] = {kLockName, kIdentityName};
-    TRY(RemoveContents(directory, kKept));
-    TRY(directory.Remove(kIdentityName));
-  }
-  TRY(RemoveIfThere(directory, std::string(kLockName)));
+  TRY(RemoveContents(directory, kIdentityName));
+  TRY(directory.Remove(kIdentityName));
   TRY(directory.Sync());
   const std::size_t slash = path.rfind('/');
   const std::unique_ptr<Directory> parent = TRY(file_system.Open(path.substr(0, slash)));
@@ -356,16 +354,11 @@ Status RemoveRetired(FileSystem& file_system, Directory& shards, std::uint32_t s
                  "'" + directory->path() + "' is what another system's shard has left",
                  "move it away"};
   }
-  {
-    const std::unique_ptr<FileLock> lock = TRY(directory->Lock(kLockName));
-    for (const std::string& path : retired.wal_dirs) {
-      if (path.front() == '/') TRY(RemoveWalDirectory(file_system, path, uuid));
-    }
-    constexpr std::string_view kKept[] = {kLockName, kRetiredName};
-    TRY(RemoveContents(*directory, kKept));
-    TRY(directory->Remove(kRetiredName));
+  for (const std::string& path : retired.wal_dirs) {
+    if (path.front() == '/') TRY(RemoveWalDirectory(file_system, path, uuid));
   }
-  TRY(RemoveIfThere(*directory, std::string(kLockName)));
+  TRY(RemoveContents(*directory, kRetiredName));
+  TRY(directory->Remove(kRetiredName));
   TRY(directory->Sync());
   (void)shards.RemoveDirectory(name);
   return shards.Sync();

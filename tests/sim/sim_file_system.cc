@@ -37,6 +37,8 @@ bool IsRepairId(std::string_view name) {
 std::string FileClass(std::string_view directory_name, std::string_view name) {
   const auto class_of = [](std::string_view one) -> std::string_view {
     if (one.ends_with(".aside") && IsUid(one.substr(0, one.find('.')))) return "UID.aside";
+    const bool number = !one.empty() && one.find_first_not_of("0123456789") == one.npos;
+    if (number) return "#";  // A WAL shard's.
     return IsUid(one) ? "UID" : IsRepairId(one) ? "REPAIR" : one;
   };
   name = class_of(name);
