@@ -155,8 +155,8 @@ constexpr SettingSpec kSettings[] = {
      .part = "wal",
      .since = "0.1.0",
      .help = "Compresses what one log has in a batch, where that is 4 KiB or more and becomes an "
-             "eighth smaller. It costs the WAL thread more than the copy it saves; it pays where "
-             "the device is slower than 300 MB/s. A release before it does not read such files."},
+             "eighth smaller. It costs the WAL thread ten times the copy, so it pays where the "
+             "device is slower than 300 MB/s. Earlier releases refuse such files by name."},
     {.name = "wal_compute_checksums",
      .type = SettingType::kBoolean,
      .unit = "",
@@ -212,7 +212,7 @@ constexpr SettingSpec kSettings[] = {
      .allowed = "none|zstd",
      .part = "segments",
      .since = "0.1.0",
-     .help = "Compresses entries on their way to segments, in blocks of up to 256 KiB; a block "
+     .help = "Compresses entries on their way to segments, in blocks of some 64 KiB; a block "
              "that does not become an eighth smaller stays as it is. A read decompresses the whole "
              "block of an entry, and damage costs one. Files that are there stay as they are."},
     {.name = "flush_threads",

@@ -30,7 +30,9 @@ struct SegmentLimits {
   std::uint64_t buffer_bytes = 1 << 20;
   Compression compression = Compression::kNone;
   std::uint64_t pack_bytes_min = kPackBytesMin;  // smaller blocks stay as they are
-  std::uint64_t block_bytes = kBlockBytesMax;    // that are compressed at once; one entry at least
+  /// That are compressed at once; one entry at least. As small as the whole block, and unpacked in
+  /// a quarter of the time (docs/benchmarks.md). At most kBlockBytesMax.
+  std::uint64_t block_bytes = 64 << 10;
 };
 
 /// An entry on its way into a segment; borrowed during the call.

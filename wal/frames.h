@@ -1,4 +1,4 @@
-// Packed runs: the records of a run of entries, compressed in frames of up to 256 KiB of them.
+// Packed runs: the records of a run of entries, compressed in frames of some 64 KiB of them.
 //
 // A frame stands for its records as a record does for its payload: its header says how many there
 // are and where the next frame begins, so that damage to one costs only its own records. What is

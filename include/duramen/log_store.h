@@ -64,7 +64,7 @@ struct LogStoreOptions {
   std::uint64_t flush_delay = 200;           // ms that a closed WAL file waits for its flush
   std::uint64_t segment_max_entries = 4096;  // of one segment file
   std::uint64_t segment_max_size_bytes = 64'000'000;
-  Compression segment_compression = Compression::kNone;  // of blocks of 256 KiB
+  Compression segment_compression = Compression::kNone;  // of blocks of 64 KiB
   std::uint64_t flush_threads = 1;      // that write segments, of each WAL shard
   std::uint64_t flush_bytes_per_s = 0;  // of each; 0: follows how fast WAL files fill
   std::uint64_t memory_budget = 1ULL << 30;  // bytes: arenas, rings, pinned reads

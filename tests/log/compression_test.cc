@@ -138,6 +138,30 @@ TEST_F(SegmentCompression, SG5_G5_DamageToABlockCostsItsEntriesAlone) {
   }
 }
 
+TEST_F(SegmentCompression, SG5_AMendWritesWhatIsLeftOfABlocksFileAnew) {
+  machine.options.segment_compression = Compression::kZstd;
+  machine.Start();
+  const std::vector<std::string> texts = Texts("a", 40);
+  const LogRef log = machine.Log("a");
+  machine.Write(log, 1, 1, {texts.begin(), texts.begin() + 20});
+  Flush(machine, machine.Log("other"), 2);
+  machine.Write(log, 21, 1, {texts.begin() + 20, texts.end()});
+  Flush(machine, machine.Log("other"), 2);
+  const std::string uid = machine.UidOf("a");
+  const std::string segment = SegmentOf(machine, uid);
+  ASSERT_TRUE(machine.Close().ok());
+  machine.Rot(segment, 128 + 104 + 60);
+  ASSERT_TRUE(machine.Mend({}).ok());
+  EXPECT_NE(SegmentOf(machine, uid), segment);
+  machine.options.recovery_mode = RecoveryMode::kStrict;
+  machine.Start();
+  const std::vector<std::string> contents = machine.Contents("a");
+  ASSERT_EQ(contents.size(), 40u);
+  for (std::size_t i = 0; i < 40; ++i) {
+    EXPECT_EQ(contents[i], i < 20 ? std::to_string(i + 1) + "!faulty" : LinesOf(texts)[i]);
+  }
+}
+
 TEST_F(BatchCompression, PW14_RunsAreReadFromTheirFramesOverKillsAndFlushes) {
   machine.options.wal_compression = Compression::kZstd;
   machine.Start();
@@ -162,6 +186,36 @@ TEST_F(BatchCompression, PW14_RunsAreReadFromTheirFramesOverKillsAndFlushes) {
   machine.Start();
   EXPECT_EQ(machine.Contents("a"), LinesOf(texts));
   EXPECT_GT(machine.Metric("read_segment_entries"), 0u);
+}
+
+// What the flush feeds borrows from frames that it lets go on the way.
+TEST_F(BatchCompression, PW14_RunsOfSeveralFramesAreFlushedAndRead) {
+  machine.options.wal_compression = Compression::kZstd;
+  machine.options.wal_max_size_bytes = 512 << 10;
+  machine.options.memory_budget = 16 << 20;
+  machine.tuning.ring_records = 1024;
+  machine.tuning.ring_bytes = 256 << 10;
+  machine.tuning.batch_bytes_max = 256 << 10;
+  machine.Start();
+  const std::vector<std::string> texts = Texts("a", 300);
+  machine.Write(machine.Log("a"), 1, 1, texts);
+  const std::optional<PackedPlace> place = FirstPacked(machine);
+  ASSERT_TRUE(place.has_value());
+  ASSERT_EQ(place->run.count, 300u) << "80 KB, so two frames";
+  machine.Kill();
+  machine.Start();
+  EXPECT_EQ(machine.Contents("a"), LinesOf(texts));
+  const LogRef other = machine.Log("other");
+  for (int i = 0; i < 400 && machine.Metric("flush_rounds") == 0; ++i) {
+    machine.Write(other, machine.store().BoundsOf(other)->end, 9, {std::string(3000, 'f')});
+    machine.Settle();
+  }
+  EXPECT_GE(machine.Metric("flush_entries"), 300u);
+  EXPECT_EQ(machine.Metric("flush_lost_entries"), 0u);
+  machine.Kill();
+  machine.Start();
+  EXPECT_EQ(machine.Contents("a"), LinesOf(texts));
+  EXPECT_GE(machine.Metric("read_segment_entries"), 300u);
 }
 
 TEST_F(BatchCompression, PW14_WhatOneLogHasTooLittleOfIsNotTried) {

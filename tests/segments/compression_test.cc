@@ -112,7 +112,7 @@ TEST(SegmentCompression, SG5_WhatShrinksIsCompressedAndReadsAsWritten) {
   EXPECT_GT(table.runs.size(), 5u);
   for (const RunPlace& run : table.runs) {
     EXPECT_EQ(run.header.compression, Compression::kZstd);
-    EXPECT_LE(run.header.raw_bytes, kBlockBytesMax);
+    EXPECT_LE(run.header.raw_bytes, SegmentLimits().block_bytes);
     EXPECT_LT(run.header.records_bytes, run.header.raw_bytes);
   }
   ExpectAllReads(server, {1, 4001});

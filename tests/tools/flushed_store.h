@@ -16,7 +16,8 @@
 namespace duramen::tools::testing {
 
 inline Answer LoadFlushed(LoadOptions load) {
-  load.settings.flags = {{"wal_max_size_bytes", "64KiB"}, {"wal_max_files", "4"}};
+  load.settings.flags.emplace_back("wal_max_size_bytes", "64KiB");
+  load.settings.flags.emplace_back("wal_max_files", "4");
   return Ask([&](Terminal& terminal) { return RunLoad(load, terminal); });
 }
 
@@ -25,7 +26,8 @@ class FlushedStore : public ::testing::Test {
  protected:
   void MakeFlushed(std::uint64_t lines, std::uint64_t servers) {
     WriteAll(dir_ / "input", NumberedLines(lines));
-    const Answer load = LoadFlushed({.dir = data_, .file = dir_ / "input", .servers = servers});
+    const Answer load = LoadFlushed(
+        {.dir = data_, .file = dir_ / "input", .servers = servers, .settings = settings_});
     ASSERT_EQ(load.exit, ExitCode::kClean) << load.err;
     FindSegments();
     ASSERT_FALSE(segments_.empty());
@@ -40,6 +42,7 @@ class FlushedStore : public ::testing::Test {
   TempDir dir_;
   std::string data_ = dir_ / "data";
   std::vector<std::string> segments_;
+  SettingSources settings_;  // besides those that make it small
 };
 
 }  // namespace duramen::tools::testing

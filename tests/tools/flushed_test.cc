@@ -37,8 +37,11 @@ class Flushed : public testing::FlushedStore {
       return WalFiles(data_).size() * (64u << 10) <= ReadAll(dir_ / "input").size() / 2;
     };
     for (int start = 0; start < 200 && !recycled(); ++start) {
-      const Answer load = testing::LoadFlushed(
-          {.dir = data_, .file = dir_ / "input", .servers = 5, .resume = true});
+      const Answer load = testing::LoadFlushed({.dir = data_,
+                                                .file = dir_ / "input",
+                                                .servers = 5,
+                                                .resume = true,
+                                                .settings = settings_});
       ASSERT_EQ(load.exit, ExitCode::kClean) << load.err;
     }
     ASSERT_TRUE(recycled());
@@ -47,26 +50,61 @@ class Flushed : public testing::FlushedStore {
   static Answer Dump(const DumpOptions& options) {
     return Ask([&](Terminal& terminal) { return RunDump(options, terminal); });
   }
+  void ExpectEveryLine(std::string_view dump) {
+    const InputText input(ReadAll(dir_ / "input"));
+    ReadBack lines;
+    for (std::size_t at = 0; at < dump.size();) {
+      const std::size_t end = dump.find('\n', at);
+      lines.Add(dump.substr(at, end - at));
+      at = end + 1;
+    }
+    EXPECT_EQ(lines.Compare(input, kLines), "");
+    EXPECT_EQ(lines.count(), kLines);
+  }
   Answer Verify() const { return testing::Verify(data_, Format::kCsv); }
   static std::uint64_t Lines(const std::string& text) {
     return static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n'));
   }
 };
 
+/// The same, compressed wherever it can be.
+class FlushedCompressed : public Flushed {
+ protected:
+  void SetUp() override {
+    settings_.flags = {{"wal_compression", "zstd"}, {"segment_compression", "zstd"}};
+    Flushed::SetUp();
+  }
+};
+
+TEST_F(FlushedCompressed, SG5_PW14_DumpAndVerifyReadWhatIsCompressed) {
+  const DumpOptions entries{.path = data_, .kind = "entry", .output = {.format = Format::kJsonl}};
+  const Answer dump = Dump(entries);
+  EXPECT_EQ(dump.exit, ExitCode::kClean) << dump.err;
+  EXPECT_THAT(dump.out, HasSubstr("\"flags\":\"packed\""));
+  ExpectEveryLine(dump.out);
+  const Answer verified = Verify();
+  EXPECT_EQ(verified.exit, ExitCode::kClean) << verified.out;
+  // A block is lost as a whole, and no more than it.
+  const std::string content = ReadAll(segments_.front());
+  std::string flipped = content;
+  flipped[content.size() / 2] ^= 1;
+  WriteAll(segments_.front(), flipped);
+  const Answer damaged = Dump(entries);
+  EXPECT_EQ(damaged.exit, ExitCode::kDamage);
+  EXPECT_THAT(damaged.err, HasSubstr("skipped: "));
+  EXPECT_LT(Lines(damaged.out), Lines(dump.out));
+  EXPECT_GT(Lines(damaged.out), Lines(dump.out) / 2);
+  const Answer judged = Verify();
+  EXPECT_EQ(judged.exit, ExitCode::kDamage);
+  EXPECT_THAT(judged.out, HasSubstr("cannot be read: its block does not match its checksum"));
+}
+
 TEST_F(Flushed, TL1_DumpGivesEveryLineAlsoAfterItsWalFileWasRecycled) {
   const Answer dump = Dump({.path = data_, .kind = "entry", .output = {.format = Format::kJsonl}});
   EXPECT_EQ(dump.exit, ExitCode::kClean) << dump.err;
   EXPECT_THAT(dump.out, HasSubstr("\"source\":\"segment\""));
   EXPECT_THAT(dump.out, HasSubstr("\"source\":\"wal\""));
-  const InputText input(ReadAll(dir_ / "input"));
-  ReadBack lines;
-  for (std::size_t at = 0; at < dump.out.size();) {
-    const std::size_t end = dump.out.find('\n', at);
-    lines.Add(std::string_view(dump.out).substr(at, end - at));
-    at = end + 1;
-  }
-  EXPECT_EQ(lines.Compare(input, kLines), "");
-  EXPECT_EQ(lines.count(), kLines);
+  ExpectEveryLine(dump.out);
   const Answer rows = Dump({.path = data_, .kind = "flushed", .output = {.format = Format::kCsv}});
   EXPECT_THAT(rows.out, HasSubstr("meta/checkpoint-a,"));
   EXPECT_THAT(rows.out, HasSubstr("meta/checkpoint-b,"));
