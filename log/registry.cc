@@ -72,7 +72,12 @@ Result<log::ServerLog*> LogStore::Impl::Find(LogRef ref) const {
   if (ForkGeneration() != fork_generation) {
     return Error{ErrorCode::kForked, "a log store does not survive fork()", ""};
   }
-  log::ServerLog* log = ref.slot % stride == shard ? At(ref.slot / stride) : nullptr;
+  log::ServerLog* log = nullptr;
+  if (stride == 1) {  // Spares most a division.
+    log = At(ref.slot);
+  } else if (ref.slot % stride == shard) {
+    log = At(ref.slot / stride);
+  }
   if (log == nullptr || log->generation.load(std::memory_order_acquire) != ref.generation ||
       log->deleted.load(std::memory_order_acquire)) {
     return Error{ErrorCode::kStaleRef, "the log was deleted or belongs to another store",

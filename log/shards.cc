@@ -65,10 +65,10 @@ Result<bool> KeepsFiles(const LogStore::Impl& shard) {
   return false;
 }
 
-/// All but `kept`, copies of damaged bytes, which no start removes, and what is nobody's. A
-/// directory that cannot go, because something is in it or mounted there, stays. No lock is taken:
-/// who has that of shard 0 is alone here, and nobody opens a shard without SYSTEM.
-Status RemoveContents(Directory& directory, std::string_view kept) {
+/// All but `kept`, copies of damaged bytes, which no start removes, and what is nobody's. With
+/// `has_mounts` a directory in it may stay, empty, because a device is mounted there. No lock is
+/// taken: who has that of shard 0 is alone here, and nobody opens a shard without SYSTEM.
+Status RemoveContents(Directory& directory, std::string_view kept, bool has_mounts) {
   for (const DirectoryEntry& entry : TRY(directory.List())) {
     if (entry.name == kept || entry.name == kQuarantineName) continue;
     if (entry.name == "lost+found") continue;
@@ -77,8 +77,10 @@ Status RemoveContents(Directory& directory, std::string_view kept) {
       continue;
     }
     const std::unique_ptr<Directory> inner = TRY(directory.OpenDirectory(entry.name));
-    TRY(RemoveContents(*inner, ""));
-    (void)directory.RemoveDirectory(entry.name);
+    TRY(RemoveContents(*inner, "", false));
+    const Status removed = directory.RemoveDirectory(entry.name);
+    // A server's directory that stayed would be a log of the shard that comes next.
+    if (!removed.ok() && !has_mounts) return removed;
   }
   return directory.Sync();
 }
@@ -94,7 +96,7 @@ Status RemoveWalDirectory(FileSystem& file_system, const std::string& path,
   const Result<std::vector<std::byte>> bytes = ReadSmallFile(directory, kIdentityName);
   if (!bytes.ok()) return bytes.error().code == ErrorCode::kNotFound ? Status{} : bytes.error();
   if (TRY(DecodeIdentityFile(*bytes)).content.system != uuid) return {};
-  TRY(RemoveContents(directory, kIdentityName));
+  TRY(RemoveContents(directory, kIdentityName, true));
   TRY(directory.Remove(kIdentityName));
   TRY(directory.Sync());
   const std::size_t slash = path.rfind('/');
@@ -357,7 +359,7 @@ Status RemoveRetired(FileSystem& file_system, Directory& shards, std::uint32_t s
   for (const std::string& path : retired.wal_dirs) {
     if (path.front() == '/') TRY(RemoveWalDirectory(file_system, path, uuid));
   }
-  TRY(RemoveContents(*directory, kRetiredName));
+  TRY(RemoveContents(*directory, kRetiredName, true));
   TRY(directory->Remove(kRetiredName));
   TRY(directory->Sync());
   (void)shards.RemoveDirectory(name);

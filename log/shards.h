@@ -48,7 +48,9 @@ class Shards {
   Status Open();
   const std::vector<LogStore::Impl*>& all() const { return all_; }
   /// Where that log is, if it is; else any.
-  LogStore::Impl& Of(LogRef ref) const { return *all_[ref.slot % all_.size()]; }
+  LogStore::Impl& Of(LogRef ref) const {
+    return all_.size() == 1 ? root_ : *all_[ref.slot % all_.size()];
+  }
   const RecoveryReport& report() const { return report_; }
 
   /// Of the shard with the fewest.

@@ -112,8 +112,11 @@ Result<log::ServerLog*> Writer::Impl::Own(LogRef ref) {
     return Error{ErrorCode::kForked, "a log store does not survive fork()",
                  "open the store in the child, in another directory"};
   }
-  if (ref.slot % store.stride != store.shard) return OtherShard(store.shard, store.stride, ref);
-  log::ServerLog* log = store.At(ref.slot / store.stride);
+  if (store.stride != 1) {
+    if (ref.slot % store.stride != store.shard) return OtherShard(store.shard, store.stride, ref);
+    ref.slot /= store.stride;
+  }
+  log::ServerLog* log = store.At(ref.slot);
   if (log == nullptr || log->generation.load(std::memory_order_acquire) != ref.generation ||
       log->deleted.load(std::memory_order_relaxed)) {
     return Stale();
