@@ -406,6 +406,9 @@ TEST(SegmentCompression, SG5_HostileBlocksAreNoEntries) {
   EXPECT_FALSE(unpack(packed, run.raw_bytes + 8).ok());
   EXPECT_FALSE(unpack(packed, run.raw_bytes - 8).ok());
   EXPECT_FALSE(unpack({}, run.raw_bytes).ok());
+  FileBytes longer = packed;
+  longer.resize(packed.size() + 8);
+  EXPECT_FALSE(unpack(longer, run.raw_bytes).ok());
   for (const std::uint32_t size : {0U, 1U, UINT32_MAX, static_cast<std::uint32_t>(packed.size())}) {
     FileBytes other = packed;
     StoreLe(other.data(), size);

@@ -247,6 +247,29 @@ TEST(BatchCompression, PW14_HostileSizesTakeNoMemoryAndGiveNoRecord) {
   none([](FrameHeader& frame) { frame.count = 0; });
   none([](FrameHeader& frame) { frame.count = UINT32_MAX; });
   none([](FrameHeader& frame) { frame.count += 1; });  // More than the run has.
+  // Refused for what the header says, before anything is made of it.
+  const auto refused = [](FrameHeader frame) {
+    std::byte header[kFrameHeaderBytes];
+    EncodeFrameHeader(frame, 5, header);
+    return !DecodeFrameHeader(header, 5).ok();
+  };
+  EXPECT_FALSE(refused({0, 100, kFrameBytesMax, 2}));
+  EXPECT_TRUE(refused({0, 100, kFrameBytesMax + 8, 2}));
+  EXPECT_FALSE(refused({0, 100, kFrameBytesMax + 8, 1}));
+  EXPECT_TRUE(refused({0, 100, kBatchBytesMax + 8, 1}));
+  EXPECT_TRUE(refused({0, 480, 480, 2}));
+  EXPECT_TRUE(refused({0, 0, 480, 2}));
+  EXPECT_TRUE(refused({0, 100, 484, 2}));
+  EXPECT_TRUE(refused({0, 100, 480, 21}));
+  EXPECT_TRUE(refused({0, 100, 480, 0}));
+  RunHeader many{.count = kBatchBytesMax / kRecordHeaderBytes + 1, .first = 1, .bytes = 64};
+  many.flags = kRunPacked;
+  std::byte summary[kRunSummaryBytes];
+  EncodeRunSummary(many, summary);
+  EXPECT_FALSE(DecodeRunSummary(summary).ok());
+  --many.count;
+  EncodeRunSummary(many, summary);
+  EXPECT_TRUE(DecodeRunSummary(summary).ok());
   // Fewer than are in it: those are right, and nothing says what the others would be.
   const RunView fewer = Forged(bytes, image, [](FrameHeader& frame) { frame.count = 3; });
   const auto read = Read(fewer, image.context(), 0);
