@@ -8,6 +8,7 @@
 #include "log/durable_state.h"
 #include "log/overlay.h"
 #include "log/repair_journal.h"
+#include "log/shards.h"
 #include "log/system_file.h"
 #include "meta/checkpoint.h"
 #include "meta/checkpoint_files.h"
@@ -48,6 +49,32 @@ Result<std::optional<Copies<T>>> Read(const Directory& directory, const char* na
 template <typename T>
 bool Whole(const std::optional<Copies<T>>& file) {
   return file && file->copy_ok[0] && file->copy_ok[1];
+}
+
+/// Nil: it has no SYSTEM that can be read.
+SystemUuid SystemIn(FileSystem& file_system, const std::string& path) {
+  const Result<std::unique_ptr<Directory>> directory = file_system.Open(path);
+  if (!directory.ok()) return {};
+  const Result<std::vector<std::byte>> bytes = ReadSmallFile(**directory, kSystemName);
+  if (!bytes.ok()) return {};
+  const Result<Copies<SystemFile>> file = DecodeSystemFile(*bytes);
+  return file.ok() ? file->content.system : SystemUuid{};
+}
+
+/// What SYSTEM of that directory and system has to say of shards, where it is lost: as many as are
+/// there and say whose they are, or that it is one itself.
+std::uint32_t CountFromDirectories(FileSystem& file_system, const std::string& data_dir,
+                                   const SystemUuid& system) {
+  std::uint32_t count = 1;
+  for (std::uint32_t shard = 1; shard < kShardsMax; ++shard) {
+    const std::string path = "/" + ShardPath(shard);
+    if (data_dir.ends_with(path)) {
+      const std::string root = data_dir.substr(0, data_dir.size() - path.size());
+      if (ShardUuid(SystemIn(file_system, root), shard) == system) return kIsAShard;
+    }
+    if (SystemIn(file_system, data_dir + path) == ShardUuid(system, shard)) count = shard + 1;
+  }
+  return count;
 }
 
 class Repair {
@@ -182,6 +209,9 @@ class Repair {
     if (!Whole(system_file_) || system_file_->content.system != system_) {
       SystemFile file;
       if (system_file_) file = system_file_->content;
+      if (!system_file_) {
+        file.shards = CountFromDirectories(environment_.file_system, options_.data_dir, system_);
+      }
       if (file.wal_dirs.empty()) file.wal_dirs = {wal_dir_.empty() ? kWalName : wal_dir_};
       if (file.created_unix_ms == 0) file.created_unix_ms = environment_.clock.UnixMs();
       file.system = system_;

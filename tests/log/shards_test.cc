@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/planted.h"
 #include "base/settings.h"
+#include "log/repair.h"
 #include "log/system_file.h"
 #include "tests/log/machine.h"
 
@@ -504,6 +505,32 @@ TEST(Shards, A14_ADamagedShardDoesNotGo) {
   EXPECT_EQ(machine.Refusal(text), ErrorCode::kConfiguration);
   EXPECT_THAT(text, HasSubstr("it is damaged, so it cannot be taken out of use"));
   EXPECT_EQ(machine.Counted(), 2u);
+}
+
+// Nothing else counts the shards: a repair that made SYSTEM anew for one would shut out the others.
+TEST(Shards, A14_ASystemFileThatIsLostIsMadeAnewWithItsShards) {
+  Sharded machine(3);
+  machine.Start();
+  for (std::uint32_t shard = 0; shard < 3; ++shard) {
+    machine.Fill(shard, std::to_string(shard), {"x"});
+  }
+  ASSERT_TRUE(machine.Close().ok());
+  for (const std::string path : {"/data", "/data/shards/1"}) {
+    ASSERT_TRUE((*machine.disk().Open(path))->Remove("SYSTEM").ok());
+    std::string text;
+    EXPECT_NE(machine.Refusal(text), ErrorCode::kNotFound);
+    ManualClock clock;
+    const Result<RepairOutcome> repaired =
+        RepairStore({.data_dir = path, .wal_dir = "", .system = {}, .mend = {}, .log_sink = {}},
+                    {machine.disk(), clock, machine.executor(), Rng(9)});
+    ASSERT_TRUE(repaired.ok()) << repaired.error().message;
+    machine.Start();
+    EXPECT_THAT(machine.store().Logs(), SizeIs(3));
+    ASSERT_TRUE(machine.Close().ok());
+  }
+  EXPECT_EQ(machine.Counted(), 3u);
+  const auto shard = DecodeSystemFile(machine.FileBytes("/data/shards/1/SYSTEM"));
+  EXPECT_EQ(shard.value().content.shards, kIsAShard);
 }
 
 TEST(Shards, PW8_SalvageFindsALogInWhicheverShard) {
