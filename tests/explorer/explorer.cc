@@ -173,11 +173,13 @@ std::unique_ptr<Session> Explorer::Live(const RunId& id, const sim::DiskState& d
 }
 
 bool Explorer::RunNext(std::uint64_t states, std::optional<std::uint32_t> workload) {
-  // The first ten have the seeds that they always had, but for one in thirteen.
+  // The first ten have the seeds that they always had, but for three in thirteen.
   constexpr std::uint32_t kFirst = 10;
+  static_assert(kWorkloadCount == kFirst + 3);
   auto turn = static_cast<std::uint32_t>(next_seed_ % kFirst);
   if (next_seed_ % 13 == 0) turn = kFirst;
   if (next_seed_ % 13 == 7) turn = kFirst + 1;
+  if (next_seed_ % 13 == 3) turn = kFirst + 2;
   const RunId id{.seed = next_seed_, .workload = workload.value_or(turn), .crashes = {}};
   ++next_seed_;
   rng_ = Rng(id.Hash());
