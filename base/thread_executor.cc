@@ -34,12 +34,12 @@ std::int64_t NowNs() { return SystemClock().NowNs(); }
 }  // namespace
 
 ThreadExecutor::~ThreadExecutor() {
-  for (const Slot& slot : slots_) CHECK(slot.actor.load(std::memory_order_acquire) == nullptr);
+  for (const auto& actor : actors_) CHECK(actor.load(std::memory_order_acquire) == nullptr);
 }
 
 ThreadExecutor::Slot* ThreadExecutor::SlotOf(const Actor& actor) {
-  for (Slot& slot : slots_) {
-    if (slot.actor.load(std::memory_order_acquire) == &actor) return &slot;
+  for (std::size_t i = 0; i < kActorsMax; ++i) {
+    if (actors_[i].load(std::memory_order_acquire) == &actor) return &slots_[i];
   }
   return nullptr;
 }
@@ -47,14 +47,12 @@ ThreadExecutor::Slot* ThreadExecutor::SlotOf(const Actor& actor) {
 void ThreadExecutor::Start(Actor& actor) {
   const std::lock_guard lock(starting_);
   CHECK(SlotOf(actor) == nullptr);
-  Slot* free = nullptr;
-  for (Slot& slot : slots_) {
-    if (free == nullptr && slot.actor.load(std::memory_order_acquire) == nullptr) free = &slot;
-  }
-  CHECK(free != nullptr);  // kActorsMax
+  const auto place = std::find(actors_.begin(), actors_.end(), nullptr);
+  CHECK(place != actors_.end());  // kActorsMax
+  Slot* const free = &slots_[static_cast<std::size_t>(place - actors_.begin())];
   free->stopping.store(false, std::memory_order_relaxed);
   free->state.store(kNotified, std::memory_order_relaxed);
-  free->actor.store(&actor, std::memory_order_release);
+  place->store(&actor, std::memory_order_release);
   const SignalsBlocked blocked;
   free->thread = std::thread([free, &actor] { Run(*free, actor); });
 }
@@ -76,7 +74,7 @@ void ThreadExecutor::Stop(Actor& actor) {
   Wake(actor);
   slot->thread.join();
   slot->thread = {};
-  slot->actor.store(nullptr, std::memory_order_release);
+  actors_[static_cast<std::size_t>(slot - slots_.data())].store(nullptr, std::memory_order_release);
 }
 
 void ThreadExecutor::Run(Slot& slot, Actor& actor) {

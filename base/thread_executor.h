@@ -19,8 +19,9 @@ namespace duramen {
 
 class ThreadExecutor final : public ActorExecutor {
  public:
-  /// Actors that run at the same time; storage has one per WAL shard.
-  static constexpr std::size_t kActorsMax = 16;
+  /// Actors that run at the same time: storage has up to 11 in each of 16 WAL shards (the WAL, two
+  /// pools, the flusher and seven helpers).
+  static constexpr std::size_t kActorsMax = 192;
 
   ThreadExecutor() = default;
   ~ThreadExecutor() override;
@@ -32,7 +33,6 @@ class ThreadExecutor final : public ActorExecutor {
 
  private:
   struct alignas(64) Slot {
-    std::atomic<Actor*> actor{nullptr};
     std::atomic<std::uint32_t> state{0};  // kRunning, kNotified, kParked
     std::atomic<bool> stopping{false};
     SpinPolicy spin;
@@ -46,7 +46,9 @@ class ThreadExecutor final : public ActorExecutor {
 
   bool SpinsUntilDone(bool (*done)(void*), void* argument, std::int64_t until_ns) const;
 
-  std::array<Slot, kActorsMax> slots_;
+  std::array<std::atomic<Actor*>, kActorsMax>
+      actors_{};                        // close together, for Wake to look through
+  std::array<Slot, kActorsMax> slots_;  // of each
   SpinPolicy await_spin_;
   std::mutex starting_;                     // Start and Stop only
   std::atomic<std::uint32_t> progress_{0};  // counts Progress()

@@ -311,10 +311,14 @@ void LogStore::Impl::ReleaseWriter(Writer::Impl* writer) {
         const meta::ServerRows* server = table.Find(log->owner.uid);
         return server != nullptr && server->has(meta::RowKind::kIdentity);
       });
-      if (!registered) {  // On disk there is no such log.
-        wal->CloseSlot(log->slot);
+      if (!registered) {  // As far as is known there is no such log on disk.
         log->deleted.store(true, std::memory_order_release);
-        ForgetName(*log);
+        // The next start may find it: nothing is made here until then, but in another WAL it could
+        // be, and be acknowledged. So the name stays taken.
+        if (stride == 1) {
+          wal->CloseSlot(log->slot);
+          ForgetName(*log);
+        }
       }
       log->table.CutSuffix(std::clamp(log->written_end.load(), bounds.begin, bounds.end));
     }
@@ -347,7 +351,7 @@ std::optional<bool> LogStore::Impl::FindLive(std::string_view name) const {
 
 Error LogStore::Impl::DeletionUnderWay(std::string_view name) {
   return {ErrorCode::kInUse, "the deletion of log '" + std::string(name) + "' is not durable yet",
-          "wait for the ticket of DeleteLog and try again"};
+          "wait for the ticket of DeleteLog and try again; if its WAL went down, restart"};
 }
 
 /// Those without a name too.
@@ -367,9 +371,15 @@ std::vector<std::pair<std::string, std::uint64_t>> LogStore::Impl::NamedIncarnat
   return named;
 }
 
+/// It is known by its uid from then on, so that it can be read and deleted.
 void LogStore::Impl::LoseName(const std::string& name) {
   const std::lock_guard lock(mutex_);
-  names.erase(name);
+  const auto found = names.find(name);
+  CHECK(found != names.end());
+  log::ServerLog& log = *At(found->second);
+  names.erase(found);
+  log.name = log.owner.uid.ToString();
+  names.emplace(log.name, log.slot);
   stats->state.logs.Set(names.size());
 }
 

@@ -18,6 +18,7 @@ namespace duramen::log {
 namespace {
 
 constexpr std::size_t kNamesTold = 3;
+constexpr std::string_view kWalDir = "wal";
 
 std::string Word(std::uint32_t shard) { return "WAL shard " + std::to_string(shard); }
 
@@ -65,24 +66,53 @@ Result<bool> KeepsFiles(const LogStore::Impl& shard) {
   return false;
 }
 
-/// All but `kept`, copies of damaged bytes, which no start removes, and what is nobody's. With
-/// `has_mounts` a directory in it may stay, empty, because a device is mounted there. No lock is
-/// taken: who has that of shard 0 is alone here, and nobody opens a shard without SYSTEM.
-Status RemoveContents(Directory& directory, std::string_view kept, bool has_mounts) {
+/// What a store makes in its data_dir, or in a directory of its WAL.
+bool IsOurs(const DirectoryEntry& entry) {
+  constexpr std::string_view kDirectories[] = {kWalDir, kMetaName, kServersName};
+  constexpr std::string_view kFiles[] = {"LOCK",      "ATTEMPT",     "PROBE",     "METHOD.probe",
+                                         kMethodName, kIdentityName, kRetiredName};
+  if (entry.is_directory) return std::ranges::count(kDirectories, entry.name) > 0;
+  return std::ranges::count(kFiles, entry.name) > 0 || entry.name.ends_with(".tmp") ||
+         wal::ParseFileName(entry.name).has_value();
+}
+
+/// Of a directory that is a store's own. One that stayed would be a log of the shard that comes
+/// next.
+Status RemoveAll(Directory& directory) {
   for (const DirectoryEntry& entry : TRY(directory.List())) {
-    if (entry.name == kept || entry.name == kQuarantineName) continue;
-    if (entry.name == "lost+found") continue;
     if (!entry.is_directory) {
       TRY(directory.Remove(entry.name));
       continue;
     }
     const std::unique_ptr<Directory> inner = TRY(directory.OpenDirectory(entry.name));
-    TRY(RemoveContents(*inner, "", false));
-    const Status removed = directory.RemoveDirectory(entry.name);
-    // A server's directory that stayed would be a log of the shard that comes next.
-    if (!removed.ok() && !has_mounts) return removed;
+    TRY(RemoveAll(*inner));
+    TRY(directory.RemoveDirectory(entry.name));
   }
   return directory.Sync();
+}
+
+/// What is ours, but `kept`; copies of damaged bytes and what is nobody's stay. One of our
+/// directories may be mounted there, and stays too. No lock is taken: who has that of shard 0 is
+/// alone here, and nobody opens a shard without SYSTEM.
+Status RemoveOurs(Directory& directory, std::string_view kept) {
+  for (const DirectoryEntry& entry : TRY(directory.List())) {
+    if (entry.name == kept || !IsOurs(entry)) continue;
+    if (!entry.is_directory) {
+      TRY(directory.Remove(entry.name));
+      continue;
+    }
+    const std::unique_ptr<Directory> inner = TRY(directory.OpenDirectory(entry.name));
+    TRY(entry.name == kWalDir ? RemoveOurs(*inner, "") : RemoveAll(*inner));
+    (void)directory.RemoveDirectory(entry.name);
+  }
+  return directory.Sync();
+}
+
+Result<bool> HasWalFiles(const LogStore::Impl& shard) {
+  for (const DirectoryEntry& entry : TRY(shard.wal_dir->List())) {
+    if (wal::ParseFileName(entry.name)) return true;
+  }
+  return false;
 }
 
 /// A wal_dir outside of data_dir; IDENTITY, which says whose it is, goes last.
@@ -96,7 +126,7 @@ Status RemoveWalDirectory(FileSystem& file_system, const std::string& path,
   const Result<std::vector<std::byte>> bytes = ReadSmallFile(directory, kIdentityName);
   if (!bytes.ok()) return bytes.error().code == ErrorCode::kNotFound ? Status{} : bytes.error();
   if (TRY(DecodeIdentityFile(*bytes)).content.system != uuid) return {};
-  TRY(RemoveContents(directory, kIdentityName, true));
+  TRY(RemoveOurs(directory, kIdentityName));
   TRY(directory.Remove(kIdentityName));
   TRY(directory.Sync());
   const std::size_t slash = path.rfind('/');
@@ -220,8 +250,12 @@ Status Shards::Drop() {
 /// Changes nothing that its logs are made of.
 Status Shards::DropOne(std::uint32_t shard) {
   const std::unique_ptr<LogStore::Impl> going = Make(shard);
-  going->options.recovery_mode = RecoveryMode::kContain;
+  if (going->options.recovery_mode == RecoveryMode::kSalvage) {
+    going->options.recovery_mode = RecoveryMode::kContain;
+  }
   TRY(going->OpenFiles(root_.Environment()));
+  // A growth that found no space: there never was a WAL, and a start of it would need one.
+  if (shard >= root_.counted_shards && !TRY(HasWalFiles(*going))) return {};
   TRY(going->Recover());
   TRY(CheckDrained(*going));
   return going->Close(Deadline::max());
@@ -290,7 +324,7 @@ void Shards::SettleNames() {
       if (incarnation > at->second.incarnation) std::swap(older, at->second);
       older.shard->LoseName(name);
       const std::string sentence = "log '" + name + "' is in " + Word(at->second.shard->shard) +
-                                   " too, and newer there; this one is without a name";
+                                   " too, and newer there; this one is known by its uid";
       older.shard->report.findings.push_back({.kind = FindingKind::kLeftover,
                                               .file = kServersName,
                                               .sentence = sentence,
@@ -359,7 +393,7 @@ Status RemoveRetired(FileSystem& file_system, Directory& shards, std::uint32_t s
   for (const std::string& path : retired.wal_dirs) {
     if (path.front() == '/') TRY(RemoveWalDirectory(file_system, path, uuid));
   }
-  TRY(RemoveContents(*directory, kRetiredName, true));
+  TRY(RemoveOurs(*directory, kRetiredName));
   TRY(directory->Remove(kRetiredName));
   TRY(directory->Sync());
   (void)shards.RemoveDirectory(name);

@@ -108,7 +108,7 @@ Sheet::Sheet(Terminal& terminal, const OutputOptions& options, std::string_view 
   } else if (options_.format == Format::kCsv) {
     std::string line = options_.shard ? "shard" : "";
     for (const std::string& name : names) line.append(line.empty() ? "" : ",").append(name);
-    if (options_.shard.value_or(0) == 0) terminal_.Out(line + "\n");
+    if (!options_.named) terminal_.Out(line + "\n");
   } else if (options_.format == Format::kJson) {
     terminal_.Out(ObjectHead(kind_ + "s") + ",\"rows\":[");
   }
@@ -231,7 +231,7 @@ void PrintFacts(Terminal& terminal, const OutputOptions& options, std::string_vi
       if (&field != &fields.front()) values.push_back(',');
       values += CsvField(PlainText(field.value, options));
     }
-    if (options.shard.value_or(0) == 0) terminal.Out(names + "\n");
+    if (!options.named) terminal.Out(names + "\n");
     return terminal.Out(values + "\n");
   }
   std::size_t width = 0;

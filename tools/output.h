@@ -25,8 +25,9 @@ struct OutputOptions {
   Format format = Format::kTable;
   bool exact_bytes = false;  // 1234567 instead of 1.2 MiB
   PayloadForm payload = PayloadForm::kText;
-  /// Of a result that is one of several: a column of csv, whose names shard 0 gives for all.
+  /// Of a result that is one of several: a column of csv.
   std::optional<std::uint32_t> shard = {};
+  bool named = false;  // the columns of csv, by one before it
 };
 
 /// One value; std::monostate is "none". Bytes are borrowed until the call returns.

@@ -43,18 +43,20 @@ class Walk {
            const std::function<ExitCode(const std::string&, const OutputOptions&)>& verb) {
     OutputOptions output = options_.output;
     output.shard = shard;
+    output.named = named_;
     Head(shard, path);
     const std::uint64_t before = terminal_.out_bytes();
     ExitCode exit = ExitCode::kDamage;
     terminal_.HoldSaid(options_.searches);
     if (IsDirectory(path)) {
-      exit = verb(path, output);
+      exit = std::max(verb(path, output), CheckWhose(shard, path));
     } else {
       terminal_.Complain({ErrorCode::kNotFound,
                           "WAL shard " + std::to_string(shard) + " is missing: SYSTEM counts " +
                               std::to_string(shards_) + ", and there is no " + path,
                           "mount or restore it; no start without it"});
     }
+    named_ = named_ || terminal_.out_bytes() != before;
     const std::string said = terminal_.TakeHeld();
     const bool not_here = options_.searches && exit == ExitCode::kUsage;
     if (not_here) not_here_ = said;
@@ -69,6 +71,17 @@ class Walk {
   }
 
  private:
+  /// What a start would say of it.
+  ExitCode CheckWhose(std::uint32_t shard, const std::string& path) {
+    const Result<log::Copies<log::SystemFile>> root = ReadSystemFile(options_.path);
+    const Result<log::Copies<log::SystemFile>> own = ReadSystemFile(path);
+    if (!root.ok() || !own.ok()) return ExitCode::kClean;  // The verb has said so.
+    if (own->content.system == log::ShardUuid(root->content.system, shard)) return ExitCode::kClean;
+    terminal_.Complain({ErrorCode::kCorruption,
+                        path + " is not WAL shard " + std::to_string(shard) + " of this system",
+                        "mount or restore the one that is; no start takes this one"});
+    return ExitCode::kDamage;
+  }
   void Out(const std::string& text) { terminal_.Out(text); }
 
   void Head(std::uint32_t shard, const std::string& path) {
@@ -94,6 +107,7 @@ class Walk {
   ExitCode worst_ = ExitCode::kClean;
   ExitCode worst_found_ = ExitCode::kClean;
   bool found_ = false;
+  bool named_ = false;    // the columns of csv
   std::string not_here_;  // what the last one said that has not what is looked for
 };
 

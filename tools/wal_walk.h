@@ -82,6 +82,8 @@ std::uint64_t ForEachRecord(const WalkedRun& walked, Visit visit) {
   }
   if ((walked.run.header.flags & wal::kRunPacked) != 0) {
     // What its frames are in the file says nothing of what each of their records would be.
+    // One that hides all behind it is counted by that alone.
+    if (!reader.resumable()) --lost;
     lost += walked.run.header.first + walked.run.header.count - reader.next_index();
     return walked.run.header.bytes * lost / walked.run.header.count;
   }

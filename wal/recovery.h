@@ -235,6 +235,7 @@ class Recovery {
   std::vector<WalFinding> findings_;
   std::vector<LiveFile> live_files_;
   std::vector<RowCopy> repeats_;
+  bool copied_packed_ = false;  // a run, to the new file
   std::map<std::uint32_t, RecordOwner> bound_;  // slots bound in the new file
   WalPosition position_;
   // In verdict_.batches: those from first_copied_ on are copied, those from first_kept_ on stay

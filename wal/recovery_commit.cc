@@ -255,6 +255,7 @@ Status Recovery::FillFile(PoolFile& made, const std::vector<RowCopy>& extra_rows
   relocated_.clear();
   bound_.clear();
   repeats_.clear();
+  copied_packed_ = false;
   copied_batches_ = 0;
   position_ = {};
   new_life_ = rng_.Next() | 1;  // 0 means "not known"
@@ -279,6 +280,7 @@ Status Recovery::FillFile(PoolFile& made, const std::vector<RowCopy>& extra_rows
   if (position_.offset > kFirstBatchOffset) TRY(SyncFile(*made.file));
   FileHeader final_header = header;
   final_header.durable_upto = position_.batch;
+  if (copied_packed_) final_header.version = kPackedVersion;  // Also of a file without a header.
   return WriteHeader(*made.file, final_header);
 }
 
@@ -388,6 +390,7 @@ Status Recovery::CopyBatch(const JudgedBatch& batch, File& file, const FileConte
 bool Recovery::CopyRecords(const CopiedRun& from, BatchEncoder& encoder, Relocated& place) {
   const auto& [run, context, owner, copy] = from;
   const bool packed = (copy.flags & kRunPacked) != 0;
+  copied_packed_ = copied_packed_ || packed;
   const bool is_entry = IsEntries(copy.kind);
   RecordReader reader(run, context, owner);
   while (!reader.AtEnd()) {

@@ -65,8 +65,8 @@ struct LogStoreOptions {
   std::uint64_t segment_max_entries = 4096;  // of one segment file
   std::uint64_t segment_max_size_bytes = 64'000'000;
   Compression segment_compression = Compression::kNone;  // of blocks of 64 KiB
-  std::uint64_t flush_threads = 1;      // that write segments, of each WAL shard
-  std::uint64_t flush_bytes_per_s = 0;  // of each; 0: follows how fast WAL files fill
+  std::uint64_t flush_threads = 1;                       // that write segments, of each WAL shard
+  std::uint64_t flush_bytes_per_s = 0;       // of each; 0: follows how fast WAL files fill
   std::uint64_t memory_budget = 1ULL << 30;  // bytes: arenas, rings, pinned reads
   OnWalDown on_wal_down = OnWalDown::kStay;
   RecoveryMode recovery_mode = RecoveryMode::kContain;
@@ -237,7 +237,8 @@ class Writer final {
   Ticket durable() const noexcept;
   /// News since the last call, coalesced per log; valid until the next call.
   std::span<const Written> Poll() noexcept;
-  /// An eventfd, readable while Poll() has news; -1 where the kernel gave none.
+  /// An eventfd, readable while Poll() has news; -1 where the kernel gave none. Poll() empties it;
+  /// who reads it without is not told again.
   int written_fd() const noexcept;
   /// Posts `callback` once per news, never twice at the same time, with the Writer where it lies
   /// then. A null callback ends it. Call it, and move or destroy the Writer, on the thread that the

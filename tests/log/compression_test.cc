@@ -292,5 +292,20 @@ TEST_F(BatchCompression, PW14_C10_ADamagedFrameIsNoEntry) {
   EXPECT_EQ(machine.Metric("flush_lost_entries"), place->run.count);
 }
 
+// A file whose header copies are both gone has batches that count; what is copied of them is
+// packed.
+TEST_F(BatchCompression, PW14_PW6_ACopyOfAFileWithoutAHeaderSaysThatItIsPacked) {
+  machine.options.wal_compression = Compression::kZstd;
+  machine.Start();
+  machine.Write(machine.Log("a"), 1, 1, Texts("a", 40));
+  machine.Kill();
+  const std::string path = FirstPacked(machine)->path;
+  for (const std::uint64_t offset : {100u, 4096u + 100u}) machine.Rot(path, offset);
+  machine.options.wal_compression = Compression::kNone;
+  machine.Start();
+  EXPECT_EQ(machine.Contents("a"), LinesOf(Texts("a", 40)));
+  EXPECT_TRUE(FirstPacked(machine).has_value());  // And expects version 2 where it finds one.
+}
+
 }  // namespace
 }  // namespace duramen::log

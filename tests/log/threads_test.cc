@@ -168,5 +168,21 @@ TEST(LogThreads, C9_PW16_TwoShardsAndOneSetOfNames) {
   }
 }
 
+// The executor has room for all that the settings allow: a CHECK here stops the start, twice, and a
+// healthy log of the shard that was recovered last is left out and faulty then [B9].
+TEST(LogThreads, PW16_B9_AsManyShardsAndFlushThreadsAsTheSettingsAllow) {
+  testing::TempDir dir;
+  LogStoreOptions options;
+  options.data_dir = dir / "store";
+  options.wal_failover_dir = dir / "away";
+  options.wal_shards = 16;
+  options.flush_threads = 8;
+  options.wal_max_size_bytes = 64 << 10;
+  Result<LogStore> store = LogStore::Open(options);
+  ASSERT_TRUE(store.ok()) << store.error().message;
+  EXPECT_EQ(store->shards(), 16u);
+  EXPECT_TRUE(store->Close(Soon()).ok());
+}
+
 }  // namespace
 }  // namespace duramen

@@ -159,5 +159,29 @@ TEST_F(ShardWalk, PW16_LoadGoesOnWhereTheLogsAre) {
   EXPECT_THAT(fewer.err, HasSubstr("holds logs: 'load-0000"));
 }
 
+// The column names are there whichever shard has the first row.
+TEST_F(ShardWalk, PW16_CsvOfALogInAnotherShardHasItsHeader) {
+  for (const std::vector<std::string>& verb :
+       {std::vector<std::string>{"dump", data_, "--server", "load-00001", "--format", "csv"},
+        {"why-retained", data_, "load-00001", "--format", "csv"}}) {
+    const Answer answer = Duramen(verb);
+    EXPECT_EQ(answer.exit, 0) << answer.err;
+    EXPECT_EQ(answer.out.substr(0, 6), "shard,") << verb[0];
+  }
+}
+
+// No start would take them.
+TEST_F(ShardWalk, A14_ShardsThatWereSwappedAreNotClean) {
+  const std::vector<std::string> load = {
+      "load",         data_, dir_ / "input",         "--servers", "5", "--resume",
+      "--wal-shards", "3",   "--wal-max-size-bytes", "64KiB"};
+  ASSERT_EQ(Duramen(load).exit, 0);
+  fs::rename(data_ + "/shards/1", data_ + "/shards/x");
+  fs::rename(data_ + "/shards/2", data_ + "/shards/1");
+  fs::rename(data_ + "/shards/x", data_ + "/shards/2");
+  ASSERT_NE(Duramen(load).exit, 0);
+  EXPECT_NE(Duramen({"verify", data_}).exit, 0);
+}
+
 }  // namespace
 }  // namespace duramen::tools

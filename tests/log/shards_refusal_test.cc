@@ -1,0 +1,144 @@
+// What a system with several WALs refuses, forgets and leaves alone, where something went wrong in
+// one of them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/bytes.h"
+#include "base/planted.h"
+#include "tests/log/sharded.h"
+
+namespace duramen::log {
+namespace {
+
+using ::testing::ElementsAre;
+
+// Strict refuses before anything is changed: where the operator puts the right bytes back, nothing
+// is lost. A shard that is to go is opened in another mode, which marks logs faulty for ever.
+TEST(Shards, A3_AStrictStartThatIsRefusedForAShardThatIsToGoMarksNothing) {
+  Sharded machine(2);
+  machine.Start();
+  machine.Fill(1, "b", {"one", "to-be-lost", "three"});
+  machine.Idle();
+  ASSERT_TRUE(machine.Close().ok());
+  std::string path;
+  std::size_t at = std::string_view::npos;
+  for (const std::string& name : machine.NamesIn("/data/shards/1/wal")) {
+    if (!name.ends_with(".wal") || at != std::string_view::npos) continue;
+    path = "/data/shards/1/wal/" + name;
+    const std::vector<std::byte> bytes = machine.FileBytes(path);
+    at = AsText(bytes).find("to-be-lost");
+  }
+  ASSERT_NE(at, std::string_view::npos);
+  machine.Rot(path, at);
+  machine.options.recovery_mode = RecoveryMode::kStrict;
+  machine.options.wal_shards = 1;
+  std::string text;
+  EXPECT_NE(machine.Refusal(text), ErrorCode::kNotFound) << text;
+  machine.Rot(path, at);  // The right byte is back.
+  machine.options.wal_shards = 2;
+  const Status opened = machine.Open();
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  EXPECT_FALSE(machine.Faulty("b"));
+  EXPECT_THAT(machine.Contents("b"), ElementsAre("1:1:one", "2:1:to-be-lost", "3:1:three"));
+}
+
+// A creation that nobody was told of, on a WAL that went down: what the disk kept of it must not
+// come back in the place of a log of that name that was made, and deleted, elsewhere.
+TEST(Shards, C9_WhatAWalThatWentDownLeftOfANameStaysGone) {
+  Sharded machine(2);
+  machine.options.wal_dir = "/fast";
+  machine.options.memory_budget = 32 << 20;
+  machine.Start();
+  machine.Fill(0, "zero", {"x"});
+  machine.Fill(1, "one", {"x"});
+  machine.Settle();
+  machine.disk().Schedule({.kind = sim::OpKind::kSyncData,
+                           .file_class = "",
+                           .times = UINT64_MAX,
+                           .effect = sim::FaultEffect::kIoError});
+  {
+    Writer writer = machine.store().NewWriter(1).value();
+    const LogRef log = machine.store().OpenLog(writer, "x", OpenMode::kCreate).value();
+    const std::string text = "never acknowledged";
+    const EntryView entry{1, 1, kFirstUserKind, AsBytes(text)};
+    const LogAppend group{log, {&entry, 1}};
+    const Ticket ticket = writer.Append({&group, 1}).value();
+    const Status waited = writer.Wait(ticket, machine.In(60'000'000'000));
+    ASSERT_FALSE(waited.ok());
+    ASSERT_EQ(waited.error().code, ErrorCode::kWalDown) << waited.error().message;
+  }
+  const Result<LogRef> again = machine.store().OpenLog(machine.writer(0), "x", OpenMode::kCreate);
+  ASSERT_FALSE(again.ok()) << "until a start has found out what became of it";
+  EXPECT_EQ(again.error().code, ErrorCode::kInUse);
+  machine.disk().ClearFaults();
+  machine.Kill();
+  machine.Start();
+  EXPECT_THAT(machine.store().ShardOf("x").value(), 1u);
+  machine.Delete("x");
+  machine.PowerLoss();
+  machine.Start();
+  EXPECT_FALSE(machine.store().ShardOf("x").ok());
+}
+
+#if defined(DURAMEN_PLANTED_BUGS)
+// An older log of a name has its uid for a name: it can be read and deleted, and the shard may go.
+TEST(Shards, C9_A14_TheOlderLogOfANameIsKnownByItsUid) {
+  Sharded machine(2);
+  machine.Start();
+  machine.Fill(1, "a", {"old"});
+  const std::string uid = machine.UidOf("a");
+  Plant(PlantedBug::kNameInTwoShards);
+  machine.Fill(0, "a", {"new"});
+  Plant(PlantedBug::kNone);
+  machine.PowerLoss();
+  machine.Start();
+  EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:new"));
+  EXPECT_THAT(machine.Contents(uid), ElementsAre("1:1:old"));
+  EXPECT_EQ(machine.store().Logs().size(), 2u);
+  machine.Delete(uid);
+  machine.PowerLoss();
+  machine.Start();
+  EXPECT_EQ(machine.store().Logs().size(), 1u);
+  ASSERT_TRUE(machine.Close().ok());
+  machine.options.wal_shards = 1;
+  machine.Start();
+  EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:new"));
+}
+#endif
+
+// What an operator keeps beside a shard's WAL is not ours to remove.
+TEST(Shards, A14_WhatIsNobodysStaysWhenAShardGoes) {
+  Sharded machine(2);
+  machine.options.wal_dir = "/fast";
+  machine.Start();
+  ASSERT_TRUE(machine.Close().ok());
+  ASSERT_TRUE(machine.disk().CreateDirectories("/fast/1/elsewhere").ok());
+  const auto foreign = machine.disk().Open("/fast/1/elsewhere");
+  ASSERT_TRUE((*foreign)->Create("another-system's.wal").ok());
+  machine.options.wal_shards = 1;
+  machine.Start();
+  EXPECT_THAT(machine.NamesIn("/fast/1/elsewhere"), ElementsAre("another-system's.wal"));
+}
+
+// A growth that the disk has no room for must leave a way back to the number that was there.
+TEST(Shards, B3_B4_AGrowthOnAFullDiskCanBeTakenBack) {
+  Sharded machine(1);
+  machine.Start();
+  machine.Fill(0, "a", {"x"});
+  ASSERT_TRUE(machine.Close().ok());
+  machine.disk().Schedule({.kind = sim::OpKind::kAllocate,
+                           .file_class = "",
+                           .times = UINT64_MAX,
+                           .effect = sim::FaultEffect::kDiskFull});
+  machine.Start();  // Works without a byte free.
+  ASSERT_TRUE(machine.Close().ok());
+  machine.options.wal_shards = 2;
+  std::string text;
+  EXPECT_EQ(machine.Refusal(text), ErrorCode::kDiskFull) << text;
+  machine.options.wal_shards = 1;
+  const Status opened = machine.Open();
+  EXPECT_TRUE(opened.ok()) << opened.error().message << " | " << opened.error().hint;
+}
+
+}  // namespace
+}  // namespace duramen::log
