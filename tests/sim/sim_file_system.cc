@@ -43,8 +43,9 @@ std::string FileClass(std::string_view directory_name, std::string_view name) {
   };
   name = class_of(name);
   std::string out(class_of(directory_name));
-  if (out == "#" && name.find(".wal") != name.npos) out = "wal";  // As shard 0's.
-  if (out == "#" && name.ends_with(".tmp")) name = "any.tmp";     // Each of them is rare.
+  // A shard's WAL directory and its files, as shard 0's.
+  if (out == "#" && (name.empty() || name.find(".wal") != name.npos)) out = "wal";
+  if (out == "#" && name.ends_with(".tmp")) name = "any.tmp";  // Each of them is rare.
   if (!out.empty() && !name.empty()) out += '/';
   bool in_number = false;
   for (const char c : name) {

@@ -2,9 +2,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <thread>
-
-#include "base/settings.h"
 #include "tests/tools/files.h"
 #include "tests/tools/flushed_store.h"
 #include "tools/du.h"
@@ -36,21 +33,8 @@ class Flushed : public testing::FlushedStore {
   /// Until most lines stand in segments alone.
   void Recycle() {
     const std::uint64_t input_bytes = std::filesystem::file_size(dir_ / "input");
-    LogStoreOptions options;
-    options.data_dir = data_;
-    options.wal_max_size_bytes = 64u << 10;
-    options.wal_max_files = 4;
-    options.flush_delay = 0;
-    for (const auto& [name, value] : settings_.flags) {
-      ASSERT_TRUE(ParseSetting(name, value, options).ok());
-    }
-    LogStore store = LogStore::Open(options).value();
-    const Deadline patience = std::chrono::steady_clock::now() + std::chrono::minutes(2);
-    while (WalFiles(data_).size() * (64u << 10) > input_bytes / 2) {
-      ASSERT_LT(std::chrono::steady_clock::now(), patience);
-      std::this_thread::yield();
-    }
-    ASSERT_TRUE(store.Close(patience).ok());
+    const auto recycled = [&] { return WalFiles(data_).size() * (64u << 10) <= input_bytes / 2; };
+    ASSERT_NO_FATAL_FAILURE(FlushUntil(recycled, 10'000));  // The last file stays as it is.
     FindSegments();
   }
   static Answer Dump(const DumpOptions& options) {
