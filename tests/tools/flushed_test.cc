@@ -92,7 +92,6 @@ TEST_F(Flushed, TL1_DumpGivesEveryLineAlsoAfterItsWalFileWasRecycled) {
   const Answer dump = Dump({.path = data_, .kind = "entry", .output = {.format = Format::kJsonl}});
   EXPECT_EQ(dump.exit, ExitCode::kClean) << dump.err;
   EXPECT_THAT(dump.out, HasSubstr("\"source\":\"segment\""));
-  EXPECT_THAT(dump.out, HasSubstr("\"source\":\"wal\""));
   ExpectEveryLine(dump.out);
   const Answer rows = Dump({.path = data_, .kind = "flushed", .output = {.format = Format::kCsv}});
   EXPECT_THAT(rows.out, HasSubstr("meta/checkpoint-a,"));

@@ -144,6 +144,15 @@ TEST_F(RepairVerb, TL3_AWalFileThatIsGone) {
 
 TEST_F(RepairVerb, C15_TruncateFillRejoin) {
   ASSERT_NO_FATAL_FAILURE(MakeFlushed());
+  // What the WAL still holds too is mended from there, and nothing is lost.
+  ASSERT_NO_FATAL_FAILURE(FlushUntil([this] {
+    const Answer dump = Ask([this](Terminal& terminal) {
+      return RunDump({.path = data_, .kind = "entry", .output = {.format = Format::kJsonl}},
+                     terminal);
+    });
+    return dump.out.find("\"source\":\"wal\"") == std::string::npos;
+  }));
+  FindSegments();
   Flip(segments_.front(), ReadAll(segments_.front()).size() / 2);
   const std::string uid = std::filesystem::path(segments_.front()).parent_path().filename();
   const std::uint64_t whole = EntriesOf(uid);
