@@ -302,6 +302,7 @@ class Wal final : public Actor {
   };
   void ChooseFile();
   bool EntriesFull() const;
+  bool FlushIsDue() const;
   bool TakesHere(const Descriptor& descriptor) const;
   bool EntriesWait() const;
   std::optional<PoolFile> TakeFile(const std::optional<Error>& failure);

@@ -43,10 +43,18 @@ void Wal::UpdateAdmission() {
   counters_.file_size_bytes.Set(current_.live.size_bytes);
   const bool up =
       (state() == WalState::kUp || state() == WalState::kWaitingForFile) && !EntriesFull();
-  entries_admitted_.store(up && files_.size() <= options_.max_files, std::memory_order_release);
+  const bool few = files_.size() <= options_.max_files || !FlushIsDue();
+  entries_admitted_.store(up && few, std::memory_order_release);
   // Those in a row file hold none that has to be flushed.
   const bool rows = current_.rows_only || files_.size() <= options_.max_files + kReserveFiles;
   rows_admitted_.store(rows, std::memory_order_release);
+}
+
+/// A generation is closed and its files are not retired yet. With none, to refuse entries would be
+/// for good: only a first batch closes the one that a start has found, where the last life ended
+/// between its two checkpoints.
+bool Wal::FlushIsDue() const {
+  return environment_.sink == nullptr || closed_file_ > retired_upto_;
 }
 
 std::optional<ErrorCode> Wal::refuses_entries() const {

@@ -615,7 +615,6 @@ void Wal::Notify() {
 /// nothing is added to that one any more. Slots still say what was durable before it.
 void Wal::CloseGeneration() {
   if (environment_.sink == nullptr || durable_file_ <= closed_file_) return;
-  closed_file_ = durable_file_;
   ClosedGeneration closed;
   closed.end = {.file = durable_file_, .batch = durable_.batch, .checksum = durable_.checksum};
   for (const LiveFile& file : files_) {
@@ -624,9 +623,11 @@ void Wal::CloseGeneration() {
     closed.place = file.place;
   }
   if (closed.end.life == 0) return;  // Recovery's, and the flusher has had it.
+  closed_file_ = durable_file_;
   closed.logs.reserve(slots_.size());
   for (const Slot& slot : slots_) closed.logs.push_back({slot.owner, slot.durable, slot.open});
   environment_.sink->OnClosed(std::move(closed));
+  UpdateAdmission();
 }
 
 /// In number order [A10]; never the file that the next header has to name.

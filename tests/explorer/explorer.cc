@@ -14,6 +14,7 @@ constexpr std::uint64_t kEnoughAtASite = 120;
 constexpr std::uint64_t kStatesOfASecondLife = 48;
 constexpr std::size_t kCrashesMax = 3;
 constexpr std::uint64_t kProbedOneIn = 8;
+constexpr std::uint64_t kUsedOneIn = 5;
 constexpr std::size_t kNameMax = 512;
 
 std::array<char, kNameMax> current_state{};
@@ -348,6 +349,10 @@ bool Explorer::Restart(const RunId& id, const sim::DiskState& disk, const Admiss
   const std::string verdict = Judge(observed, admissible);
   if (!verdict.empty()) {
     return Fail(id, verdict);
+  }
+  if (id.Hash() % kUsedOneIn == 0) {
+    const Status taken = subject.TakesEntries();
+    if (!taken.ok()) return Fail(id, "no entry is taken any more: " + taken.error().message);
   }
   if (rng_.OneIn(kProbedOneIn) && !RestartOnOneCheckpoint(id, disk, admissible)) return false;
   if (id.crashes.back().crash != Crash::kKill) return true;

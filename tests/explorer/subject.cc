@@ -125,6 +125,20 @@ Status Subject::MakeWriters(std::size_t count) {
   return {};
 }
 
+Status Subject::TakesEntries() {
+  constexpr std::int64_t kPatienceNs = 10'000'000'000;
+  TRY(MakeWriters(store_->shards()));
+  for (Writer& writer : writers_) {
+    for (const LogInfo& info : store_->Logs()) {
+      const Result<LogRef> log = store_->OpenLog(writer, info.name, OpenMode::kOpen);
+      if (!log.ok()) continue;  // It is in another shard.
+      TRY(writer.WaitForRoom(*log, 1, 100, DeadlineIn(kPatienceNs)));
+      break;
+    }
+  }
+  return {};
+}
+
 Deadline Subject::DeadlineIn(std::int64_t ns) const {
   return Deadline(std::chrono::nanoseconds(clock_.NowNs() + ns));
 }

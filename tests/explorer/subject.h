@@ -66,6 +66,8 @@ class Subject {
   Deadline DeadlineIn(std::int64_t ns) const;
   /// Sum of the store's metrics whose name contains `part`.
   std::uint64_t Metric(std::string_view part) const;
+  /// Whether a log that is there takes an entry, sooner or later; makes Writers.
+  Status TakesEntries();
   /// Pressure and all metrics that are not 0; for messages.
   std::string StateText() const;
   /// Stops the machine and tears everything down.

@@ -257,6 +257,51 @@ TEST(Fault, B1_OverloadedAtTheLimitOfFilesUntilFloorsMove) {
   EXPECT_THAT(machine.Contents("a"), ElementsAre(std::to_string(next) + ":2:on"));
 }
 
+/// Fills as many WAL files as are allowed while nothing can be flushed, lets the flusher take some
+/// steps, and kills the process. False: it was done by then.
+bool KilledInItsFlush(Machine& machine, int steps) {
+  machine.options.wal_max_files = 3;
+  machine.Start();
+  machine.disk().Schedule({.kind = sim::OpKind::kWrite,
+                           .file_class = ".seg",
+                           .times = UINT64_MAX,
+                           .effect = sim::FaultEffect::kIoError});
+  const LogRef log = machine.Log("a");
+  for (Index next = 1; machine.Append(log, next, 1, {std::string(1500, 'x')}).ok(); ++next) {
+    machine.Settle();
+  }
+  machine.disk().ClearFaults();
+  for (int step = 0; step < steps; ++step) {
+    if (!machine.executor().RunOne()) machine.executor().AdvanceToNextTimer();
+  }
+  const bool done = machine.Metric("wal_files") == 1;
+  machine.Kill();
+  return !done;
+}
+
+// Between its two checkpoints the one may cover all files, the other none: they stay, and only what
+// is written next has them flushed again.
+TEST(Fault, B1_B4_AStartTakesEntriesWhereverTheFlushBeforeItEnded) {
+  int fullest = 0;
+  bool killed = true;
+  for (int steps = 0; killed; ++steps) {
+    ASSERT_LT(steps, 1000);
+    Machine machine;
+    killed = KilledInItsFlush(machine, steps);
+    machine.Start();
+    if (machine.Metric("wal_files") > 4) ++fullest;
+    const LogRef log = machine.Log("a");
+    for (int more = 0; more < 20; ++more) {
+      const Status room = machine.writer().WaitForRoom(log, 1, 1500, machine.In(5'000'000'000));
+      ASSERT_TRUE(room.ok()) << "after " << steps << " steps: " << room.error().message;
+      machine.Write(log, machine.store().BoundsOf(log)->end, 1, {std::string(1500, 'y')});
+    }
+    machine.Idle();
+    EXPECT_LE(machine.Metric("wal_files"), 3u);
+  }
+  EXPECT_GT(fullest, 0);
+}
+
 /// Changes a byte of an entry in the arena, where the mem table's reader sees it.
 void FlipInMemory(Machine& machine, LogRef log, Index index) {
   const Result<Pin> pin = machine.store().Read(log, index, index + 1, 1 << 20);

@@ -25,10 +25,20 @@ using testing::WriteAll;
 class Flushed : public testing::FlushedStore {
  protected:
   static constexpr std::uint64_t kLines = 30'000;
+  static constexpr std::uint64_t kUnflushed = 100;
   void SetUp() override {
-    ASSERT_NO_FATAL_FAILURE(MakeFlushed(kLines, 5));
+    ASSERT_NO_FATAL_FAILURE(MakeFlushed(kLines - kUnflushed, 5));
     ASSERT_GE(segments_.size(), 5u);
     ASSERT_NO_FATAL_FAILURE(Recycle());
+    // The last ones stand in the WAL alone: nothing closes its newest file.
+    WriteAll(dir_ / "input", testing::NumberedLines(kLines));
+    const Answer rest = testing::LoadFlushed({.dir = data_,
+                                              .file = dir_ / "input",
+                                              .servers = 5,
+                                              .resume = true,
+                                              .settings = settings_});
+    ASSERT_EQ(rest.exit, ExitCode::kClean) << rest.err;
+    FindSegments();
   }
   /// Until most lines stand in segments alone.
   void Recycle() {
@@ -92,6 +102,7 @@ TEST_F(Flushed, TL1_DumpGivesEveryLineAlsoAfterItsWalFileWasRecycled) {
   const Answer dump = Dump({.path = data_, .kind = "entry", .output = {.format = Format::kJsonl}});
   EXPECT_EQ(dump.exit, ExitCode::kClean) << dump.err;
   EXPECT_THAT(dump.out, HasSubstr("\"source\":\"segment\""));
+  EXPECT_THAT(dump.out, HasSubstr("\"source\":\"wal\""));
   ExpectEveryLine(dump.out);
   const Answer rows = Dump({.path = data_, .kind = "flushed", .output = {.format = Format::kCsv}});
   EXPECT_THAT(rows.out, HasSubstr("meta/checkpoint-a,"));
@@ -168,7 +179,7 @@ TEST_F(Flushed, TL2_A7_VerifySaysWhichEntryOfASegmentIsLostAndWhatToType) {
   WriteAll(path, flipped);
   const Answer verdict = Verify();
   EXPECT_EQ(verdict.exit, ExitCode::kDamage);
-  // Besides what a flush that the end interrupted has left.
+  // Besides what a roll that the end interrupted has left.
   const std::size_t found = verdict.out.find("\ndamage,");
   ASSERT_NE(found, std::string::npos) << verdict.out;
   EXPECT_EQ(verdict.out.find("\ndamage,", found + 1), std::string::npos) << verdict.out;

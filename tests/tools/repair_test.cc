@@ -153,7 +153,8 @@ TEST_F(RepairVerb, C15_TruncateFillRejoin) {
     return dump.out.find("\"source\":\"wal\"") == std::string::npos;
   }));
   FindSegments();
-  Flip(segments_.front(), ReadAll(segments_.front()).size() / 2);
+  const std::string content = ReadAll(segments_.front());
+  Flip(segments_.front(), content.find("line ", content.size() / 2));  // No offset table.
   const std::string uid = std::filesystem::path(segments_.front()).parent_path().filename();
   const std::uint64_t whole = EntriesOf(uid);
   const Answer contained = Repair({.apply = true});
