@@ -15,6 +15,7 @@ constexpr std::size_t kLogsPerStep = 64;
 constexpr std::size_t kHandedOutMax = 64;  // logs, where there are helpers
 constexpr std::int64_t kRetryNs = 1'000'000'000;
 constexpr std::int64_t kLookAgainNs = 50'000'000;
+constexpr std::int64_t kAllWaitNsMax = 60'000'000'000;
 constexpr std::int64_t kPauseNsMax = 50'000'000;  // of a paced flush, before it looks who waits
 
 // The rows, those that are written, and the same as bytes.
@@ -124,6 +125,7 @@ std::int64_t Flusher::Begin() {
     waiting_.pop_front();
     CountWaiting();
     silent_since_ = {};
+    all_wait_since_ns_.reset();
     if (repairs_ && repairs_->file <= round_.generation.end.file) {
       round_.repairs = std::exchange(repairs_, std::nullopt);
     }
@@ -351,9 +353,16 @@ void Flusher::OnFailed(const FlushJob& job) {
 }
 
 /// Only until the WAL has closed another file on that device; one on the other says nothing of it.
+/// It may never do so: the device is dead, or no file is closed because no log's entries are taken
+/// any more. For a minute all wait for the logs that have entries there, and not for ever [B1].
 bool Flusher::Waits(wal::Place place) {
   const auto at = static_cast<std::size_t>(place);
+  const bool all_wait = environment_.store.EntriesWaitForFlush();
+  const std::int64_t now_ns = environment_.clock.NowNs();
   const std::lock_guard lock(mutex_);
+  if (!all_wait) all_wait_since_ns_.reset();
+  if (all_wait && !all_wait_since_ns_) all_wait_since_ns_ = now_ns;
+  if (all_wait && now_ns - *all_wait_since_ns_ >= kAllWaitNsMax) return false;
   if (!silent_since_[at]) silent_since_[at] = newest_closed_[at];
   return newest_closed_[at] <= *silent_since_[at];
 }

@@ -88,6 +88,8 @@ class Flusher final : public Actor, public wal::GenerationSink, private SegmentF
     virtual void OnRetired(std::uint64_t file) = 0;
     /// Writers wait for what a flush frees, or soon would.
     virtual bool FlushIsUrgent() const = 0;
+    /// No log's entries are taken until a flush has freed something.
+    virtual bool EntriesWaitForFlush() const = 0;
   };
   /// All outlive the flusher.
   struct Environment {
@@ -216,6 +218,7 @@ class Flusher final : public Actor, public wal::GenerationSink, private SegmentF
   /// By place: the newest WAL file that was closed, and what that was when one there gave nothing.
   std::array<std::uint64_t, wal::kPlaces> newest_closed_ = {};
   std::array<std::optional<std::uint64_t>, wal::kPlaces> silent_since_ = {};
+  std::optional<std::int64_t> all_wait_since_ns_;  // for a file that gives nothing
   std::optional<FlushRepairs> repairs_;
   std::optional<Error> failure_;
   std::atomic<bool> idle_{true};

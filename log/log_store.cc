@@ -430,6 +430,10 @@ bool LogStore::Impl::FlushIsUrgent() const {
   return budget.AboveHighWater() || wal->refuses_entries().has_value();
 }
 
+bool LogStore::Impl::EntriesWaitForFlush() const {
+  return wal->refuses_entries() == ErrorCode::kOverloaded;
+}
+
 void LogStore::Impl::BuildLogs(wal::Recovery& recovery) {
   const std::lock_guard guard(mutex_);
   for (const wal::ReplayedLog& replayed : recovery.replay().logs()) {

@@ -213,6 +213,7 @@ struct LogStore::Impl final : log::Flusher::Store {
   void OnFault(const ServerUid& uid, const meta::FaultyRow& fault) override;
   void OnRetired(std::uint64_t file) override;
   bool FlushIsUrgent() const override;
+  bool EntriesWaitForFlush() const override;
 
   // registry.cc: logs by slot and name
   log::ServerLog* At(std::uint32_t slot) const;

@@ -610,5 +610,46 @@ TEST_F(Failover, B4_AStartWithoutAByteFree) {
   ExpectAll();
 }
 
+/// The files of wal_dir cannot be read any more, and the WAL has gone to wal_failover_dir. Another
+/// log, which has nothing there, goes on after a while.
+void OneFileThatIsGone(Machine& machine, bool home_answers_again) {
+  machine.Start();
+  const LogRef log = machine.Log("a");
+  machine.Settle();
+  for (Index index = 1; index < 4; ++index) machine.Write(log, index, 1, {"x"});
+  machine.disk().Schedule({.kind = sim::OpKind::kWrite, .file_class = "wal/", .times = 1});
+  for (const std::string& name : machine.WalFiles()) {
+    const std::string path = kHome + ("/" + name);
+    machine.disk().FailReads(path, 0, machine.FileBytes(path).size());
+  }
+  machine.Write(log, 4, 1, {"y"});
+  ASSERT_EQ(machine.Metric("wal_place"), 1u);
+  if (!home_answers_again) {
+    machine.disk().Schedule(
+        {.kind = sim::OpKind::kWrite, .file_class = "wal/PROBE", .times = UINT64_MAX});
+  }
+  const LogRef other = machine.Log("other");
+  Index next = 1;
+  std::int64_t refused_ns = 0;
+  std::int64_t refused_ns_max = 0;
+  for (int i = 0; i < 4000; ++i) {
+    const Result<Ticket> ticket = machine.Append(other, next, 1, {std::string(4000, 'x')});
+    next += ticket.ok() ? 1 : 0;
+    refused_ns = ticket.ok() ? 0 : refused_ns + 100 * kMs;
+    refused_ns_max = std::max(refused_ns_max, refused_ns);
+    machine.Advance(100 * kMs);
+    machine.Settle();
+  }
+  EXPECT_GT(refused_ns_max, 30 * kSecond) << "they wait for a device that may come back";
+  EXPECT_LT(refused_ns_max, 90 * kSecond);
+  EXPECT_EQ(refused_ns, 0);
+  EXPECT_TRUE(machine.Faulty("a")) << "it says what it has lost";
+  EXPECT_FALSE(machine.Faulty("other"));
+}
+
+TEST_F(Failover, B1_ADeadDeviceDoesNotStopOtherLogsForGood) { OneFileThatIsGone(machine, false); }
+
+TEST_F(Failover, B1_FilesThatAreGoneDoNotStopOtherLogsForGood) { OneFileThatIsGone(machine, true); }
+
 }  // namespace
 }  // namespace duramen::log
