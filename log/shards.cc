@@ -400,11 +400,15 @@ Status RemoveRetired(FileSystem& file_system, Directory& shards, std::uint32_t s
   return shards.Sync();
 }
 
+/// What is made in a WAL that is down, or has no space, is refused, and its logs are nowhere else.
 Result<Writer::Impl*> Shards::MakeWriter() {
   const std::lock_guard lock(mutex_);
-  const auto fewest = std::ranges::min_element(
-      all_, {}, [](const LogStore::Impl* one) { return one->WriterCount(); });
-  return (*fewest)->MakeWriter();
+  const auto best = std::ranges::min_element(all_, {}, [](const LogStore::Impl* one) {
+    // One that waits for a file goes on by itself.
+    const wal::WalState state = std::max(one->wal->state(), wal::WalState::kWaitingForFile);
+    return std::pair(state, one->WriterCount());
+  });
+  return (*best)->MakeWriter();
 }
 
 Result<Writer::Impl*> Shards::MakeWriter(std::uint32_t shard) {

@@ -53,7 +53,7 @@ class Shards {
   }
   const RecoveryReport& report() const { return report_; }
 
-  /// Of the shard with the fewest.
+  /// Of the shard with the fewest, among those whose WAL is up, if any is.
   Result<Writer::Impl*> MakeWriter();
   /// Errors: kInvalidArgument: no such shard.
   Result<Writer::Impl*> MakeWriter(std::uint32_t shard);

@@ -270,7 +270,8 @@ class LogStore final {
   /// method, the next one is written by the new one. Returns before that has happened. Any thread.
   /// Errors: kConfiguration (dsync on a file system without direct I/O), kRefused (closed), kIo.
   Status SetSyncMethod(SyncMethod method);
-  /// Of the WAL shard that has the fewest Writers. Errors: kOverloaded (memory_budget), kClosed.
+  /// Of the WAL shard that has the fewest Writers, among those whose WAL is up, if any is.
+  /// Errors: kOverloaded (memory_budget), kClosed.
   Result<Writer> NewWriter();
   /// Of that shard. Errors: the same, and kInvalidArgument.
   Result<Writer> NewWriter(std::uint32_t shard);

@@ -106,6 +106,73 @@ TEST(Shards, C9_A14_TheOlderLogOfANameIsKnownByItsUid) {
 }
 #endif
 
+/// Syncs fail while it writes, and no other does.
+void TakeDown(Sharded& machine, std::uint32_t shard) {
+  machine.disk().Schedule({.kind = sim::OpKind::kSyncData,
+                           .file_class = "",
+                           .times = UINT64_MAX,
+                           .effect = sim::FaultEffect::kIoError});
+  const LogRef log = machine.Log("log" + std::to_string(shard), shard);
+  const Status waited = machine.Wait(machine.Append(log, 1, 1, {"lost"}, shard).value(), shard);
+  ASSERT_FALSE(waited.ok());
+  ASSERT_EQ(waited.error().code, ErrorCode::kWalDown) << waited.error().message;
+  machine.disk().ClearFaults();
+}
+
+/// Of a Writer that is made without saying where; a log can be created there, or not.
+std::uint32_t ShardOfANewWriter(Sharded& machine, bool takes_logs = true) {
+  static int logs = 0;
+  const std::string name = "new" + std::to_string(logs++);
+  Writer writer = machine.store().NewWriter().value();
+  const Result<LogRef> log = machine.store().OpenLog(writer, name, OpenMode::kCreate);
+  EXPECT_EQ(log.ok(), takes_logs) << (log.ok() ? "" : log.error().message);
+  if (!log.ok()) return UINT32_MAX;
+  return machine.store().ShardOf(name).value();
+}
+
+// A log that is created there is refused, and a Writer has no other shard.
+TEST(Shards, PW16_AWriterIsNotMadeWhereTheWalIsDown) {
+  Sharded machine(3);
+  machine.options.memory_budget = 32 << 20;
+  machine.Start();
+  for (std::uint32_t shard = 0; shard < 3; ++shard) {
+    machine.Log("log" + std::to_string(shard), shard);
+  }
+  machine.Settle();
+  std::vector<Writer> others;
+  for (const std::uint32_t shard : {0u, 2u, 2u}) {
+    others.push_back(machine.store().NewWriter(shard).value());
+  }
+  EXPECT_EQ(ShardOfANewWriter(machine), 1u) << "the fewest";
+  TakeDown(machine, 1);
+  EXPECT_EQ(ShardOfANewWriter(machine), 0u);
+  TakeDown(machine, 0);
+  EXPECT_EQ(ShardOfANewWriter(machine), 2u);
+  TakeDown(machine, 2);
+  ShardOfANewWriter(machine, false);
+}
+
+TEST(Shards, PW16_AWriterIsNotMadeWhereTheDiskIsFull) {
+  Sharded machine(2);
+  machine.options.memory_budget = 32 << 20;
+  machine.Start();
+  const LogRef log = machine.Log("log1", 1);
+  machine.Log("log0", 0);
+  machine.Settle();
+  machine.disk().Schedule({.kind = sim::OpKind::kAllocate,
+                           .file_class = "",
+                           .times = UINT64_MAX,
+                           .effect = sim::FaultEffect::kDiskFull});
+  Result<Ticket> ticket = Ticket{0};
+  for (Index index = 1; ticket.ok() || ticket.error().code != ErrorCode::kDiskFull; ++index) {
+    ASSERT_LT(index, 1000u) << (ticket.ok() ? "" : ticket.error().message);
+    ticket = machine.Append(log, index, 1, {std::string(4000, 'x')}, 1);
+    machine.Settle();
+  }
+  const Writer other = machine.store().NewWriter(0).value();
+  EXPECT_EQ(ShardOfANewWriter(machine), 0u) << "the other has fewer";
+}
+
 // What an operator keeps beside a shard's WAL is not ours to remove.
 TEST(Shards, A14_WhatIsNobodysStaysWhenAShardGoes) {
   Sharded machine(2);
