@@ -31,7 +31,8 @@ class ZstdCompressor {
 };
 
 /// Is `in` one frame that fills `out` to the last byte? Hostile bytes are; no memory is taken
-/// for what they say. Each thread keeps a context, of some 100 KiB, from the first call on.
+/// for what they say. Each thread keeps a context from the first call on, of no store's
+/// memory_budget: 96 KiB, however large the frame is, since whole buffers need no window.
 bool ZstdDecompress(Bytes in, std::span<std::byte> out);
 
 }  // namespace duramen

@@ -29,10 +29,7 @@ Pin::Impl::Impl(const LogStore::Impl& store_ref) : store(store_ref) { store.pins
 
 Pin::Impl::~Impl() {
   chunks.clear();
-  if (reserved_bytes > 0) {
-    store.stats->state.memory_read_bytes.SubShared(reserved_bytes);
-    store.budget.Release(reserved_bytes);
-  }
+  if (reserved_bytes > 0) store.ReleaseBuffer(reserved_bytes, *this);
   store.pins.fetch_sub(1);
 }
 
@@ -174,6 +171,12 @@ Status LogStore::Impl::ReserveBuffer(std::uint64_t bytes, Pin::Impl& pin) const 
   return {};
 }
 
+void LogStore::Impl::ReleaseBuffer(std::uint64_t bytes, Pin::Impl& pin) const {
+  pin.reserved_bytes -= bytes;
+  stats->state.memory_read_bytes.SubShared(bytes);
+  budget.Release(bytes);
+}
+
 /// Adds entries of the one run that holds range.begin, in a WAL file or in a segment. `moved`: the
 /// run was flushed and its WAL file used again while it was read.
 Status LogStore::Impl::ReadFile(const log::ServerLog& log, IndexRange range, Reading& to,
@@ -201,10 +204,17 @@ Status LogStore::Impl::ReadWalFile(const log::ServerLog& log, const wal::LandedR
   reader.SkipTo(range.begin);
   const Index end = std::min(range.end, run.live_end);
   const std::size_t before = pin.entries.size();
+  std::uint64_t unpacked = 0;
   Status status;
   while (!reader.AtEnd() && reader.next_index() < end &&
          (to.left > 0 || pin.entries.size() == before)) {
     const Index index = reader.next_index();
+    if (const std::uint64_t ahead = reader.BytesAhead(); ahead > 0) {
+      Status reserved = ReserveBuffer(ahead, pin);
+      if (!reserved.ok() && pin.entries.size() == before) status = std::move(reserved);
+      if (!reserved.ok()) break;
+      unpacked += ahead;
+    }
     const Result<wal::RecordView> record = reader.Next();
     if (index < range.begin) continue;
     if (!record.ok()) {
@@ -215,10 +225,13 @@ Status LogStore::Impl::ReadWalFile(const log::ServerLog& log, const wal::LandedR
     pin.entries.push_back(
         {.index = index, .term = run.term, .kind = record->kind, .payload = record->payload});
   }
-  const Status kept = KeepBuffers(reader.TakeFrames(), pin);
-  if (!kept.ok()) pin.entries.resize(before);  // They borrow from what is not kept.
+  for (std::vector<std::byte>& frame : reader.TakeFrames()) {
+    unpacked -= frame.size();
+    pin.buffers.push_back(std::move(frame));
+  }
+  ReleaseBuffer(unpacked, pin);  // Of frames that were damaged.
   pin.wal_entries += pin.entries.size() - before;
-  return kept.ok() ? status : kept;
+  return status;
 }
 
 Status LogStore::Impl::KeepBuffers(std::vector<std::vector<std::byte>> buffers,

@@ -17,7 +17,7 @@ SegmentFlush::SegmentFlush(const Environment& environment, Rng rng)
 void SegmentFlush::Run(FlushJob& job) {
   job_bytes_ = job.survivors.runs.capacity() * sizeof(wal::LandedRun);
   job.status = Write(job);
-  job_bytes_ = 0;
+  job_bytes_ = frame_bytes_ = entry_bytes_ = 0;
   // From one log to the next, what is usual is kept.
   for (std::vector<std::byte>* buffer : {&run_bytes_, &scratch_}) {
     if (buffer->capacity() > environment_.limits.buffer_bytes)
@@ -27,9 +27,13 @@ void SegmentFlush::Run(FlushJob& job) {
   Count();
 }
 
-void SegmentFlush::Count() {
-  counted_.Set(run_bytes_.capacity() + scratch_.capacity() + packer_.held_bytes() +
-               2 * frame_bytes_ + job_bytes_);
+/// An entry is copied to be written, and compressed into another copy.
+void SegmentFlush::Count(std::uint64_t ahead_bytes) {
+  const std::uint64_t packs =
+      environment_.limits.compression == Compression::kNone ? 0 : entry_bytes_;
+  counted_.Set(run_bytes_.capacity() + ahead_bytes + frame_bytes_ +
+               std::max<std::uint64_t>(scratch_.capacity(), entry_bytes_) +
+               packer_.held_bytes(packs) + job_bytes_);
 }
 
 /// What is written anew follows nothing: files that stood there before are left over from then on.
@@ -144,19 +148,26 @@ Status SegmentFlush::FeedRun(const wal::OwnedRun& owned, SegmentFeed& feed) {
   const wal::LandedRun& run = owned.run;
   const std::optional<wal::OpenWalFile> file = environment_.landed.FindFile(run.file);
   CHECK(file.has_value());  // Not retired before this round is over.
-  run_bytes_.resize(std::max<std::size_t>(run_bytes_.size(), wal::RunReader::BufferBytes(run)));
+  if (const std::uint64_t bytes = wal::RunReader::BufferBytes(run); run_bytes_.size() < bytes) {
+    Count(bytes);
+    run_bytes_ = std::vector<std::byte>(bytes);
+  }
   wal::RunReader reader = TRY(wal::RunReader::Open(*file, owned, run_bytes_));
   if (reader.silent()) TRY(CheckAnswers(*file));
   reader.SkipTo(run.live_begin);
   while (!reader.AtEnd() && reader.next_index() < run.live_end) {
-    const Result<wal::RecordView> record = reader.Next();
-    if (reader.has_frames()) {  // What is fed of those before this one borrows from them.
-      TRY(feed.Flush());
-      reader.DropFrames();
-      frame_bytes_ = reader.frame_bytes();
+    if (const std::uint64_t bytes = reader.BytesAhead(); bytes > 0) {
+      TRY(feed.Flush());  // What is fed borrows from the frame before.
+      (void)reader.TakeFrames();
+      frame_bytes_ = bytes;
       Count();
     }
+    const Result<wal::RecordView> record = reader.Next();
     if (!record.ok() || record->index < run.live_begin) continue;
+    if (record->payload.size() > entry_bytes_) {
+      entry_bytes_ = record->payload.size();
+      Count();
+    }
     TRY(feed.Put({.index = record->index,
                   .term = run.term,
                   .kind = record->kind,
@@ -165,7 +176,7 @@ Status SegmentFlush::FeedRun(const wal::OwnedRun& owned, SegmentFeed& feed) {
   }
   TRY(feed.Reach(run.live_end));
   TRY(feed.Flush());
-  frame_bytes_ = 0;
+  frame_bytes_ = entry_bytes_ = 0;
   Count();
   return {};
 }

@@ -78,7 +78,7 @@ class SegmentFlush {
   Status FeedRun(const wal::OwnedRun& run, SegmentFeed& feed);
   Status CheckAnswers(const wal::OpenWalFile& file);
   Result<std::unique_ptr<Directory>> OpenDirectory(FlushJob& job);
-  void Count();
+  void Count(std::uint64_t ahead_bytes = 0);
 
   Environment environment_;
   Rng rng_;
@@ -86,6 +86,7 @@ class SegmentFlush {
   std::vector<std::byte> scratch_;    // as written
   segments::BlockPacker packer_;
   std::uint64_t frame_bytes_ = 0;  // of a packed run that is read
+  std::uint64_t entry_bytes_ = 0;  // of the largest entry of the run that is read
   std::uint64_t job_bytes_ = 0;    // of the job under way
   CountedBytes counted_;           // all of these
 };

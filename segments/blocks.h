@@ -2,6 +2,7 @@
 // of more than one record is one block, so that what damage costs is a run. segments/FORMAT.md.
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <vector>
 
@@ -20,8 +21,10 @@ class BlockPacker {
   /// `records` as they go into the file, until the next call; empty: an eighth is not gained, and
   /// they stay as they are.
   Bytes Pack(Bytes records);
-  /// That it holds in memory.
-  std::uint64_t held_bytes() const { return out_.capacity() + zstd_.held_bytes(); }
+  /// That it holds in memory, or will where a run of that size comes.
+  std::uint64_t held_bytes(std::uint64_t run_bytes = 0) const {
+    return std::max<std::uint64_t>(out_.capacity(), run_bytes) + zstd_.held_bytes();
+  }
   /// Goes back to what is usual.
   void Shrink();
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -338,16 +339,33 @@ Result<RecordView> RecordReader::NextPacked() {
   return Corrupt("a frame of packed records is damaged");
 }
 
+/// That begins where the reader stands.
+Result<FrameHeader> RecordReader::FrameHere() const {
+  const std::uint64_t offset = run_.offset + kRunHeaderBytes + at_;
+  const Bytes rest = run_.records.subspan(std::min(at_, run_.records.size()));
+  Result<FrameHeader> header =
+      DecodeFrameHeader(rest, RecordSeed(context_.seed, offset, owner_.uid));
+  if (header.ok() && header->count <= run_.header.count - done_) return header;
+  return Corrupt("the header of packed records is damaged");
+}
+
+std::uint64_t RecordReader::BytesAhead() const {
+  if ((run_.header.flags & kRunPacked) == 0 || done_ != frame_end_) return 0;
+  const Result<FrameHeader> header = FrameHere();
+  const bool read = header.ok() && next_index() + header->count > skip_to_;
+  return read ? header->raw_bytes : 0;
+}
+
 /// The next one. Damage to its body leaves it empty; its header is needed to go on at all.
 Status RecordReader::OpenFrame() {
   KeepFrame();
-  const std::uint64_t offset = run_.offset + kRunHeaderBytes + at_;
-  const Bytes rest = run_.records.subspan(std::min(at_, run_.records.size()));
-  const auto header = DecodeFrameHeader(rest, RecordSeed(context_.seed, offset, owner_.uid));
-  if (!header.ok() || header->count > run_.header.count - done_) {
+  const Result<FrameHeader> header = FrameHere();
+  if (!header.ok()) {
     resumable_ = false;
-    return Corrupt("the header of packed records is damaged");
+    return header.error();
   }
+  const std::uint64_t offset = run_.offset + kRunHeaderBytes + at_;
+  const Bytes rest = run_.records.subspan(at_);
   at_ += FrameBytes(header->packed_bytes);
   frame_at_ = 0;
   frame_offset_ = offset;
@@ -367,7 +385,7 @@ void RecordReader::KeepFrame() {
 
 std::vector<std::vector<std::byte>> RecordReader::TakeFrames() {
   KeepFrame();
-  return std::move(kept_);
+  return std::exchange(kept_, {});
 }
 
 FileContext ContextOf(const BatchHeader& header, const SystemUuid& system,

@@ -111,13 +111,12 @@ class RecordReader {
   void KeepFrames() { keeps_ = true; }
   /// Payloads that were read borrow from them.
   std::vector<std::vector<std::byte>> TakeFrames();
-  void DropFrames() { kept_.clear(); }
-  std::size_t kept_frames() const { return kept_.size(); }
-  /// Of the one that is open.
-  std::uint64_t frame_bytes() const { return frame_.size(); }
+  /// What the next call of Next() unpacks, for who counts memory; 0: nothing.
+  std::uint64_t BytesAhead() const;
 
  private:
   Result<RecordView> NextPacked();
+  Result<FrameHeader> FrameHere() const;
   Status OpenFrame();
   void KeepFrame();
   Result<RecordView> Take(const RecordHeader& header, Bytes bytes, std::uint64_t offset);

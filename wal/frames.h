@@ -5,6 +5,7 @@
 // in a frame does not depend on where it stands, so recovery copies it as it is.
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <vector>
 
@@ -32,6 +33,10 @@ class RunPacker {
   /// `records` of one run as AddRecord wrote them. Returns the frames, until the next call; empty,
   /// and `records` as they were, where they would not be smaller by an eighth.
   Bytes Pack(std::span<std::byte> records, const FramePlace& place);
+  /// That it holds in memory, or will where a run of that size comes.
+  std::uint64_t held_bytes(std::uint64_t run_bytes = 0) const {
+    return std::max<std::uint64_t>(out_.capacity(), run_bytes) + zstd_.held_bytes();
+  }
   std::uint64_t packed_from_bytes() const { return packed_from_bytes_; }
   std::uint64_t packed_to_bytes() const { return packed_to_bytes_; }
 

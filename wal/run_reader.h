@@ -37,10 +37,8 @@ class RunReader {
   /// From which payloads of a packed run borrow, besides `buffer`. They are the reader's until
   /// then.
   std::vector<std::vector<std::byte>> TakeFrames() { return reader_.TakeFrames(); }
-  /// Those before the one that is read; payloads of them are not used any more.
-  void DropFrames() { reader_.DropFrames(); }
-  bool has_frames() const { return reader_.kept_frames() > 0; }
-  std::uint64_t frame_bytes() const { return reader_.frame_bytes(); }
+  /// What Next() will unpack before it answers, and the reader then keeps; 0: nothing.
+  std::uint64_t BytesAhead() const { return reader_.BytesAhead(); }
 
  private:
   RunReader(RecordReader reader, bool silent) : reader_(std::move(reader)), silent_(silent) {}

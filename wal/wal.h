@@ -103,7 +103,7 @@ class Wal final : public Actor {
     LandedIndex& landed;
     RowKeeper& keeper;
     GenerationSink* sink;  // null: generations stay, a log was left out
-    const MemoryBudget& budget;
+    MemoryBudget& budget;
     Log log;
     WalStats& stats;
   };
@@ -401,6 +401,8 @@ class Wal final : public Actor {
   std::uint64_t committed_file_ = 0;  // that recovery made
   BatchLists batch_lists_;            // of the last encoder
   RunPacker packer_{options_.pack_bytes_min};
+  Counter packer_told_;  // by nobody apart
+  CountedBytes packer_bytes_{environment_.budget, packer_told_};
   std::uint64_t usual_batch_bytes_ = 0;  // of late
   std::int64_t last_done_ns_ = 0;        // when a write came back
   std::int64_t usual_durable_ns_ = 0;    // that a batch took of late, from its write on

@@ -176,7 +176,11 @@ Status Wal::EncodePlan(Plan& plan) {
   BatchEncoder encoder(current_.context, current_.offset,
                        {plan.buffer.get() + front, plan.buffer_bytes - front},
                        std::move(batch_lists_));
-  if (options_.pack_bytes_min != 0) encoder.PackWith(packer_);
+  if (options_.pack_bytes_min != 0) {
+    // What it makes of a run is smaller than the run.
+    packer_bytes_.Set(packer_.held_bytes(PlanBytes(plan)));
+    encoder.PackWith(packer_);
+  }
   for (const Binding& binding : plan.bindings) encoder.AddBinding(binding);
   EncodeRepeats(plan, encoder);
   for (PlannedRun& run : plan.runs) EncodeRun(plan, run, encoder);
@@ -194,6 +198,7 @@ Status Wal::EncodePlan(Plan& plan) {
   header.boot = options_.boot;
   const Bytes bytes = encoder.Finish(header);
   batch_lists_ = encoder.TakeLists();
+  packer_bytes_.Set(packer_.held_bytes());
   counters_.packed_from_bytes.Set(packer_.packed_from_bytes());
   counters_.packed_to_bytes.Set(packer_.packed_to_bytes());
   NoteBatchSize(plan.closes ? 0 : bytes.size());

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <functional>
 #include <optional>
 
 #include "base/bytes.h"
@@ -32,13 +34,14 @@ std::vector<std::string> LinesOf(const std::vector<std::string>& texts) {
   return lines;
 }
 
-/// A byte in the middle of the records of the first packed run of any WAL file, and where.
+/// A byte in the middle of the records of each packed run of any WAL file, and where.
 struct PackedPlace {
   std::string path;
   std::uint64_t offset = 0;
   wal::RunHeader run;
 };
-std::optional<PackedPlace> FirstPacked(const Machine& machine) {
+std::vector<PackedPlace> AllPacked(const Machine& machine) {
+  std::vector<PackedPlace> places;
   for (const std::string& name : machine.WalFiles()) {
     const std::optional<std::uint64_t> number = wal::ParseFileName(name);
     if (!number) continue;
@@ -58,12 +61,17 @@ std::optional<PackedPlace> FirstPacked(const Machine& machine) {
       for (const wal::RunView& run : contents->runs) {
         if ((run.header.flags & wal::kRunPacked) == 0) continue;
         EXPECT_EQ(header->version, wal::kPackedVersion);
-        return PackedPlace{path, run.offset + wal::kRunHeaderBytes + run.header.bytes / 2,
-                           run.header};
+        places.push_back(
+            {path, run.offset + wal::kRunHeaderBytes + run.header.bytes / 2, run.header});
       }
     }
   }
-  return std::nullopt;
+  return places;
+}
+
+std::optional<PackedPlace> FirstPacked(const Machine& machine) {
+  const std::vector<PackedPlace> places = AllPacked(machine);
+  return places.empty() ? std::nullopt : std::optional(places.front());
 }
 
 class Compressing : public ::testing::Test {
@@ -216,6 +224,128 @@ TEST_F(BatchCompression, PW14_RunsOfSeveralFramesAreFlushedAndRead) {
   machine.Start();
   EXPECT_EQ(machine.Contents("a"), LinesOf(texts));
   EXPECT_GE(machine.Metric("read_segment_entries"), 300u);
+}
+
+constexpr std::size_t kLargeBytes = 300'000;
+
+/// Entries of kLargeBytes fit, and compress to almost nothing.
+void UseLargeEntries(Machine& machine) {
+  machine.options.wal_compression = Compression::kZstd;
+  machine.options.wal_max_size_bytes = 2 << 20;
+  machine.tuning.ring_records = 1024;
+  machine.tuning.ring_bytes = 512 << 10;
+  machine.tuning.batch_bytes_max = 512 << 10;
+}
+
+ErrorCode CodeOf(const Result<Pin>& pin) {
+  return pin.ok() ? ErrorCode::kNotFound : pin.error().code;
+}
+
+// The compressed run is read in a few hundred bytes. What is made of it is not there before it
+// counts: the entry, the copy of it that is written, and what that is compressed into.
+TEST_F(BatchCompression, PW14_B1_AFlushCountsALargeEntryBeforeItIsUnpacked) {
+  for (const Compression compression : {Compression::kNone, Compression::kZstd}) {
+    Machine flushed;
+    UseLargeEntries(flushed);
+    flushed.options.segment_compression = compression;
+    flushed.Start();
+    flushed.Write(flushed.Log("a"), 1, 1, {std::string(kLargeBytes, 'x')});
+    const LogRef other = flushed.Log("other");
+    std::uint64_t peak = 0;
+    std::function<void()> look = [&] {
+      peak = std::max(peak, flushed.Metric("memory_flush_bytes"));
+      flushed.AtOperation(1, look);
+    };
+    flushed.AtOperation(1, look);
+    for (Index index = 1; flushed.Metric("flush_entries") == 0; ++index) {
+      ASSERT_LT(index, 1000u);
+      flushed.Write(other, index, 1, {std::string(3000, 'f')});
+      flushed.Settle();
+    }
+    const std::size_t copies = compression == Compression::kNone ? 2 : 3;
+    EXPECT_GE(peak, copies * kLargeBytes);
+  }
+}
+
+TEST_F(BatchCompression, PW14_B1_AFlushThatFailsLetsGoOfWhatItUnpacked) {
+  UseLargeEntries(machine);
+  machine.Start();
+  const LogRef other = machine.Log("other");
+  machine.Write(machine.Log("the last of a round"), 1, 1, {std::string(kLargeBytes, 'x')});
+  machine.disk().Schedule({.kind = sim::OpKind::kWrite,
+                           .file_class = ".seg",
+                           .times = UINT64_MAX,
+                           .effect = sim::FaultEffect::kIoError});
+  for (Index index = 1; machine.Metric("flush_failures") == 0; ++index) {
+    ASSERT_LT(index, 1000u);
+    machine.Write(other, index, 1, {std::string(3000, 'f')});
+    machine.Settle();
+  }
+  EXPECT_LT(machine.Metric("memory_flush_bytes"), kLargeBytes);
+}
+
+// Where there is no room nothing is unpacked: not even what is damaged says so then.
+TEST_F(BatchCompression, PW14_B1_AReadHasRoomBeforeItUnpacks) {
+  UseLargeEntries(machine);
+  machine.Start();
+  machine.Write(machine.Log("a"), 1, 1, {std::string(kLargeBytes, 'x')});
+  machine.Write(machine.Log("a"), 2, 1, {std::string(kLargeBytes, 'y')});
+  machine.Kill();
+  machine.Start();
+  const LogRef log = machine.Log("a");
+  const auto read = [&] { return machine.store().Read(log, 1, 3, 1 << 20); };
+  std::vector<Pin> pins;
+  for (Result<Pin> pin = read(); pin.ok(); pin = read()) {
+    ASSERT_LT(pins.size(), 100u);
+    EXPECT_EQ(pin->entries()[0].payload.size(), kLargeBytes);
+    pins.push_back(std::move(*pin));
+    EXPECT_LE(machine.Metric("memory_used_bytes"), machine.options.memory_budget);
+  }
+  EXPECT_GT(pins.size(), 2u);
+  for (const PackedPlace& place : AllPacked(machine)) machine.Rot(place.path, place.offset);
+  EXPECT_EQ(CodeOf(read()), ErrorCode::kOverloaded);
+  pins.clear();
+  const std::uint64_t before = machine.Metric("memory_read_bytes");
+  EXPECT_EQ(CodeOf(read()), ErrorCode::kCorruption);
+  EXPECT_EQ(machine.Metric("memory_read_bytes"), before);
+}
+
+// Entries that fit are answered, though the frame behind them does not.
+TEST_F(BatchCompression, PW14_B1_AReadEndsBeforeTheFrameThatHasNoRoom) {
+  UseLargeEntries(machine);
+  machine.Start();
+  const std::vector<std::string> texts = Texts("a", 900);
+  machine.Write(machine.Log("a"), 1, 1, texts);
+  ASSERT_EQ(FirstPacked(machine)->run.count, 900u) << "240 KB, so four frames";
+  machine.Kill();
+  machine.Start();
+  const LogRef log = machine.Log("a");
+  std::vector<Pin> pins;
+  std::size_t fewest = 900;
+  while (true) {
+    Result<Pin> pin = machine.store().Read(log, 1, 901, 1 << 20);
+    if (!pin.ok()) break;
+    fewest = std::min(fewest, pin->entries().size());
+    for (const EntryView& entry : pin->entries()) {
+      ASSERT_EQ(AsText(entry.payload), texts[entry.index - 1]);
+    }
+    pins.push_back(std::move(*pin));
+  }
+  EXPECT_LT(fewest, 900u);
+  EXPECT_GT(pins.size(), 2u);
+}
+
+TEST_F(BatchCompression, PW14_B1_WhatCompressesABatchCounts) {
+  std::uint64_t used[2] = {};
+  for (const bool packs : {false, true}) {
+    Machine one;
+    UseLargeEntries(one);
+    one.options.wal_compression = packs ? Compression::kZstd : Compression::kNone;
+    one.Start();
+    one.Write(one.Log("a"), 1, 1, {std::string(kLargeBytes, 'x')});
+    used[packs ? 1 : 0] = one.Metric("memory_used_bytes");
+  }
+  EXPECT_GT(used[1], used[0] + kLargeBytes / 8 * 7);
 }
 
 TEST_F(BatchCompression, PW14_WhatOneLogHasTooLittleOfIsNotTried) {
