@@ -233,7 +233,8 @@ Status Shards::Drop() {
     if (whole && shard >= wanted_) going.push_back(shard);
     if (whole) continue;
     const SystemUuid uuid = ShardUuid(root_.system, shard);
-    TRY(Named(shard, RemoveRetired(*root_.file_system, *shards, shard, uuid)));
+    const Status removed = RemoveRetired(*root_.file_system, *shards, shard, uuid);
+    if (!removed.ok()) TRY(Named(shard, LeaveRetired(shard, removed.error())));
   }
   for (const std::uint32_t shard : going) TRY(Named(shard, DropOne(shard)));
   if (wanted_ < root_.counted_shards) TRY(root_.CountShards(wanted_));
@@ -244,6 +245,29 @@ Status Shards::Drop() {
     root_.log_.Write(LogLevel::kInfo, "store.shard_dropped", Word(shard) + " is out of use",
                      {{"shard", std::to_string(shard)}});
   }
+  return {};
+}
+
+/// Where RETIRED is damaged it is not known whose the rest is, nor which directories its WAL has.
+/// So all of it stays, and nothing is made there: entries without their tombstones would be logs
+/// again. It holds no log, so only a shard of that number has to wait until it is moved away.
+Status Shards::LeaveRetired(std::uint32_t shard, const Error& why) {
+  if (why.code != ErrorCode::kCorruption) return why;
+  const std::string path = root_.options.data_dir + "/" + ShardPath(shard);
+  const std::string sentence =
+      "what is left of a shard that was taken out of use is not removed: " + why.message;
+  const bool strict = root_.options.recovery_mode == RecoveryMode::kStrict;
+  if (strict || shard < wanted_) {
+    std::string hint =
+        "move '" + path + "' away, and what wal_dir has of that shard: no log is in it";
+    if (shard >= wanted_) hint += "; or start with recovery_mode contain, which leaves it there";
+    return Error{ErrorCode::kCorruption, "in '" + path + "' " + sentence, hint};
+  }
+  const std::string file = ShardPath(shard) + "/" + kRetiredName;
+  root_.report.findings.push_back(
+      {.kind = FindingKind::kLeftover, .file = file, .sentence = sentence, .touched = {}});
+  root_.log_.Write(LogLevel::kWarning, "store.shard_left", sentence,
+                   {{"shard", std::to_string(shard)}});
   return {};
 }
 
@@ -381,10 +405,17 @@ Status RemoveRetired(FileSystem& file_system, Directory& shards, std::uint32_t s
   const std::string name = std::to_string(shard);
   const std::unique_ptr<Directory> directory = TRY(shards.OpenDirectory(name));
   const Result<std::vector<std::byte>> bytes = ReadSmallFile(*directory, kRetiredName);
-  if (!bytes.ok()) return bytes.error().code == ErrorCode::kNotFound ? Status{} : bytes.error();
+  if (!bytes.ok() && bytes.error().code == ErrorCode::kNotFound) return {};
+  if (!bytes.ok()) {
+    return Error{ErrorCode::kCorruption, "RETIRED cannot be read: " + bytes.error().message, ""};
+  }
   // Before anything goes: a start that was killed may have left the name in the page cache only.
   TRY(directory->Sync());
-  const SystemFile retired = TRY(DecodeSystemFile(*bytes)).content;
+  Result<Copies<SystemFile>> decoded = DecodeSystemFile(*bytes);
+  if (!decoded.ok() && decoded.error().code == ErrorCode::kCorruption) {
+    return Error{ErrorCode::kCorruption, "no copy in RETIRED can be read", ""};
+  }
+  const SystemFile retired = TRY(std::move(decoded)).content;
   if (retired.system != uuid) {
     return Error{ErrorCode::kConfiguration,
                  "'" + directory->path() + "' is what another system's shard has left",

@@ -69,6 +69,7 @@ class Shards {
   std::unique_ptr<LogStore::Impl> Make(std::uint32_t shard) const;
   Status RefuseMissing() const;
   Status Drop();
+  Status LeaveRetired(std::uint32_t shard, const Error& why);
   Status CheckEmpty(const LogStore::Impl& shard) const;
   Status CheckDrained(const LogStore::Impl& shard) const;
   std::string WayBack() const;
@@ -87,7 +88,8 @@ class Shards {
 };
 
 /// Removes what a shard that is counted no more has left: RETIRED says that it may go, and goes
-/// last. Without RETIRED it does nothing. `shards`: the directory of that name.
+/// last. Without RETIRED it does nothing. `shards`: the directory of that name. Errors: kCorruption
+/// (RETIRED is damaged, and nothing was removed; or an IDENTITY of its WAL is).
 Status RemoveRetired(FileSystem& file_system, Directory& shards, std::uint32_t shard,
                      const SystemUuid& uuid);
 

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "base/planted.h"
 #include "tests/log/sharded.h"
@@ -11,6 +13,8 @@ namespace duramen::log {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 // Strict refuses before anything is changed: where the operator puts the right bytes back, nothing
 // is lost. A shard that is to go is opened in another mode, which marks logs faulty for ever.
@@ -185,6 +189,74 @@ TEST(Shards, A14_WhatIsNobodysStaysWhenAShardGoes) {
   machine.options.wal_shards = 1;
   machine.Start();
   EXPECT_THAT(machine.NamesIn("/fast/1/elsewhere"), ElementsAre("another-system's.wal"));
+}
+
+/// Shard 1 had log "gone", and a start that was to remove it died when only RETIRED said so.
+void LeaveRetired(Sharded& machine) {
+  machine.options.wal_shards = 2;
+  machine.Start();
+  machine.Fill(0, "kept", {"x"});
+  machine.Fill(1, "gone", {"old"});
+  machine.Delete("gone");
+  ASSERT_TRUE(machine.Close().ok());
+  const sim::DiskState disk = machine.disk().disk();
+  machine.options.wal_shards = 1;
+  const auto retired = [&] {
+    const std::vector<std::string> names = machine.NamesIn("/data/shards/1");
+    return std::ranges::count(names, "RETIRED") > 0;
+  };
+  for (std::uint64_t at = 1; !retired(); ++at) {
+    ASSERT_LT(at, 1000u);
+    machine.UseDisk(disk);
+    machine.AtOperation(at, [&] { machine.disk().Crash(); });
+    ASSERT_FALSE(machine.Open().ok());
+    machine.Kill();
+  }
+  for (const std::uint64_t offset : {100u, 4196u}) machine.Rot("/data/shards/1/RETIRED", offset);
+}
+
+// Without it nothing tells what may be removed. What is left holds no log, but may hold entries of
+// one without its tombstone: nothing may be made there, and nobody needs it.
+TEST(Shards, C9_A14_WhereRetiredIsDamagedNothingIsRemovedAndNothingMade) {
+  for (const char* wal_dir : {"", "/fast"}) {
+    Sharded machine(2);
+    machine.options.wal_dir = wal_dir;
+    LeaveRetired(machine);
+    if (testing::Test::HasFatalFailure()) return;
+    const std::vector<std::string> before = machine.Everything();
+    std::string text;
+    machine.options.recovery_mode = RecoveryMode::kStrict;
+    EXPECT_EQ(machine.Refusal(text), ErrorCode::kCorruption);
+    EXPECT_THAT(text, HasSubstr("no copy in RETIRED can be read"));
+    EXPECT_THAT(text, HasSubstr("move '/data/shards/1' away"));
+    EXPECT_THAT(text, HasSubstr("recovery_mode contain"));
+    EXPECT_EQ(machine.Everything(), before);
+    machine.options.recovery_mode = RecoveryMode::kContain;
+    const std::vector<std::string> left = machine.NamesIn("/data/shards/1");
+    for (int start = 0; start < 2; ++start) {
+      machine.Start();
+      EXPECT_THAT(machine.Contents("kept"), ElementsAre("1:1:x"));
+      EXPECT_THAT(machine.store().recovery_report().ToText(), HasSubstr("shards/1/RETIRED"));
+      EXPECT_FALSE(machine.store().recovery_report().damaged());
+      EXPECT_EQ(machine.NamesIn("/data/shards/1"), left);
+      machine.PowerLoss();
+    }
+    machine.options.wal_shards = 2;
+    EXPECT_EQ(machine.Refusal(text), ErrorCode::kCorruption);
+    EXPECT_THAT(text, HasSubstr("move '/data/shards/1' away, and what wal_dir has of that shard"));
+    EXPECT_EQ(machine.NamesIn("/data/shards/1"), left);
+    EXPECT_EQ(machine.Counted(), 1u);
+    // What the hint says works.
+    machine.Move("/data/shards", "1", "away");
+    if (wal_dir[0] != 0) machine.Move("/fast", "1", "away");
+    machine.Start();
+    EXPECT_EQ(machine.store().Logs().size(), 1u);
+    machine.Fill(1, "gone", {"new"});
+    machine.PowerLoss();
+    machine.Start();
+    EXPECT_THAT(machine.Contents("gone"), ElementsAre("1:1:new"));
+    EXPECT_THAT(machine.store().recovery_report().ToText(), Not(HasSubstr("RETIRED")));
+  }
 }
 
 // A growth that the disk has no room for must leave a way back to the number that was there.
