@@ -5,7 +5,6 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
-#include "base/fork_guard.h"
 #include "base/planted.h"
 #include "base/try.h"
 #include "log/shards.h"
@@ -65,13 +64,16 @@ log::ServerLog* LogStore::Impl::At(std::uint32_t slot) const {
   return (*segment)[slot % kSegmentSlots].load(std::memory_order_acquire);
 }
 
+Error LogStore::Impl::ForkedError() {
+  return {ErrorCode::kForked, "a log store does not survive fork()",
+          "open the store in the child, in another directory"};
+}
+
 Result<log::ServerLog*> LogStore::Impl::Find(LogRef ref) const {
   if (closed.load(std::memory_order_relaxed)) {
     return Error{ErrorCode::kClosed, "the store is closed", ""};
   }
-  if (ForkGeneration() != fork_generation) {
-    return Error{ErrorCode::kForked, "a log store does not survive fork()", ""};
-  }
+  if (Forked()) return ForkedError();
   log::ServerLog* log = nullptr;
   if (stride == 1) {  // Spares most a division.
     log = At(ref.slot);
@@ -284,7 +286,7 @@ Result<Writer::Impl*> LogStore::Impl::MakeWriter() {
 }
 
 void LogStore::Impl::ReleaseWriter(Writer::Impl* writer) {
-  if (ForkGeneration() != fork_generation) return;  // The parent's; its memory is only a copy.
+  if (Forked()) return;  // The parent's; its memory is only a copy.
   const auto durable = [](void* argument) {
     const auto* self = static_cast<const Writer::Impl*>(argument);
     return self->producer.released() >= self->producer.committed() || self->store.wal->stuck() ||
@@ -395,6 +397,7 @@ void LogStore::Impl::AddLogsTo(std::vector<LogInfo>& logs) const {
 
 std::vector<LogInfo> LogStore::Logs() const {
   std::vector<LogInfo> logs;
+  if (impl_->Forked()) return logs;
   for (const Impl* one : impl_->shards->all()) one->AddLogsTo(logs);
   std::sort(logs.begin(), logs.end(),
             [](const LogInfo& a, const LogInfo& b) { return a.name < b.name; });

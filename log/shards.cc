@@ -433,6 +433,7 @@ Status RemoveRetired(FileSystem& file_system, Directory& shards, std::uint32_t s
 
 /// What is made in a WAL that is down, or has no space, is refused, and its logs are nowhere else.
 Result<Writer::Impl*> Shards::MakeWriter() {
+  if (root_.Forked()) return LogStore::Impl::ForkedError();
   const std::lock_guard lock(mutex_);
   const auto best = std::ranges::min_element(all_, {}, [](const LogStore::Impl* one) {
     // One that waits for a file goes on by itself.
@@ -443,6 +444,7 @@ Result<Writer::Impl*> Shards::MakeWriter() {
 }
 
 Result<Writer::Impl*> Shards::MakeWriter(std::uint32_t shard) {
+  if (root_.Forked()) return LogStore::Impl::ForkedError();
   if (shard < all_.size()) return all_[shard]->MakeWriter();
   return Error{ErrorCode::kInvalidArgument, "there is no " + Word(shard),
                "shards are 0 to " + std::to_string(all_.size() - 1) + ", see wal_shards"};
@@ -450,6 +452,8 @@ Result<Writer::Impl*> Shards::MakeWriter(std::uint32_t shard) {
 
 Result<LogRef> Shards::OpenLog(Writer::Impl& writer, std::string_view name, OpenMode mode) {
   LogStore::Impl& own = writer.store;
+  // Before any lock: in a child of fork() nobody may be there to give it back.
+  if (own.Forked()) return LogStore::Impl::ForkedError();
   if (all_.size() == 1) return own.OpenLog(writer, name, mode);
   // Else two Writers could each find the name free, and take it, in two shards.
   const std::lock_guard lock(mutex_);
@@ -469,6 +473,7 @@ Result<LogRef> Shards::OpenLog(Writer::Impl& writer, std::string_view name, Open
 }
 
 Result<std::uint32_t> Shards::ShardOf(std::string_view name) const {
+  if (root_.Forked()) return LogStore::Impl::ForkedError();
   const std::lock_guard lock(mutex_);
   for (const LogStore::Impl* one : all_) {
     if (one->FindLive(name).value_or(false)) return one->shard;
@@ -479,6 +484,7 @@ Result<std::uint32_t> Shards::ShardOf(std::string_view name) const {
 
 /// All can, or none does.
 Status Shards::SetSyncMethod(SyncMethod method) {
+  if (root_.Forked()) return LogStore::Impl::ForkedError();
   if (!root_.started) return root_.SetSyncMethod(method);  // Which says so.
   for (const LogStore::Impl* one : all_) (void)TRY(one->Resolve(method));
   for (LogStore::Impl* one : all_) TRY(one->SetSyncMethod(method));
@@ -486,6 +492,7 @@ Status Shards::SetSyncMethod(SyncMethod method) {
 }
 
 Status Shards::Close(Deadline deadline) {
+  if (root_.Forked()) return LogStore::Impl::ForkedError();  // There is no thread to stop.
   Status first;
   for (LogStore::Impl* one : all_) {
     Status closed = one->Close(deadline);

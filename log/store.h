@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/fork_guard.h"
 #include "base/memory_budget.h"
 #include "base/ring_queue.h"
 #include "base/shared_memory.h"
@@ -218,6 +219,9 @@ struct LogStore::Impl final : log::Flusher::Store {
   // registry.cc: logs by slot and name
   log::ServerLog* At(std::uint32_t slot) const;
   Result<log::ServerLog*> Find(LogRef ref) const;
+  /// In a child of fork(): the threads stayed behind, and what they had locked stays locked.
+  bool Forked() const { return ForkGeneration() != fork_generation; }
+  static Error ForkedError();
   log::ServerLog& MakeSlot(std::uint32_t slot);
   std::uint32_t TakeSlot();
   Result<LogRef> OpenLog(Writer::Impl& writer, std::string_view name, OpenMode mode);

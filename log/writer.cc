@@ -7,7 +7,6 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
-#include "base/fork_guard.h"
 #include "base/planted.h"
 #include "base/try.h"
 #include "log/shards.h"
@@ -108,10 +107,7 @@ Result<log::ServerLog*> Writer::Impl::Own(LogRef ref) {
   if (store.closed.load(std::memory_order_relaxed)) {
     return Error{ErrorCode::kClosed, "the store is closed", ""};
   }
-  if (ForkGeneration() != store.fork_generation) {
-    return Error{ErrorCode::kForked, "a log store does not survive fork()",
-                 "open the store in the child, in another directory"};
-  }
+  if (store.Forked()) return LogStore::Impl::ForkedError();
   if (store.stride != 1) {
     if (ref.slot % store.stride != store.shard) return OtherShard(store.shard, store.stride, ref);
     ref.slot /= store.stride;
@@ -137,6 +133,7 @@ void Writer::Impl::Process() {
   const std::uint64_t released = producer.released();
   const bool flushed = store.flushed_upto.load(std::memory_order_relaxed) != seen_flushed;
   if (released == seen_released && notices.empty() && !flushed) return;
+  if (store.Forked()) return;  // What it would lock may never be given back.
   seen_released = released;
   // The file is read behind the position: it is at or behind every file that those landed in [A11].
   arena->NoteDurable(released, store.wal->current_file());
@@ -624,6 +621,7 @@ Status Writer::Wait(Ticket ticket, Deadline deadline) {
     const Impl* impl;
     Ticket ticket;
   } waiting{impl_, ticket};
+  if (impl_->store.Forked()) return LogStore::Impl::ForkedError();
   if (ticket > impl_->producer.committed()) {
     return Error{ErrorCode::kInvalidArgument, "no such ticket of this Writer", ""};
   }

@@ -264,6 +264,46 @@ TEST_F(InputTest, AForkedChildIsToldSo) {
   ASSERT_TRUE(writer.Wait(Append(writer, log, 2, 1, "y").value(), Soon()).ok());
 }
 
+// A thread that held a lock at the fork is not there to give it back, so none may be taken.
+TEST_F(InputTest, EM0_AForkedChildIsToldSoBeforeAnyLockIsTaken) {
+  LogStoreOptions options = Options();
+  options.wal_shards = 2;
+  options.memory_budget = 256 << 20;
+  LogStore store = LogStore::Open(options).value();
+  Writer writer = store.NewWriter(0).value();
+  const LogRef log = store.OpenLog(writer, "a", OpenMode::kCreate).value();
+  const Ticket ticket = Append(writer, log, 1, 1, "x").value();
+  ASSERT_TRUE(writer.Wait(ticket, Soon()).ok());
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(60);
+    const auto forked = [](const auto& result) {
+      return !result.ok() && result.error().code == ErrorCode::kForked;
+    };
+    int failed = 0;
+    int number = 0;
+    const auto expect = [&](bool told) {
+      ++number;
+      if (!told && failed == 0) failed = number;
+    };
+    expect(forked(store.OpenLog(writer, "a", OpenMode::kOpen)));
+    expect(forked(store.OpenLog(writer, "b", OpenMode::kCreate)));
+    expect(forked(store.NewWriter()));
+    expect(forked(store.NewWriter(1)));
+    expect(forked(store.ShardOf("a")));
+    expect(forked(store.DeleteLog(writer, log)));
+    expect(forked(writer.Wait(ticket, Soon())));
+    expect(forked(store.SetSyncMethod(SyncMethod::kFsync)));
+    expect(store.Logs().empty());
+    expect(forked(store.Close(Soon())));
+    ::_exit(failed);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0) << "call number " << WEXITSTATUS(status);
+  EXPECT_EQ(store.ShardOf("a").value(), 0u);
+}
+
 TEST_F(InputTest, AfterCloseEverythingSaysClosed) {
   LogStore store = LogStore::Open(Options()).value();
   {
