@@ -102,6 +102,14 @@ Status Mender::Put(ServerLog& log, const meta::Row& row) {
   }
 }
 
+Status Mender::StoreIdentity(ServerLog& log) {
+  Own(log);
+  last_ = TRY(writer_.PostRow(
+      log, meta::IdentityRow{log.owner.uid, log.name, "", log.owner.cluster_id, log.incarnation},
+      Durability::kSynced));
+  return Wait();
+}
+
 Status Mender::Append(ServerLog& log, std::span<const EntryView> entries) {
   const std::size_t group_max = store_.tuning.ring_records / 4;
   while (!entries.empty()) {

@@ -43,6 +43,8 @@ class Mender {
   /// Where a vote may be lost, the term goes above all that it may have been cast in [A1].
   Status EndFault(ServerLog& log);
   Status SetFault(ServerLog& log, const meta::FaultyRow& fault);
+  /// By the name that it has now; durable when it returns. Does not wait for space.
+  Status StoreIdentity(ServerLog& log);
   /// Takes up what an earlier salvage of `log` has left. Durable when it returns.
   Result<Outcome> Salvage(ServerLog& log);
   /// All that is durable goes to segments and both checkpoints, and every WAL file that holds it is

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/planted.h"
 #include "base/try.h"
+#include "log/mender.h"
 #include "log/shards.h"
 #include "log/store.h"
 
@@ -373,16 +374,24 @@ std::vector<std::pair<std::string, std::uint64_t>> LogStore::Impl::NamedIncarnat
   return named;
 }
 
-/// It is known by its uid from then on, so that it can be read and deleted.
-void LogStore::Impl::LoseName(const std::string& name) {
-  const std::lock_guard lock(mutex_);
-  const auto found = names.find(name);
-  CHECK(found != names.end());
-  log::ServerLog& log = *At(found->second);
-  names.erase(found);
-  log.name = log.owner.uid.ToString();
-  names.emplace(log.name, log.slot);
-  stats->state.logs.Set(names.size());
+/// It is known by its uid from then on, so that it can be read and deleted. That is durable when
+/// this returns: else it would have the name again once the log that has it is deleted. Before
+/// anybody has a Writer.
+Status LogStore::Impl::LoseName(const std::string& name) {
+  log::ServerLog* log = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = names.find(name);
+    CHECK(found != names.end());
+    log = At(found->second);
+    names.erase(found);
+    log->name = log->owner.uid.ToString();
+    names.emplace(log->name, log->slot);
+    stats->state.logs.Set(names.size());
+  }
+  Writer::Impl* writer = TRY(MakeWriter());
+  const Writer owner(writer);
+  return log::Mender(*this, *writer).StoreIdentity(*log);
 }
 
 void LogStore::Impl::AddLogsTo(std::vector<LogInfo>& logs) const {

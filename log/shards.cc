@@ -346,9 +346,11 @@ void Shards::SettleNames() {
       if (added) continue;
       Holder older{one, incarnation};
       if (incarnation > at->second.incarnation) std::swap(older, at->second);
-      older.shard->LoseName(name);
-      const std::string sentence = "log '" + name + "' is in " + Word(at->second.shard->shard) +
-                                   " too, and newer there; this one is known by its uid";
+      std::string sentence = "log '" + name + "' is in " + Word(at->second.shard->shard) +
+                             " too, and newer there; this one is known by its uid";
+      if (const Status stored = older.shard->LoseName(name); !stored.ok()) {
+        sentence += " until the next start: " + stored.error().message;
+      }
       older.shard->report.findings.push_back({.kind = FindingKind::kLeftover,
                                               .file = kServersName,
                                               .sentence = sentence,

@@ -236,7 +236,7 @@ struct LogStore::Impl final : log::Flusher::Store {
   static Error DeletionUnderWay(std::string_view name);
   std::vector<std::string> LiveLogs() const;
   std::vector<std::pair<std::string, std::uint64_t>> NamedIncarnations() const;
-  void LoseName(const std::string& name);
+  Status LoseName(const std::string& name);
   void AddLogsTo(std::vector<LogInfo>& logs) const;
   void VisitMetrics(void (*visit)(void* argument, const Metric& metric), void* argument) const;
 

@@ -177,6 +177,39 @@ TEST(Shards, PW16_AWriterIsNotMadeWhereTheDiskIsFull) {
   EXPECT_EQ(ShardOfANewWriter(machine), 0u) << "the other has fewer";
 }
 
+#if defined(DURAMEN_PLANTED_BUGS)
+// Else what is deleted would be there again, as an older log with older votes.
+TEST(Shards, C9_TheOlderLogOfANameDoesNotGetItBack) {
+  for (const std::uint32_t newer : {0u, 1u}) {
+    Sharded machine(2);
+    machine.Start();
+    machine.Fill(1 - newer, "a", {"old"});
+    const std::string uid = machine.UidOf("a");
+    Plant(PlantedBug::kNameInTwoShards);
+    machine.Fill(newer, "a", {"new"});
+    Plant(PlantedBug::kNone);
+    machine.PowerLoss();
+    machine.Start();
+    machine.Delete("a");
+    for (int start = 0; start < 2; ++start) {
+      machine.PowerLoss();
+      machine.Start();
+      EXPECT_FALSE(machine.store().ShardOf("a").ok());
+      EXPECT_THAT(machine.Contents(uid), ElementsAre("1:1:old"));
+      EXPECT_FALSE(machine.Faulty(uid));
+    }
+    machine.Fill(newer, "a", {"newest"});
+    const LogRef old = machine.Log(uid, 1 - newer);
+    ASSERT_TRUE(
+        machine.Wait(machine.Append(old, 2, 1, {"goes on"}, 1 - newer).value(), 1 - newer).ok());
+    machine.PowerLoss();
+    machine.Start();
+    EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:newest"));
+    EXPECT_THAT(machine.Contents(uid), ElementsAre("1:1:old", "2:1:goes on"));
+  }
+}
+#endif
+
 // What an operator keeps beside a shard's WAL is not ours to remove.
 TEST(Shards, A14_WhatIsNobodysStaysWhenAShardGoes) {
   Sharded machine(2);

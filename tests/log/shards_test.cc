@@ -184,7 +184,8 @@ TEST(Shards, C9_OfTwoOfANameTheNewerIncarnationHasIt) {
       EXPECT_THAT(machine.store().Logs(), SizeIs(7));
       EXPECT_EQ(machine.store().ShardOf("a").value(), newer);
       EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:new", "2:1:er"));
-      EXPECT_THAT(machine.store().recovery_report().ToText(), HasSubstr("newer there"));
+      const std::string told = machine.store().recovery_report().ToText();
+      EXPECT_EQ(told.find("newer there") != std::string::npos, start == 0) << told;
     }
   }
 }
