@@ -75,6 +75,7 @@ struct BenchReadOptions {
   std::uint64_t servers = 1000;
   std::uint64_t entries = 10'000;  // of all servers together
   std::uint64_t entry_bytes = 256;
+  SettingSources settings;  // what is not given of WAL files and memory, the bench chooses
 };
 
 /// Single entries of random logs at random places, from memory (hot) or, after a start and a flush,

@@ -35,12 +35,7 @@ Status CheckRange(const BenchLoadOptions& options) {
 
 Result<BenchStore> OpenStore(const BenchLoadOptions& options) {
   TRY(CheckRange(options));
-  SettingSources sources = options.settings;
-  sources.flags.emplace_back("wal_sync_method", options.common.sync_method);
-  if (options.common.depth != 0) {
-    sources.flags.emplace_back("wal_pipeline_depth", std::to_string(options.common.depth));
-  }
-  SettingStack stack = TRY(StackSettings(sources));
+  SettingStack stack = TRY(StackBench(options.common, options.settings));
   BenchDirectory directory = TRY(BenchDirectory::Make(options.common.dir, options.common.seed));
   stack.options.data_dir = directory.path() + "/data";
   LogStore store = TRY(LogStore::Open(stack.options));

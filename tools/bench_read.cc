@@ -31,6 +31,7 @@ struct Spent {
   std::int64_t ns = 0;
   double user_s = 0;
   double system_s = 0;
+  double packed_to = 1;  // of a byte that was to be compressed into a segment
 };
 
 /// Single entries of random logs at random places.
@@ -133,14 +134,25 @@ Result<Spent> Measure(const BenchReadOptions& options, const LogStore& store,
                "use fewer entries"};
 }
 
+/// What was not given: one file takes all of it, and no batch of it is too large for that file.
+Result<LogStoreOptions> OptionsOf(const BenchReadOptions& options, const std::string& directory) {
+  SettingStack stack = TRY(StackBench(options.common, options.settings));
+  if (stack.origin.contains("wal_max_age")) {
+    return Error{ErrorCode::kInvalidArgument, "wal_max_age is what makes this bench flush",
+                 "leave it out"};
+  }
+  LogStoreOptions& store = stack.options;
+  store.data_dir = directory + "/data";
+  if (!stack.origin.contains("wal_max_size_bytes")) {
+    store.wal_max_size_bytes = 2 * BytesOf(options) + kRoomBytes;
+  }
+  if (!stack.origin.contains("memory_budget")) store.memory_budget = 4 * kBytesMax;
+  store.wal_max_age = 0;  // Until the second start, which flushes all.
+  return store;
+}
+
 Result<Spent> Bench(const BenchReadOptions& options, const std::string& directory) {
-  LogStoreOptions store_options;
-  store_options.data_dir = directory + "/data";
-  store_options.wal_sync_method = TRY(ParseSyncMethod(options.common.sync_method));
-  // One file takes all of it, and no batch of it is too large for that file.
-  store_options.wal_max_size_bytes = 2 * BytesOf(options) + kRoomBytes;
-  store_options.wal_max_age = 0;
-  store_options.memory_budget = 4 * kBytesMax;
+  LogStoreOptions store_options = TRY(OptionsOf(options, directory));
   const std::uint64_t entries = options.entries / options.servers * options.servers;
   std::optional<Spent> spent;
   {
@@ -161,7 +173,13 @@ Result<Spent> Bench(const BenchReadOptions& options, const std::string& director
   LogStore store = TRY(LogStore::Open(store_options));
   std::vector<LogRef> logs;
   for (const LogInfo& info : store.Logs()) logs.push_back(info.log);
-  return Measure(options, store, logs);
+  spent = TRY(Measure(options, store, logs));
+  const StoreMetrics flushed = StoreMetrics::Of(store);
+  if (flushed.flush_packed_from_bytes > 0) {
+    spent->packed_to = static_cast<double>(flushed.flush_packed_to_bytes) /
+                       static_cast<double>(flushed.flush_packed_from_bytes);
+  }
+  return *spent;
 }
 
 Status Run(const BenchReadOptions& options, Terminal& terminal) {
@@ -179,6 +197,7 @@ Status Run(const BenchReadOptions& options, Terminal& terminal) {
       {"entries", ColumnType::kCount, options.entries},
       {"from", ColumnType::kText,
        std::string(options.hot ? "memory" : "segments, page cache warm")},
+      {"packed_to", ColumnType::kDecimal, spent.packed_to},
       {"reads", ColumnType::kCount, spent.reads},
       {"ns_per_read", ColumnType::kDecimal, static_cast<double>(spent.ns) / reads},
       {"bytes_per_s", ColumnType::kDecimal, static_cast<double>(spent.bytes) / seconds}};

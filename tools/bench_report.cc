@@ -82,6 +82,14 @@ ExitCode EndBench(const Status& status, Terminal& terminal) {
   return ExitCodeOf(status.error().code);
 }
 
+Result<SettingStack> StackBench(const BenchOptions& options, SettingSources sources) {
+  sources.flags.emplace_back("wal_sync_method", options.sync_method);
+  if (options.depth != 0) {
+    sources.flags.emplace_back("wal_pipeline_depth", std::to_string(options.depth));
+  }
+  return StackSettings(sources);
+}
+
 Result<SyncMethod> ParseSyncMethod(const std::string& text) {
   LogStoreOptions options;
   TRY(ParseSetting("wal_sync_method", text, options));

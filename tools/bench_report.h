@@ -49,6 +49,9 @@ void PrintBench(Terminal& terminal, const OutputOptions& output, const std::vect
 /// How a bench ended, complained about where it failed.
 ExitCode EndBench(const Status& status, Terminal& terminal);
 
+/// The settings that were given, with --sync and --depth on top of them. Errors: kConfiguration.
+Result<SettingStack> StackBench(const BenchOptions& options, SettingSources sources);
+
 /// Errors: kConfiguration.
 Result<SyncMethod> ParseSyncMethod(const std::string& text);
 

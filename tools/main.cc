@@ -430,6 +430,7 @@ class Cli {
         "  duramen bench wal --servers 1000 --entry-bytes 256 --in-flight 10 --json\n"
         "  duramen bench log --servers 10000 --seconds 60 --json\n"
         "  duramen bench read --hot --json\n"
+        "  duramen bench read --cold --segment-compression zstd --json\n"
         "  duramen bench recovery --servers 10000 --wal-bytes 1000000 --json");
   }
 
@@ -446,6 +447,7 @@ class Cli {
     verb.add_option("--servers", bench_read_.servers, "logs (1000)");
     verb.add_option("--entries", bench_read_.entries, "of all logs together (10000)");
     verb.add_option("--entry-bytes", bench_read_.entry_bytes, "payload of an entry (256)");
+    AddSettings(verb, bench_read_.settings);
   }
 
   void AddBenchLog(CLI::App& bench) {

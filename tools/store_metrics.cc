@@ -21,6 +21,8 @@ constexpr std::pair<std::string_view, std::uint64_t StoreMetrics::*> kNames[] = 
     {"flush_bytes", &StoreMetrics::flush_bytes},
     {"flush_round_ns", &StoreMetrics::flush_round_ns},
     {"flush_throttled_ns", &StoreMetrics::flush_throttled_ns},
+    {"flush_packed_from_bytes", &StoreMetrics::flush_packed_from_bytes},
+    {"flush_packed_to_bytes", &StoreMetrics::flush_packed_to_bytes},
     {"checkpoint_bytes", &StoreMetrics::checkpoint_bytes},
     {"append_overloaded", &StoreMetrics::overloaded},
     {"flush_waiting_files", &StoreMetrics::flush_waiting_files},

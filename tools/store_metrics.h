@@ -23,6 +23,8 @@ struct StoreMetrics {
   std::uint64_t flush_bytes = 0;
   std::uint64_t flush_round_ns = 0;
   std::uint64_t flush_throttled_ns = 0;
+  std::uint64_t flush_packed_from_bytes = 0;
+  std::uint64_t flush_packed_to_bytes = 0;
   std::uint64_t checkpoint_bytes = 0;
   std::uint64_t overloaded = 0;           // calls
   std::uint64_t flush_waiting_files = 0;  // at this moment

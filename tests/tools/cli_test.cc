@@ -174,5 +174,28 @@ TEST(Cli, TL5_BenchesPrintTheKeysOfTheContract) {
   EXPECT_TRUE(std::filesystem::is_empty(dir.path())) << "nothing is left behind";
 }
 
+TEST(Cli, TL5_AColdReadIsMeasuredWithTheSettingsThatAreGiven) {
+  const TempDir dir;
+  const auto read = [&](const std::vector<std::string>& settings) {
+    std::vector<std::string> words = {"bench",     "read", "--cold",    "--seconds", "1",
+                                      "--servers", "10",   "--entries", "500",       "--json",
+                                      "--sync",    "none", "--dir",     dir.path()};
+    words.insert(words.end(), settings.begin(), settings.end());
+    return Duramen(words);
+  };
+  const Answer raw = read({"--segment-compression", "none"});
+  ASSERT_EQ(raw.exit, 0) << raw.err;
+  EXPECT_THAT(raw.out, HasSubstr("\"packed_to\":1.0"));
+  const Answer packed = read({"--segment-compression", "zstd", "--memory-budget", "256MiB"});
+  ASSERT_EQ(packed.exit, 0) << packed.err;
+  EXPECT_THAT(packed.out, HasSubstr("\"packed_to\":0."));
+  for (const auto& [flag, value] :
+       {std::pair{"segment-compression", "lz4"}, {"wal-max-age", "9"}}) {
+    const Answer wrong = read({std::string("--") + flag, value});
+    EXPECT_EQ(wrong.exit, 2);
+    EXPECT_THAT(wrong.err, HasSubstr("hint: "));
+  }
+}
+
 }  // namespace
 }  // namespace duramen::tools
