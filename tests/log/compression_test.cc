@@ -126,48 +126,53 @@ TEST_F(SegmentCompression, SG5_B1_APinnedEntryCountsWhatItHolds) {
   EXPECT_GT(machine.Metric("memory_read_bytes"), 60u * 290) << "the block";
 }
 
-TEST_F(SegmentCompression, SG5_G5_DamageToABlockCostsItsEntriesAlone) {
+constexpr std::uint64_t kInFirstBlock = 128 + 104 + 60;
+
+/// Log "a" has `texts` in one segment, half of them in each of two blocks.
+void FlushTwoBlocks(Machine& machine, const std::vector<std::string>& texts) {
   machine.options.segment_compression = Compression::kZstd;
   machine.Start();
-  const std::vector<std::string> texts = Texts("a", 40);
   const LogRef log = machine.Log("a");
-  machine.Write(log, 1, 1, {texts.begin(), texts.begin() + 20});
+  const std::size_t half = texts.size() / 2;
+  const auto middle = texts.begin() + static_cast<std::ptrdiff_t>(half);
+  machine.Write(log, 1, 1, {texts.begin(), middle});
   Flush(machine, machine.Log("other"), 2);
-  machine.Write(log, 21, 1, {texts.begin() + 20, texts.end()});
+  machine.Write(log, half + 1, 1, {middle, texts.end()});
   Flush(machine, machine.Log("other"), 2);
-  const std::string segment = SegmentOf(machine, machine.UidOf("a"));
-  machine.Kill();
-  machine.Rot(segment, 128 + 104 + 60);  // In its first block.
-  machine.Start();
+}
+
+void ExpectFirstBlockLost(Machine& machine, const std::vector<std::string>& texts,
+                          const std::string& how) {
   const std::vector<std::string> contents = machine.Contents("a");
-  ASSERT_EQ(contents.size(), 40u);
-  for (std::size_t i = 0; i < 40; ++i) {
-    EXPECT_EQ(contents[i], i < 20 ? std::to_string(i + 1) + "!corruption" : LinesOf(texts)[i]);
+  ASSERT_EQ(contents.size(), texts.size());
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const bool lost = i < texts.size() / 2;
+    EXPECT_EQ(contents[i], lost ? std::to_string(i + 1) + how : LinesOf(texts)[i]);
   }
 }
 
-TEST_F(SegmentCompression, SG5_AMendWritesWhatIsLeftOfABlocksFileAnew) {
-  machine.options.segment_compression = Compression::kZstd;
-  machine.Start();
+TEST_F(SegmentCompression, SG5_G5_DamageToABlockCostsItsEntriesAlone) {
   const std::vector<std::string> texts = Texts("a", 40);
-  const LogRef log = machine.Log("a");
-  machine.Write(log, 1, 1, {texts.begin(), texts.begin() + 20});
-  Flush(machine, machine.Log("other"), 2);
-  machine.Write(log, 21, 1, {texts.begin() + 20, texts.end()});
-  Flush(machine, machine.Log("other"), 2);
+  FlushTwoBlocks(machine, texts);
+  const std::string segment = SegmentOf(machine, machine.UidOf("a"));
+  machine.Kill();
+  machine.Rot(segment, kInFirstBlock);
+  machine.Start();
+  ExpectFirstBlockLost(machine, texts, "!corruption");
+}
+
+TEST_F(SegmentCompression, SG5_AMendWritesWhatIsLeftOfABlocksFileAnew) {
+  const std::vector<std::string> texts = Texts("a", 40);
+  FlushTwoBlocks(machine, texts);
   const std::string uid = machine.UidOf("a");
   const std::string segment = SegmentOf(machine, uid);
   ASSERT_TRUE(machine.Close().ok());
-  machine.Rot(segment, 128 + 104 + 60);
+  machine.Rot(segment, kInFirstBlock);
   ASSERT_TRUE(machine.Mend({}).ok());
   EXPECT_NE(SegmentOf(machine, uid), segment);
   machine.options.recovery_mode = RecoveryMode::kStrict;
   machine.Start();
-  const std::vector<std::string> contents = machine.Contents("a");
-  ASSERT_EQ(contents.size(), 40u);
-  for (std::size_t i = 0; i < 40; ++i) {
-    EXPECT_EQ(contents[i], i < 20 ? std::to_string(i + 1) + "!faulty" : LinesOf(texts)[i]);
-  }
+  ExpectFirstBlockLost(machine, texts, "!faulty");
 }
 
 TEST_F(BatchCompression, PW14_RunsAreReadFromTheirFramesOverKillsAndFlushes) {

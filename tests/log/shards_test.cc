@@ -404,14 +404,19 @@ void RotIn(Sharded& machine, const std::string& text) {
   }
 }
 
-TEST(Shards, PW16_DamageInOneTouchesNoOther) {
-  Sharded machine(2);
+/// "a" is whole, in shard 0; of "b", in shard 1, the second of three entries is damaged.
+void LoseOneOfB(Sharded& machine) {
   machine.Start();
   machine.Fill(0, "a", {"whole"});
   machine.Fill(1, "b", {"one", "to-be-lost", "three"});
   machine.Idle();
   ASSERT_TRUE(machine.Close().ok());
   RotIn(machine, "to-be-lost");
+}
+
+TEST(Shards, PW16_DamageInOneTouchesNoOther) {
+  Sharded machine(2);
+  LoseOneOfB(machine);
   machine.options.recovery_mode = RecoveryMode::kStrict;
   std::string text;
   EXPECT_EQ(machine.Refusal(text), ErrorCode::kCorruption);
@@ -485,12 +490,7 @@ TEST(Shards, A14_ASystemFileThatIsLostIsMadeAnewWithItsShards) {
 
 TEST(Shards, PW8_SalvageFindsALogInWhicheverShard) {
   Sharded machine(2);
-  machine.Start();
-  machine.Fill(0, "a", {"whole"});
-  machine.Fill(1, "b", {"one", "to-be-lost", "three"});
-  machine.Idle();
-  ASSERT_TRUE(machine.Close().ok());
-  RotIn(machine, "to-be-lost");
+  LoseOneOfB(machine);
   machine.options.recovery_mode = RecoveryMode::kSalvage;
   machine.options.salvage_servers = {"b", "nobody"};
   std::string text;

@@ -10,6 +10,7 @@
 #include "segments/reader.h"
 #include "segments/scan.h"
 #include "tests/segments/golden.h"
+#include "tests/segments/read_back.h"
 
 namespace duramen::segments::testing {
 namespace {
@@ -35,27 +36,6 @@ Result<ScanResult> Scan(const Server& server) {
                      .identity = Identity(),
                      .authority = server.flushed,
                      .begin = 1});
-}
-
-VerifyResult Verify(const Server& server, const SegmentList& list) {
-  return VerifyServer({.directory = server.directory, .identity = Identity()}, list).value();
-}
-
-/// Of the model; those that can be read must be what was appended.
-std::set<Index> Unreadable(const Server& server, const SegmentList& list) {
-  OpenFiles files(server.directory);
-  std::set<Index> unreadable;
-  for (const auto& [index, expected] : server.model) {
-    ReadEntries read;
-    const ReadPlan plan = PlanRange(list, Identity(), {index, index + 1}, 1);
-    if (!ExecutePlan(plan, files, read).ok()) {
-      unreadable.insert(index);
-      continue;
-    }
-    EXPECT_EQ(std::string(AsText(read.entries[0].payload)), expected.payload) << index;
-    EXPECT_EQ(read.entries[0].term, expected.term) << index;
-  }
-  return unreadable;
 }
 
 void ExpectAllReads(const Server& server, IndexRange range) {

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "segments/reader.h"
+#include "tests/segments/read_back.h"
 #include "tests/segments/specimen.h"
 
 namespace duramen::segments::testing {
@@ -37,28 +38,6 @@ std::set<Index> IndexesOf(const std::vector<IndexRange>& ranges) {
     for (Index index = range.begin; index < range.end; ++index) all.insert(index);
   }
   return all;
-}
-
-/// Entries of the model that cannot be read by `list`; those that can must be what was appended.
-std::set<Index> Unreadable(const Server& server, const SegmentList& list) {
-  OpenFiles files(server.directory);
-  std::set<Index> unreadable;
-  for (const auto& [index, expected] : server.model) {
-    ReadEntries read;
-    const ReadPlan plan = PlanRange(list, Identity(), {index, index + 1}, 1);
-    if (!ExecutePlan(plan, files, read).ok()) {
-      unreadable.insert(index);
-      continue;
-    }
-    const EntryView& entry = read.entries[0];
-    EXPECT_EQ(std::string(AsText(entry.payload)), expected.payload) << index;
-    EXPECT_EQ(entry.term, expected.term) << index;
-  }
-  return unreadable;
-}
-
-VerifyResult Verify(const Server& server, const SegmentList& list) {
-  return VerifyServer({.directory = server.directory, .identity = Identity()}, list).value();
 }
 
 /// Three files, runs that follow, overwrite and stand alone.

@@ -2,8 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/tools/binary.h"
 #include "tests/tools/files.h"
-#include "tools/child.h"
 
 namespace duramen::tools {
 namespace {
@@ -14,23 +14,10 @@ using testing::ReadAll;
 using testing::TempDir;
 using testing::WriteAll;
 
-struct Answer final : Child::Listener {
-  int exit = -1;
-  std::string out;
-  std::string err;
-  void OnOut(std::string_view line) override { out.append(line).push_back('\n'); }
-  void OnErr(std::string_view line) override { err.append(line).push_back('\n'); }
-};
+using Answer = testing::BinaryAnswer;
 
-Answer Duramen(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), DURAMEN_BINARY);
-  Answer answer;
-  Result<Child> child = Child::Start(arguments);
-  EXPECT_TRUE(child.ok());
-  const Result<Child::Exit> exit = child->Run(answer);
-  EXPECT_TRUE(exit.ok());
-  answer.exit = exit.ok() ? exit->code : -1;
-  return answer;
+Answer Duramen(const std::vector<std::string>& arguments) {
+  return testing::RunBinary(DURAMEN_BINARY, arguments);
 }
 
 TEST(Cli, TL9_HelpIsAnAnswerAndHasExamples) {
