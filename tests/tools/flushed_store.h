@@ -24,6 +24,28 @@ inline Answer LoadFlushed(LoadOptions load) {
   return Ask([&](Terminal& terminal) { return RunLoad(load, terminal); });
 }
 
+/// Opens the store, so that its flusher does what a busy machine gave it no time for, until `done`.
+/// What nobody waits for is flushed after `delay_ms`.
+inline void FlushUntil(const std::string& dir, const SettingSources& settings,
+                       const std::function<bool()>& done, std::uint64_t delay_ms = 0) {
+  if (done()) return;
+  LogStoreOptions options;
+  options.data_dir = dir;
+  options.wal_max_size_bytes = 64u << 10;
+  options.wal_max_files = 4;
+  options.flush_delay = delay_ms;
+  for (const auto& [name, value] : settings.flags) {
+    ASSERT_TRUE(ParseSetting(name, value, options).ok());
+  }
+  LogStore store = LogStore::Open(options).value();
+  const Deadline patience = std::chrono::steady_clock::now() + std::chrono::minutes(2);
+  while (!done()) {
+    ASSERT_LT(std::chrono::steady_clock::now(), patience);
+    std::this_thread::yield();
+  }
+  ASSERT_TRUE(store.Close(patience).ok());
+}
+
 /// A test with such a directory, its input beside it.
 class FlushedStore : public ::testing::Test {
  protected:
@@ -37,25 +59,8 @@ class FlushedStore : public ::testing::Test {
       return !segments_.empty();
     }));
   }
-  /// Lets the flusher of a busy machine do what it had no time for. What nobody waits for is
-  /// flushed after `delay_ms`.
   void FlushUntil(const std::function<bool()>& done, std::uint64_t delay_ms = 0) {
-    if (done()) return;
-    LogStoreOptions options;
-    options.data_dir = data_;
-    options.wal_max_size_bytes = 64u << 10;
-    options.wal_max_files = 4;
-    options.flush_delay = delay_ms;
-    for (const auto& [name, value] : settings_.flags) {
-      ASSERT_TRUE(ParseSetting(name, value, options).ok());
-    }
-    LogStore store = LogStore::Open(options).value();
-    const Deadline patience = std::chrono::steady_clock::now() + std::chrono::minutes(2);
-    while (!done()) {
-      ASSERT_LT(std::chrono::steady_clock::now(), patience);
-      std::this_thread::yield();
-    }
-    ASSERT_TRUE(store.Close(patience).ok());
+    testing::FlushUntil(data_, settings_, done, delay_ms);
   }
   void FindSegments() {
     segments_.clear();

@@ -79,6 +79,8 @@ class ForeignFile : public ::testing::Test {
   static void MakeStore(const std::string& dir) {
     const Answer load = Load(dir, *made_ / "first lines");
     ASSERT_EQ(load.exit, ExitCode::kClean) << load.text();
+    ASSERT_NO_FATAL_FAILURE(
+        testing::FlushUntil(dir, {}, [&] { return LinesInSegments(dir) > kFlushedLines / 2; }));
     ASSERT_NO_FATAL_FAILURE(testing::WriteUnflushed({.dir = dir,
                                                      .lines = kLines,
                                                      .first_line = kFlushedLines + 1,
@@ -86,6 +88,19 @@ class ForeignFile : public ::testing::Test {
                                                      .file_size_bytes = kWalFileBytes}));
     ASSERT_EQ(Verify(dir).exit, ExitCode::kClean);
     ASSERT_FALSE(FullWalFile(dir).empty());
+  }
+  static std::size_t LinesInSegments(const std::string& dir) {
+    const Answer dump = testing::Ask([&](Terminal& terminal) {
+      return RunDump({.path = dir, .kind = "entry", .output = {.format = Format::kJsonl}},
+                     terminal);
+    });
+    std::size_t lines = 0;
+    const std::string_view mark = "\"source\":\"segment\"";
+    for (std::size_t at = dump.out.find(mark); at != std::string::npos;
+         at = dump.out.find(mark, at + 1)) {
+      ++lines;
+    }
+    return lines;
   }
   static void SetUpTestSuite() {
     made_ = std::make_unique<TempDir>();
