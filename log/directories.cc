@@ -28,6 +28,17 @@ Result<std::unique_ptr<Directory>> OpenListed(FileSystem& file_system, const std
   return error;
 }
 
+/// Before anything is made there. What a store has made goes with it, and its wal_dir with a shard:
+/// two of them in one directory would each remove what is the other's.
+Status RefuseStore(const Directory& directory) {
+  if (!TRY(log::HoldsStore(directory))) return {};
+  return Error{
+      ErrorCode::kConfiguration,
+      "'" + directory.path() + "' is the data_dir of a store: no WAL of another can lie there",
+      "name a directory of its own; with wal_shards, shard K has the one below it that is "
+      "named K"};
+}
+
 bool IsOneOf(const std::vector<std::string>& paths, const std::string& path) {
   return std::find(paths.begin(), paths.end(), path) != paths.end();
 }
@@ -128,6 +139,11 @@ Status LogStore::Impl::CreateSystem() {
     return Error{ErrorCode::kConfiguration, "wal_dir '" + options.wal_dir + "' is not absolute",
                  "give the whole path: it is looked for again at every start"};
   }
+  if (TRY(log::Holds(*data_dir, log::kIdentityName))) {
+    return Error{ErrorCode::kConfiguration,
+                 "'" + options.data_dir + "' is a WAL directory of another system",
+                 "name a directory of its own"};
+  }
   const bool inside = options.wal_dir.empty();
   if (inside) {
     const Status made = data_dir->CreateDirectory(kDefaultWalDir);
@@ -137,10 +153,12 @@ Status LogStore::Impl::CreateSystem() {
   } else {
     TRY(file_system->CreateDirectories(options.wal_dir));
     wal_dir = TRY(file_system->Open(options.wal_dir));
+    TRY(RefuseStore(*wal_dir));
     wal_lock = TRY(wal_dir->Lock(kLockName));
   }
   TRY(CheckNoWalFiles(*wal_dir));
   system = shard == 0 ? rng.NextUid() : log::ShardUuid(root_system, shard);
+  TRY(CheckNoIdentity());
   TRY(log::ReplaceFile(*wal_dir, log::kIdentityName,
                        log::EncodeIdentityFile({.system = system, .wal_dir = 0})));
   log::SystemFile file{.system = system,
@@ -161,6 +179,20 @@ Status LogStore::Impl::CheckNoWalFiles(const Directory& directory) const {
                  "restore SYSTEM, or use an empty directory"};
   }
   return {};
+}
+
+/// What a creation has left that a crash cut short may be written over: of a shard it says whose it
+/// is, of shard 0 it was to have a uuid that nobody knows. In a wal_dir without WAL files nobody
+/// has anything; a fail-over directory has none until it is needed.
+Status LogStore::Impl::CheckNoIdentity() const {
+  const Result<std::vector<std::byte>> bytes = log::ReadSmallFile(*wal_dir, log::kIdentityName);
+  if (!bytes.ok()) return bytes.error().code == ErrorCode::kNotFound ? Status{} : bytes.error();
+  const log::IdentityFile identity = TRY(log::DecodeIdentityFile(*bytes)).content;
+  if (shard == 0 && identity.wal_dir == 0) return {};
+  if (identity.system == system && identity.wal_dir == 0) return {};
+  return Error{ErrorCode::kConfiguration,
+               "'" + wal_dir->path() + "' is a WAL directory of another system",
+               "name a directory of its own"};
 }
 
 /// `listed`: what SYSTEM says of fail-over directories. What it lists may hold the only copy of
@@ -199,6 +231,7 @@ Status LogStore::Impl::OpenFailover(const std::vector<std::string>& listed) {
 Status LogStore::Impl::AddFailover(const std::string& path) {
   TRY(file_system->CreateDirectories(path));
   const std::unique_ptr<Directory> directory = TRY(file_system->Open(path));
+  TRY(RefuseStore(*directory));
   const std::unique_ptr<FileLock> lock = TRY(directory->Lock(kLockName));
   TRY(CheckNoWalFiles(*directory));
   const Result<std::vector<std::byte>> before = log::ReadSmallFile(*directory, log::kIdentityName);

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <map>
+#include <span>
 
 #include "base/bytes.h"
 #include "base/checksum.h"
@@ -36,13 +37,6 @@ std::string Below(const std::string& path, std::uint32_t shard) {
   return path + (path.back() == '/' ? "" : "/") + std::to_string(shard);
 }
 
-Result<bool> Holds(const Directory& directory, const char* name) {
-  const Result<std::vector<std::byte>> bytes = ReadSmallFile(directory, name);
-  if (bytes.ok()) return true;
-  if (bytes.error().code == ErrorCode::kNotFound) return false;
-  return bytes.error();
-}
-
 /// Null: there is no such directory.
 Result<std::unique_ptr<Directory>> OpenIfThere(const Directory& parent, std::string_view name) {
   Result<std::unique_ptr<Directory>> opened = parent.OpenDirectory(name);
@@ -66,14 +60,21 @@ Result<bool> KeepsFiles(const LogStore::Impl& shard) {
   return false;
 }
 
-/// What a store makes in its data_dir, or in a directory of its WAL.
-bool IsOurs(const DirectoryEntry& entry) {
+/// What a store makes in its data_dir, but SYSTEM and `quarantine`.
+bool IsOfAStore(const DirectoryEntry& entry) {
   constexpr std::string_view kDirectories[] = {kWalDir, kMetaName, kServersName};
-  constexpr std::string_view kFiles[] = {"LOCK",      "ATTEMPT",     "PROBE",     "METHOD.probe",
-                                         kMethodName, kIdentityName, kRetiredName};
-  if (entry.is_directory) return std::ranges::count(kDirectories, entry.name) > 0;
-  return std::ranges::count(kFiles, entry.name) > 0 || entry.name.ends_with(".tmp") ||
-         wal::ParseFileName(entry.name).has_value();
+  constexpr std::string_view kFiles[] = {"LOCK", "ATTEMPT", "SYSTEM.tmp"};
+  return entry.is_directory ? std::ranges::count(kDirectories, entry.name) > 0
+                            : std::ranges::count(kFiles, entry.name) > 0;
+}
+
+/// What it makes where its WAL lies. No directory: those are another's, and so may be all that is
+/// in them.
+bool IsOfAWal(const DirectoryEntry& entry) {
+  constexpr std::string_view kFiles[] = {"LOCK",       "PROBE",       "METHOD.probe", kMethodName,
+                                         "METHOD.tmp", kIdentityName, "IDENTITY.tmp"};
+  if (entry.is_directory) return false;
+  return std::ranges::count(kFiles, entry.name) > 0 || wal::ParseFileName(entry.name).has_value();
 }
 
 /// Of a directory that is a store's own. One that stayed would be a log of the shard that comes
@@ -91,28 +92,87 @@ Status RemoveAll(Directory& directory) {
   return directory.Sync();
 }
 
-/// What is ours, but `kept`; copies of damaged bytes and what is nobody's stay. One of our
+Status RemoveWal(Directory& directory, std::string_view kept) {
+  // A LOCK that another store holds here says so by its name.
+  const bool shared = TRY(HoldsStore(directory));
+  for (const DirectoryEntry& entry : TRY(directory.List())) {
+    if (entry.name == kept || !IsOfAWal(entry)) continue;
+    if (shared && entry.name == "LOCK") continue;
+    TRY(directory.Remove(entry.name));
+  }
+  return directory.Sync();
+}
+
+/// What is ours, but RETIRED; copies of damaged bytes and what is nobody's stay. One of our
 /// directories may be mounted there, and stays too. No lock is taken: who has that of shard 0 is
 /// alone here, and nobody opens a shard without SYSTEM.
-Status RemoveOurs(Directory& directory, std::string_view kept) {
+Status RemoveStore(Directory& directory) {
   for (const DirectoryEntry& entry : TRY(directory.List())) {
-    if (entry.name == kept || !IsOurs(entry)) continue;
+    if (!IsOfAStore(entry)) continue;
     if (!entry.is_directory) {
       TRY(directory.Remove(entry.name));
       continue;
     }
     const std::unique_ptr<Directory> inner = TRY(directory.OpenDirectory(entry.name));
-    TRY(entry.name == kWalDir ? RemoveOurs(*inner, "") : RemoveAll(*inner));
+    TRY(entry.name == kWalDir ? RemoveWal(*inner, "") : RemoveAll(*inner));
     (void)directory.RemoveDirectory(entry.name);
   }
   return directory.Sync();
 }
 
-Result<bool> HasWalFiles(const LogStore::Impl& shard) {
-  for (const DirectoryEntry& entry : TRY(shard.wal_dir->List())) {
-    if (wal::ParseFileName(entry.name)) return true;
+/// Whether nothing was ever written behind the headers of that WAL file. Not known is no.
+bool IsBlank(const Directory& directory, const DirectoryEntry& entry) {
+  constexpr std::size_t kPieceBytes = 256 << 10;
+  const Result<std::unique_ptr<File>> file = directory.Open(entry.name, OpenFor::kRead);
+  if (!file.ok()) return false;
+  std::vector<std::byte> piece(kPieceBytes);
+  for (std::uint64_t at = wal::kFirstBatchOffset; at < entry.size_bytes; at += piece.size()) {
+    piece.resize(std::min<std::uint64_t>(kPieceBytes, entry.size_bytes - at));
+    const Result<std::size_t> read = (*file)->Read(at, piece);
+    if (!read.ok() || *read != piece.size()) return false;
+    if (std::ranges::any_of(piece, [](std::byte byte) { return byte != std::byte{0}; })) {
+      return false;
+    }
   }
-  return false;
+  return true;
+}
+
+bool IsEmptyDirectory(const Directory& parent, const char* name) {
+  const Result<std::unique_ptr<Directory>> directory = OpenIfThere(parent, name);
+  if (!directory.ok()) return false;
+  if (*directory == nullptr) return true;
+  const Result<std::vector<DirectoryEntry>> entries = (*directory)->List();
+  return entries.ok() && entries->empty();
+}
+
+bool IsBlankWal(const Directory& directory, const SystemUuid& uuid) {
+  const Result<std::vector<std::byte>> bytes = ReadSmallFile(directory, kIdentityName);
+  if (!bytes.ok()) return false;
+  const Result<Copies<IdentityFile>> identity = DecodeIdentityFile(*bytes);
+  if (!identity.ok() || identity->content.system != uuid) return false;
+  const Result<std::vector<DirectoryEntry>> entries = directory.List();
+  return entries.ok() && std::ranges::all_of(*entries, [&](const DirectoryEntry& entry) {
+           if (entry.name.ends_with(wal::kKeptSuffix)) return false;
+           return !wal::ParseFileName(entry.name) || IsBlank(directory, entry);
+         });
+}
+
+/// Whether that shard is as it was made. Nothing is opened or made for the answer, as there may be
+/// no space for it; what cannot be read, or is somebody's, was written to.
+bool IsAsMade(FileSystem& file_system, const Directory& shard, const SystemUuid& uuid) {
+  const Result<std::vector<std::byte>> bytes = ReadSmallFile(shard, kSystemName);
+  if (!bytes.ok()) return false;
+  const Result<Copies<SystemFile>> file = DecodeSystemFile(*bytes);
+  if (!file.ok() || file->content.system != uuid) return false;
+  if (!IsEmptyDirectory(shard, kMetaName) || !IsEmptyDirectory(shard, kServersName) ||
+      !IsEmptyDirectory(shard, kQuarantineName)) {
+    return false;
+  }
+  return std::ranges::all_of(file->content.wal_dirs, [&](const std::string& path) {
+    const Result<std::unique_ptr<Directory>> directory =
+        path == kWalDir ? shard.OpenDirectory(kWalDir) : file_system.Open(path);
+    return directory.ok() && IsBlankWal(**directory, uuid);
+  });
 }
 
 /// A wal_dir outside of data_dir; IDENTITY, which says whose it is, goes last.
@@ -126,7 +186,7 @@ Status RemoveWalDirectory(FileSystem& file_system, const std::string& path,
   const Result<std::vector<std::byte>> bytes = ReadSmallFile(directory, kIdentityName);
   if (!bytes.ok()) return bytes.error().code == ErrorCode::kNotFound ? Status{} : bytes.error();
   if (TRY(DecodeIdentityFile(*bytes)).content.system != uuid) return {};
-  TRY(RemoveOurs(directory, kIdentityName));
+  TRY(RemoveWal(directory, kIdentityName));
   TRY(directory.Remove(kIdentityName));
   TRY(directory.Sync());
   const std::size_t slash = path.rfind('/');
@@ -236,15 +296,30 @@ Status Shards::Drop() {
     const Status removed = RemoveRetired(*root_.file_system, *shards, shard, uuid);
     if (!removed.ok()) TRY(Named(shard, LeaveRetired(shard, removed.error())));
   }
-  for (const std::uint32_t shard : going) TRY(Named(shard, DropOne(shard)));
-  if (wanted_ < root_.counted_shards) TRY(root_.CountShards(wanted_));
-  for (const std::uint32_t shard : going) {
+  // A growth that found no space is taken back without any: those that were never counted go
+  // first. Where SYSTEM is an old copy, one of them holds logs, and then all stay.
+  const auto counted = std::ranges::lower_bound(going, root_.counted_shards);
+  for (const std::uint32_t shard : std::span(counted, going.end())) {
     const std::unique_ptr<Directory> one = TRY(shards->OpenDirectory(std::to_string(shard)));
-    TRY(one->Rename(kSystemName, kRetiredName));
-    TRY(RemoveRetired(*root_.file_system, *shards, shard, ShardUuid(root_.system, shard)));
-    root_.log_.Write(LogLevel::kInfo, "store.shard_dropped", Word(shard) + " is out of use",
-                     {{"shard", std::to_string(shard)}});
+    if (IsAsMade(*root_.file_system, *one, ShardUuid(root_.system, shard))) continue;
+    TRY(Named(shard, DropOne(shard)));
   }
+  for (const std::uint32_t shard : std::span(counted, going.end())) TRY(Retire(*shards, shard));
+  for (const std::uint32_t shard : std::span(going.begin(), counted)) {
+    TRY(Named(shard, DropOne(shard)));
+  }
+  if (wanted_ < root_.counted_shards) TRY(root_.CountShards(wanted_));
+  for (const std::uint32_t shard : std::span(going.begin(), counted)) TRY(Retire(*shards, shard));
+  return {};
+}
+
+/// It holds no log, and SYSTEM does not count it.
+Status Shards::Retire(Directory& shards, std::uint32_t shard) {
+  const std::unique_ptr<Directory> one = TRY(shards.OpenDirectory(std::to_string(shard)));
+  TRY(one->Rename(kSystemName, kRetiredName));
+  TRY(RemoveRetired(*root_.file_system, shards, shard, ShardUuid(root_.system, shard)));
+  root_.log_.Write(LogLevel::kInfo, "store.shard_dropped", Word(shard) + " is out of use",
+                   {{"shard", std::to_string(shard)}});
   return {};
 }
 
@@ -278,8 +353,6 @@ Status Shards::DropOne(std::uint32_t shard) {
     going->options.recovery_mode = RecoveryMode::kContain;
   }
   TRY(going->OpenFiles(root_.Environment()));
-  // A growth that found no space: there never was a WAL, and a start of it would need one.
-  if (shard >= root_.counted_shards && !TRY(HasWalFiles(*going))) return {};
   TRY(going->Recover());
   TRY(CheckDrained(*going));
   return going->Close(Deadline::max());
@@ -426,7 +499,7 @@ Status RemoveRetired(FileSystem& file_system, Directory& shards, std::uint32_t s
   for (const std::string& path : retired.wal_dirs) {
     if (path.front() == '/') TRY(RemoveWalDirectory(file_system, path, uuid));
   }
-  TRY(RemoveOurs(*directory, kRetiredName));
+  TRY(RemoveStore(*directory));
   TRY(directory->Remove(kRetiredName));
   TRY(directory->Sync());
   (void)shards.RemoveDirectory(name);

@@ -27,7 +27,6 @@
 namespace duramen::log {
 
 inline constexpr char kShardsName[] = "shards";
-inline constexpr char kRetiredName[] = "RETIRED";  // SYSTEM of a shard that is being removed
 inline constexpr std::uint32_t kShardsMax = 16;
 
 /// Of shard `shard` of that system; of shard 0 the system's own.
@@ -74,6 +73,7 @@ class Shards {
   Status CheckDrained(const LogStore::Impl& shard) const;
   std::string WayBack() const;
   Status DropOne(std::uint32_t shard);
+  Status Retire(Directory& shards, std::uint32_t shard);
   Status RecoverAll();
   void SettleNames();
   Status Salvage();

@@ -167,6 +167,7 @@ struct LogStore::Impl final : log::Flusher::Store {
   Status CreateSystem();
   Status CheckIdentity(Directory& directory, std::uint32_t position);
   Status CheckNoWalFiles(const Directory& directory) const;
+  Status CheckNoIdentity() const;
   Status OpenFailover(const std::vector<std::string>& listed);
   Status AddFailover(const std::string& path);
   Status ListFailover(const std::string& path);

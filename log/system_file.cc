@@ -164,6 +164,18 @@ Result<std::vector<std::byte>> ReadSmallFile(const Directory& directory, std::st
   return bytes;
 }
 
+Result<bool> Holds(const Directory& directory, const char* name) {
+  const Result<std::vector<std::byte>> bytes = ReadSmallFile(directory, name);
+  if (bytes.ok()) return true;
+  if (bytes.error().code == ErrorCode::kNotFound) return false;
+  return bytes.error();
+}
+
+Result<bool> HoldsStore(const Directory& directory) {
+  if (TRY(Holds(directory, kSystemName))) return true;
+  return Holds(directory, kRetiredName);
+}
+
 Status RemoveIfThere(Directory& directory, const std::string& name) {
   const Status removed = directory.Remove(name);
   if (!removed.ok() && removed.error().code != ErrorCode::kNotFound) return removed;

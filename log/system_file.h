@@ -22,6 +22,7 @@ namespace duramen::log {
 inline constexpr char kSystemName[] = "SYSTEM";
 inline constexpr char kIdentityName[] = "IDENTITY";
 inline constexpr char kMethodName[] = "METHOD";
+inline constexpr char kRetiredName[] = "RETIRED";  // SYSTEM of a shard that is being removed
 
 inline constexpr std::size_t kSystemBlockBytes = 4096;
 inline constexpr std::size_t kSystemCopies = 2;
@@ -72,6 +73,10 @@ inline constexpr std::uint64_t kSmallFileBytesMax = 64u << 10;
 /// ReadAround; kCorruption over `bytes_max`.
 Result<std::vector<std::byte>> ReadSmallFile(const Directory& directory, std::string_view name,
                                              std::uint64_t bytes_max = kSmallFileBytesMax);
+/// Whether a file of that name is there. Errors: as ReadSmallFile.
+Result<bool> Holds(const Directory& directory, const char* name);
+/// Whether it is the data_dir of a store, or was that of a shard that is being removed.
+Result<bool> HoldsStore(const Directory& directory);
 Status RemoveIfThere(Directory& directory, const std::string& name);
 /// Temp, sync, rename, directory sync.
 Status ReplaceFile(Directory& directory, const std::string& name, Bytes bytes);

@@ -12,6 +12,7 @@
 namespace duramen::log {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -224,6 +225,95 @@ TEST(Shards, A14_WhatIsNobodysStaysWhenAShardGoes) {
   EXPECT_THAT(machine.NamesIn("/fast/1/elsewhere"), ElementsAre("another-system's.wal"));
 }
 
+/// What a system with shards, whose directories come from `below`, does to a store in /fast/1.
+void BesideAStore(std::string LogStoreOptions::*below) {
+  Sharded machine(1);
+  machine.options.data_dir = "/fast/1";
+  machine.Start();
+  machine.Fill(0, "precious", {"x"});
+  ASSERT_TRUE(machine.Close().ok());
+  machine.options.data_dir = "/data";
+  machine.options.*below = "/fast";
+  machine.options.wal_shards = 2;
+  const std::vector<std::string> before = machine.NamesIn("/fast/1");
+  std::string text;
+  EXPECT_EQ(machine.Refusal(text), ErrorCode::kConfiguration);
+  EXPECT_THAT(text, HasSubstr("WAL shard 1: '/fast/1' is the data_dir of a store"));
+  EXPECT_EQ(machine.NamesIn("/fast/1"), before);
+  machine.options.wal_shards = 1;
+  machine.Start();
+  ASSERT_TRUE(machine.Close().ok());
+  machine.options.data_dir = "/fast/1";
+  machine.options.*below = "";
+  machine.Start();
+  EXPECT_THAT(machine.Contents("precious"), ElementsAre("1:1:x"));
+}
+TEST(Shards, A14_AStoreIsNotTakenForAShardsWalDirectory) {
+  BesideAStore(&LogStoreOptions::wal_dir);
+}
+TEST(Shards, A14_AStoreIsNotTakenForAShardsFailoverDirectory) {
+  BesideAStore(&LogStoreOptions::wal_failover_dir);
+}
+
+// An earlier build let both be made there; and what came to lie there since is not the shard's.
+TEST(Shards, A14_AStoreInAShardsWalDirectoryStaysWhenTheShardGoes) {
+  Sharded machine(1);
+  machine.options.data_dir = "/fast/1";
+  machine.Start();
+  machine.Fill(0, "precious", {"x"});
+  ASSERT_TRUE(machine.Close().ok());
+  const std::vector<std::string> before = machine.NamesIn("/fast/1");
+  machine.Move("/fast/1", "SYSTEM", "hidden");
+  machine.options.data_dir = "/data";
+  machine.options.wal_dir = "/fast";
+  machine.options.wal_shards = 2;
+  machine.Start();
+  ASSERT_TRUE(machine.Close().ok());
+  machine.Move("/fast/1", "hidden", "SYSTEM");
+  machine.options.wal_shards = 1;
+  machine.Start();
+  ASSERT_TRUE(machine.Close().ok());
+  EXPECT_EQ(machine.NamesIn("/fast/1"), before);
+  machine.options.data_dir = "/fast/1";
+  machine.options.wal_dir = "";
+  machine.Start();
+  EXPECT_THAT(machine.Contents("precious"), ElementsAre("1:1:x"));
+}
+
+TEST(Shards, A14_AStoreIsNotMadeInAWalDirectory) {
+  Sharded machine(2);
+  machine.options.wal_dir = "/fast";
+  machine.options.wal_failover_dir = "/away";
+  machine.Start();
+  ASSERT_TRUE(machine.Close().ok());
+  machine.options = {};
+  std::string text;
+  machine.options.data_dir = "/fast/1";
+  EXPECT_EQ(machine.Refusal(text), ErrorCode::kConfiguration);
+  EXPECT_THAT(text, HasSubstr("'/fast/1' is a WAL directory of another system"));
+  machine.options.data_dir = "/elsewhere";
+  machine.options.wal_dir = "/away";
+  EXPECT_EQ(machine.Refusal(text), ErrorCode::kConfiguration);
+  EXPECT_THAT(text, HasSubstr("'/away' is a WAL directory of another system"));
+}
+
+// Nor is one of another system a shard's, though it has no WAL files.
+TEST(Shards, A14_AShardTakesNoWalDirectoryOfAnother) {
+  Sharded machine(1);
+  machine.options.wal_failover_dir = "/fast/1";
+  machine.Start();
+  ASSERT_TRUE(machine.Close().ok());
+  const std::vector<std::byte> before = machine.FileBytes("/fast/1/IDENTITY");
+  machine.options.data_dir = "/elsewhere";
+  machine.options.wal_dir = "/fast";
+  machine.options.wal_failover_dir = "";
+  machine.options.wal_shards = 2;
+  std::string text;
+  EXPECT_EQ(machine.Refusal(text), ErrorCode::kConfiguration);
+  EXPECT_THAT(text, HasSubstr("'/fast/1' is a WAL directory of another system"));
+  EXPECT_EQ(machine.FileBytes("/fast/1/IDENTITY"), before);
+}
+
 /// Shard 1 had log "gone", and a start that was to remove it died when only RETIRED said so.
 void LeaveRetired(Sharded& machine) {
   machine.options.wal_shards = 2;
@@ -310,6 +400,64 @@ TEST(Shards, B3_B4_AGrowthOnAFullDiskCanBeTakenBack) {
   machine.options.wal_shards = 1;
   const Status opened = machine.Open();
   EXPECT_TRUE(opened.ok()) << opened.error().message << " | " << opened.error().hint;
+}
+
+// Wherever the space gives out: what is half made cannot be recovered, which takes space too.
+TEST(Shards, B3_B4_AGrowthThatFillsTheDiskCanBeTakenBack) {
+  for (const char* wal_dir : {"", "/fast"}) {
+    for (std::uint64_t skip = 0;; ++skip) {
+      ASSERT_LT(skip, 200u);
+      Sharded machine(1);
+      machine.options.wal_dir = wal_dir;
+      machine.Start();
+      machine.Fill(0, "a", {"x"});
+      ASSERT_TRUE(machine.Close().ok());
+      machine.Start();
+      ASSERT_TRUE(machine.Close().ok());
+      machine.disk().Schedule({.kind = sim::OpKind::kAllocate,
+                               .file_class = "",
+                               .skip = skip,
+                               .times = UINT64_MAX,
+                               .effect = sim::FaultEffect::kDiskFull});
+      machine.options.wal_shards = 4;
+      const Status grown = machine.Open();
+      if (grown.ok()) break;
+      machine.options.wal_shards = 1;
+      const Status back = machine.Open();
+      ASSERT_TRUE(back.ok()) << skip << ": " << grown.error().message << "; then "
+                             << back.error().message;
+      EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:x"));
+      EXPECT_EQ(machine.Counted(), 1u);
+      for (const std::string& name : machine.NamesIn("/data/shards")) {
+        EXPECT_THAT(machine.NamesIn("/data/shards/" + name), Not(Contains("SYSTEM")));
+      }
+    }
+  }
+}
+
+// An old copy of SYSTEM does not count what holds logs; the shards beside it, which hold none, are
+// still needed once the right one is back.
+TEST(Shards, A14_WhereOneThatIsNotCountedHoldsLogsNoneGoes) {
+  Sharded machine(1);
+  machine.Start();
+  machine.Fill(0, "a", {"x"});
+  ASSERT_TRUE(machine.Close().ok());
+  const std::vector<std::byte> old = machine.FileBytes("/data/SYSTEM");
+  machine.options.wal_shards = 4;
+  machine.Start();
+  machine.Fill(2, "b", {"y"});
+  ASSERT_TRUE(machine.Close().ok());
+  const std::vector<std::byte> right = machine.FileBytes("/data/SYSTEM");
+  const auto data = machine.disk().Open("/data");
+  ASSERT_TRUE(ReplaceFile(**data, "SYSTEM", old).ok());
+  machine.options.wal_shards = 1;
+  std::string text;
+  EXPECT_EQ(machine.Refusal(text), ErrorCode::kConfiguration);
+  EXPECT_THAT(text, HasSubstr("WAL shard 2: SYSTEM does not count it, but it holds logs: 'b'"));
+  ASSERT_TRUE(ReplaceFile(**data, "SYSTEM", right).ok());
+  machine.options.wal_shards = 4;
+  machine.Start();
+  EXPECT_THAT(machine.Contents("b"), ElementsAre("1:1:y"));
 }
 
 }  // namespace
