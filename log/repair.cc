@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <ctime>
+#include <filesystem>
 #include <optional>
 
 #include "base/try.h"
 #include "log/durable_state.h"
+#include "log/lost_shards.h"
 #include "log/overlay.h"
 #include "log/repair_journal.h"
-#include "log/shards.h"
 #include "log/system_file.h"
 #include "meta/checkpoint.h"
 #include "meta/checkpoint_files.h"
@@ -51,38 +52,26 @@ bool Whole(const std::optional<Copies<T>>& file) {
   return file && file->copy_ok[0] && file->copy_ok[1];
 }
 
-/// Nil: it has no SYSTEM that can be read.
-SystemUuid SystemIn(FileSystem& file_system, const std::string& path) {
-  const Result<std::unique_ptr<Directory>> directory = file_system.Open(path);
-  if (!directory.ok()) return {};
-  const Result<std::vector<std::byte>> bytes = ReadSmallFile(**directory, kSystemName);
-  if (!bytes.ok()) return {};
-  const Result<Copies<SystemFile>> file = DecodeSystemFile(*bytes);
-  return file.ok() ? file->content.system : SystemUuid{};
-}
-
-/// What SYSTEM of that directory and system has to say of shards, where it is lost: as many as are
-/// there and say whose they are, or that it is one itself.
-std::uint32_t CountFromDirectories(FileSystem& file_system, const std::string& data_dir,
-                                   const SystemUuid& system) {
-  std::uint32_t count = 1;
-  for (std::uint32_t shard = 1; shard < kShardsMax; ++shard) {
-    const std::string path = "/" + ShardPath(shard);
-    if (data_dir.ends_with(path)) {
-      const std::string root = data_dir.substr(0, data_dir.size() - path.size());
-      if (ShardUuid(SystemIn(file_system, root), shard) == system) return kIsAShard;
-    }
-    if (SystemIn(file_system, data_dir + path) == ShardUuid(system, shard)) count = shard + 1;
-  }
-  return count;
+/// As the file system knows it, however it was spelled: the place of a WAL shard tells that it is
+/// one.
+std::string Plain(const std::string& path) {
+  std::string plain = std::filesystem::path(path).lexically_normal();
+  while (plain.size() > 1 && plain.ends_with('/')) plain.pop_back();
+  return plain;
 }
 
 class Repair {
  public:
   Repair(const RepairOptions& options, StorageEnvironment environment)
-      : options_(options), environment_(environment) {}
+      : options_(options), environment_(environment) {
+    options_.data_dir = Plain(options.data_dir);
+  }
 
   Result<RepairOutcome> Run() {
+    if (!options_.data_dir.starts_with('/')) {
+      return Error{ErrorCode::kInvalidArgument, "'" + options_.data_dir + "' is not absolute",
+                   "give the whole path: it tells of which system a WAL shard is"};
+    }
     FileSystem& disk = environment_.file_system;
     const std::unique_ptr<Directory> data_dir = TRY(disk.Open(options_.data_dir));
     const std::unique_ptr<FileLock> lock = TRY(data_dir->Lock(kLockName));
@@ -210,7 +199,10 @@ class Repair {
       SystemFile file;
       if (system_file_) file = system_file_->content;
       if (!system_file_) {
-        file.shards = CountFromDirectories(environment_.file_system, options_.data_dir, system_);
+        file.shards = TRY(CountLostShards({.file_system = environment_.file_system,
+                                           .data_dir = options_.data_dir,
+                                           .wal_dir = wal_dir_,
+                                           .system = system_}));
       }
       if (file.wal_dirs.empty()) file.wal_dirs = {wal_dir_.empty() ? kWalName : wal_dir_};
       if (file.created_unix_ms == 0) file.created_unix_ms = environment_.clock.UnixMs();
@@ -233,7 +225,7 @@ class Repair {
     return bytes;
   }
 
-  const RepairOptions& options_;
+  RepairOptions options_;
   StorageEnvironment environment_;
   std::optional<Copies<SystemFile>> system_file_;
   std::optional<Copies<IdentityFile>> identity_file_;

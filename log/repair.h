@@ -22,9 +22,9 @@
 namespace duramen::log {
 
 struct RepairOptions {
-  std::string data_dir;
-  std::string wal_dir;  // only where SYSTEM cannot tell; empty: inside data_dir
-  SystemUuid system;    // as the WAL files name it; nil: they do not
+  std::string data_dir;  // absolute, without links
+  std::string wal_dir;   // only where SYSTEM cannot tell; empty: inside data_dir
+  SystemUuid system;     // as the WAL files name it; nil: they do not
   MendOptions mend;
   LogSink log_sink;
 };
@@ -39,7 +39,7 @@ struct RepairOutcome {
 
 /// Errors: kInUse, kDiskFull (nothing of the store has changed), kIo, kUnknownVersion,
 /// kConfiguration (the WAL directory is another system's), kCorruption (nothing tells which system
-/// it is), and those of MendStore.
+/// it is), where SYSTEM is lost those of CountLostShards, and those of MendStore.
 Result<RepairOutcome> RepairStore(const RepairOptions& options, StorageEnvironment environment);
 
 /// Puts every byte back. Returns the id of the repair that keeps what was written since, where the

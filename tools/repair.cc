@@ -1,6 +1,7 @@
 #include "tools/repair.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 
 #include "base/clock.h"
@@ -163,6 +164,15 @@ class Repair {
                  ids.empty() ? "there is no other one to undo either" : "those there are: " + ids};
   }
 
+  /// However it was spelled: where a WAL shard lies tells of which system it is.
+  Result<std::string> WholePath() const {
+    std::error_code failed;
+    const std::filesystem::path path = std::filesystem::canonical(options_.path, failed);
+    if (!failed) return path.string();
+    return Error{ErrorCode::kIo, options_.path + ": " + failed.message(),
+                 "nothing has changed; see that every directory above it can be read"};
+  }
+
   RepairRequest Request() const {
     RepairRequest request{.force = options_.force};
     if (options_.truncate) request = {RepairAction::kTruncate, *options_.truncate, options_.force};
@@ -315,8 +325,9 @@ class Repair {
 
   Result<ExitCode> Apply(const RepairPlan& plan, const ServerNames& names, const RepairFacts& facts,
                          const SystemUuid& system) {
+    const std::string whole_path = TRY(WholePath());
     log::RepairOptions repair{
-        .data_dir = options_.path, .wal_dir = options_.wal_dir, .system = system};
+        .data_dir = whole_path, .wal_dir = options_.wal_dir, .system = system};
     const RepairRequest request = Request();
     if (request.action != RepairAction::kNone) {
       log::MendRequest mend{

@@ -1,5 +1,7 @@
 #include "tools/system_check.h"
 
+#include <algorithm>
+
 #include "base/read_around.h"
 #include "base/try.h"
 #include "tools/read_only_directory.h"
@@ -92,8 +94,11 @@ std::vector<ImageFinding> CheckSystemFiles(const std::string& path, const WalIma
   if (!image.whole || image.path == path) return found;
   const Result<log::Copies<log::SystemFile>> system = ReadSystemFile(path);
   const bool missing = !system.ok() && system.error().code == ErrorCode::kNotFound;
-  // SYSTEM is the last step of a creation; without it and without a log nothing was ever promised.
-  if (missing && image.verdict.batches.empty()) return found;
+  // SYSTEM is the last step of a creation, before the first WAL file enters service: without both
+  // nothing was ever promised. No batch says nothing: after a flush all may be in segments.
+  const bool served = std::ranges::any_of(
+      image.summaries, [](const wal::FileSummary& file) { return file.header.has_value(); });
+  if (missing && !served && image.verdict.batches.empty()) return found;
   Checker<log::SystemFile>(kSystemName, found).Check(system, image.system);
   Checker<log::IdentityFile>(kIdentityName, found)
       .Check(ReadIdentityFile(image.path), image.system);

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -168,6 +169,28 @@ TEST_F(ShardWalk, A14_ShardsThatWereSwappedAreNotClean) {
   fs::rename(data_ + "/shards/x", data_ + "/shards/2");
   ASSERT_NE(Duramen(load).exit, 0);
   EXPECT_NE(Duramen({"verify", data_}).exit, 0);
+}
+
+// However it is spelled, and from wherever: else it would become a store of its own.
+TEST_F(ShardWalk, A14_ALostSystemOfAShardIsAShardsAgain) {
+  const std::string shard = data_ + "/shards/1";
+  fs::create_directory_symlink(shard, dir_ / "link");
+  const std::string binary = DURAMEN_BINARY;
+  for (const auto& [from, path] : {std::pair<std::string, std::string>{"/", shard + "/"},
+                                   {data_, "shards/1"},
+                                   {shard, "."},
+                                   {data_, "./shards//1/"},
+                                   {"/", dir_ / "link"}}) {
+    fs::remove(shard + "/SYSTEM");
+    const std::string command =
+        "cd '" + from + "' && '" + binary + "' repair '" + path + "' --apply";
+    ASSERT_EQ(std::system((command + " > /dev/null").c_str()), 0) << command;
+    const Answer alone = Duramen({"load", shard, dir_ / "input", "--servers", "5", "--resume"});
+    EXPECT_EQ(alone.exit, 2) << command;
+    EXPECT_THAT(alone.err, HasSubstr("is a WAL shard of another data_dir"));
+    const Answer load = Load({"--resume"});
+    EXPECT_EQ(load.exit, 0) << command << load.err;
+  }
 }
 
 }  // namespace
