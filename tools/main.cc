@@ -14,8 +14,8 @@
 #include "tools/interrupt.h"
 #include "tools/live.h"
 #include "tools/load.h"
-#include "tools/repair.h"
 #include "tools/shard_walk.h"
+#include "tools/sharded_repair.h"
 #include "tools/stat.h"
 #include "tools/top.h"
 #include "tools/tune.h"
@@ -199,7 +199,10 @@ class Cli {
   void AddRepair() {
     CLI::App& verb =
         AddVerb(app_, "repair", "what would mend a store; --apply does it, --undo takes it back",
-                [this](Terminal& terminal) { return Repair(terminal); });
+                [this](Terminal& terminal) {
+                  repair_.output = common_.Output();
+                  return RunShardedRepair(repair_, terminal);
+                });
     verb.add_option("DIR", repair_.path, "a data directory; no process may have it open")
         ->required();
     verb.add_flag("--apply", repair_.apply, "do it; originals are kept in DIR/quarantine");
@@ -221,19 +224,6 @@ class Cli {
         "  duramen repair data --apply\n"
         "  duramen repair data --server orders --truncate 118 --apply\n"
         "  duramen repair data --undo 20260314-031502-k7qa");
-  }
-
-  /// A plan is made for all shards; what changes a store changes one.
-  ExitCode Repair(Terminal& terminal) {
-    const std::vector<std::string> shards = ShardDirectories(repair_.path);
-    if (!repair_.apply && !repair_.undo)
-      return OverShards(repair_, RunRepair, terminal, !repair_.server.empty());
-    if (shards.size() > 1) {
-      terminal.Say("this is WAL shard 0 of " + std::to_string(shards.size()) +
-                   " alone; each has a repair of its own: duramen repair " + shards.back());
-    }
-    repair_.output = common_.Output();
-    return RunRepair(repair_, terminal);
   }
 
   void AddStat() {

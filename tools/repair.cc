@@ -26,32 +26,6 @@ namespace {
 
 constexpr char kLockName[] = "LOCK";
 
-Status CheckUsage(const RepairVerbOptions& options) {
-  const int actions =
-      (options.truncate ? 1 : 0) + (options.fill ? 1 : 0) + (options.rejoin ? 1 : 0);
-  const auto usage = [](const std::string& message) {
-    return Error{ErrorCode::kInvalidArgument, message, "duramen repair --help"};
-  };
-  if (options.undo && (options.apply || actions > 0 || !options.server.empty())) {
-    return usage("--undo stands alone: it takes back what a repair did");
-  }
-  if (options.undo && !log::IsRepairId(*options.undo)) {
-    return usage("'" + *options.undo + "' is not an id of a repair");
-  }
-  if (actions > 1) return usage("one of --truncate, --fill and --rejoin at a time");
-  if (actions > 0 && options.server.empty()) {
-    return usage("--truncate, --fill and --rejoin need --server: whose entries are they");
-  }
-  if (actions == 0 && !options.server.empty()) {
-    return usage("--server needs --truncate INDEX, --fill or --rejoin: what is to be done");
-  }
-  if (options.force && actions == 0 && !options.undo) {
-    return usage("--force belongs to --truncate, --fill, --rejoin or --undo");
-  }
-  if (options.truncate == Index{0}) return usage("--truncate takes an index from 1 on");
-  return {};
-}
-
 class Repair {
  public:
   Repair(const RepairVerbOptions& options, Terminal& terminal)
@@ -376,6 +350,32 @@ class Repair {
 };
 
 }  // namespace
+
+Status CheckUsage(const RepairVerbOptions& options) {
+  const int actions =
+      (options.truncate ? 1 : 0) + (options.fill ? 1 : 0) + (options.rejoin ? 1 : 0);
+  const auto usage = [](const std::string& message) {
+    return Error{ErrorCode::kInvalidArgument, message, "duramen repair --help"};
+  };
+  if (options.undo && (options.apply || actions > 0 || !options.server.empty())) {
+    return usage("--undo stands alone: it takes back what a repair did");
+  }
+  if (options.undo && !log::IsRepairId(*options.undo)) {
+    return usage("'" + *options.undo + "' is not an id of a repair");
+  }
+  if (actions > 1) return usage("one of --truncate, --fill and --rejoin at a time");
+  if (actions > 0 && options.server.empty()) {
+    return usage("--truncate, --fill and --rejoin need --server: whose entries are they");
+  }
+  if (actions == 0 && !options.server.empty()) {
+    return usage("--server needs --truncate INDEX, --fill or --rejoin: what is to be done");
+  }
+  if (options.force && actions == 0 && !options.undo) {
+    return usage("--force belongs to --truncate, --fill, --rejoin or --undo");
+  }
+  if (options.truncate == Index{0}) return usage("--truncate takes an index from 1 on");
+  return {};
+}
 
 ExitCode RunRepair(const RepairVerbOptions& options, Terminal& terminal) {
   const Status usage = CheckUsage(options);

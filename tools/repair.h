@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "duramen/result.h"
 #include "tools/exit_code.h"
 #include "tools/output.h"
 #include "tools/terminal.h"
@@ -22,6 +23,9 @@ struct RepairVerbOptions {
   std::string wal_dir;  // where SYSTEM cannot tell it
   OutputOptions output;
 };
+
+/// Errors: kInvalidArgument: words that do not go together.
+Status CheckUsage(const RepairVerbOptions& options);
 
 /// Without --apply and --undo nothing changes: it reads, takes no lock, creates nothing. Exit 0
 /// done or nothing to do, 1 verify still finds something afterwards, 2 usage, 3 the store is

@@ -49,7 +49,12 @@ class Walk {
     ExitCode exit = ExitCode::kDamage;
     terminal_.HoldSaid(options_.searches);
     if (IsDirectory(path)) {
-      exit = std::max(verb(path, output), CheckWhose(shard, path));
+      const ExitCode before_it = options_.changes ? CheckWhose(shard, path) : ExitCode::kClean;
+      if (before_it != ExitCode::kClean) {
+        exit = before_it;
+      } else {
+        exit = std::max(verb(path, output), CheckWhose(shard, path));
+      }
     } else {
       terminal_.Complain({ErrorCode::kNotFound,
                           "WAL shard " + std::to_string(shard) + " is missing: SYSTEM counts " +

@@ -20,6 +20,7 @@ struct ShardWalk {
   std::string path;
   OutputOptions output;
   bool searches = false;  // for one log or file: kUsage of one shard says that it is in another
+  bool changes = false;   // not one that is of another system
 };
 
 /// Runs `verb` on each of them, with what it is to print: a heading for people and in jsonl; in csv

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -115,8 +116,9 @@ TEST_F(ShardWalk, A14_AShardThatIsGoneIsDamage) {
   EXPECT_EQ(Load({"--resume"}).exit, 2);
 }
 
-TEST_F(ShardWalk, PW16_DamageInAnyOfThemIsTheExitCode) {
-  for (const auto& entry : fs::directory_iterator(data_ + "/shards/1/wal")) {
+/// Changes a byte of an entry in the WAL of shard 1.
+void DamageShard1(const std::string& data_dir) {
+  for (const auto& entry : fs::directory_iterator(data_dir + "/shards/1/wal")) {
     if (entry.path().extension() != ".wal") continue;
     std::string text = testing::ReadAll(entry.path());
     const std::size_t at = text.find("line ");
@@ -124,14 +126,83 @@ TEST_F(ShardWalk, PW16_DamageInAnyOfThemIsTheExitCode) {
     text[at] ^= 1;
     WriteAll(entry.path(), text);
   }
+}
+
+std::string UndoId(const Answer& answer) {
+  const std::size_t at = answer.out.find("undo: ");
+  if (at == std::string::npos) return "";
+  return answer.out.substr(at + 6, answer.out.find('\n', at) - at - 6);
+}
+
+TEST_F(ShardWalk, PW16_DamageInAnyOfThemIsTheExitCodeAndOneApplyMendsIt) {
+  DamageShard1(data_);
   const Answer verify = Duramen({"verify", data_});
   EXPECT_EQ(verify.exit, 1) << verify.out;
-  EXPECT_EQ(Duramen({"repair", data_}).exit, 7);
+  const Answer plan = Duramen({"repair", data_});
+  EXPECT_EQ(plan.exit, 7);
+  EXPECT_THAT(plan.err, HasSubstr("the same command with --apply does it"));
   const Answer apply = Duramen({"repair", data_, "--apply"});
-  EXPECT_THAT(apply.err, HasSubstr("this is WAL shard 0 of 2 alone"));
-  EXPECT_EQ(Duramen({"verify", data_}).exit, 1) << "the damage is in shard 1";
-  EXPECT_NE(Duramen({"repair", data_ + "/shards/1", "--apply"}).exit, 2);
+  EXPECT_EQ(apply.exit, 0) << apply.out << apply.err;
+  EXPECT_THAT(apply.out, HasSubstr("nothing to repair"));
+  EXPECT_THAT(apply.out, HasSubstr("WAL shard 1 of 2"));
+  EXPECT_THAT(apply.out, HasSubstr("verify is clean"));
   EXPECT_EQ(Duramen({"verify", data_}).exit, 0);
+  const std::string id = UndoId(apply);
+  ASSERT_NE(id, "") << apply.out;
+  const Answer undone = Duramen({"repair", data_, "--undo", id});
+  EXPECT_EQ(undone.exit, 0) << undone.err;
+  EXPECT_THAT(undone.err, HasSubstr("in " + data_ + "/shards/1"));
+  EXPECT_EQ(Duramen({"verify", data_}).exit, 1);
+  const Answer no_such = Duramen({"repair", data_, "--undo", "20260314-031502-k7qa"});
+  EXPECT_EQ(no_such.exit, 2);
+  EXPECT_THAT(no_such.err, HasSubstr("in any of the 2 WAL shards"));
+}
+
+TEST_F(ShardWalk, TL3_ARepairOfOneServerIsDoneInItsShard) {
+  for (const char* name : {"load-00000", "load-00001"}) {
+    std::vector<std::string> words = {"repair",     data_, "--server", name,
+                                      "--truncate", "5",   "--force"};
+    const Answer plan = Duramen(words);
+    EXPECT_EQ(plan.exit, 7) << plan.err;
+    EXPECT_THAT(plan.out, HasSubstr("entries 5 to "));
+    words.push_back("--apply");
+    const Answer apply = Duramen(words);
+    EXPECT_EQ(apply.exit, 0) << apply.err;
+    EXPECT_THAT(apply.out, HasSubstr("entries 5 to "));
+    const Answer dump =
+        Duramen({"dump", data_, "--server", name, "--kind", "entry", "--format", "csv"});
+    EXPECT_EQ(std::ranges::count(dump.out, '\n'), 5) << dump.out;
+  }
+  const Answer nobody = Duramen({"repair", data_, "--server", "nobody", "--rejoin", "--apply"});
+  EXPECT_EQ(nobody.exit, 2);
+  EXPECT_THAT(nobody.err, HasSubstr("there is no server 'nobody' in any of the 2 WAL shards"));
+  const Answer usage = Duramen({"repair", data_, "--server", "load-00001", "--apply"});
+  EXPECT_EQ(usage.exit, 2);
+  EXPECT_EQ(usage.err.find("error:"), usage.err.rfind("error:")) << usage.err;
+}
+
+// The same name in two of them, as a start that was killed may leave it: not both, and none at
+// random.
+TEST_F(ShardWalk, TL3_AServerThatIsInTwoShardsIsNotGuessed) {
+  const std::string other = dir_ / "other";
+  ASSERT_EQ(
+      Duramen({"load", other, dir_ / "input", "--servers", "5", "--wal-max-size-bytes", "64KiB"})
+          .exit,
+      0);
+  fs::rename(data_ + "/shards/1", dir_ / "away");
+  fs::rename(other, data_ + "/shards/1");
+  const auto before = testing::Fingerprint(data_);
+  const Answer answer =
+      Duramen({"repair", data_, "--server", "load-00000", "--rejoin", "--force", "--apply"});
+  EXPECT_EQ(answer.exit, 7) << answer.out;
+  EXPECT_THAT(answer.err, HasSubstr("is in " + data_ + " and in " + data_ + "/shards/1"));
+  EXPECT_EQ(testing::Fingerprint(data_), before);
+  DamageShard1(data_);
+  const auto damaged = testing::Fingerprint(data_ + "/shards/1");
+  const Answer strange = Duramen({"repair", data_, "--apply"});
+  EXPECT_EQ(strange.exit, 1);
+  EXPECT_THAT(strange.err, HasSubstr("is not WAL shard 1 of this system"));
+  EXPECT_EQ(testing::Fingerprint(data_ + "/shards/1"), damaged) << "it is another system's";
 }
 
 TEST_F(ShardWalk, PW16_LoadGoesOnWhereTheLogsAre) {
