@@ -23,8 +23,9 @@ struct Kind {
   std::uint64_t magic;
   FileKind file_kind;
   const char* name;
+  std::uint32_t version_max = kSystemVersion;  // that is read; from 1
 };
-constexpr Kind kSystem{kSystemMagic, FileKind::kSystem, "SYSTEM"};
+constexpr Kind kSystem{kSystemMagic, FileKind::kSystem, "SYSTEM", kSystemShardsVersion};
 constexpr Kind kIdentity{kIdentityMagic, FileKind::kIdentity, "IDENTITY"};
 constexpr Kind kMethod{kMethodMagic, FileKind::kMethod, "METHOD"};
 
@@ -35,14 +36,15 @@ std::uint64_t BlockChecksum(const Kind& kind, Bytes block, std::uint64_t copy) {
   return ChecksumAround(block, kChecksumAt, seed);
 }
 
-std::vector<std::byte> EncodeCopies(const Kind& kind, const SystemUuid& uuid, Bytes content) {
+std::vector<std::byte> EncodeCopies(const Kind& kind, const SystemUuid& uuid, Bytes content,
+                                    std::uint32_t version = kSystemVersion) {
   CHECK(content.size() <= kSystemBlockBytes - kContentAt);
   std::vector<std::byte> bytes(kSystemCopies * kSystemBlockBytes);
   for (std::uint64_t copy = 0; copy < kSystemCopies; ++copy) {
     const std::span<std::byte> block =
         std::span(bytes).subspan(copy * kSystemBlockBytes, kSystemBlockBytes);
     StoreLe(block.data(), kind.magic);
-    StoreLe(block.data() + 8, kSystemVersion);
+    StoreLe(block.data() + 8, version);
     std::memcpy(block.data() + kUuidAt, uuid.bytes.data(), 16);
     std::memcpy(block.data() + kContentAt, content.data(), content.size());
     StoreLe(block.data() + kChecksumAt, BlockChecksum(kind, block, copy));
@@ -63,10 +65,11 @@ Result<Copies<T>> DecodeCopies(const Kind& kind, Bytes bytes, Decode decode) {
       continue;
     }
     const auto version = LoadLe<std::uint32_t>(block.data() + 8);
-    if (version != kSystemVersion) {
+    if (version == 0 || version > kind.version_max) {
       return Error{ErrorCode::kUnknownVersion,
                    std::string(kind.name) + " is of format version " + std::to_string(version) +
-                       "; this release reads 1",
+                       "; this release reads 1" +
+                       (kind.version_max > 1 ? " to " + std::to_string(kind.version_max) : ""),
                    "open the directory with the release that wrote it or a newer one"};
     }
     Uid128 uuid;
@@ -95,7 +98,8 @@ std::vector<std::byte> EncodeSystemFile(const SystemFile& file) {
   writer.Put(file.shards);
   writer.Put(static_cast<std::uint32_t>(file.wal_dirs.size()));
   for (const std::string& dir : file.wal_dirs) writer.PutString(dir);
-  return EncodeCopies(kSystem, file.system, content);
+  return EncodeCopies(kSystem, file.system, content,
+                      file.shards == 1 ? kSystemVersion : kSystemShardsVersion);
 }
 
 std::vector<std::byte> EncodeIdentityFile(const IdentityFile& file) {

@@ -27,6 +27,8 @@ inline constexpr char kRetiredName[] = "RETIRED";  // SYSTEM of a shard that is 
 inline constexpr std::size_t kSystemBlockBytes = 4096;
 inline constexpr std::size_t kSystemCopies = 2;
 inline constexpr std::uint32_t kSystemVersion = 1;
+/// Of SYSTEM where there are shards: a release that knows of none would open the first alone.
+inline constexpr std::uint32_t kSystemShardsVersion = 2;
 inline constexpr std::size_t kWalDirsMax = 16;
 inline constexpr std::size_t kPathBytesMax = 4096 / 2;
 

@@ -30,5 +30,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* input, std::size_t siz
   if (!file.ok()) return 0;
   const auto again = log::DecodeSystemFile(log::EncodeSystemFile(file->content));
   CHECK(again.ok() && again->content.wal_dirs == file->content.wal_dirs);
+  CHECK(again->content.shards == file->content.shards);
   return 0;
 }

@@ -5,10 +5,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <list>
 #include <set>
 
 #include "base/bytes.h"
+#include "base/checksum.h"
 #include "base/planted.h"
 #include "base/settings.h"
 #include "log/repair.h"
@@ -369,6 +371,57 @@ void CrashEverywhere(std::uint64_t before, std::uint64_t after) {
 TEST(Shards, A14_ACrashAnywhereInGrowthLosesNothing) { CrashEverywhere(2, 3); }
 TEST(Shards, A14_ACrashAnywhereInTheFirstGrowthLosesNothing) { CrashEverywhere(1, 2); }
 TEST(Shards, A14_ACrashAnywhereInAShardsRemovalLosesNothing) { CrashEverywhere(3, 1); }
+
+/// Makes the checksums right, as in a file of that version.
+void SetVersion(std::vector<std::byte>& system, std::uint32_t version) {
+  Uid128 uuid;
+  std::memcpy(uuid.bytes.data(), system.data() + 24, 16);
+  for (std::size_t copy = 0; copy < kSystemCopies; ++copy) {
+    const std::size_t at = copy * kSystemBlockBytes;
+    const Bytes block = Bytes(system).subspan(at, kSystemBlockBytes);
+    StoreLe(system.data() + at + 8, version);
+    const std::uint64_t seed = SeedAt(FileSeed(uuid, FileKind::kSystem, 0), at);
+    StoreLe(system.data() + at + 16, ChecksumAround(block, 16, seed));
+  }
+}
+
+// A release without shards would open one of them, and the logs of the others would be gone.
+TEST(Shards, PW6_A14_SystemSaysToAnEarlierReleaseThatThereAreShards) {
+  Sharded machine(1);
+  const auto version = [&](const char* path) {
+    return LoadLe<std::uint32_t>(machine.FileBytes(path).data() + 8);
+  };
+  machine.Start();
+  ASSERT_TRUE(machine.Close().ok());
+  EXPECT_EQ(version("/data/SYSTEM"), 1u);
+  machine.options.wal_shards = 2;
+  machine.Start();
+  machine.Fill(1, "a", {"x"});
+  ASSERT_TRUE(machine.Close().ok());
+  EXPECT_EQ(version("/data/SYSTEM"), 2u);
+  EXPECT_EQ(version("/data/shards/1/SYSTEM"), 2u);
+  // As a build between two releases wrote it.
+  const auto data = machine.disk().Open("/data");
+  std::vector<std::byte> bytes = machine.FileBytes("/data/SYSTEM");
+  SetVersion(bytes, 1);
+  ASSERT_TRUE(ReplaceFile(**data, "SYSTEM", bytes).ok());
+  machine.Start();
+  EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:x"));
+  machine.Delete("a");
+  ASSERT_TRUE(machine.Close().ok());
+  machine.options.wal_shards = 1;
+  machine.Start();
+  ASSERT_TRUE(machine.Close().ok());
+  EXPECT_EQ(version("/data/SYSTEM"), 1u);
+  for (const std::uint32_t unknown : {0u, 3u}) {
+    bytes = machine.FileBytes("/data/SYSTEM");
+    SetVersion(bytes, unknown);
+    const auto refused = DecodeSystemFile(bytes);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().code, ErrorCode::kUnknownVersion);
+    EXPECT_THAT(refused.error().message, HasSubstr("this release reads 1 to 2"));
+  }
+}
 
 // What SYSTEM does not count is removed only if no log is lost by it.
 TEST(Shards, A14_AShardThatIsNotCountedAndHoldsLogsIsRefused) {

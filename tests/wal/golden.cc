@@ -91,8 +91,17 @@ wal::ClosingHeader ClosingValue() {
           .binding_count = 1};
 }
 
-std::map<std::string, std::vector<std::byte>> Structures() {
+std::map<std::string, std::vector<std::byte>> Structures(int version) {
   std::map<std::string, std::vector<std::byte>> all;
+  log::SystemFile system{.system = System(), .created_unix_ms = 1'700'000'000'123, .wal_dirs = {}};
+  system.wal_dirs = {"wal", "/mnt/other"};
+  if (version == 2) {
+    system.shards = 3;
+    all["system"] = log::EncodeSystemFile(system);
+    system.shards = log::kIsAShard;
+    all["system_of_a_shard"] = log::EncodeSystemFile(system);
+    return all;
+  }
   for (std::uint64_t copy = 0; copy < wal::kHeaderCopies; ++copy) {
     std::vector<std::byte> block(wal::kBlockBytes);
     wal::EncodeFileHeader(FileHeaderValue(), copy, std::span(block).first<wal::kBlockBytes>());
@@ -118,8 +127,6 @@ std::map<std::string, std::vector<std::byte>> Structures() {
                         bytes.data() + wal::kClosingHeaderBytes + wal::kBindingBytes);
   wal::EncodeClosing(ClosingValue(), SeedAt(Context().seed, kOffset + 7680), bytes.data());
   all["closing"] = bytes;
-  log::SystemFile system{.system = System(), .created_unix_ms = 1'700'000'000'123, .wal_dirs = {}};
-  system.wal_dirs = {"wal", "/mnt/other"};
   all["system"] = log::EncodeSystemFile(system);
   all["identity"] = log::EncodeIdentityFile({.system = System(), .wal_dir = 1});
   return all;

@@ -12,7 +12,8 @@
 namespace duramen::golden {
 
 /// Single structures by name, encoded by the current code; "structures.txt" holds their bytes.
-std::map<std::string, std::vector<std::byte>> Structures();
+/// Of what has a version 1, or a version 2 of its own that is no WAL file.
+std::map<std::string, std::vector<std::byte>> Structures(int version);
 
 wal::FileHeader FileHeaderValue();
 wal::BatchHeader BatchHeaderValue();

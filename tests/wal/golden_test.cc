@@ -17,11 +17,13 @@
 namespace duramen::golden {
 namespace {
 
-std::string TestData() { return std::string(DURAMEN_SOURCE_DIR) + "/tests/testdata/v1"; }
+std::string TestData(int version = 1) {
+  return std::string(DURAMEN_SOURCE_DIR) + "/tests/testdata/v" + std::to_string(version);
+}
 
-std::map<std::string, std::vector<std::byte>> ReadStructures() {
+std::map<std::string, std::vector<std::byte>> ReadStructures(int version = 1) {
   std::map<std::string, std::vector<std::byte>> all;
-  std::ifstream in(TestData() + "/structures.txt");
+  std::ifstream in(TestData(version) + "/structures.txt");
   std::string name;
   std::string hex;
   while (in >> name >> hex) {
@@ -33,12 +35,14 @@ std::map<std::string, std::vector<std::byte>> ReadStructures() {
 }
 
 TEST(Golden, PW6_EveryStructureEncodesToTheSameBytesAsEver) {
-  const auto golden = ReadStructures();
-  const auto now = Structures();
-  ASSERT_EQ(golden.size(), 9u);
-  for (const auto& [name, bytes] : golden) {
-    ASSERT_TRUE(now.contains(name)) << name;
-    EXPECT_EQ(now.at(name), bytes) << name;
+  for (const int version : {1, 2}) {
+    const auto golden = ReadStructures(version);
+    const auto now = Structures(version);
+    ASSERT_EQ(golden.size(), version == 1 ? 9u : 2u);
+    for (const auto& [name, bytes] : golden) {
+      ASSERT_TRUE(now.contains(name)) << name;
+      EXPECT_EQ(now.at(name), bytes) << name;
+    }
   }
 }
 
@@ -79,6 +83,13 @@ TEST(Golden, PW6_EveryStructureDecodes) {
   const auto file = log::DecodeSystemFile(golden.at("system"));
   ASSERT_TRUE(file.ok());
   EXPECT_THAT(file->content.wal_dirs, ::testing::ElementsAre("wal", "/mnt/other"));
+  EXPECT_EQ(file->content.shards, 1u);
+  for (const auto& [name, shards] : {std::pair{"system", 3u}, {"system_of_a_shard", 0u}}) {
+    const auto sharded = log::DecodeSystemFile(ReadStructures(2).at(name));
+    ASSERT_TRUE(sharded.ok()) << name;
+    EXPECT_EQ(sharded->content.shards, shards);
+    EXPECT_EQ(sharded->content.wal_dirs, file->content.wal_dirs);
+  }
   const auto identity = log::DecodeIdentityFile(golden.at("identity"));
   ASSERT_TRUE(identity.ok());
   EXPECT_EQ(identity->content.wal_dir, 1u);

@@ -94,9 +94,9 @@ class Maker {
   Writer writer_;
 };
 
-void WriteStructures(const std::string& path) {
+void WriteStructures(int version, const std::string& path) {
   std::ofstream out(path);
-  for (const auto& [name, bytes] : Structures()) {
+  for (const auto& [name, bytes] : Structures(version)) {
     out << name << ' ';
     for (const std::byte byte : bytes) {
       char digits[3];
@@ -120,6 +120,6 @@ int main(int argc, char** argv) {
   duramen::golden::Maker(directory + "/store",
                          packed ? duramen::Compression::kZstd : duramen::Compression::kNone)
       .Write();
-  if (!packed) duramen::golden::WriteStructures(directory + "/structures.txt");
+  duramen::golden::WriteStructures(packed ? 2 : 1, directory + "/structures.txt");
   return 0;
 }
