@@ -31,6 +31,15 @@ std::size_t ZstdCompressor::held_bytes() const {
   return context_ == nullptr ? 0 : ZSTD_sizeof_CCtx(context_.get());
 }
 
+bool ZstdHolds(Bytes in, std::uint64_t bytes) {
+  // RFC 8878, 3.1.1.2: what a block becomes, and the bytes of one that repeats a byte.
+  constexpr std::uint64_t kBlockMax = 128 << 10;
+  constexpr std::uint64_t kBlockBytesMin = 4;
+  return ZSTD_getFrameContentSize(in.data(), in.size()) == bytes &&
+         bytes <= in.size() / kBlockBytesMin * kBlockMax &&
+         ZSTD_findFrameCompressedSize(in.data(), in.size()) == in.size();
+}
+
 bool ZstdDecompress(Bytes in, std::span<std::byte> out) {
   thread_local std::unique_ptr<ZSTD_DCtx, void (*)(ZSTD_DCtx*)> context(ZSTD_createDCtx(),
                                                                         FreeDecompressor);

@@ -30,6 +30,11 @@ class ZstdCompressor {
   std::unique_ptr<ZSTD_CCtx_s, void (*)(ZSTD_CCtx_s*)> context_;
 };
 
+/// Whether `in` may be one frame of `bytes`: by its header, by those of its blocks, and by what so
+/// many can hold at all. Takes no memory, and no longer than `in` is; so hostile bytes that pass
+/// cost at most 32 KiB for each of their own, and ZstdCompressor makes nothing that does not.
+bool ZstdHolds(Bytes in, std::uint64_t bytes);
+
 /// Is `in` one frame that fills `out` to the last byte? Hostile bytes are; no memory is taken
 /// for what they say. Each thread keeps a context from the first call on, of no store's
 /// memory_budget: 96 KiB, however large the frame is, since whole buffers need no window.

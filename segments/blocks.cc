@@ -25,7 +25,7 @@ Bytes TakeBlock(Bytes& packed) {
 /// So that a size that lies takes no memory.
 bool HasBlocks(Bytes packed, std::uint64_t raw_bytes) {
   for (std::uint64_t at = 0; at < raw_bytes; at += kBlockBytesMax) {
-    if (TakeBlock(packed).empty()) return false;
+    if (!ZstdHolds(TakeBlock(packed), std::min(raw_bytes - at, kBlockBytesMax))) return false;
   }
   return packed.size() < kAlign;
 }

@@ -112,6 +112,7 @@ Result<std::vector<std::byte>> UnpackFrame(const FrameHeader& frame, Bytes body,
   if (Checksum(body, body_seed) != frame.body_checksum && !Planted(PlantedBug::kFrameUnchecked)) {
     return Corrupt("frame checksum differs");
   }
+  if (!ZstdHolds(body, frame.raw_bytes)) return Corrupt("frame has no sensible size");
   std::vector<std::byte> records(frame.raw_bytes);
   if (!ZstdDecompress(body, records)) return Corrupt("frame is not what it says");
   return records;

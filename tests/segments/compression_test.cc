@@ -386,6 +386,16 @@ TEST(SegmentCompression, SG5_HostileBlocksAreNoEntries) {
   EXPECT_FALSE(unpack(packed, run.raw_bytes + 8).ok());
   EXPECT_FALSE(unpack(packed, run.raw_bytes - 8).ok());
   EXPECT_FALSE(unpack({}, run.raw_bytes).ok());
+  // Twenty kilobytes of blocks that are there, and are not what so many bytes come from.
+  for (const std::uint64_t raw_bytes : {run.raw_bytes + 8, run.raw_bytes - 8, kRunBytesMax}) {
+    FileBytes lie = packed;
+    while (raw_bytes == kRunBytesMax && lie.size() < 20 << 10) {
+      lie.insert(lie.end(), {std::byte{1}, {}, {}, {}, {}});
+    }
+    const auto records = unpack(lie, raw_bytes);
+    ASSERT_FALSE(records.ok());
+    EXPECT_THAT(records.error().message, HasSubstr("no sensible size")) << raw_bytes;
+  }
   FileBytes longer = packed;
   longer.resize(packed.size() + 8);
   EXPECT_FALSE(unpack(longer, run.raw_bytes).ok());

@@ -276,6 +276,42 @@ TEST(BatchCompression, PW14_HostileSizesTakeNoMemoryAndGiveNoRecord) {
   for (std::size_t i = 0; i < read.size(); ++i) EXPECT_EQ(read[i].has_value(), i < 3);
 }
 
+std::string RefusalOf(const std::vector<std::byte>& body, std::uint32_t raw_bytes) {
+  const FrameHeader frame{.body_checksum = Checksum(body, 5),
+                          .packed_bytes = static_cast<std::uint32_t>(body.size()),
+                          .raw_bytes = raw_bytes,
+                          .count = 1};
+  const auto records = UnpackFrame(frame, body, 5);
+  return records.ok() ? "" : records.error().message;
+}
+
+// Under right checksums: four kilobytes of such frames took 16 s and 256 MiB.
+TEST(BatchCompression, PW14_AFrameThatIsNotOfItsSizeTakesNoMemory) {
+  constexpr char kRefused[] = "frame has no sensible size";
+  const std::vector<std::byte> raw(1 << 20, std::byte{'x'});
+  std::vector<std::byte> body(1 << 12);
+  body.resize(ZstdCompressor().Compress(raw, body));
+  EXPECT_EQ(RefusalOf(body, 1 << 20), "");
+  for (const std::uint32_t lie : {1u << 28, (1u << 20) + 8, (1u << 20) - 8}) {
+    EXPECT_EQ(RefusalOf(body, lie), kRefused);
+  }
+  EXPECT_EQ(RefusalOf({8, std::byte{0}}, 1 << 28), kRefused) << "no frame at all";
+  std::vector<std::byte> two = body;
+  two.insert(two.end(), body.begin(), body.end());
+  EXPECT_EQ(RefusalOf(two, 1 << 20), kRefused) << "two frames";
+  for (std::size_t bytes = 0; bytes < body.size(); ++bytes) {
+    EXPECT_EQ(RefusalOf({body.begin(), body.begin() + static_cast<std::ptrdiff_t>(bytes)}, 1 << 20),
+              kRefused)
+        << bytes;
+  }
+  // Magic, a descriptor with four bytes of size and no window, 256 MiB, one block of one byte,
+  // last.
+  const std::vector<std::uint8_t> lies = {0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0, 0,
+                                          0,    0x10, 3,    0,    0x10, 7};
+  const Bytes lie = std::as_bytes(std::span(lies));
+  EXPECT_EQ(RefusalOf({lie.begin(), lie.end()}, 1 << 28), kRefused) << "more than its blocks hold";
+}
+
 TEST(BatchCompression, PW14_AFileWithPackedRunsSaysSo) {
   std::vector<std::byte> block(kBlockBytes);
   const std::span<std::byte, kBlockBytes> out(block);
