@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/directories.h"
 
 namespace duramen {
 namespace {
@@ -484,25 +485,6 @@ std::string CompressionName(Compression compression) {
   return compression == Compression::kZstd ? "zstd" : "none";
 }
 
-std::string WithoutTrailingSlashes(std::string path) {
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  return path;
-}
-
-Status CheckFailover(const LogStoreOptions& options) {
-  const std::string path = WithoutTrailingSlashes(options.wal_failover_dir);
-  if (path.empty() || path == kNoFailoverDir) return {};
-  if (path.front() != '/') {
-    return Refuse("wal_failover_dir '" + path + "' is not absolute",
-                  "give the whole path: it is looked for again at every start");
-  }
-  const std::string data_dir = WithoutTrailingSlashes(options.data_dir);
-  const std::string wal_dir = WithoutTrailingSlashes(options.wal_dir);
-  if (path != data_dir && path != (wal_dir.empty() ? data_dir + "/wal" : wal_dir)) return {};
-  return Refuse("wal_failover_dir is a directory that the system uses already",
-                "name a directory of its own, on another device");
-}
-
 }  // namespace
 
 const char* SettingTypeName(SettingType type) noexcept {
@@ -667,11 +649,7 @@ Status ValidateOptions(const LogStoreOptions& options, const MemoryNeeds& needs)
     if (!status.ok()) return status;
   }
   if (options.data_dir.empty()) return Refuse("data_dir is not set", "name a directory for it");
-  if (WithoutTrailingSlashes(options.data_dir) == WithoutTrailingSlashes(options.wal_dir)) {
-    return Refuse("wal_dir is the data_dir itself",
-                  "leave wal_dir unset, or name another directory");
-  }
-  if (Status status = CheckFailover(options); !status.ok()) return status;
+  if (Status status = CheckDirectories(options); !status.ok()) return status;
   if (options.recovery_mode == RecoveryMode::kSalvage && options.salvage_servers.empty()) {
     return Refuse("recovery_mode salvage is set, but salvage_servers names no log",
                   "name those that may begin anew, or set recovery_mode back to contain");

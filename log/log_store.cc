@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/directories.h"
 #include "base/fork_guard.h"
 #include "base/posix_io.h"
 #include "base/settings.h"
@@ -567,6 +568,7 @@ LogStore::~LogStore() = default;
 
 Result<LogStore> LogStore::Open(const LogStoreOptions& options) {
   TRY(ValidateOptions(options));
+  TRY(CheckDirectories(WithRealPaths(options)));
   auto impl = std::make_unique<Impl>(options, log::StorageTuning{}, Rng::FromSystem());
   impl->own_file_system = std::make_unique<PosixFileSystem>();
   impl->own_clock = std::make_unique<SystemClock>();

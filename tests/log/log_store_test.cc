@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <string>
 
 #include "base/bytes.h"
@@ -41,6 +42,26 @@ Result<Ticket> AppendOne(Writer& writer, LogRef log, const EntryView& entry) {
       },
       &rounds);
   return rounds;
+}
+
+// Relative, or behind a symbolic link: the directory is the same one.
+TEST(LogStore, CT1_A14_ADirectoryIsTheSameUnderWhateverName) {
+  testing::TempDir dir;
+  namespace fs = std::filesystem;
+  const fs::path data = fs::path(dir.path()) / "data";
+  const fs::path link = fs::path(dir.path()) / "link";
+  fs::create_directory(data);
+  fs::create_symlink(data, link);
+  for (const fs::path& path : {fs::relative(data), data, link}) {
+    for (const fs::path& other : {data / "servers", link / "shards" / "1"}) {
+      LogStoreOptions options = Small(path.string());
+      options.wal_failover_dir = other.string();
+      const Result<LogStore> store = LogStore::Open(options);
+      ASSERT_FALSE(store.ok()) << path << ", " << other;
+      EXPECT_EQ(store.error().code, ErrorCode::kConfiguration);
+      EXPECT_TRUE(fs::is_empty(data));
+    }
+  }
 }
 
 TEST(LogStore, M6_RegistrationAndEntriesSurviveReopening) {

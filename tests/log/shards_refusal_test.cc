@@ -314,6 +314,70 @@ TEST(Shards, A14_AShardTakesNoWalDirectoryOfAnother) {
   EXPECT_EQ(machine.FileBytes("/fast/1/IDENTITY"), before);
 }
 
+/// Of {data_dir, wal_dir, wal_failover_dir} and the shards: whether two of them meet.
+struct Places {
+  const char* data_dir;
+  const char* wal_dir;
+  const char* wal_failover_dir;
+  std::uint64_t shards;
+};
+
+// Found after SYSTEM listed one of them, it would be refused at every start from then on.
+TEST(Shards, CT1_A14_DirectoriesThatMeetAreRefusedBeforeAnythingIsMade) {
+  for (const Places& places : {
+           Places{"/data", "", "/data/shards", 3},
+           Places{"/data", "", "/data//./shards/", 3},
+           Places{"/data", "", "/data/shards", 1},
+           Places{"/data", "", "/data/servers", 1},
+           Places{"/data", "", "/data/meta/deeper", 1},
+           Places{"/data", "", "/data/quarantine", 1},
+           Places{"/data", "", "/data/shards/1/servers", 2},
+           Places{"/data", "", "/data/wal/1", 1},
+           Places{"/data", "/data/shards", "", 1},
+           Places{"/data/", "/data/servers", "", 1},
+           Places{"/data", "/x", "/x/1", 2},
+           Places{"/data", "/x", "/x/2/deeper", 3},
+           Places{"/data", "/x/1", "/x", 2},
+           Places{"/data", "/x", "/y/../x", 1},
+           Places{"/x/1", "/x", "", 2},
+           Places{"/x/1", "", "/x", 2},
+           Places{"/data", "/data/../data", "", 1},
+       }) {
+    Sharded machine(places.shards);
+    machine.options.data_dir = places.data_dir;
+    machine.options.wal_dir = places.wal_dir;
+    machine.options.wal_failover_dir = places.wal_failover_dir;
+    std::string text;
+    EXPECT_EQ(machine.Refusal(text), ErrorCode::kConfiguration)
+        << places.data_dir << ", " << places.wal_dir << ", " << places.wal_failover_dir;
+    EXPECT_THAT(text, HasSubstr(" | "));
+    EXPECT_FALSE(text.ends_with(" | ")) << "no hint: " << text;
+    for (const char* path : {"/data", "/x", "/y"}) {
+      EXPECT_FALSE(machine.disk().Open(path).ok()) << path << " was made: " << text;
+    }
+  }
+}
+
+TEST(Shards, CT1_A14_DirectoriesThatDoNotMeetAreTaken) {
+  for (const Places& places : {
+           Places{"/data", "/x", "/x/2", 2},
+           Places{"/x/1", "/x", "", 1},
+           Places{"/data", "/data/other", "/data/shards2", 3},
+           Places{"/data", "/data/wal", "", 2},
+           Places{"/data", "/x", "/x/10", 2},
+           Places{"/data", "/", "", 2},
+       }) {
+    Sharded machine(places.shards);
+    machine.options.data_dir = places.data_dir;
+    machine.options.wal_dir = places.wal_dir;
+    machine.options.wal_failover_dir = places.wal_failover_dir;
+    for (int start = 0; start < 2; ++start) {
+      machine.Start();
+      ASSERT_TRUE(machine.Close().ok());
+    }
+  }
+}
+
 /// Shard 1 had log "gone", and a start that was to remove it died when only RETIRED said so.
 void LeaveRetired(Sharded& machine) {
   machine.options.wal_shards = 2;
