@@ -264,7 +264,7 @@ Status Shards::Open() {
 }
 
 /// Before anything is made or changed: an empty directory in its place would look like a shard that
-/// never held a log [A14].
+/// never held a log; and what lies where one may come is not ours [A14].
 Status Shards::RefuseMissing() const {
   for (std::uint32_t shard = 1; shard < root_.counted_shards; ++shard) {
     const std::string path = ShardPath(shard);
@@ -277,6 +277,18 @@ Status Shards::RefuseMissing() const {
                  Word(shard) + " is not in '" + root_.options.data_dir + "/" + path +
                      "': SYSTEM counts " + std::to_string(root_.counted_shards) + " shards",
                  "mount or restore that directory: the logs in it are nowhere else"};
+  }
+  for (std::uint32_t shard = root_.counted_shards; shard < kShardsMax; ++shard) {
+    const std::string path = root_.options.data_dir + "/" + ShardPath(shard);
+    const Result<std::unique_ptr<Directory>> there = root_.file_system->Open(path);
+    if (!there.ok()) continue;
+    const Result<std::vector<std::byte>> bytes = ReadSmallFile(**there, kSystemName);
+    if (!bytes.ok()) continue;
+    const Result<Copies<SystemFile>> file = DecodeSystemFile(*bytes);
+    if (!file.ok() || file->content.system == ShardUuid(root_.system, shard)) continue;
+    return Error{ErrorCode::kConfiguration,
+                 "'" + path + "' holds a store that is no shard of this system",
+                 "move it away: SYSTEM does not count it"};
   }
   return {};
 }

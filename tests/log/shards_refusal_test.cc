@@ -314,6 +314,22 @@ TEST(Shards, A14_AShardTakesNoWalDirectoryOfAnother) {
   EXPECT_EQ(machine.FileBytes("/fast/1/IDENTITY"), before);
 }
 
+TEST(Shards, A14_AStoreWhereAShardIsToComeIsSeenBeforeAnyIsMade) {
+  Sharded machine(1);
+  machine.options.data_dir = "/data/shards/3";
+  machine.Start();
+  ASSERT_TRUE(machine.Close().ok());
+  machine.options.data_dir = "/data";
+  for (const std::uint64_t shards : {5u, 1u}) {
+    machine.options.wal_shards = shards;
+    std::string text;
+    EXPECT_EQ(machine.Refusal(text), ErrorCode::kConfiguration);
+    EXPECT_THAT(text, HasSubstr("'/data/shards/3' holds a store that is no shard of this system"));
+    EXPECT_THAT(text, HasSubstr("move it away"));
+    EXPECT_THAT(machine.NamesIn("/data/shards"), ElementsAre("3"));
+  }
+}
+
 /// Of {data_dir, wal_dir, wal_failover_dir} and the shards: whether two of them meet.
 struct Places {
   const char* data_dir;
