@@ -49,7 +49,8 @@ class BenchLoad {
   /// Waits for the next batch of every Writer, or for room, and takes the news.
   Status TakeNews();
   /// For `ns`: entries come by the rate, logs in turns, and count from when they were due. Returns
-  /// when nothing is outstanding. `tick` is called ten thousand times a second.
+  /// when nothing is outstanding, on an interrupt, or when the WAL is down. `tick` is called ten
+  /// thousand times a second.
   Status RunPaced(std::int64_t ns, const std::function<void()>& tick);
   /// Any log.
   const Log& AnyLog(Rng& rng) const;
@@ -81,6 +82,7 @@ class BenchLoad {
   };
   Result<std::uint64_t> AppendDue(const Due& due);
   void HangBell();
+  Status CheckUp();
   void TakeNews(Lane& lane);
   Status MoveFloor(Lane& lane, Log& log);
   Status Await(Lane& lane);

@@ -14,7 +14,9 @@
 namespace duramen::tools {
 namespace {
 
-constexpr std::int64_t kTickNs = 100'000;  // between two looks at what is due
+constexpr std::int64_t kTickNs = 100'000;        // between two looks at what is due
+constexpr std::uint64_t kGroupEntriesMax = 256;  // however much is due: the ring has to hold it
+constexpr std::uint64_t kGroupBytesMax = 1 << 20;
 
 }  // namespace
 
@@ -65,25 +67,42 @@ Status BenchLoad::RunPaced(std::int64_t ns, const std::function<void()>& tick) {
   const std::int64_t begin_ns = clock_.NowNs();
   std::uint64_t posted = 0;
   for (std::int64_t now_ns = begin_ns; now_ns - begin_ns < ns && !Interrupted();) {
-    const auto due = static_cast<std::uint64_t>(static_cast<double>(now_ns - begin_ns) *
-                                                static_cast<double>(options_.rate) / 1e9);
+    // The first is due at once: entry n comes n / rate seconds after it.
+    const auto due = 1 + static_cast<std::uint64_t>(static_cast<double>(now_ns - begin_ns) *
+                                                    static_cast<double>(options_.rate) / 1e9);
     posted += TRY(AppendDue({begin_ns, posted, due}));
     bell_->RunUntil(now_ns + kTickNs);
     tick();
     now_ns = clock_.NowNs();
   }
-  while (outstanding_ > 0) bell_->RunUntil(clock_.NowNs() + kTickNs);
+  while (outstanding_ > 0 && !Interrupted()) {
+    bell_->RunUntil(clock_.NowNs() + kTickNs);
+    TRY(CheckUp());
+  }
+  return {};
+}
+
+/// A WAL that is down rings no bell.
+Status BenchLoad::CheckUp() {
+  for (Lane& lane : lanes_) {
+    if (lane.writer.durable() >= lane.newest) continue;
+    const Status waited = lane.writer.Wait(lane.newest, std::chrono::steady_clock::now());
+    if (!waited.ok() && waited.error().code != ErrorCode::kTimeout) return waited;
+  }
   return {};
 }
 
 /// As many as there is room for; logs take turns.
 Result<std::uint64_t> BenchLoad::AppendDue(const Due& due) {
   std::uint64_t posted = due.posted;
+  const std::uint64_t group_max = std::clamp<std::uint64_t>(
+      kGroupBytesMax / std::max<std::uint64_t>(options_.entry_bytes, 1), 1, kGroupEntriesMax);
   while (posted < due.upto) {
     const std::uint64_t number = next_log_++ % options_.servers;
     Lane& lane = lanes_[number % lanes_.size()];
     Log& log = lane.logs[number / lanes_.size()];
-    const std::uint64_t count = std::max<std::uint64_t>((due.upto - posted) / options_.servers, 1);
+    const std::uint64_t count =
+        std::clamp<std::uint64_t>((due.upto - posted) / options_.servers, 1, group_max);
     entries_of_call_.clear();
     for (Index index = log.end; index < log.end + count; ++index) {
       entries_of_call_.push_back({index, 1, kLineKind, payload_});
@@ -95,6 +114,7 @@ Result<std::uint64_t> BenchLoad::AppendDue(const Due& due) {
     // All of them count from when the first was due.
     const auto waited_ns = static_cast<std::int64_t>(static_cast<double>(posted) * 1e9 /
                                                      static_cast<double>(options_.rate));
+    lane.newest = *ticket;
     log.end += count;
     log.posted.push_back({log.end, due.begin_ns + waited_ns});
     outstanding_ += count;

@@ -72,7 +72,8 @@ class WalBench {
         {"cpu_user_s", ColumnType::kDecimal, cpu_user_s_},
         {"cpu_sys_s", ColumnType::kDecimal, cpu_system_s_},
         {"servers", ColumnType::kCount, options_.servers},
-        {"in_flight", ColumnType::kCount, options_.in_flight},
+        {"in_flight", ColumnType::kCount,
+         options_.rate == 0 ? Cell{options_.in_flight} : Cell{}},  // Nothing bounds it.
         {"writers", ColumnType::kCount, options_.writers},
         {"rate", ColumnType::kCount, options_.rate},
         {"entries_per_s", ColumnType::kDecimal, rate(load_.entries())},
@@ -117,7 +118,7 @@ class WalBench {
       TRY(load_.TakeNews());
       Sample();
     }
-    while (load_.outstanding() > 0) {
+    while (load_.outstanding() > 0 && !Interrupted()) {
       TRY(load_.TakeNews());
       Sample();
     }

@@ -142,6 +142,7 @@ TEST(Cli, TL5_BenchesPrintTheKeysOfTheContract) {
   ASSERT_EQ(paced.exit, 0) << paced.err;
   EXPECT_THAT(paced.out, HasSubstr("\"rate\":2000,"));
   EXPECT_THAT(paced.out, HasSubstr("\"disk_p99_us\":"));
+  EXPECT_THAT(paced.out, HasSubstr("\"in_flight\":null,"));
   EXPECT_EQ(Duramen({"bench", "wal", "--rate", "10", "--in-flight", "10"}).exit, 2);
   const Answer recovery = Duramen({"bench", "recovery", "--servers", "50", "--wal-bytes", "1000000",
                                    "--dir", dir.path(), "--json"});
@@ -181,6 +182,18 @@ TEST(Cli, TL5_AColdReadIsMeasuredWithTheSettingsThatAreGiven) {
     const Answer wrong = read({std::string("--") + flag, value});
     EXPECT_EQ(wrong.exit, 2);
     EXPECT_THAT(wrong.err, HasSubstr("hint: "));
+  }
+}
+
+// More is due than any ring holds; and one entry, at once.
+TEST(Cli, TL3_APacedBenchThatFallsBehindGoesOn) {
+  const testing::TempDir dir;
+  for (const char* rate : {"100000000", "1"}) {
+    const Answer paced =
+        Duramen({"bench", "wal", "--seconds", "1", "--servers", "1", "--rate", rate, "--dir",
+                 dir.path(), "--json", "--wal-max-size-bytes", "1MiB"});
+    EXPECT_EQ(paced.exit, 0) << rate << paced.err;
+    EXPECT_THAT(paced.out, ::testing::Not(HasSubstr("\"entries_per_s\":0.000000,"))) << rate;
   }
 }
 
