@@ -13,13 +13,13 @@ namespace duramen::tools {
 
 std::string VersionLine() {
   return std::string("duramen ") + DURAMEN_VERSION + " (commit " + CommitOfBuild() +
-         "), WAL format " + std::to_string(wal::kFormatVersion);
+         "), WAL format " + std::to_string(wal::kPackedVersion);
 }
 
 ExitCode RunVersion(const OutputOptions& output, Terminal& terminal) {
   const Field fields[] = {{"version", ColumnType::kText, std::string(DURAMEN_VERSION)},
                           {"commit", ColumnType::kText, CommitOfBuild()},
-                          {"wal_format", ColumnType::kCount, std::uint64_t{wal::kFormatVersion}}};
+                          {"wal_format", ColumnType::kCount, std::uint64_t{wal::kPackedVersion}}};
   if (output.format == Format::kTable) {
     terminal.Out(VersionLine() + "\n");
   } else {

@@ -31,7 +31,7 @@ TEST(Cli, TL9_HelpIsAnAnswerAndHasExamples) {
     EXPECT_THAT(help.out, HasSubstr(verb));
   }
   EXPECT_EQ(Duramen({"version"}).exit, 0);
-  EXPECT_THAT(Duramen({"--version"}).out, HasSubstr("WAL format 1"));
+  EXPECT_THAT(Duramen({"--version"}).out, HasSubstr("WAL format 2"));
 }
 
 TEST(Cli, T4_UsageErrorsAreTwoAndSayWhatToType) {
@@ -81,7 +81,7 @@ TEST(Cli, TL9_JsonIsNeverIgnored) {
   const Answer version = Duramen({"version", "--json"});
   EXPECT_EQ(version.exit, 0);
   EXPECT_TRUE(version.out.starts_with(R"({"v":1,"kind":"version","version":")")) << version.out;
-  EXPECT_THAT(version.out, HasSubstr(R"(,"wal_format":1})"));
+  EXPECT_THAT(version.out, HasSubstr(R"(,"wal_format":2})"));
   const Answer check = Duramen({"config", "check", dir / "duramen.toml", "--json"});
   EXPECT_EQ(check.exit, 0);
   EXPECT_TRUE(check.out.starts_with(R"({"v":1,"kind":"config_check","file":")")) << check.out;
