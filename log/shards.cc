@@ -92,29 +92,22 @@ Status RemoveAll(Directory& directory) {
   return directory.Sync();
 }
 
-Status RemoveWal(Directory& directory, std::string_view kept) {
-  // A LOCK that another store holds here says so by its name.
-  const bool shared = TRY(HoldsStore(directory));
+/// Those entries of a store, or of a WAL's directory, that `ours` says are a store's. Copies of
+/// damaged bytes and what is nobody's stay. One of our directories may be mounted there, and stays
+/// too. No lock is taken: who has that of shard 0 is alone here, and nobody opens a shard without
+/// SYSTEM.
+Status RemoveOurs(Directory& directory, bool (*ours)(const DirectoryEntry&),
+                  std::string_view kept) {
+  // A LOCK that another store holds in a WAL's directory says so by its name.
+  const bool shared = ours == IsOfAWal && TRY(HoldsStore(directory));
   for (const DirectoryEntry& entry : TRY(directory.List())) {
-    if (entry.name == kept || !IsOfAWal(entry)) continue;
-    if (shared && entry.name == "LOCK") continue;
-    TRY(directory.Remove(entry.name));
-  }
-  return directory.Sync();
-}
-
-/// What is ours, but RETIRED; copies of damaged bytes and what is nobody's stay. One of our
-/// directories may be mounted there, and stays too. No lock is taken: who has that of shard 0 is
-/// alone here, and nobody opens a shard without SYSTEM.
-Status RemoveStore(Directory& directory) {
-  for (const DirectoryEntry& entry : TRY(directory.List())) {
-    if (!IsOfAStore(entry)) continue;
+    if (entry.name == kept || !ours(entry) || (shared && entry.name == "LOCK")) continue;
     if (!entry.is_directory) {
       TRY(directory.Remove(entry.name));
       continue;
     }
     const std::unique_ptr<Directory> inner = TRY(directory.OpenDirectory(entry.name));
-    TRY(entry.name == kWalDir ? RemoveWal(*inner, "") : RemoveAll(*inner));
+    TRY(entry.name == kWalDir ? RemoveOurs(*inner, IsOfAWal, "") : RemoveAll(*inner));
     (void)directory.RemoveDirectory(entry.name);
   }
   return directory.Sync();
@@ -165,7 +158,7 @@ bool IsAsMade(FileSystem& file_system, const Directory& shard, const SystemUuid&
   const Result<Copies<SystemFile>> file = DecodeSystemFile(*bytes);
   if (!file.ok() || file->content.system != uuid) return false;
   if (!IsEmptyDirectory(shard, kMetaName) || !IsEmptyDirectory(shard, kServersName) ||
-      !IsEmptyDirectory(shard, kQuarantineName)) {
+      shard.OpenDirectory(kQuarantineName).ok()) {
     return false;
   }
   return std::ranges::all_of(file->content.wal_dirs, [&](const std::string& path) {
@@ -186,7 +179,7 @@ Status RemoveWalDirectory(FileSystem& file_system, const std::string& path,
   const Result<std::vector<std::byte>> bytes = ReadSmallFile(directory, kIdentityName);
   if (!bytes.ok()) return bytes.error().code == ErrorCode::kNotFound ? Status{} : bytes.error();
   if (TRY(DecodeIdentityFile(*bytes)).content.system != uuid) return {};
-  TRY(RemoveWal(directory, kIdentityName));
+  TRY(RemoveOurs(directory, IsOfAWal, kIdentityName));
   TRY(directory.Remove(kIdentityName));
   TRY(directory.Sync());
   const std::size_t slash = path.rfind('/');
@@ -511,7 +504,7 @@ Status RemoveRetired(FileSystem& file_system, Directory& shards, std::uint32_t s
   for (const std::string& path : retired.wal_dirs) {
     if (path.front() == '/') TRY(RemoveWalDirectory(file_system, path, uuid));
   }
-  TRY(RemoveStore(*directory));
+  TRY(RemoveOurs(*directory, IsOfAStore, ""));
   TRY(directory->Remove(kRetiredName));
   TRY(directory->Sync());
   (void)shards.RemoveDirectory(name);

@@ -34,13 +34,13 @@ class LoadListener final : public Child::Listener {
     const std::uint64_t number = ParseCount(line.substr(4)).value_or(0);
     // One Writer acknowledges in the order of the lines.
     if (last_ack_ != 0 && number != last_ack_ + 1) out_of_order_ = true;
-    if (number > posted_ && !dying_) out_of_order_ = true;
     last_ack_ = number;
     ++acks_;
   }
   void OnErr(std::string_view line) override {
     if (line.starts_with("posted ")) {
-      if (!dying_) posted_ = NumberAfter(line, "posted ");
+      posted_in_all_ = NumberAfter(line, "posted ");
+      if (!dying_) posted_ = posted_in_all_;
       first_posted_ = NumberAfter(line, " from ");
       used_.batches = NumberAfter(line, " batches ");
       used_.syncs = NumberAfter(line, " syncs ");
@@ -63,7 +63,8 @@ class LoadListener final : public Child::Listener {
     return posted_ > done ? posted_ - done : 0;
   }
   std::uint64_t last_ack() const { return last_ack_; }
-  bool out_of_order() const { return out_of_order_; }
+  /// Asked at the end: the two streams are not read in the order in which they were written.
+  bool out_of_order() const { return out_of_order_ || last_ack_ > posted_in_all_; }
   const std::string& recovered() const { return recovered_; }
   const std::string& complaint() const { return complaint_; }
   const LoadSummary& used() const { return used_; }
@@ -74,6 +75,7 @@ class LoadListener final : public Child::Listener {
   std::uint64_t acks_ = 0;
   std::uint64_t last_ack_ = 0;
   std::uint64_t posted_ = 0;  // before the kill was sent
+  std::uint64_t posted_in_all_ = 0;
   std::uint64_t first_posted_ = 0;
   bool dying_ = false;
   bool out_of_order_ = false;
