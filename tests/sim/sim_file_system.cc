@@ -45,7 +45,9 @@ std::string FileClass(std::string_view directory_name, std::string_view name) {
   std::string out(class_of(directory_name));
   // A shard's WAL directory and its files, as shard 0's.
   if (out == "#" && (name.empty() || name.find(".wal") != name.npos)) out = "wal";
-  if (out == "#" && name.ends_with(".tmp")) name = "any.tmp";  // Each of them is rare.
+  // What a write that did not get to its end has left: each of them is rare.
+  const bool left = name.ends_with(".tmp") || name == "METHOD.probe";
+  if (out == "#" && left) name = "any.tmp";
   if (!out.empty() && !name.empty()) out += '/';
   bool in_number = false;
   for (const char c : name) {
