@@ -14,7 +14,7 @@ constexpr std::uint64_t kEnoughAtASite = 120;
 constexpr std::uint64_t kStatesOfASecondLife = 48;
 constexpr std::size_t kCrashesMax = 3;
 constexpr std::uint64_t kProbedOneIn = 8;
-constexpr std::uint64_t kUsedOneIn = 5;
+constexpr std::uint64_t kUsedOneIn = 12;
 constexpr std::size_t kNameMax = 512;
 
 std::array<char, kNameMax> current_state{};
