@@ -11,6 +11,7 @@
 
 #include <cstdio>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "tests/explorer/damage_sweep.h"
@@ -22,37 +23,88 @@ namespace {
 constexpr std::uint64_t kSweepStride = 41;
 constexpr std::uint64_t kStatesPerRun = 600;
 
-// Up to `states` states of the explorer, then the damage sweep with a stride, then rot under an
-// open store. Returns what failed first; empty: nothing.
-std::string GeneralHarness(std::uint64_t states, std::optional<std::uint32_t> workload) {
-  Explorer explorer(1000);
-  while (explorer.tally().judged < states) {
-    if (explorer.RunNext(kStatesPerRun, workload)) continue;
+// What catches a bug: up to so many states of the explorer, one of the sweeps, or one history.
+enum class Part : std::uint8_t {
+  kStates,
+  kWal,
+  kSegments,
+  kFault,
+  kPackedWal,
+  kCompressedSegments,
+  kOverwritten,
+  kWaiting,
+};
+constexpr Part kAllParts[] = {Part::kStates,      Part::kWal,       Part::kSegments,
+                              Part::kFault,       Part::kPackedWal, Part::kCompressedSegments,
+                              Part::kOverwritten, Part::kWaiting};
+
+/// Of the explorer: where a bug takes something rare, the workload and the seed that have it early;
+/// another seed finds it later.
+struct Search {
+  std::uint64_t states = 0;
+  std::optional<std::uint32_t> workload = std::nullopt;
+  std::uint64_t seed = 1000;
+};
+
+// Returns what failed first; empty: nothing.
+std::string Explore(const Search& search) {
+  Explorer explorer(search.seed);
+  while (explorer.tally().judged < search.states) {
+    if (explorer.RunNext(kStatesPerRun, search.workload)) continue;
     return "after " + std::to_string(explorer.tally().judged) +
            " states: " + explorer.failure()->text;
   }
-  for (const SpecimenKind kind : {SpecimenKind::kWal, SpecimenKind::kSegments,
-                                  SpecimenKind::kPackedWal, SpecimenKind::kCompressedSegments}) {
-    const bool wal = kind == SpecimenKind::kWal || kind == SpecimenKind::kPackedWal;
-    const Result<Specimen> specimen = MakeSpecimen(5, kind);
-    if (!specimen.ok()) return "specimen: " + specimen.error().message;
-    DamageSweep sweep(*specimen);
-    if (wal) sweep.Run(kSweepStride);
-    if (!wal) sweep.RunFlushed(kSweepStride);
-    for (const std::uint64_t stride : {1, 64, 511}) sweep.RotUnderAnOpenStore(stride);
-    if (!sweep.tally().failures.empty()) {
-      return "in the sweep: " + sweep.tally().failures.begin()->second.first;
+  return "";
+}
+
+/// Damage with a stride, then rot under an open store.
+std::string Sweep(SpecimenKind kind) {
+  const Result<Specimen> specimen = MakeSpecimen(5, kind);
+  if (!specimen.ok()) return "specimen: " + specimen.error().message;
+  DamageSweep sweep(*specimen);
+  const bool wal = kind == SpecimenKind::kWal || kind == SpecimenKind::kPackedWal;
+  if (wal) sweep.Run(kSweepStride);
+  if (!wal) sweep.RunFlushed(kSweepStride);
+  for (const std::uint64_t stride : {1, 64, 511}) sweep.RotUnderAnOpenStore(stride);
+  if (sweep.tally().failures.empty()) return "";
+  return "in the sweep: " + sweep.tally().failures.begin()->second.first;
+}
+
+std::string TextOf(const char* part, const Result<std::string>& result) {
+  return result.ok() ? *result : part + (": " + result.error().message);
+}
+
+std::string RunPart(Part part, const Search& search) {
+  switch (part) {
+    case Part::kStates:
+      return Explore(search);
+    case Part::kWal:
+      return Sweep(SpecimenKind::kWal);
+    case Part::kSegments:
+      return Sweep(SpecimenKind::kSegments);
+    case Part::kPackedWal:
+      return Sweep(SpecimenKind::kPackedWal);
+    case Part::kCompressedSegments:
+      return Sweep(SpecimenKind::kCompressedSegments);
+    case Part::kFault: {
+      const Result<Specimen> specimen = MakeSpecimen(5, SpecimenKind::kSegments);
+      if (!specimen.ok()) return "specimen: " + specimen.error().message;
+      return TextOf("fault", FaultOutlivesTheWal(*specimen));
     }
-    if (kind != SpecimenKind::kSegments) continue;
-    const Result<std::string> fault = FaultOutlivesTheWal(*specimen);
-    if (!fault.ok()) return "fault: " + fault.error().message;
-    if (!fault->empty()) return *fault;
+    case Part::kOverwritten:
+      return TextOf("overwritten", OverwrittenStaysDead());
+    case Part::kWaiting:
+      return TextOf("waiting", WaitingOutlivesAFlush());
   }
-  const Result<std::string> dead = OverwrittenStaysDead();
-  if (!dead.ok()) return "overwritten: " + dead.error().message;
-  if (!dead->empty()) return *dead;
-  const Result<std::string> waited = WaitingOutlivesAFlush();
-  return waited.ok() ? *waited : "waiting: " + waited.error().message;
+  return "no such part";
+}
+
+std::string RunParts(std::span<const Part> parts, const Search& search) {
+  for (const Part part : parts) {
+    std::string failure = RunPart(part, search);
+    if (!failure.empty()) return failure;
+  }
+  return "";
 }
 
 struct Verdict {
@@ -60,8 +112,7 @@ struct Verdict {
   std::string text;
 };
 
-Verdict RunInChild(PlantedBug bug, std::uint64_t states,
-                   std::optional<std::uint32_t> workload = std::nullopt) {
+Verdict RunInChild(PlantedBug bug, std::span<const Part> parts, const Search& search) {
   int ends[2];
   if (pipe(ends) != 0) return {false, "no pipe"};
   std::fflush(nullptr);
@@ -72,7 +123,7 @@ Verdict RunInChild(PlantedBug bug, std::uint64_t states,
 #if defined(DURAMEN_PLANTED_BUGS)
     Plant(bug);
 #endif
-    const std::string text = GeneralHarness(states, workload);
+    const std::string text = RunParts(parts, search);
     const bool told = write(ends[1], text.data(), text.size()) == static_cast<ssize_t>(text.size());
     _exit(told ? 0 : 9);
   }
@@ -93,7 +144,7 @@ Verdict RunInChild(PlantedBug bug, std::uint64_t states,
 }
 
 TEST(PlantedBugs, TheHarnessIsSilentWithoutOne) {
-  const Verdict verdict = RunInChild(PlantedBug::kNone, 6'000);
+  const Verdict verdict = RunInChild(PlantedBug::kNone, kAllParts, {.states = 2'000});
   EXPECT_FALSE(verdict.caught) << verdict.text;
 }
 
@@ -101,11 +152,12 @@ TEST(PlantedBugs, TheHarnessIsSilentWithoutOne) {
 struct Planting {
   PlantedBug bug;
   const char* name;
-  std::uint64_t states;  // within which it must be caught, the sweep included
-  std::optional<std::uint32_t> workload = std::nullopt;  // what it takes is rare in the others
+  Search search;  // within so many states it must be caught; none: not by the explorer
+  Part part = Part::kStates;
 };
 
 // Numbers of workloads, see workload.cc.
+constexpr std::uint32_t kAppendAndRoll = 0;
 constexpr std::uint32_t kOverwrite = 2;
 constexpr std::uint32_t kCreateAndDelete = 3;
 constexpr std::uint32_t kBatchAcrossARoll = 4;
@@ -119,7 +171,7 @@ constexpr std::uint32_t kCompressed = 12;
 class PlantedBugTest : public testing::TestWithParam<Planting> {};
 
 TEST_P(PlantedBugTest, IsCaught) {
-  const Verdict verdict = RunInChild(GetParam().bug, GetParam().states, GetParam().workload);
+  const Verdict verdict = RunInChild(GetParam().bug, {&GetParam().part, 1}, GetParam().search);
   std::printf("%s: %s\n", GetParam().name, verdict.text.c_str());
   EXPECT_TRUE(verdict.caught);
 }
@@ -127,47 +179,59 @@ TEST_P(PlantedBugTest, IsCaught) {
 INSTANTIATE_TEST_SUITE_P(
     All, PlantedBugTest,
     testing::Values(
-        Planting{PlantedBug::kNoSyncBeforeAck, "NoSyncBeforeAck", 2'000},
-        Planting{PlantedBug::kNoDirectorySync, "NoDirectorySync", 5'000},
-        Planting{PlantedBug::kDurableUptoIgnored, "DurableUptoIgnored", 5'000},
-        Planting{PlantedBug::kLifeIgnored, "LifeIgnored", 10'000},
-        Planting{PlantedBug::kHeaderBeforeCopiedTail, "HeaderBeforeCopiedTail", 10'000},
-        Planting{PlantedBug::kOverwrittenEntryKept, "OverwrittenEntryKept", 5'000},
-        Planting{PlantedBug::kLaterFileKeptAfterTear, "LaterFileKeptAfterTear", 20'000,
-                 kBatchAcrossARoll},
-        Planting{PlantedBug::kNoticeWithoutEpoch, "NoticeWithoutEpoch", 20'000, kOverwrite},
-        Planting{PlantedBug::kChecksumNotCheckedOnRead, "ChecksumNotCheckedOnRead", 2'000},
-        Planting{PlantedBug::kRegistrationAfterFirstAck, "RegistrationAfterFirstAck", 5'000},
-        Planting{PlantedBug::kNoSegmentSync, "NoSegmentSync", 10'000},
-        Planting{PlantedBug::kRetiredBeforeCheckpoints, "RetiredBeforeCheckpoints", 10'000},
-        Planting{PlantedBug::kRetiredAfterOneCheckpoint, "RetiredAfterOneCheckpoint", 20'000},
-        Planting{PlantedBug::kLeftoverBytesCount, "LeftoverBytesCount", 20'000},
-        Planting{PlantedBug::kFloorBeforeDurable, "FloorBeforeDurable", 40'000, kTruncateFlushed},
-        Planting{PlantedBug::kRunCutIgnored, "RunCutIgnored", 60'000, kTruncateFlushed},
-        Planting{PlantedBug::kNoServersSync, "NoServersSync", 20'000},
-        Planting{PlantedBug::kSeedWithoutEpoch, "SeedWithoutEpoch", 20'000},
-        Planting{PlantedBug::kSegmentPayloadUnchecked, "SegmentPayloadUnchecked", 2'000},
-        Planting{PlantedBug::kFaultNotInCheckpoint, "FaultNotInCheckpoint", 2'000},
-        Planting{PlantedBug::kCutForgottenAtHandOver, "CutForgottenAtHandOver", 1'000},
-        Planting{PlantedBug::kLeftoverAppendedTo, "LeftoverAppendedTo", 60'000, kFlushAndRecycle},
-        Planting{PlantedBug::kTombstoneForgottenEarly, "TombstoneForgottenEarly", 30'000,
-                 kCreateAndDelete},
-        Planting{PlantedBug::kArenaFreedByTag, "ArenaFreedByTag", 1'000},
-        Planting{PlantedBug::kHoleAcknowledged, "HoleAcknowledged", 10'000},
-        Planting{PlantedBug::kProofRunsAhead, "ProofRunsAhead", 10'000},
-        Planting{PlantedBug::kRowFileTakesEntries, "RowFileTakesEntries", 60'000, kDiskFull},
-        Planting{PlantedBug::kRowHeaderFirst, "RowHeaderFirst", 60'000, kDiskFull},
-        Planting{PlantedBug::kMarksNotCarried, "MarksNotCarried", 60'000, kDiskFull},
-        Planting{PlantedBug::kStalledFileRecycled, "StalledFileRecycled", 150'000, kFailOver},
-        Planting{PlantedBug::kEndRunsAhead, "EndRunsAhead", 20'000, kFailOver},
-        Planting{PlantedBug::kSyncedWhileWriting, "SyncedWhileWriting", 20'000, kFlushAndRecycle},
-        Planting{PlantedBug::kShardCountedEarly, "ShardCountedEarly", 5'000, kShards},
-        Planting{PlantedBug::kShardDroppedLive, "ShardDroppedLive", 5'000, kShards},
-        Planting{PlantedBug::kNameInTwoShards, "NameInTwoShards", 2'000, kShards},
-        Planting{PlantedBug::kBlockUnchecked, "BlockUnchecked", 2'000, kCompressed},
-        Planting{PlantedBug::kFrameUnchecked, "FrameUnchecked", 2'000, kCompressed},
-        Planting{PlantedBug::kFramesKeepTheirPlace, "FramesKeepTheirPlace", 20'000, kCompressed},
-        Planting{PlantedBug::kPoisonPill, "PoisonPill", 2'000}),
+        Planting{PlantedBug::kNoSyncBeforeAck, "NoSyncBeforeAck", {2'000}},
+        Planting{PlantedBug::kNoDirectorySync, "NoDirectorySync", {5'000}},
+        Planting{PlantedBug::kDurableUptoIgnored, "DurableUptoIgnored", {}, Part::kWal},
+        Planting{PlantedBug::kLifeIgnored, "LifeIgnored", {20'000, kAppendAndRoll, 1}},
+        Planting{PlantedBug::kHeaderBeforeCopiedTail,
+                 "HeaderBeforeCopiedTail",
+                 {10'000, kAppendAndRoll, 1}},
+        Planting{PlantedBug::kOverwrittenEntryKept, "OverwrittenEntryKept", {5'000, kOverwrite, 1}},
+        Planting{PlantedBug::kLaterFileKeptAfterTear,
+                 "LaterFileKeptAfterTear",
+                 {20'000, kBatchAcrossARoll, 1}},
+        Planting{PlantedBug::kNoticeWithoutEpoch, "NoticeWithoutEpoch", {20'000, kOverwrite}},
+        Planting{PlantedBug::kChecksumNotCheckedOnRead, "ChecksumNotCheckedOnRead", {}, Part::kWal},
+        Planting{PlantedBug::kRegistrationAfterFirstAck, "RegistrationAfterFirstAck", {5'000}},
+        Planting{PlantedBug::kNoSegmentSync, "NoSegmentSync", {10'000}},
+        Planting{PlantedBug::kRetiredBeforeCheckpoints,
+                 "RetiredBeforeCheckpoints",
+                 {10'000, kFlushAndRecycle, 1}},
+        Planting{PlantedBug::kRetiredAfterOneCheckpoint,
+                 "RetiredAfterOneCheckpoint",
+                 {20'000, kFlushAndRecycle, 1}},
+        Planting{PlantedBug::kLeftoverBytesCount, "LeftoverBytesCount", {20'000}},
+        Planting{
+            PlantedBug::kFloorBeforeDurable, "FloorBeforeDurable", {40'000, kTruncateFlushed, 1}},
+        Planting{PlantedBug::kRunCutIgnored, "RunCutIgnored", {60'000, kTruncateFlushed}},
+        Planting{PlantedBug::kNoServersSync, "NoServersSync", {20'000}},
+        Planting{PlantedBug::kSeedWithoutEpoch, "SeedWithoutEpoch", {20'000, kTruncateFlushed, 1}},
+        Planting{
+            PlantedBug::kSegmentPayloadUnchecked, "SegmentPayloadUnchecked", {}, Part::kSegments},
+        Planting{PlantedBug::kFaultNotInCheckpoint, "FaultNotInCheckpoint", {}, Part::kFault},
+        Planting{
+            PlantedBug::kCutForgottenAtHandOver, "CutForgottenAtHandOver", {}, Part::kOverwritten},
+        Planting{
+            PlantedBug::kLeftoverAppendedTo, "LeftoverAppendedTo", {60'000, kFlushAndRecycle, 2}},
+        Planting{PlantedBug::kTombstoneForgottenEarly,
+                 "TombstoneForgottenEarly",
+                 {30'000, kCreateAndDelete, 2}},
+        Planting{PlantedBug::kArenaFreedByTag, "ArenaFreedByTag", {}, Part::kWaiting},
+        Planting{PlantedBug::kHoleAcknowledged, "HoleAcknowledged", {10'000, kAppendAndRoll, 1}},
+        Planting{PlantedBug::kProofRunsAhead, "ProofRunsAhead", {10'000}},
+        Planting{PlantedBug::kRowFileTakesEntries, "RowFileTakesEntries", {60'000, kDiskFull}},
+        Planting{PlantedBug::kRowHeaderFirst, "RowHeaderFirst", {60'000, kDiskFull}},
+        Planting{PlantedBug::kMarksNotCarried, "MarksNotCarried", {60'000, kDiskFull, 1}},
+        Planting{PlantedBug::kStalledFileRecycled, "StalledFileRecycled", {150'000, kFailOver, 7}},
+        Planting{PlantedBug::kEndRunsAhead, "EndRunsAhead", {20'000, kFailOver}},
+        Planting{PlantedBug::kSyncedWhileWriting, "SyncedWhileWriting", {20'000, kFlushAndRecycle}},
+        Planting{PlantedBug::kShardCountedEarly, "ShardCountedEarly", {5'000, kShards}},
+        Planting{PlantedBug::kShardDroppedLive, "ShardDroppedLive", {5'000, kShards}},
+        Planting{PlantedBug::kNameInTwoShards, "NameInTwoShards", {2'000, kShards}},
+        Planting{PlantedBug::kBlockUnchecked, "BlockUnchecked", {}, Part::kCompressedSegments},
+        Planting{PlantedBug::kFrameUnchecked, "FrameUnchecked", {}, Part::kPackedWal},
+        Planting{PlantedBug::kFramesKeepTheirPlace, "FramesKeepTheirPlace", {20'000, kCompressed}},
+        Planting{PlantedBug::kPoisonPill, "PoisonPill", {2'000}}),
     [](const testing::TestParamInfo<Planting>& tested) { return std::string(tested.param.name); });
 #endif
 
