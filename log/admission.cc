@@ -12,8 +12,8 @@ constexpr std::uint64_t kRingReserveShare = 16;  // one record in so many is kep
 }  // namespace
 
 Error Writer::Impl::RefusedBy(ErrorCode code) const {
-  const std::string reason = store.wal->state_reason();
-  const std::uint64_t free_bytes = store.pool->FreeBytes();  // UINT64_MAX: not known
+  const std::string reason = store.port->state_reason();
+  const std::uint64_t free_bytes = store.port->free_bytes();  // UINT64_MAX: not known
   switch (code) {
     case ErrorCode::kWalDown:
       return {code, "the WAL is down: " + reason, "see the state of the store; reads go on"};
@@ -40,7 +40,7 @@ Status Writer::Impl::Admit(const log::ServerLog& log, std::uint64_t records,
                      std::to_string(store.tuning.ring_records - reserve),
                  "split the group"};
   }
-  if (const auto refused = store.wal->refuses_entries()) {
+  if (const auto refused = store.port->refuses_entries()) {
     return RefusedBy(*refused);
   }
   const bool bytes_fit = in_flight_bytes == 0 || in_flight_bytes + bytes <= store.tuning.ring_bytes;
@@ -68,7 +68,7 @@ bool Writer::Impl::WithinShare(const log::ServerLog& log, std::uint64_t records,
 }
 
 Status Writer::Impl::MarksAdmitted() const {
-  if (const auto refused = store.wal->refuses_marks()) {
+  if (const auto refused = store.port->refuses_marks()) {
     return RefusedBy(*refused);
   }
   if (producer.Free() == 0) {

@@ -388,8 +388,10 @@ void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
                                                          .sink = flusher.get(),
                                                          .budget = budget,
                                                          .log = log_,
-                                                         .stats = stats->wal},
+                                                         .stats = stats->wal,
+                                                         .status = wal_status},
                                    recovery, Rng(rng.Next()));
+  port = std::make_unique<log::OwnWal>(*wal, *executor, *pool);
   row_bytes_max = wal->large_row_bytes();
   BuildLogs(recovery);
   TellStart();
@@ -423,7 +425,7 @@ void LogStore::Impl::OnFault(const ServerUid& uid, const meta::FaultyRow& fault)
 }
 
 void LogStore::Impl::OnRetired(std::uint64_t file) {
-  flushed_upto.store(file, std::memory_order_release);
+  wal_status.flushed_upto.store(file, std::memory_order_release);
   wal->Retire(file);
 }
 
@@ -602,7 +604,7 @@ Result<LogRef> LogStore::OpenLog(Writer& writer, std::string_view name, OpenMode
 
 Pressure LogStore::pressure() const noexcept {
   for (const Impl* one : impl_->shards->all()) {
-    if (one->wal->refuses_entries()) return Pressure::kOverloaded;
+    if (one->port->refuses_entries()) return Pressure::kOverloaded;
   }
   return impl_->budget.AboveHighWater() ? Pressure::kHigh : Pressure::kNone;
 }

@@ -1,5 +1,4 @@
 // Logs by slot and name, and the Writers that own them. See log/store.h.
-#include <unistd.h>
 
 #include <algorithm>
 
@@ -168,8 +167,8 @@ Result<LogRef> LogStore::Impl::OpenLog(Writer::Impl& writer, std::string_view na
 /// Under the lock. The identity row precedes every record of the log in the ring, so no
 /// acknowledgement can come before it is durable.
 Result<LogRef> LogStore::Impl::CreateLog(Writer::Impl& writer, std::string_view name) {
-  if (const auto refused = wal->refuses_entries()) {
-    return Error{*refused, "no log can be created now: " + wal->state_reason(),
+  if (const auto refused = port->refuses_entries()) {
+    return Error{*refused, "no log can be created now: " + port->state_reason(),
                  "move the floors of logs with TruncatePrefix, or free space"};
   }
   if (writer.producer.Free() == 0) {
@@ -189,7 +188,7 @@ Result<LogRef> LogStore::Impl::CreateLog(Writer::Impl& writer, std::string_view 
         log, meta::IdentityRow{owner.uid, log.name, "", owner.cluster_id, log.incarnation},
         Durability::kSynced);
     if (!posted.ok()) {
-      wal->CloseSlot(log.slot);
+      port->CloseSlot(log.slot);
       free_slots.push_back(log.slot);
       return posted.error();
     }
@@ -226,7 +225,7 @@ log::ServerLog& LogStore::Impl::InitLog(std::string_view name, const wal::Record
     log.fault = {};
     log.segments = {};
   }
-  wal->OpenSlot(slot, owner);
+  port->OpenSlot(slot, owner);
   return log;
 }
 
@@ -252,7 +251,7 @@ Result<Ticket> Writer::Impl::Delete(log::ServerLog& log) {
   log.generation.fetch_add(1, std::memory_order_acq_rel);
   log.table.Reset(1, 0);
   deleting.emplace_back(ticket, &log);
-  store.executor->Wake(*store.wal);
+  store.port->Wake();
   return ticket;
 }
 
@@ -265,40 +264,51 @@ Result<Writer::Impl*> LogStore::Impl::MakeWriter() {
     return Error{ErrorCode::kOverloaded, "memory_budget has no room for another Writer's ring",
                  "raise memory_budget or use fewer Writers"};
   }
-  Result<SharedMemory> memory = SharedMemory::Anonymous(ring_bytes);
+  Result<SharedMemory> memory = port->RingMemory(ring_bytes);
   if (!memory.ok()) {
     budget.Release(ring_bytes);
     return std::move(memory).error();
   }
   auto writer = std::make_unique<Writer::Impl>(*this, std::move(*memory));
+  writer->arena = TakeArena();
+  Status added = port->AddRing(*writer);
   const std::lock_guard lock(mutex_);
-  if (idle_arenas.empty()) {
-    arenas.push_back(std::make_unique<memtable::Arena>(
-        budget, memtable::ArenaOptions{.chunk_bytes = tuning.chunk_bytes}));
-    idle_arenas.push_back(arenas.back().get());
+  if (!added.ok()) {
+    idle_arenas.push_back(writer->arena);
+    budget.Release(ring_bytes);
+    return std::move(added).error();
   }
-  writer->arena = idle_arenas.back();
-  idle_arenas.pop_back();
-  wal->AddRing(&writer->port);
   writers.push_back(writer.get());
   stats->state.writers.Set(writers.size());
   stats->state.memory_ring_bytes.AddShared(ring_bytes);
   return writer.release();
 }
 
+memtable::Arena* LogStore::Impl::TakeArena() {
+  const std::lock_guard lock(mutex_);
+  if (idle_arenas.empty()) {
+    arenas.push_back(std::make_unique<memtable::Arena>(
+        budget, memtable::ArenaOptions{.chunk_bytes = tuning.chunk_bytes}));
+    idle_arenas.push_back(arenas.back().get());
+  }
+  memtable::Arena* arena = idle_arenas.back();
+  idle_arenas.pop_back();
+  return arena;
+}
+
 void LogStore::Impl::ReleaseWriter(Writer::Impl* writer) {
   if (Forked()) return;  // The parent's; its memory is only a copy.
   const auto durable = [](void* argument) {
     const auto* self = static_cast<const Writer::Impl*>(argument);
-    return self->producer.released() >= self->producer.committed() || self->store.wal->stuck() ||
+    return self->producer.released() >= self->producer.committed() || self->store.port->stuck() ||
            !self->store.started.load();
   };
   if (started) {
-    executor->Wake(*wal);
+    port->Wake();
     (void)executor->Await(durable, writer, Deadline::max());
   }
   writer->Process();
-  if (started) wal->RemoveRing(&writer->port);
+  if (started) port->RemoveRing(*writer);
   const bool lost = writer->producer.released() < writer->producer.committed();
   const std::lock_guard lock(mutex_);
   for (const auto& log : owned_logs) {
@@ -319,7 +329,7 @@ void LogStore::Impl::ReleaseWriter(Writer::Impl* writer) {
         // The next start may find it: nothing is made here until then, but in another WAL it could
         // be, and be acknowledged. So the name stays taken.
         if (stride == 1) {
-          wal->CloseSlot(log->slot);
+          port->CloseSlot(log->slot);
           ForgetName(*log);
         }
       }
@@ -335,8 +345,6 @@ void LogStore::Impl::ReleaseWriter(Writer::Impl* writer) {
   stats->state.writers.Set(writers.size());
   stats->state.memory_ring_bytes.SubShared(RingBytes(tuning.ring_records));
   budget.Release(RingBytes(tuning.ring_records));
-  writer->callback->Detach();
-  if (writer->event_fd >= 0) ::close(writer->event_fd);
   delete writer;
 }
 

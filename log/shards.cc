@@ -517,7 +517,7 @@ Result<Writer::Impl*> Shards::MakeWriter() {
   const std::lock_guard lock(mutex_);
   const auto best = std::ranges::min_element(all_, {}, [](const LogStore::Impl* one) {
     // One that waits for a file goes on by itself.
-    const wal::WalState state = std::max(one->wal->state(), wal::WalState::kWaitingForFile);
+    const wal::WalState state = std::max(one->port->state(), wal::WalState::kWaitingForFile);
     return std::pair(state, one->WriterCount());
   });
   return (*best)->MakeWriter();
@@ -587,7 +587,7 @@ Status Shards::Close(Deadline deadline) {
 }
 
 void Shards::WakeWals() const {
-  for (const LogStore::Impl* one : all_) one->executor->Wake(*one->wal);
+  for (const LogStore::Impl* one : all_) one->port->Wake();
 }
 
 }  // namespace duramen::log

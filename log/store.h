@@ -29,6 +29,7 @@
 #include "log/storage.h"
 #include "log/store_stats.h"
 #include "log/system_file.h"
+#include "log/wal_port.h"
 #include "memtable/arena.h"
 #include "memtable/block_pool.h"
 #include "segments/open_files.h"
@@ -82,6 +83,7 @@ struct WriterCallback {
 
 struct Writer::Impl {
   Impl(LogStore::Impl& store_ref, SharedMemory ring);
+  ~Impl();
   LogStore::Impl& store;
   SharedMemory ring_memory;
   RingProducer producer;
@@ -230,6 +232,7 @@ struct LogStore::Impl final : log::Flusher::Store {
   void ForgetName(const log::ServerLog& log);
   log::ServerLog& InitLog(std::string_view name, const wal::RecordOwner& owner);
   Result<Writer::Impl*> MakeWriter();
+  memtable::Arena* TakeArena();
   void ReleaseWriter(Writer::Impl* writer);
   std::size_t WriterCount() const;
   /// Nothing: no log has the name. False: one had it, and its deletion is not durable yet.
@@ -308,10 +311,11 @@ struct LogStore::Impl final : log::Flusher::Store {
   wal::LandedIndex landed{&budget};
   std::unique_ptr<wal::FilePool> pool;
   std::unique_ptr<wal::FilePool> away_pool;  // of failover_dir
+  wal::WalStatus wal_status;
   std::unique_ptr<wal::Wal> wal;
+  std::unique_ptr<log::WalPort> port;  // what Writers use of it
   std::unique_ptr<segments::OpenFiles> segment_files;
   std::unique_ptr<log::Flusher> flusher;
-  std::atomic<std::uint64_t> flushed_upto{0};  // WAL file; what landed up to it is in segments
   RecoveryReport report;
   std::atomic<bool> closed{false};
   std::uint32_t fork_generation = 0;

@@ -50,6 +50,11 @@ Writer::Impl::Impl(LogStore::Impl& store_ref, SharedMemory ring)
   };
 }
 
+Writer::Impl::~Impl() {
+  callback->Detach();
+  if (event_fd >= 0) ::close(event_fd);
+}
+
 /// WAL thread.
 void Writer::Impl::Notify() noexcept {
   if (fd_asked.fetch_add(0) != 0) RingFd();
@@ -131,14 +136,14 @@ Result<log::ServerLog*> Writer::Impl::Own(LogRef ref) {
 /// Takes what the WAL said since the last call.
 void Writer::Impl::Process() {
   const std::uint64_t released = producer.released();
-  const bool flushed = store.flushed_upto.load(std::memory_order_relaxed) != seen_flushed;
-  if (released == seen_released && notices.empty() && !flushed) return;
+  const bool flushed = store.port->flushed_upto() != seen_flushed;
+  if (released == seen_released && !store.port->HasNotices(*this) && !flushed) return;
   if (store.Forked()) return;  // What it would lock may never be given back.
   seen_released = released;
   // The file is read behind the position: it is at or behind every file that those landed in [A11].
-  arena->NoteDurable(released, store.wal->current_file());
+  arena->NoteDurable(released, store.port->current_file());
   // A notice is published before the position that it speaks of.
-  notices.Take(taken);
+  store.port->TakeNotices(*this, taken);
   for (const wal::Notice& notice : taken) OnNotice(notice);
   Landed(released);
   std::erase_if(deleting, [&](const auto& pending) {
@@ -212,7 +217,7 @@ Status Writer::Impl::FailureAt(Ticket ticket) {
 
 /// The tombstone is durable: the name may be registered again.
 void Writer::Impl::Finish(log::ServerLog& log) {
-  store.wal->CloseSlot(log.slot);
+  store.port->CloseSlot(log.slot);
   const std::lock_guard lock(store.mutex_);
   store.ForgetName(log);
 }
@@ -220,7 +225,7 @@ void Writer::Impl::Finish(log::ServerLog& log) {
 /// Chunks that segments hold always; under pressure also those that a WAL file holds.
 void Writer::Impl::FreeMemory() {
   ForgetFlushed();
-  memtable::FreeRequest request{.recycled_file = store.flushed_upto.load()};
+  memtable::FreeRequest request{.recycled_file = store.port->flushed_upto()};
   const bool pressed = store.budget.AboveHighWater();
   if (pressed) request.evict_to_bytes = arena->live_bytes() / 2;
   (void)arena->Free(request);
@@ -240,7 +245,7 @@ void Writer::Impl::FreeMemory() {
 /// The index of what a flush took: only a read of cold entries needs it again, and finds it on
 /// disk.
 void Writer::Impl::ForgetFlushed() {
-  const std::uint64_t flushed = store.flushed_upto.load();
+  const std::uint64_t flushed = store.port->flushed_upto();
   if (flushed == seen_flushed) return;
   seen_flushed = flushed;
   const std::lock_guard lock(store.mutex_);
@@ -368,7 +373,7 @@ Ticket Writer::Impl::Push(log::ServerLog& log, std::uint64_t payload_bytes) {
     ++position;
     if (descriptor.chunk != memtable::kNoChunk) arena->NotePosition(descriptor.chunk, position);
   }
-  if (Planted(PlantedBug::kArenaFreedByTag)) arena->NoteDurable(*last, store.wal->current_file());
+  if (Planted(PlantedBug::kArenaFreedByTag)) arena->NoteDurable(*last, store.port->current_file());
   in_flight.push_back({*last, payload_bytes, descriptors.size(), &log});
   in_flight_bytes += payload_bytes;
   log.in_flight_bytes += payload_bytes;
@@ -397,14 +402,14 @@ Result<wal::Descriptor> Writer::Impl::StoreRow(log::ServerLog& log, const meta::
 Result<Ticket> Writer::Impl::PostRow(log::ServerLog& log, const meta::Row& row,
                                      Durability durability) {
   const bool vote = meta::KindOf(row) == meta::RowKind::kVote;
-  if (const auto refused = store.wal->refuses_rows(); refused && !vote) {
+  if (const auto refused = store.port->refuses_rows(); refused && !vote) {
     return RefusedBy(*refused);
   }
   TRY(MarksAdmitted());
   call_ns = store.clock->NowNs();
   descriptors.assign(1, TRY(StoreRow(log, row)));
   const Ticket ticket = Push(log, 0);
-  if (durability == Durability::kSynced) store.executor->Wake(*store.wal);
+  if (durability == Durability::kSynced) store.port->Wake();
   return ticket;
 }
 
@@ -412,7 +417,7 @@ Result<Ticket> Writer::Impl::PostMark(log::ServerLog& log, const wal::Descriptor
   call_ns = store.clock->NowNs();
   descriptors.assign(1, mark);
   const Ticket ticket = Push(log, 0);
-  store.executor->Wake(*store.wal);
+  store.port->Wake();
   return ticket;
 }
 
@@ -429,13 +434,13 @@ Result<Ticket> Writer::Append(std::span<const LogAppend> groups) {
     Result<Ticket> result = impl_->AppendGroup(group);
     if (!result.ok()) {
       impl_->store.TellRefused(result.error().code);
-      if (posted) impl_->store.executor->Wake(*impl_->store.wal);
+      if (posted) impl_->store.port->Wake();
       return result;
     }
     posted = posted || *result != ticket;
     ticket = *result;
   }
-  if (posted) impl_->store.executor->Wake(*impl_->store.wal);
+  if (posted) impl_->store.port->Wake();
   return ticket;
 }
 
@@ -562,7 +567,7 @@ Result<Ticket> Writer::Put(LogRef ref, std::string_view key, Bytes value, Durabi
     return Error{ErrorCode::kTooLarge, "the value does not fit into a WAL file's batch",
                  "raise wal_max_size_bytes"};
   }
-  const auto refused = impl_->store.wal->refuses_entries();
+  const auto refused = impl_->store.port->refuses_entries();
   // It would not fit a row file [B3].
   if (refused && key.size() + value.size() + kRowOverheadBytes > impl_->store.row_bytes_max) {
     return impl_->RefusedBy(*refused);
@@ -596,7 +601,7 @@ std::span<const Written> Writer::Poll() noexcept {
 int Writer::written_fd() const noexcept {
   // In this order: what is published from now on rings, and what was before is seen here.
   if (impl_->event_fd < 0 || impl_->fd_asked.exchange(1) != 0) return impl_->event_fd;
-  if (!impl_->notices.empty() || !impl_->fresh.empty()) impl_->RingFd();
+  if (impl_->store.port->HasNotices(*impl_) || !impl_->fresh.empty()) impl_->RingFd();
   return impl_->event_fd;
 }
 
@@ -628,17 +633,17 @@ Status Writer::Wait(Ticket ticket, Deadline deadline) {
   const auto done = [](void* argument) {
     const auto* self = static_cast<Waiting*>(argument);
     return self->impl->producer.released() >= self->ticket ||
-           self->impl->store.wal->state() == wal::WalState::kDown ||
+           self->impl->store.port->ended() ||
            self->impl->store.closed.load();
   };
   if (impl_->producer.released() < ticket) {
-    impl_->store.executor->Wake(*impl_->store.wal);  // Lazy rows are due.
+    impl_->store.port->Wake();  // Lazy rows are due.
     (void)impl_->store.executor->Await(done, &waiting, deadline);
   }
   impl_->Process();
   TRY(impl_->FailureAt(ticket));
   if (impl_->producer.released() >= ticket) return {};
-  if (impl_->store.wal->state() == wal::WalState::kDown) {
+  if (impl_->store.port->ended()) {
     return impl_->RefusedBy(ErrorCode::kWalDown);
   }
   return Error{ErrorCode::kTimeout, "the deadline passed; whether it is durable is unknown",

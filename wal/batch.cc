@@ -176,13 +176,17 @@ void BatchEncoder::BeginRun(const RunHeader& run, const ServerUid& uid) {
   at_ += kRunHeaderBytes;
 }
 
-bool BatchEncoder::AddRecord(const RecordSource& record) {
+bool BatchEncoder::AddRecord(const RecordSource& record, PayloadCopy foreign) {
   CHECK(in_run_);
   const std::uint64_t bytes = RecordBytes(record.payload_bytes);
   CHECK(at_ + bytes <= buffer_.size());
   std::byte* out = buffer_.data() + at_;
   std::byte* copy = out + kRecordHeaderBytes;
-  if (record.payload_bytes > 0) std::memcpy(copy, record.payload, record.payload_bytes);
+  if (foreign.copy != nullptr) {
+    if (!foreign.copy(foreign.argument, copy, record.payload, record.payload_bytes)) return false;
+  } else if (record.payload_bytes > 0) {
+    std::memcpy(copy, record.payload, record.payload_bytes);
+  }
   // Over the copy, not the source: the source can still be written by its owner.
   if (EntryChecksum(record.identity, {copy, record.payload_bytes}) != record.entry_checksum) {
     return false;
@@ -191,10 +195,19 @@ bool BatchEncoder::AddRecord(const RecordSource& record) {
   std::memset(copy + record.payload_bytes, 0, padding);
   EncodeRecordHeader({record.entry_checksum, record.payload_bytes, record.identity.kind},
                      RecordSeed(context_.seed, offset_ + at_, run_uid_), out);
+  last_at_ = at_;
+  last_bytes_ = record.payload_bytes;
   at_ += bytes;
   run_.count += 1;
   run_.bytes += static_cast<std::uint32_t>(bytes);
   return true;
+}
+
+void BatchEncoder::TakeBackRecord() {
+  CHECK(in_run_ && run_.count > 0);
+  run_.count -= 1;
+  run_.bytes -= static_cast<std::uint32_t>(at_ - last_at_);
+  at_ = last_at_;
 }
 
 RunHeader BatchEncoder::EndRun() {

@@ -24,6 +24,14 @@ struct RecordSource {
   std::uint64_t entry_checksum = 0;
 };
 
+/// How the payload of a record is copied, where it is not memory of this process alone.
+struct PayloadCopy {
+  /// False: it cannot be read.
+  bool (*copy)(const void* argument, std::byte* to, const std::byte* from,
+               std::size_t bytes) = nullptr;
+  const void* argument = nullptr;
+};
+
 /// Bytes that a batch of this content takes, in whole blocks.
 std::uint64_t BatchBytes(std::uint64_t record_bytes, std::uint64_t runs, std::uint64_t bindings);
 
@@ -47,7 +55,13 @@ class BatchEncoder {
   /// `run.count` and `run.bytes` are filled in by EndRun; marks have neither.
   void BeginRun(const RunHeader& run, const ServerUid& uid);
   /// False, and nothing is added, when the bytes do not match their entry checksum.
-  [[nodiscard]] bool AddRecord(const RecordSource& record);
+  [[nodiscard]] bool AddRecord(const RecordSource& record, PayloadCopy copy = {});
+  /// Of the last record that was added, in the batch.
+  Bytes last_payload() const {
+    return {buffer_.data() + last_at_ + kRecordHeaderBytes, last_bytes_};
+  }
+  /// The last record is not added. Requires: it was, in this run.
+  void TakeBackRecord();
   /// All records of a packed run at once, as they stand in another batch. Requires: they were read
   /// and verified there. False, and nothing is added, if they are no whole frames.
   [[nodiscard]] bool AddFrames(const struct RunView& from, const FileContext& context);
@@ -69,6 +83,8 @@ class BatchEncoder {
   std::span<std::byte> buffer_;
   std::size_t at_ = kBatchHeaderBytes;
   std::size_t run_at_ = 0;
+  std::size_t last_at_ = 0;     // of the last record
+  std::size_t last_bytes_ = 0;  // of its payload
   RunHeader run_;
   ServerUid run_uid_;
   bool in_run_ = false;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/ring.h"
@@ -16,6 +17,8 @@
 #include "wal/replay.h"
 
 namespace duramen::wal {
+
+class RingGuard;
 
 /// One ring record: an entry, a row or a mark. Fixed layout, no pointers.
 struct Descriptor {
@@ -73,6 +76,17 @@ struct RingPort {
   void (*notify)(void* argument) noexcept = nullptr;
   void* argument = nullptr;
   NoticeBoard* notices = nullptr;
+  /// Null: the ring is ours. Else of another process: `ring` and what `resolve` gives lie in memory
+  /// that it writes, and notices go through the guard.
+  RingGuard* guard = nullptr;
+};
+
+/// Who keeps what becomes durable of logs that another process writes. WAL thread.
+class RunFollower {
+ public:
+  virtual ~RunFollower() = default;
+  /// Entries and marks, in order, before their notice. RunHeader::slot is the WAL's.
+  virtual void OnDurable(std::span<const RunHeader> runs) = 0;
 };
 
 /// A row to write again before its file is let go.

@@ -8,6 +8,33 @@
 
 namespace duramen::wal {
 
+void Advance(SlotBounds& bounds, const RunHeader& run) {
+  switch (run.kind) {
+    case RunKind::kNext:
+    case RunKind::kOverwrite:
+      bounds.end = run.first + run.count;
+      bounds.last_term = run.term;
+      break;
+    case RunKind::kTruncateSuffix:
+      bounds.end = run.first;
+      bounds.last_term = run.term;
+      break;
+    case RunKind::kJump:
+    case RunKind::kReset:
+      bounds.begin = run.first;
+      bounds.end = run.first + run.count;
+      bounds.term_before_begin = bounds.last_term = run.term;
+      break;
+    case RunKind::kFloor:
+      bounds.begin = std::max(bounds.begin, run.first);
+      bounds.term_before_begin = run.term;
+      break;
+    default:
+      return;
+  }
+  bounds.epoch = run.epoch;
+}
+
 std::uint32_t Replay::SlotOf(const RecordOwner& owner) {
   const auto [found, added] =
       slots_.try_emplace(owner.uid, static_cast<std::uint32_t>(logs_.size()));

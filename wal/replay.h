@@ -32,6 +32,9 @@ struct SlotBounds {
   std::uint64_t epoch = 0;
 };
 
+/// What a run of entries or a mark makes of them.
+void Advance(SlotBounds& bounds, const RunHeader& run);
+
 struct ReplayedLog {
   RecordOwner owner;
   std::uint32_t slot = 0;  // in this boot

@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/planted.h"
+#include "wal/ring_guard.h"
 
 namespace duramen::wal {
 namespace {
@@ -42,6 +43,7 @@ Wal::Wal(const WalOptions& options, const Environment& environment, Recovery& re
       environment_(environment),
       rng_(rng),
       return_policy_(options.failover_ns > 0 ? options.failover_ns / 2 : kProbeQuickNs),
+      status_(environment.status),
       counters_(environment.stats),
       telling_(environment_.stats, environment_.clock, environment_.log, options.stall_ns) {
   const std::vector<LiveFile> live = recovery.TakeLiveFiles();
@@ -82,8 +84,8 @@ Wal::Wal(const WalOptions& options, const Environment& environment, Recovery& re
     slots_.push_back(slot);
   }
   CloseBase(recovery);
-  current_file_.store(current_.live.number, std::memory_order_release);
-  recycled_upto_.store(files_.front().number - 1, std::memory_order_release);
+  status_.current_file.store(current_.live.number, std::memory_order_release);
+  status_.recycled_upto.store(files_.front().number - 1, std::memory_order_release);
   if (EntriesFull()) SetState(WalState::kDiskFull, FullReason());  // The pool has looked.
   UpdateAdmission();
 }
@@ -128,6 +130,11 @@ void Wal::AddRing(const RingPort* port) {
   Post({.kind = Message::Kind::kAddRing, .owner = {}, .port = port});
 }
 
+void Wal::EndRing(const RingPort* port) {
+  CHECK(port->guard != nullptr);
+  Post({.kind = Message::Kind::kEndRing, .owner = {}, .port = port});
+}
+
 void Wal::RemoveRing(const RingPort* port) {
   Post({.kind = Message::Kind::kRemoveRing, .owner = {}, .port = port});
   struct Waiting {
@@ -152,6 +159,7 @@ void Wal::Post(const Message& message) {
     has_mail_.store(true, std::memory_order_release);
   }
   const bool soon = message.kind == Message::Kind::kRemoveRing ||
+                    message.kind == Message::Kind::kEndRing ||
                     message.kind == Message::Kind::kRetire ||
                     message.kind == Message::Kind::kRoll || message.kind == Message::Kind::kMethod;
   if (soon) environment_.executor.Wake(*this);
@@ -179,7 +187,10 @@ void Wal::Handle(const Message& message) {
     case Message::Kind::kOpenSlot: {
       if (message.slot >= slots_.size()) slots_.resize(message.slot + 1);
       Slot& slot = slots_[message.slot];
-      if (slot.open && slot.owner.uid == message.owner.uid) break;  // Known from recovery.
+      if (slot.open && slot.owner.uid == message.owner.uid) {
+        slot.stopped = false;  // Who was refused is gone.
+        break;                 // Known from recovery.
+      }
       slot_of_.erase(slot.owner.uid);
       // A tombstone that is forgotten already need not be written again.
       std::erase_if(repeats_,
@@ -200,6 +211,13 @@ void Wal::Handle(const Message& message) {
                         .news = {}});
       // Records may stand in it already, and the wake for them was the one that led here.
       environment_.executor.Wake(*this);
+      break;
+    case Message::Kind::kEndRing:
+      for (Ring& ring : rings_) {
+        if (ring.port != message.port || ring.end) continue;
+        SnapshotForeign(ring);
+        EndAt(ring, ring.committed);
+      }
       break;
     case Message::Kind::kRemoveRing: {
       std::erase_if(rings_, [&](const Ring& ring) { return ring.port == message.port; });
@@ -227,6 +245,10 @@ void Wal::Handle(const Message& message) {
 /// Read before the mailbox: a slot is opened before its first record is committed.
 void Wal::SnapshotRings() {
   for (Ring& ring : rings_) {
+    if (ring.port->guard != nullptr) {
+      SnapshotForeign(ring);
+      continue;
+    }
     const Result<std::uint64_t> committed = ring.port->ring->Committed();
     CHECK(committed.ok());  // Ours, in this process: a broken word is our bug.
     ring.committed = *committed;
@@ -257,6 +279,7 @@ void Wal::StartPlan(Plan& plan) {
   plan.seal = plan.closes = plan.opens_file = plan.full = false;
   plan.rows.clear();
   plan.changes.clear();
+  plan.followed.clear();
   plan.file.reset();
   plan.trace.Reset();
 }
@@ -280,6 +303,7 @@ void Wal::PlanRecords(Plan& plan, std::uint64_t room) {
       Descriptor descriptor;
       ring.port->ring->Copy(ring.taken + 1,
                             std::as_writable_bytes(std::span<Descriptor, 1>(&descriptor, 1)));
+      if (ring.port->guard != nullptr && !Admits(ring, descriptor)) break;
       if (!TakesHere(descriptor)) {
         stranded_ = true;
         break;
@@ -322,6 +346,7 @@ bool Wal::PlanRecord(Plan& plan, std::uint32_t ring_number, const Descriptor& de
   if (after > BatchBytesMax() && !plan.records.empty()) return false;
   Touch(plan, descriptor.slot);
   slot.ring = ring_number;
+  if (rings_[ring_number].port->guard == nullptr) slot.told_as = descriptor.slot;
   const std::uint64_t position = rings_[ring_number].taken + 1;
   if (!Accepts(slot, descriptor)) {
     Refuse(descriptor.slot, ErrorCode::kGap, position);
@@ -395,33 +420,6 @@ void Wal::Refuse(std::uint32_t slot_number, ErrorCode code, std::uint64_t positi
   slot.refused_position = position;
 }
 
-void Wal::Advance(SlotBounds& bounds, const RunHeader& run) {
-  switch (run.kind) {
-    case RunKind::kNext:
-    case RunKind::kOverwrite:
-      bounds.end = run.first + run.count;
-      bounds.last_term = run.term;
-      break;
-    case RunKind::kTruncateSuffix:
-      bounds.end = run.first;
-      bounds.last_term = run.term;
-      break;
-    case RunKind::kJump:
-    case RunKind::kReset:
-      bounds.begin = run.first;
-      bounds.end = run.first + run.count;
-      bounds.term_before_begin = bounds.last_term = run.term;
-      break;
-    case RunKind::kFloor:
-      bounds.begin = std::max(bounds.begin, run.first);
-      bounds.term_before_begin = run.term;
-      break;
-    default:
-      return;
-  }
-  bounds.epoch = run.epoch;
-}
-
 Wal::Slot& Wal::Touch(Plan& plan, std::uint32_t slot_number) {
   Slot& slot = slots_[slot_number];
   if (slot.plan != plan.id) {
@@ -486,6 +484,40 @@ std::uint32_t Wal::SlotForCopy(const ServerUid& uid) const {
   const auto found = slot_of_.find(uid);
   CHECK(found != slot_of_.end());
   return found->second;
+}
+
+/// Tells each Writer how far its logs are, and gives its ring the room back.
+void Wal::AnswerRings(const Plan& plan) {
+  for (const Touched& touched : plan.touched) {
+    Slot& slot = slots_[touched.slot];
+    slot.durable = touched.bounds;
+    slot.durable_rows = touched.rows;
+    if (slot.ring >= rings_.size()) continue;
+    rings_[slot.ring].news.push_back({.slot = slot.told_as,
+                                      .epoch = touched.bounds.epoch,
+                                      .end = touched.bounds.end,
+                                      .row_sequence = touched.rows,
+                                      .refused = touched.refused,
+                                      .refusal = slot.stop_code,
+                                      .refused_position = slot.refused_position});
+  }
+  for (std::size_t i = 0; i < rings_.size() && i < plan.ring_taken.size(); ++i) {
+    Ring& ring = rings_[i];
+    RingGuard* const guard = ring.port->guard;
+    if (guard != nullptr) {
+      guard->Publish(ring.news);
+    } else if (!ring.news.empty()) {
+      ring.port->notices->Publish(ring.news);
+    }
+    const bool news = !ring.news.empty() || plan.ring_taken[i] > ring.port->ring->released();
+    ring.news.clear();
+    if (plan.ring_taken[i] > ring.port->ring->released()) {
+      ring.port->ring->Release(plan.ring_taken[i]);
+    }
+    if (guard != nullptr && ring.end) EndAt(ring, *ring.end);
+    if (news) ring.port->notify(ring.port->argument);
+  }
+  environment_.executor.Progress();
 }
 
 }  // namespace duramen::wal

@@ -54,6 +54,7 @@
 #include "wal/port.h"
 #include "wal/recovery.h"
 #include "wal/return_policy.h"
+#include "wal/status.h"
 #include "wal/telling.h"
 
 namespace duramen::wal {
@@ -77,8 +78,6 @@ struct WalOptions {
   std::int64_t max_age_ns = 0;   // a file with records is rolled after so long; 0: never
   OnWalDown on_wal_down = OnWalDown::kStay;
 };
-
-enum class WalState : std::uint8_t { kUp, kWaitingForFile, kDiskFull, kDown };
 
 /// The largest batch that a file of `file_size_bytes` may hold: a quarter of what is usable, so
 /// that recovery can copy what was in flight into one file.
@@ -106,6 +105,8 @@ class Wal final : public Actor {
     MemoryBudget& budget;
     Log log;
     WalStats& stats;
+    WalStatus& status;  // what Writers see
+    RunFollower* follower = nullptr;
   };
   /// `recovery` has been committed; everything in `environment` outlives the WAL.
   Wal(const WalOptions& options, const Environment& environment, Recovery& recovery, Rng rng);
@@ -123,6 +124,9 @@ class Wal final : public Actor {
   /// After its last record is durable.
   void CloseSlot(std::uint32_t slot);
   void AddRing(const RingPort* port);
+  /// Of another process: what was committed until now is the last that is taken. RingGuard tells
+  /// when all of that is durable.
+  void EndRing(const RingPort* port);
   /// Returns when the WAL thread no longer touches the port.
   void RemoveRing(const RingPort* port);
   /// Nothing in files up to `file` is needed any more: checkpoints and segments have it.
@@ -132,25 +136,24 @@ class Wal final : public Actor {
   void SetMethod(SyncMethod method);
   /// Closes the current file, whatever is in it, so that it becomes a generation.
   void ForceRoll();
-  WalState state() const { return state_.load(std::memory_order_acquire); }
+  const WalStatus& status() const { return status_; }
+  WalState state() const { return status_.state.load(std::memory_order_acquire); }
   std::string state_reason() const;
-  /// Nothing: new entries are admitted. kOverloaded, kDiskFull, kWalDown otherwise.
-  std::optional<ErrorCode> refuses_entries() const;
-  /// The same for rows, which keep a reserve [B1]; what is larger than large_row_bytes() goes as
-  /// entries do.
-  std::optional<ErrorCode> refuses_rows() const;
-  /// The same for votes and for what frees space: floors, truncations, deletions.
-  std::optional<ErrorCode> refuses_marks() const;
+  /// As WalStatus says it.
+  std::optional<ErrorCode> refuses_entries() const { return status_.RefusesEntries(); }
+  /// A row that is larger goes as entries do.
   std::uint64_t large_row_bytes() const;
-  std::uint64_t current_file() const { return current_file_.load(std::memory_order_acquire); }
-  std::uint64_t recycled_upto() const { return recycled_upto_.load(std::memory_order_acquire); }
+  std::uint64_t current_file() const {
+    return status_.current_file.load(std::memory_order_acquire);
+  }
+  std::uint64_t recycled_upto() const {
+    return status_.recycled_upto.load(std::memory_order_acquire);
+  }
 
   /// Lets go of all rings. Requires: the actor was stopped.
   void Detach();
   /// True when nothing can become durable until something outside changes.
-  bool stuck() const {
-    return state() == WalState::kDown || blocked_.load(std::memory_order_acquire);
-  }
+  bool stuck() const { return status_.Stuck(); }
   /// Writes the closing seal. Requires: the actor was stopped.
   Status Finish();
 
@@ -168,6 +171,7 @@ class Wal final : public Actor {
     std::uint32_t ring = 0;        // who gets its notices
     bool open = false;
     bool stopped = false;
+    std::uint32_t told_as = 0;           // what its ring calls it
     std::uint64_t refused_position = 0;  // in its ring, of the first record refused
     std::uint64_t bound_plan = 0;        // the plan that last bound it
     std::uint32_t bound_times = 0;       // in bound_file; twice, so that one lost batch loses none
@@ -189,6 +193,7 @@ class Wal final : public Actor {
     std::uint64_t taken = 0;
     std::uint64_t committed = 0;
     std::vector<Notice> news;
+    std::optional<std::uint64_t> end = {};  // nothing behind it is taken
   };
   struct Current {
     LiveFile live;
@@ -236,6 +241,7 @@ class Wal final : public Actor {
     std::vector<std::uint64_t> ring_taken;  // by ring: what it took
     std::vector<RowCopy> rows;              // written in it, to be repeated
     std::vector<LandedIndex::Change> changes;
+    std::vector<RunHeader> followed;  // of rings of other processes
     AlignedBytes buffer;
     std::size_t buffer_bytes = 0;
     std::uint64_t write_offset = 0;
@@ -256,6 +262,7 @@ class Wal final : public Actor {
       kOpenSlot,
       kCloseSlot,
       kAddRing,
+      kEndRing,
       kRemoveRing,
       kRetire,
       kRoll,
@@ -273,6 +280,13 @@ class Wal final : public Actor {
   void ReadMailbox();
   void Handle(const Message& message);
   void SnapshotRings();
+  // wal_guard.cc: rings of other processes
+  void SnapshotForeign(Ring& ring);
+  bool Admits(Ring& ring, Descriptor& descriptor);
+  void CutOff(Ring& ring, const std::string& reason);
+  static void EndAt(Ring& ring, std::uint64_t position);
+  bool AddForeign(Ring& ring, const RecordSource& source, const Descriptor& descriptor,
+                  BatchEncoder& encoder);
   bool RingsEmpty() const;
   std::uint64_t RecordsWaiting() const;
   void StartPlan(Plan& plan);
@@ -281,7 +295,6 @@ class Wal final : public Actor {
                   std::uint64_t room);
   bool Accepts(const Slot& slot, const Descriptor& descriptor) const;
   bool IsBound(const Slot& slot) const;
-  static void Advance(SlotBounds& bounds, const RunHeader& run);
   void Refuse(std::uint32_t slot_number, ErrorCode code, std::uint64_t position);
   Slot& Touch(Plan& plan, std::uint32_t slot_number);
   void FinishPlan(Plan& plan);
@@ -454,12 +467,7 @@ class Wal final : public Actor {
   std::string state_reason_;
   std::atomic<bool> has_mail_{false};
   std::atomic<bool> ring_leaves_{false};  // read when nothing is in flight that may name it
-  std::atomic<WalState> state_{WalState::kUp};
-  std::atomic<bool> blocked_{false};  // a file is needed and none can be made
-  std::atomic<bool> entries_admitted_{true};
-  std::atomic<bool> rows_admitted_{true};
-  std::atomic<std::uint64_t> current_file_{0};
-  std::atomic<std::uint64_t> recycled_upto_{0};
+  WalStatus& status_;
   WalStats& counters_;
   Telling telling_;
   std::unique_ptr<WriteQueue> probe_queue_;  // null: never needed

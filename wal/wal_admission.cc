@@ -20,7 +20,7 @@ void Wal::SetState(WalState state, const std::string& reason) {
     const std::lock_guard lock(mailbox_mutex_);
     state_reason_ = reason;
   }
-  state_.store(state, std::memory_order_release);
+  status_.state.store(state, std::memory_order_release);
   counters_.state.Set(static_cast<std::uint64_t>(state));
   if (state == WalState::kWaitingForFile) return;
   counters_.free_bytes.Set(pool().FreeBytes());
@@ -44,10 +44,10 @@ void Wal::UpdateAdmission() {
   const bool up =
       (state() == WalState::kUp || state() == WalState::kWaitingForFile) && !EntriesFull();
   const bool few = files_.size() <= options_.max_files || !FlushIsDue();
-  entries_admitted_.store(up && few, std::memory_order_release);
+  status_.entries_admitted.store(up && few, std::memory_order_release);
   // Those in a row file hold none that has to be flushed.
   const bool rows = current_.rows_only || files_.size() <= options_.max_files + kReserveFiles;
-  rows_admitted_.store(rows, std::memory_order_release);
+  status_.rows_admitted.store(rows, std::memory_order_release);
 }
 
 /// A generation is closed and its files are not retired yet. With none, to refuse entries would be
@@ -55,33 +55,6 @@ void Wal::UpdateAdmission() {
 /// between its two checkpoints.
 bool Wal::FlushIsDue() const {
   return environment_.sink == nullptr || closed_file_ > retired_upto_;
-}
-
-std::optional<ErrorCode> Wal::refuses_entries() const {
-  if (entries_admitted_.load(std::memory_order_acquire)) return std::nullopt;
-  switch (state()) {
-    case WalState::kDown:
-      return ErrorCode::kWalDown;
-    case WalState::kDiskFull:
-      return ErrorCode::kDiskFull;
-    default:
-      return ErrorCode::kOverloaded;
-  }
-}
-
-std::optional<ErrorCode> Wal::refuses_rows() const {
-  if (const auto refused = refuses_marks()) return refused;
-  if (rows_admitted_.load(std::memory_order_acquire)) return std::nullopt;
-  return ErrorCode::kOverloaded;
-}
-
-std::optional<ErrorCode> Wal::refuses_marks() const {
-  const WalState now = state();
-  if (now == WalState::kDown) return ErrorCode::kWalDown;
-  if (now == WalState::kDiskFull && blocked_.load(std::memory_order_acquire)) {
-    return ErrorCode::kDiskFull;
-  }
-  return std::nullopt;
 }
 
 }  // namespace duramen::wal

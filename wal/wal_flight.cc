@@ -178,7 +178,7 @@ void Wal::Land() {
 void Wal::OnLanded() {
   failures_ = 0;
   last_write_ns_ = environment_.clock.NowNs();
-  blocked_.store(false, std::memory_order_release);
+  status_.blocked.store(false, std::memory_order_release);
   const bool full = EntriesFull();
   SetState(full ? WalState::kDiskFull : WalState::kUp, full ? FullReason() : std::string());
   RecycleRetired();

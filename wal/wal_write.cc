@@ -8,6 +8,7 @@
 #include "base/planted.h"
 #include "base/try.h"
 #include "base/zeros.h"
+#include "wal/ring_guard.h"
 #include "wal/wal.h"
 
 namespace duramen::wal {
@@ -74,7 +75,7 @@ std::int64_t Wal::Idle(std::int64_t now_ns) {
   const bool was_refused = state() == WalState::kDown || state() == WalState::kDiskFull;
   if (was_refused && !waiting && !EntriesFull()) {
     // Entries are refused, so no write will ever find out that there is space again [G9].
-    blocked_.store(false, std::memory_order_release);
+    status_.blocked.store(false, std::memory_order_release);
     SetState(WalState::kUp, "");
     UpdateAdmission();
   }
@@ -82,7 +83,7 @@ std::int64_t Wal::Idle(std::int64_t now_ns) {
     must_roll_ = true;
     return kAgain;
   }
-  if (blocked_.load(std::memory_order_relaxed) || state() == WalState::kWaitingForFile) {
+  if (status_.blocked.load(std::memory_order_relaxed) || state() == WalState::kWaitingForFile) {
     return kIdle;
   }
   if (sealed_ || options_.sync_method == SyncMethod::kNone) return RollDue();
@@ -252,23 +253,26 @@ void Wal::EncodeRun(Plan& plan, PlannedRun& run, BatchEncoder& encoder) {
        at = plan.records[at].next) {
     const PlannedRecord& record = plan.records[at];
     const Descriptor& descriptor = record.descriptor;
-    const RingPort& port = *rings_[record.ring].port;
-    const std::byte* payload = port.resolve(port.argument, descriptor);
-    const bool good =
-        !slot.stopped && payload != nullptr &&
-        encoder.AddRecord({.identity = {slot.owner.cluster_id, is_entries ? descriptor.term : 0,
-                                        is_entries ? descriptor.index : 0, descriptor.kind},
-                           .payload = payload,
-                           .payload_bytes = descriptor.payload_bytes,
-                           .entry_checksum = descriptor.entry_checksum});
+    Ring& ring = rings_[record.ring];
+    const std::byte* payload = ring.port->resolve(ring.port->argument, descriptor);
+    const RecordSource source{
+        .identity = {slot.owner.cluster_id, is_entries ? descriptor.term : 0,
+                     is_entries ? descriptor.index : 0, descriptor.kind},
+        .payload = payload,
+        .payload_bytes = descriptor.payload_bytes,
+        .entry_checksum = descriptor.entry_checksum};
+    const bool good = !slot.stopped && payload != nullptr &&
+                      (ring.port->guard == nullptr
+                           ? encoder.AddRecord(source)
+                           : AddForeign(ring, source, descriptor, encoder));
     if (!good) {  // Changed in memory [C10]: refused with all behind it, the others go on.
       Refuse(run.header.slot, ErrorCode::kCorruption, record.position);
       break;
     }
     ++added;
     if (run.header.kind == RunKind::kRows) {
-      plan.rows.push_back(
-          {slot.owner, descriptor.kind, {payload, payload + descriptor.payload_bytes}});
+      const Bytes copy = encoder.last_payload();  // The source can still be written by its owner.
+      plan.rows.push_back({slot.owner, descriptor.kind, {copy.begin(), copy.end()}});
     }
   }
   if (slot.stopped && added == 0) {  // Marks behind a refused record go with it.
@@ -281,6 +285,8 @@ void Wal::EncodeRun(Plan& plan, PlannedRun& run, BatchEncoder& encoder) {
   if (slot.stopped) slot.planned = slot.encoded;
   using Kind = LandedIndex::Change::Kind;
   const std::uint32_t slot_number = written.slot;
+  const bool foreign = slot.ring < rings_.size() && rings_[slot.ring].port->guard != nullptr;
+  if (foreign && written.kind != RunKind::kRows) plan.followed.push_back(written);
   switch (written.kind) {
     case RunKind::kOverwrite:
     case RunKind::kTruncateSuffix:
@@ -428,7 +434,7 @@ void Wal::CannotRoll(const std::optional<Error>& failure) {
   // taken.
   const bool row_comes = failure && failure->code == ErrorCode::kDiskFull && current_.rows_only &&
                          pool().RowFileComing();
-  blocked_.store(failure.has_value() && !row_comes, std::memory_order_release);
+  status_.blocked.store(failure.has_value() && !row_comes, std::memory_order_release);
   UpdateAdmission();
   if (failure) Notify();
 }
@@ -466,7 +472,7 @@ void Wal::PutIntoService(const LiveFile& live, std::shared_ptr<File> writer) {
               .context = context,
               .zeroed = live.zeroed_bytes,
               .rows_only = live.rows_only};
-  current_file_.store(live.number, std::memory_order_release);
+  status_.current_file.store(live.number, std::memory_order_release);
   must_roll_ = false;
   counters_.place.Set(static_cast<std::uint64_t>(live.place));
   counters_.rolls.Add(1);
@@ -489,6 +495,9 @@ void Wal::Publish(Plan& plan) {
   durable_file_ = plan.file_number;
   if (options_.sync_method != SyncMethod::kNone) durable_upto_ = plan.position.batch;
   environment_.landed.Apply(plan.changes);
+  if (!plan.followed.empty() && environment_.follower != nullptr) {
+    environment_.follower->OnDurable(plan.followed);
+  }
   for (const Repeat& repeat : plan.repeats) {
     // Unless its log was forgotten meanwhile.
     const RowCopy& row = repeat.row;
@@ -504,34 +513,6 @@ void Wal::Publish(Plan& plan) {
   if (plan.closes && plan.id == newest_plan_) sealed_ = true;
   AnswerRings(plan);
   telling_.OnNotified(plan.trace);
-}
-
-/// Tells each Writer how far its logs are, and gives its ring the room back.
-void Wal::AnswerRings(const Plan& plan) {
-  for (const Touched& touched : plan.touched) {
-    Slot& slot = slots_[touched.slot];
-    slot.durable = touched.bounds;
-    slot.durable_rows = touched.rows;
-    if (slot.ring >= rings_.size()) continue;
-    rings_[slot.ring].news.push_back({.slot = touched.slot,
-                                      .epoch = touched.bounds.epoch,
-                                      .end = touched.bounds.end,
-                                      .row_sequence = touched.rows,
-                                      .refused = touched.refused,
-                                      .refusal = slot.stop_code,
-                                      .refused_position = slot.refused_position});
-  }
-  for (std::size_t i = 0; i < rings_.size() && i < plan.ring_taken.size(); ++i) {
-    Ring& ring = rings_[i];
-    if (!ring.news.empty()) ring.port->notices->Publish(ring.news);
-    const bool news = !ring.news.empty() || plan.ring_taken[i] > ring.port->ring->released();
-    ring.news.clear();
-    if (plan.ring_taken[i] > ring.port->ring->released()) {
-      ring.port->ring->Release(plan.ring_taken[i]);
-    }
-    if (news) ring.port->notify(ring.port->argument);
-  }
-  environment_.executor.Progress();
 }
 
 /// Poison for ever, write elsewhere: a failed sync is never retried on the same file, because the
@@ -660,7 +641,7 @@ void Wal::RecycleRetired() {
   }
   if (recycled == 0) return;
   environment_.executor.Wake(environment_.pool);
-  recycled_upto_.store(recycled, std::memory_order_release);
+  status_.recycled_upto.store(recycled, std::memory_order_release);
   UpdateAdmission();
   environment_.executor.Progress();
 }
