@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/descriptor.h"
 #include "base/try.h"
 #include "base/write_queue.h"
 
@@ -35,23 +36,6 @@ auto Retry(Call call) {
   while (result < 0 && errno == EINTR) result = call();
   return result;
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);  // Nothing is left to learn: what must be durable was synced.
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 std::string Quoted(std::string_view path) { return "'" + std::string(path) + "'"; }
 

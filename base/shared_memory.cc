@@ -59,15 +59,24 @@ Result<SharedMemory> SharedMemory::Anonymous(std::size_t size_bytes) {
 }
 
 Result<SharedMemory> SharedMemory::Map(int fd, std::size_t size_bytes) {
+  return MapAs(fd, size_bytes, true);
+}
+
+Result<SharedMemory> SharedMemory::MapReadOnly(int fd, std::size_t size_bytes) {
+  return MapAs(fd, size_bytes, false);
+}
+
+Result<SharedMemory> SharedMemory::MapAs(int fd, std::size_t size_bytes, bool writable) {
   struct stat status = {};
   if (::fstat(fd, &status) != 0) return CannotMap(size_bytes, errno);
   if (size_bytes == 0 || static_cast<std::uint64_t>(status.st_size) < size_bytes) {
     // A page behind the end of the file would kill whoever touches it.
     return CannotMap(size_bytes, EINVAL);
   }
+  const interprocess::mode_t mode = writable ? interprocess::read_write : interprocess::read_only;
   try {
-    return SharedMemory(std::make_unique<Impl>(Impl{interprocess::mapped_region(
-        BorrowedDescriptor(fd), interprocess::read_write, 0, size_bytes)}));
+    return SharedMemory(std::make_unique<Impl>(
+        Impl{interprocess::mapped_region(BorrowedDescriptor(fd), mode, 0, size_bytes)}));
   } catch (const interprocess::interprocess_exception& exception) {
     return CannotMap(size_bytes, static_cast<int>(exception.get_native_error()));
   } catch (const std::bad_alloc&) {

@@ -16,6 +16,8 @@ class SharedMemory {
   static Result<SharedMemory> Anonymous(std::size_t size_bytes);
   /// Maps all of a memfd or file of `size_bytes`. The descriptor stays the caller's.
   static Result<SharedMemory> Map(int fd, std::size_t size_bytes);
+  /// The same, for memory that another writes: a store into it ends the process.
+  static Result<SharedMemory> MapReadOnly(int fd, std::size_t size_bytes);
   /// Nothing is mapped.
   SharedMemory() noexcept;
   SharedMemory(SharedMemory&&) noexcept;
@@ -26,6 +28,7 @@ class SharedMemory {
  private:
   struct Impl;
   explicit SharedMemory(std::unique_ptr<Impl> impl);
+  static Result<SharedMemory> MapAs(int fd, std::size_t size_bytes, bool writable);
   std::unique_ptr<Impl> impl_;
 };
 

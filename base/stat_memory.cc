@@ -11,6 +11,7 @@
 #include <charconv>
 #include <utility>
 
+#include "base/descriptor.h"
 #include "base/posix_io.h"
 #include "base/stat_page.h"
 #include "base/try.h"
@@ -21,21 +22,6 @@ namespace {
 constexpr char kShmDirectory[] = "/dev/shm";  // Where Linux keeps what shm_open names.
 constexpr std::string_view kPrefix = "duramen-";
 constexpr int kSweptMax = 4096;
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-  int Give() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
 
 std::string Hexadecimal(std::uint64_t number) {
   char digits[16];
