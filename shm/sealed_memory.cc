@@ -60,13 +60,15 @@ std::string SealNames(int seals) {
 
 Status CheckKind(int fd, Access access) {
   const std::string make = "hand over what memfd_create(..., MFD_ALLOW_SEALING) returned";
+  // First, as it asks no file system: one of the other side's own (FUSE) could answer never.
+  const int seals = ::fcntl(fd, F_GET_SEALS);
+  if (seals < 0) return NotOurs("it is no memfd", make);
   struct statfs system = {};
   if (::fstatfs(fd, &system) != 0) {
     return NotOurs(std::generic_category().message(errno), make);
   }
-  const int seals = ::fcntl(fd, F_GET_SEALS);
   // Huge pages have seals too, but another page size, and may be missing when they are touched.
-  if (seals < 0 || system.f_type != TMPFS_MAGIC) return NotOurs("it is no memfd", make);
+  if (system.f_type != TMPFS_MAGIC) return NotOurs("it is no memfd of plain pages", make);
   if ((seals & kSeals) != kSeals) {
     return NotOurs("its memory lacks " + SealNames(kSeals & ~seals),
                    "set the size, then add these seals with fcntl(F_ADD_SEALS)");
