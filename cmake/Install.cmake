@@ -25,6 +25,11 @@ install(EXPORT duramenTargets NAMESPACE duramen:: DESTINATION ${duramen_package_
 if(TARGET duramen)
   install(PROGRAMS $<TARGET_FILE:duramen> DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
+# Units for the shared WAL process, where a service manager that reads them looks.
+configure_file(packaging/duramen-wal.service.in ${CMAKE_CURRENT_BINARY_DIR}/duramen-wal.service @ONLY)
+install(FILES packaging/duramen-wal.socket ${CMAKE_CURRENT_BINARY_DIR}/duramen-wal.service
+        DESTINATION lib/systemd/system)
+install(FILES packaging/duramen.sysusers DESTINATION lib/sysusers.d RENAME duramen.conf)
 install(FILES LICENSE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 configure_package_config_file(cmake/duramenConfig.cmake.in
