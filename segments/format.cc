@@ -33,8 +33,8 @@ Error OtherRun(std::uint32_t version, std::uint32_t compression) {
 }
 
 bool SizesFit(const RunHeader& run) {
-  const std::uint64_t raw_max =
-      run.compression == Compression::kNone || run.count == 1 ? kRunBytesMax : kBlockBytesMax;
+  const std::uint64_t packed_max = run.count == 1 ? kPackedRunBytesMax : kBlockBytesMax;
+  const std::uint64_t raw_max = run.compression == Compression::kNone ? kRunBytesMax : packed_max;
   const bool shrank = run.compression == Compression::kNone
                           ? run.records_bytes == run.raw_bytes
                           : run.records_bytes > 0 && run.records_bytes < run.raw_bytes;

@@ -39,6 +39,9 @@ inline constexpr std::uint32_t kPayloadBytesMax = 512U << 20;
 inline constexpr std::uint32_t kRunEntriesMax = 1U << 20;
 /// What is compressed at once; no compressed run has more, unless it is one entry.
 inline constexpr std::uint64_t kBlockBytesMax = 256ULL << 10;
+/// A larger entry is not compressed. No WAL takes one, so it costs nothing but what hostile sizes
+/// would.
+inline constexpr std::uint64_t kPackedRunBytesMax = 128ULL << 20;
 
 /// Whose segments: the uid is in every seed, the cluster id in every entry checksum.
 struct ServerIdentity {

@@ -162,8 +162,9 @@ void SegmentWriter::EndRun() {
   const std::uint64_t start = run_->offset - buffer_offset_;
   header.count = static_cast<std::uint32_t>(run_->table.size());
   header.records_bytes = header.raw_bytes = buffer_.size() - start - kRunHeaderBytes;
-  const bool tried =
-      limits_.compression != Compression::kNone && header.raw_bytes >= limits_.pack_bytes_min;
+  const bool tried = limits_.compression != Compression::kNone &&
+                     header.raw_bytes >= limits_.pack_bytes_min &&
+                     header.raw_bytes <= kPackedRunBytesMax;
   if (tried) Pack(start);
   const std::uint64_t table_bytes = TableBytes(header.kind, header.count);
   buffer_.resize(buffer_.size() + table_bytes + kRunHeaderBytes);

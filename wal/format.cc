@@ -289,7 +289,7 @@ Result<FrameHeader> DecodeFrameHeader(Bytes bytes, std::uint64_t seed) {
   }
   const FrameHeader frame{LoadLe<std::uint64_t>(in + 8), LoadLe<std::uint32_t>(in + 16),
                           LoadLe<std::uint32_t>(in + 20), LoadLe<std::uint32_t>(in + 24)};
-  const std::uint64_t raw_max = frame.count == 1 ? kBatchBytesMax : kFrameBytesMax;
+  const std::uint64_t raw_max = frame.count == 1 ? kPlannedBytesMax : kFrameBytesMax;
   if (frame.count == 0 || frame.raw_bytes > raw_max || frame.raw_bytes % kRecordAlign != 0 ||
       frame.raw_bytes / kRecordHeaderBytes < frame.count || frame.packed_bytes == 0 ||
       frame.packed_bytes >= frame.raw_bytes) {

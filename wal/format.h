@@ -59,6 +59,9 @@ struct FileEnd {
 
 /// Records of a packed run are compressed so many at a time, unless one alone is larger.
 inline constexpr std::uint64_t kFrameBytesMax = 256ULL << 10;
+/// What is planned into one batch, so also one record with its header: of the largest file. Of the
+/// file that a frame stands in its size says nothing, as recovery copies frames into smaller ones.
+inline constexpr std::uint64_t kPlannedBytesMax = kBatchBytesMax / 2;  // Repeats may come on top.
 inline constexpr std::size_t kFrameHeaderBytes = 32;
 
 /// Written when the file enters service; a file without one for its number is a spare. Two copies

@@ -26,7 +26,7 @@ std::uint64_t UsableBytes(std::uint64_t file_size_bytes) {
 
 std::uint64_t MaxBatchBytes(std::uint64_t file_size_bytes) {
   const std::uint64_t quarter = UsableBytes(file_size_bytes) / 4 / kBlockBytes * kBlockBytes;
-  return std::clamp(quarter, kBlockBytes, kBatchBytesMax / 2);  // Repeats may come on top.
+  return std::clamp(quarter, kBlockBytes, kPlannedBytesMax);
 }
 
 std::uint64_t MaxPayloadBytes(std::uint64_t file_size_bytes) {

@@ -353,10 +353,16 @@ TEST(SegmentCompression, SG5_ASizeThatLiesTakesNoMemoryAndGivesNoEntry) {
     RunTable table = Walk(server, 1);
     EXPECT_EQ(table.gaps.size(), 1u);
   }
-  // One entry may have as many blocks as it likes; they have to be there.
-  Server server(Zstd());
-  server.Flush(1, 0, Batch().Add(1, 1, std::string(9000, 'x')));
-  ChangeRun(server, 0, [](std::byte* header) { StoreLe(header + 76, std::uint32_t{1U << 30}); });
+  // One entry may have as many blocks as the largest that there is; they have to be there.
+  const auto of_one = [](std::uint32_t bytes) {
+    Server server(Zstd());
+    server.Flush(1, 0, Batch().Add(1, 1, std::string(9000, 'x')));
+    ChangeRun(server, 0, [&](std::byte* header) { StoreLe(header + 76, bytes); });
+    return server;
+  };
+  const Server larger = of_one(std::uint32_t{kPackedRunBytesMax} + 8);
+  EXPECT_EQ(Walk(larger, 1).gaps.size(), 1u);
+  const Server server = of_one(std::uint32_t{kPackedRunBytesMax});
   const RunTable table = Walk(server, 1);
   ASSERT_EQ(table.runs.size(), 1u);
   const auto file = server.directory.Open(FileName(1), OpenFor::kRead).value();

@@ -256,7 +256,8 @@ TEST(BatchCompression, PW14_HostileSizesTakeNoMemoryAndGiveNoRecord) {
   EXPECT_FALSE(refused({0, 100, kFrameBytesMax, 2}));
   EXPECT_TRUE(refused({0, 100, kFrameBytesMax + 8, 2}));
   EXPECT_FALSE(refused({0, 100, kFrameBytesMax + 8, 1}));
-  EXPECT_TRUE(refused({0, 100, kBatchBytesMax + 8, 1}));
+  EXPECT_FALSE(refused({0, 100, kPlannedBytesMax, 1})) << "one record, of the largest batch";
+  EXPECT_TRUE(refused({0, 100, kPlannedBytesMax + 8, 1}));
   EXPECT_TRUE(refused({0, 480, 480, 2}));
   EXPECT_TRUE(refused({0, 0, 480, 2}));
   EXPECT_TRUE(refused({0, 100, 484, 2}));
