@@ -23,6 +23,18 @@ namespace {
 constexpr std::size_t kLocateStep = 64;
 constexpr int kTries = 1000;  // a view that keeps changing under us that often is our bug
 
+/// What is read from segments for a pin, asked of the budget before it is there.
+class PinMemory final : public segments::ReadMemory {
+ public:
+  PinMemory(const LogStore::Impl& store, Pin::Impl& pin) : store_(store), pin_(pin) {}
+  Status Take(std::uint64_t bytes) override { return store_.ReserveBuffer(bytes, pin_); }
+  void GiveBack(std::uint64_t bytes) override { store_.ReleaseBuffer(bytes, pin_); }
+
+ private:
+  const LogStore::Impl& store_;
+  Pin::Impl& pin_;
+};
+
 }  // namespace
 
 Pin::Impl::Impl(const LogStore::Impl& store_ref) : store(store_ref) { store.pins.fetch_add(1); }
@@ -234,16 +246,6 @@ Status LogStore::Impl::ReadWalFile(const log::ServerLog& log, const wal::LandedR
   return status;
 }
 
-Status LogStore::Impl::KeepBuffers(std::vector<std::vector<std::byte>> buffers,
-                                   Pin::Impl& pin) const {
-  std::uint64_t bytes = 0;
-  for (const std::vector<std::byte>& buffer : buffers) bytes += buffer.size();
-  if (bytes == 0) return {};
-  TRY(ReserveBuffer(bytes, pin));
-  for (std::vector<std::byte>& buffer : buffers) pin.buffers.push_back(std::move(buffer));
-  return {};
-}
-
 /// Segments are never asked above what the log's durable cuts left of them [C8].
 Status LogStore::Impl::ReadSegments(const log::ServerLog& log, IndexRange range,
                                     Reading& to) const {
@@ -253,14 +255,17 @@ Status LogStore::Impl::ReadSegments(const log::ServerLog& log, IndexRange range,
   const segments::ServerIdentity identity{system, log.owner.uid, log.owner.cluster_id};
   const segments::ReadPlan plan = segments::PlanRange(log.Segments(), identity, range, to.left);
   if (plan.steps.empty()) return Lost(log, range.begin);
-  segments::ReadEntries read;
+  PinMemory memory(*this, pin);
+  segments::ReadEntries read{.memory = &memory};
+  const std::uint64_t before_bytes = pin.reserved_bytes;
   const Status status = segments::ExecutePlan(plan, *segment_files, read);
   if (read.entries.empty()) {
+    ReleaseBuffer(pin.reserved_bytes - before_bytes, pin);
     const bool damaged = status.ok() || status.error().code == ErrorCode::kCorruption ||
                          status.error().code == ErrorCode::kNotFound;
     return damaged && log.InHole(range.begin) ? Status{Lost(log, range.begin)} : status;
   }
-  TRY(KeepBuffers(std::move(read.buffers), pin));
+  for (std::vector<std::byte>& buffer : read.buffers) pin.buffers.push_back(std::move(buffer));
   for (const EntryView& entry : read.entries) {
     // A segment that holds another term there is not of this log's present.
     if (entry.term != log.table.TermAt(entry.index).value_or(entry.term)) {

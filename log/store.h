@@ -264,7 +264,6 @@ struct LogStore::Impl final : log::Flusher::Store {
   Status ReadSegments(const log::ServerLog& log, IndexRange range, Reading& to) const;
   Status ReserveBuffer(std::uint64_t bytes, Pin::Impl& pin) const;
   void ReleaseBuffer(std::uint64_t bytes, Pin::Impl& pin) const;
-  Status KeepBuffers(std::vector<std::vector<std::byte>> buffers, Pin::Impl& pin) const;
   Error Lost(const log::ServerLog& log, Index index) const;
 
   LogStoreOptions options;

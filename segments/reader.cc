@@ -13,6 +13,30 @@ namespace {
 
 constexpr std::uint64_t kReadBytesMin = 4096;
 
+/// Some of what a read holds: counted as long as it lives, or until it is kept.
+class Counted {
+ public:
+  explicit Counted(ReadMemory* memory) : memory_(memory) {}
+  ~Counted() { Keep(0); }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+  Status Take(std::uint64_t bytes) {
+    if (memory_ != nullptr) TRY(memory_->Take(bytes));
+    bytes_ += bytes;
+    return {};
+  }
+  /// So much of it belongs to the read from now on; the rest is given back.
+  void Keep(std::uint64_t bytes) {
+    CHECK(bytes <= bytes_);
+    if (memory_ != nullptr && bytes < bytes_) memory_->GiveBack(bytes_ - bytes);
+    bytes_ = 0;
+  }
+
+ private:
+  ReadMemory* memory_;
+  std::uint64_t bytes_ = 0;
+};
+
 /// Reads one file through a window that moves up.
 class Cursor {
  public:
@@ -20,7 +44,8 @@ class Cursor {
       : file_(std::move(file)),
         context_(FileContext::Of(file_->identity(), segment.number, segment.life)),
         bytes_(segment.bytes),
-        into_(into) {}
+        into_(into),
+        counted_(into.memory) {}
 
   SegmentFile& file() { return *file_; }
   std::uint64_t bytes() const { return bytes_; }
@@ -36,11 +61,14 @@ class Cursor {
   /// stand is then counted as if they were not compressed. `index`: for the message.
   Status Enter(const RunPlace& run, Index index) {
     if (run.header.compression == Compression::kNone) return {};
+    TRY(counted_.Take(run.header.records_bytes + run.header.raw_bytes));
     auto records = ReadRecords(file_->file(), context_, run, bytes_);
-    if (!records.ok() && records.error().code == ErrorCode::kCorruption) {
-      return Damage(index, run.offset, records.error().message);
+    if (!records.ok()) {
+      counted_.Keep(0);
+      const bool damaged = records.error().code == ErrorCode::kCorruption;
+      return damaged ? Damage(index, run.offset, records.error().message) : records.error();
     }
-    block_ = TRY(std::move(records));
+    block_ = std::move(*records);
     in_block_ = true;
     window_ = block_;
     window_offset_ = RecordsOffset(run.offset);
@@ -54,11 +82,15 @@ class Cursor {
     if (!in_block_) return;
     in_block_ = false;
     window_ = {};
-    if (into_.entries.size() == block_entries_) return;
+    if (into_.entries.size() == block_entries_) {
+      std::vector<std::byte>().swap(block_);
+      return counted_.Keep(0);
+    }
     const std::byte* begin = into_.entries[block_entries_].payload.data();
     const Bytes last = into_.entries.back().payload;
     const auto size = static_cast<std::size_t>(last.data() + last.size() - begin);
     if (size > block_.size() / 2) {
+      counted_.Keep(block_.size());
       into_.buffers.push_back(std::move(block_));
       return;
     }
@@ -68,6 +100,8 @@ class Cursor {
       Bytes& payload = into_.entries[at].payload;
       payload = {copy + (payload.data() - begin), payload.size()};
     }
+    std::vector<std::byte>().swap(block_);
+    counted_.Keep(size);
   }
 
   /// The record at `offset`; reads ahead to `ahead_end`. Returns where the next one begins.
@@ -98,7 +132,10 @@ class Cursor {
       const std::uint64_t ahead = ahead_end > offset ? ahead_end - offset : 0;
       std::uint64_t wanted = std::max(std::min(ahead, kReadBytesMax), kReadBytesMin);
       wanted = std::min(std::max(wanted, end - offset), bytes_ - offset);
+      Counted counted(into_.memory);
+      TRY(counted.Take(wanted));
       into_.buffers.push_back(TRY(ReadUpTo(file_->file(), offset, wanted)));
+      counted.Keep(into_.buffers.back().size());
       window_ = into_.buffers.back();
       window_offset_ = offset;
     }
@@ -114,6 +151,7 @@ class Cursor {
   std::uint64_t window_offset_ = 0;
   std::vector<std::byte> block_;  // that was decompressed; what is read of it is not in `into_` yet
   bool in_block_ = false;         // it is the window
+  Counted counted_;               // the block, and what it was made of
   std::size_t block_entries_ = 0;  // of `into_` before it
 };
 

@@ -37,14 +37,24 @@ ReadPlan PlanRange(const SegmentList& list, const ServerIdentity& identity, Inde
 ReadPlan PlanSparse(const SegmentList& list, const ServerIdentity& identity,
                     std::span<const Index> indexes, std::uint64_t bytes_max);
 
+/// Who counts what a read holds, and may refuse it: asked before the memory is taken.
+class ReadMemory {
+ public:
+  virtual ~ReadMemory() = default;
+  virtual Status Take(std::uint64_t bytes) = 0;
+  virtual void GiveBack(std::uint64_t bytes) = 0;
+};
+
 /// Entries borrow from buffers; both move together.
 struct ReadEntries {
   std::vector<EntryView> entries;
   std::vector<std::vector<std::byte>> buffers;
+  ReadMemory* memory = nullptr;  // has counted the buffers; null: nobody counts
 };
 
 /// Adds to `into` what it reads. On an error what was read before it stands there.
-/// Errors: kCorruption naming file, offset and index; kNotFound (index); those of OpenFiles::Get.
+/// Errors: kCorruption naming file, offset and index; kNotFound (index); those of OpenFiles::Get
+/// and of ReadMemory::Take.
 Status ExecutePlan(const ReadPlan& plan, OpenFiles& files, ReadEntries& into);
 
 }  // namespace duramen::segments

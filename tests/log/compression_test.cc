@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "base/bytes.h"
+#include "segments/format.h"
 #include "tests/log/flush_machine.h"
 #include "tests/wal/memory_file.h"
 #include "wal/scan.h"
@@ -313,6 +314,41 @@ TEST_F(BatchCompression, PW14_B1_AReadHasRoomBeforeItUnpacks) {
   const std::uint64_t before = machine.Metric("memory_read_bytes");
   EXPECT_EQ(CodeOf(read()), ErrorCode::kCorruption);
   EXPECT_EQ(machine.Metric("memory_read_bytes"), before);
+}
+
+TEST_F(SegmentCompression, SG5_B1_AReadHasRoomBeforeItUnpacks) {
+  UseLargeEntries(machine);
+  machine.options.segment_compression = Compression::kZstd;
+  machine.Start();
+  machine.Write(machine.Log("a"), 1, 1, {std::string(kLargeBytes, 'x')});
+  machine.Write(machine.Log("a"), 2, 1, {std::string(kLargeBytes, 'y')});
+  const LogRef other = machine.Log("other");
+  for (Index index = 1; machine.Metric("flush_entries") == 0; ++index) {
+    ASSERT_LT(index, 1000u);
+    machine.Write(other, index, 1, {std::string(3000, 'f')});
+    machine.Settle();
+  }
+  machine.Kill();
+  machine.Start();
+  const LogRef log = machine.Log("a");
+  const auto read = [&] { return machine.store().Read(log, 1, 3, 1 << 20); };
+  std::vector<Pin> pins;
+  for (Result<Pin> pin = read(); pin.ok(); pin = read()) {
+    ASSERT_LT(pins.size(), 100u);
+    EXPECT_EQ(pin->entries()[0].payload.size(), kLargeBytes);
+    pins.push_back(std::move(*pin));
+    EXPECT_LE(machine.Metric("memory_used_bytes"), machine.options.memory_budget);
+  }
+  EXPECT_GT(machine.Metric("read_segment_entries"), 2u);
+  EXPECT_GT(pins.size(), 2u);
+  constexpr std::uint64_t kFirstRecords =
+      segments::kFileHeaderBytes + segments::kRunHeaderBytes + 8;
+  machine.Rot(SegmentOf(machine, machine.UidOf("a")), kFirstRecords);
+  EXPECT_EQ(CodeOf(read()), ErrorCode::kOverloaded);
+  pins.clear();
+  EXPECT_EQ(machine.Metric("memory_read_bytes"), 0u);
+  EXPECT_EQ(CodeOf(read()), ErrorCode::kCorruption);
+  EXPECT_EQ(machine.Metric("memory_read_bytes"), 0u);
 }
 
 // Entries that fit are answered, though the frame behind them does not.

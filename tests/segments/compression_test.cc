@@ -204,6 +204,62 @@ TEST(SegmentCompression, SG5_AReadOfLittleHoldsLittle) {
   }
 }
 
+/// Room for so much, and what was ever taken of it at once.
+struct Room final : ReadMemory {
+  explicit Room(std::uint64_t room_bytes) : bytes(room_bytes) {}
+  Status Take(std::uint64_t more) override {
+    if (more > bytes - used) return Error{ErrorCode::kOverloaded, "no room", ""};
+    used += more;
+    peak = std::max(peak, used);
+    return {};
+  }
+  void GiveBack(std::uint64_t less) override {
+    CHECK(less <= used);
+    used -= less;
+  }
+  std::uint64_t bytes;
+  std::uint64_t used = 0;
+  std::uint64_t peak = 0;
+};
+
+std::uint64_t BytesOf(const ReadEntries& read) {
+  std::uint64_t bytes = 0;
+  for (const std::vector<std::byte>& buffer : read.buffers) bytes += buffer.size();
+  return bytes;
+}
+
+// Every bound, from none to more than it takes: a read that is refused has nothing, one that is not
+// has counted what it holds.
+TEST(SegmentCompression, SG5_B1_ABlockIsUnpackedWhereThereIsRoomForIt) {
+  for (const Compression compression : {Compression::kNone, Compression::kZstd}) {
+    SegmentLimits limits{.block_bytes = 1200};
+    limits.compression = compression;
+    Server server(limits);
+    server.Flush(1, 0, Entries(1, 60, 1, 100));
+    OpenFiles files(server.directory);
+    std::size_t whole = 0;
+    std::size_t some = 0;
+    for (std::uint64_t bytes = 0; bytes < 40'000; bytes += 50) {
+      SCOPED_TRACE(bytes);
+      Room room(bytes);
+      ReadEntries read{.memory = &room};
+      const Status status =
+          ExecutePlan(PlanRange(server.list, Identity(), {3, 61}, UINT64_MAX), files, read);
+      ASSERT_EQ(room.used, BytesOf(read));
+      if (status.ok()) {
+        ASSERT_EQ(read.entries.size(), 58u);
+        ++whole;
+        continue;
+      }
+      ASSERT_EQ(status.error().code, ErrorCode::kOverloaded);
+      some += read.entries.empty() ? 0 : 1;
+      ASSERT_TRUE(bytes > 0 || read.buffers.empty());
+    }
+    EXPECT_GT(whole, 100u);
+    EXPECT_GT(some, 10u) << "what fits is read";
+  }
+}
+
 TEST(SegmentCompression, SG5_SparseRunsAreCompressedToo) {
   Server server(Zstd({.block_bytes = 1000}));
   SegmentWriter writer = server.NewWriter();
