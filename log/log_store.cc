@@ -26,6 +26,7 @@ constexpr std::uint64_t kRowFileBytesMax = 16 << 20;
 constexpr std::uint64_t kRecordOverhead = 256;  // of what a small record takes in a WAL file
 constexpr std::uint64_t kReserveShare = 16;     // of the budget, for rows and marks [B1]
 constexpr std::uint64_t kEntryShare = 4;  // of the budget: a larger entry might never find room
+constexpr std::uint64_t kIdleShare = 16;  // of the budget, for buffers that wait for a batch
 constexpr std::uint64_t kFlushBufferBytesMax = 1 << 20;
 constexpr std::uint64_t kFlushShare = 64;  // of the budget, for a buffer of a flush
 
@@ -348,6 +349,7 @@ void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
       .batch_bytes_max = tuning.batch_bytes_max,
       .ring_bytes_max = tuning.ring_bytes + kRecordOverhead * tuning.ring_records,
       .alone_bytes_max = tuning.alone_bytes_max,
+      .idle_bytes_max = options.memory_budget / kIdleShare / options.wal_shards,
       .sync_method = sync_method.load(),
       .pack_bytes_min =
           options.wal_compression == Compression::kNone ? 0 : tuning.pack_run_bytes_min,

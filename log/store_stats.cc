@@ -160,6 +160,8 @@ constexpr StatSpec kSpecs[] = {
      offsetof(StoreStats, state.memory_index_bytes)},
     {"memory_landed_bytes", "bytes", "of memory_used_bytes, where entries are in WAL files", kGauge,
      offsetof(StoreStats, state.memory_landed_bytes)},
+    {"memory_batch_bytes", "bytes", "of memory_used_bytes, of batches on their way", kGauge,
+     offsetof(StoreStats, wal.memory_bytes)},
     {"memory_flush_bytes", "bytes", "of memory_used_bytes, of flushes under way", kGauge,
      offsetof(StoreStats, state.memory_flush_bytes)},
     {"logs", "logs", "logs that are there", kGauge, offsetof(StoreStats, state.logs)},

@@ -28,7 +28,7 @@ struct alignas(64) WalStats {
   // As it is now.
   Counter place, given_up;
   Counter depth, method, free_bytes, row_files_ready, files, state, current_file, file_used_bytes,
-      file_size_bytes, queue_records;
+      file_size_bytes, queue_records, memory_bytes;
   Counter in_flight_since, last_batch_at;  // NowNs; 0: not now, not yet
   Histogram queue_wait_ns, encode_ns, write_ns, sync_ns, notify_ns, commit_ns;
   Histogram batch_records, batch_bytes;

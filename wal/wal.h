@@ -68,6 +68,7 @@ struct WalOptions {
   std::uint64_t batch_bytes_max = 8u << 20;
   std::uint64_t ring_bytes_max = 0;           // of a Writer's ring, as they stand in a file
   std::uint64_t alone_bytes_max = 64u << 10;  // written by the WAL thread itself, if all is idle
+  std::uint64_t idle_bytes_max = 64u << 20;   // of buffers that are kept for later batches
   SyncMethod sync_method = SyncMethod::kDatasync;  // not kAuto
   std::uint64_t pack_bytes_min = 0;  // of a run of entries that may be packed; 0: none is
   std::uint32_t pipeline_depth = 4;  // of direct writes, at most
@@ -219,6 +220,7 @@ class Wal final : public Actor {
   };
   /// One batch on its way; kept when it is through so that its memory is reused.
   struct Plan {
+    Plan(MemoryBudget& budget, Counter& told) : counted(budget, told) {}
     std::uint64_t id = 0;
     bool submitted = false;  // a write is in flight, or was
     bool done = false;       // it came back, or there was none
@@ -244,6 +246,7 @@ class Wal final : public Actor {
     std::vector<RunHeader> followed;  // of rings of other processes
     AlignedBytes buffer;
     std::size_t buffer_bytes = 0;
+    CountedBytes counted;  // the buffer
     std::uint64_t write_offset = 0;
     Bytes bytes;  // what is written, in the buffer
     BatchTrace trace;
@@ -353,7 +356,6 @@ class Wal final : public Actor {
   std::int64_t Idle(std::int64_t now_ns);
   Status WriteRound(bool seal, bool& wrote);
   Status EncodePlan(Plan& plan);
-  void MakeRoom(Plan& plan, std::size_t bytes) const;
   void EncodeRepeats(const Plan& plan, BatchEncoder& encoder);
   void EncodeRowCopy(const RowCopy& row, std::uint8_t flags, BatchEncoder& encoder);
   void EncodeRun(Plan& plan, PlannedRun& run, BatchEncoder& encoder);
@@ -389,6 +391,8 @@ class Wal final : public Actor {
   Status ChangeMethod();
   void Measure(const WriteDone& done, std::uint64_t bytes);
   std::unique_ptr<Plan> NextPlan();
+  static void MakeRoom(Plan& plan, std::size_t bytes);
+  void Shelve(std::unique_ptr<Plan> plan);
   bool MayPlan() const;
   void Send(std::unique_ptr<Plan> plan);
   void TakeDone();
@@ -414,8 +418,7 @@ class Wal final : public Actor {
   std::uint64_t committed_file_ = 0;  // that recovery made
   BatchLists batch_lists_;            // of the last encoder
   RunPacker packer_{options_.pack_bytes_min};
-  Counter packer_told_;  // by nobody apart
-  CountedBytes packer_bytes_{environment_.budget, packer_told_};
+  CountedBytes packer_bytes_{environment_.budget, environment_.stats.memory_bytes};
   std::uint64_t usual_batch_bytes_ = 0;  // of late
   std::int64_t last_done_ns_ = 0;        // when a write came back
   std::int64_t usual_durable_ns_ = 0;    // that a batch took of late, from its write on

@@ -1,6 +1,8 @@
 // Batches under way: from the encoded plan to the write queue and back; see wal/wal.h.
 #include <algorithm>
+#include <cstring>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/planted.h"
 #include "base/try.h"
@@ -73,13 +75,38 @@ Status Wal::ChangeMethod() {
 std::unique_ptr<Wal::Plan> Wal::NextPlan() {
   std::unique_ptr<Plan> plan;
   if (idle_plans_.empty()) {
-    plan = std::make_unique<Plan>();
+    plan = std::make_unique<Plan>(environment_.budget, counters_.memory_bytes);
     plan->records.reserve(options_.max_batch_records);
   } else {
     plan = std::move(idle_plans_.back());
     idle_plans_.pop_back();
   }
   return plan;
+}
+
+/// The buffer holds `bytes`, and keeps what stands at its front.
+void Wal::MakeRoom(Plan& plan, std::size_t bytes) {
+  if (plan.buffer_bytes >= bytes) return;
+  const std::size_t size = RoundUp(std::max(bytes, 2 * plan.buffer_bytes), kBlockBytes);
+  plan.counted.Set(plan.buffer_bytes + size);
+  AlignedBytes buffer = MakeAligned(size);
+  if (plan.opens_file) std::memcpy(buffer.get(), plan.buffer.get(), kFirstBatchOffset);
+  plan.buffer = std::move(buffer);
+  plan.buffer_bytes = size;
+  plan.counted.Set(size);
+}
+
+/// For a later batch, with its buffer: unless what is kept so would be too much. Entries wait for
+/// memory, and nothing frees these but a batch, which may be waiting for entries [B1].
+void Wal::Shelve(std::unique_ptr<Plan> plan) {
+  std::uint64_t kept_bytes = plan->buffer_bytes;
+  for (const std::unique_ptr<Plan>& idle : idle_plans_) kept_bytes += idle->buffer_bytes;
+  if (kept_bytes > options_.idle_bytes_max) {
+    plan->buffer.reset();
+    plan->buffer_bytes = 0;
+    plan->counted.Set(0);
+  }
+  idle_plans_.push_back(std::move(plan));
 }
 
 /// What may be unproven after a crash is copied into one new file, so it is bounded in bytes too.
@@ -169,7 +196,7 @@ void Wal::Land() {
     landed = landed || plan.submitted;
   }
   while (!flight_.empty() && flight_.front()->published && flight_.front()->done) {
-    idle_plans_.push_back(std::move(flight_.front()));
+    Shelve(std::move(flight_.front()));
     flight_.erase(flight_.begin());
   }
   if (landed) OnLanded();

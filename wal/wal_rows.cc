@@ -195,6 +195,8 @@ Result<WalPosition> Wal::WriteCarried(const Carried& carried, const LiveFile& li
                        .next_batch = written_.next_batch,
                        .offset = kFirstBatchOffset};
   if (carried.rows.empty() && carried.marks.empty()) return position;
+  CountedBytes counted(environment_.budget, counters_.memory_bytes);
+  counted.Set(carried.bytes);
   std::vector<std::byte> buffer(carried.bytes);
   const FileContext context = FileContext::Of(options_.system, live.number, live.life);
   BatchEncoder encoder(context, kFirstBatchOffset, buffer);

@@ -1,7 +1,6 @@
 // How a planned batch gets to disk and what happens when it does not; see wal/wal.h.
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -160,16 +159,6 @@ std::uint64_t Wal::Room() const {
   return current_.live.size_bytes > used ? current_.live.size_bytes - used : 0;
 }
 
-/// The buffer holds `bytes`, and keeps what stands at its front.
-void Wal::MakeRoom(Plan& plan, std::size_t bytes) const {
-  if (plan.buffer_bytes >= bytes) return;
-  const std::size_t size = RoundUp(std::max(bytes, 2 * plan.buffer_bytes), kBlockBytes);
-  AlignedBytes buffer = MakeAligned(size);
-  if (plan.opens_file) std::memcpy(buffer.get(), plan.buffer.get(), kFirstBatchOffset);
-  plan.buffer = std::move(buffer);
-  plan.buffer_bytes = size;
-}
-
 Status Wal::EncodePlan(Plan& plan) {
   telling_.OnPlanned(plan.trace, RecordsWaiting());
   const std::uint64_t front = plan.opens_file ? kFirstBatchOffset : 0;
@@ -319,7 +308,7 @@ void Wal::EncodeRun(Plan& plan, PlannedRun& run, BatchEncoder& encoder) {
 void Wal::AbandonPlan(std::unique_ptr<Plan> plan) {
   for (const Binding& binding : plan->bindings) slots_[binding.slot].bound_file = 0;
   plan->bindings.clear();
-  if (plan->touched.empty()) return idle_plans_.push_back(std::move(plan));
+  if (plan->touched.empty()) return Shelve(std::move(plan));
   plan->done = true;
   flight_.push_back(std::move(plan));
   Land();
@@ -577,7 +566,11 @@ void Wal::ForgetPlans() {
     }
     for (const Repeat& repeat : plan->repeats) keep(repeat);
     const bool in_flight = plan->submitted && !plan->done;
-    (in_flight ? stalled_.back().plans : idle_plans_).push_back(std::move(plan));
+    if (in_flight) {
+      stalled_.back().plans.push_back(std::move(plan));
+    } else {
+      Shelve(std::move(plan));
+    }
   }
   flight_.clear();
   for (const Repeat& repeat : repeats_) keep(repeat);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "base/bytes.h"
 #include "tests/log/machine.h"
@@ -185,6 +186,62 @@ TEST_F(Budget, W16_AnEntryThatWouldNeverFindRoomIsRefused) {
   const Error refused = machine.Append(log, 2, 1, {std::string(limit + 1, 'x')}).error();
   EXPECT_EQ(refused.code, ErrorCode::kTooLarge);
   EXPECT_THAT(refused.hint, HasSubstr("memory_budget"));
+}
+
+// What a batch is encoded into counts, also where there is no room for it: entries wait then, the
+// WAL never does. Little of it stays when the batch is through.
+TEST_F(Budget, B1_MT2_WhatABatchIsEncodedIntoCounts) {
+  constexpr std::size_t kEntryBytes = 250'000;
+  machine.tuning.batch_bytes_max = 512 << 10;
+  machine.tuning.ring_bytes = 256 << 10;
+  machine.options.memory_budget = 1 << 20;
+  machine.Start();
+  const LogRef log = machine.Log("a");
+  machine.Settle();
+  std::uint64_t batch_peak = 0;
+  std::uint64_t used_peak = 0;
+  std::function<void()> look = [&] {
+    batch_peak = std::max(batch_peak, machine.Metric("memory_batch_bytes"));
+    used_peak = std::max(used_peak, machine.Metric("memory_used_bytes"));
+    machine.AtOperation(1, look);
+  };
+  machine.AtOperation(1, look);
+  for (Index index = 1; index <= 40; ++index) {
+    ASSERT_TRUE(WaitForRoom(machine, log, kEntryBytes).ok()) << index;
+    machine.Write(log, index, 1, {std::string(kEntryBytes, 'x')});
+    machine.Settle();
+    ASSERT_LE(machine.Metric("memory_batch_bytes"), machine.options.memory_budget / 16);
+  }
+  EXPECT_GE(batch_peak, kEntryBytes);
+  EXPECT_GE(used_peak, 2 * kEntryBytes) << "where it is in memory, and in the batch";
+}
+
+// Less is refused, and what is not refused is enough to go on for ever.
+TEST_F(Budget, B1_TheSmallestBudgetTakesEntriesForEver) {
+  machine.options.wal_max_size_bytes = 0;  // As large as the budget lets it be.
+  machine.tuning.ring_bytes = 2 << 20;     // More than the least that the setting may be.
+  machine.options.memory_budget = 1 << 20;
+  const Status refused = machine.Open();
+  ASSERT_FALSE(refused.ok());
+  constexpr std::string_view kHint = "set memory_budget to ";
+  const std::size_t at = refused.error().hint.find(kHint);
+  ASSERT_NE(at, std::string::npos) << refused.error().hint;
+  const std::uint64_t least = std::stoull(refused.error().hint.substr(at + kHint.size()));
+  machine.options.memory_budget = least - 1;
+  EXPECT_EQ(machine.Open().error().code, ErrorCode::kConfiguration);
+  machine.options.memory_budget = least;
+  machine.Start();
+  const LogRef log = machine.Log("a");
+  machine.Settle();
+  const std::size_t large = 5000;
+  std::uint64_t bytes = 0;
+  for (Index index = 1; bytes < 20 * least; ++index) {
+    const std::size_t size = index % 3 == 0 ? large : 700;
+    const Status room = WaitForRoom(machine, log, size);
+    ASSERT_TRUE(room.ok()) << index << ": " << room.error().message;
+    machine.Write(log, index, 1, {std::string(size, 'x')});
+    bytes += size;
+  }
 }
 
 TEST_F(Budget, G11_WaitingEndsWithTheReason) {
