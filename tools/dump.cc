@@ -205,13 +205,16 @@ ExitCode DumpStore(const DumpOptions& options, const StoreImage& image, ReadProg
 
 }  // namespace
 
+Status CheckUsage(const DumpOptions& options) {
+  if (DumpFilter::KnownKind(options.kind)) return {};
+  return Error{ErrorCode::kInvalidArgument, "no record is of kind '" + options.kind + "'",
+               "entry, row, mark, a run kind such as overwrite, a row kind such as vote, or the "
+               "number of an entry kind"};
+}
+
 ExitCode RunDump(const DumpOptions& options, Terminal& terminal) {
-  if (!DumpFilter::KnownKind(options.kind)) {
-    return Refuse(terminal,
-                  {ErrorCode::kInvalidArgument, "no record is of kind '" + options.kind + "'",
-                   "entry, row, mark, a run kind such as overwrite, a row kind such as "
-                   "vote, or the number of an entry kind"});
-  }
+  const Status usage = CheckUsage(options);
+  if (!usage.ok()) return Refuse(terminal, usage.error());
   Result<std::optional<LoneFile>> lone = OpenLoneFile(options.path);
   if (!lone.ok()) return Refuse(terminal, lone.error());
   if (*lone) return DumpLone(options, **lone, terminal);

@@ -24,6 +24,8 @@ struct DumpOptions {
   OutputOptions output;
 };
 
+/// Errors: kInvalidArgument: no record is of that kind.
+Status CheckUsage(const DumpOptions& options);
 /// Takes no lock, writes nothing, works on a running store. Exit 0 clean (a torn tail is clean and
 /// said so), 1 bytes were skipped, 2 usage, 4 unreadable, 6 unknown version, 130 interrupted.
 ExitCode RunDump(const DumpOptions& options, Terminal& terminal);

@@ -147,13 +147,15 @@ ExitCode RefuseLive(Terminal& terminal, const Error& error) {
   return error.code == ErrorCode::kCorruption ? ExitCode::kUnreadable : ExitCodeOf(error.code);
 }
 
+Status CheckUsage(const LiveStatOptions& options) {
+  if (options.by == "metric" || options.by == "batch") return {};
+  return Error{ErrorCode::kInvalidArgument, "--by " + options.by + " is not possible with --live",
+               "--by metric or --by batch"};
+}
+
 ExitCode RunLiveStat(const LiveStatOptions& options, Terminal& terminal) {
-  if (options.by != "metric" && options.by != "batch") {
-    terminal.Complain({ErrorCode::kInvalidArgument,
-                       "--by " + options.by + " is not possible with --live",
-                       "--by metric or --by batch"});
-    return ExitCode::kUsage;
-  }
+  const Status usage = CheckUsage(options);
+  if (!usage.ok()) return RefuseLive(terminal, usage.error());
   const Result<LiveStats> stats = ReadLive(options.path);
   if (!stats.ok()) return RefuseLive(terminal, stats.error());
   const bool by_batch = options.by == "batch";

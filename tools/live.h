@@ -36,6 +36,8 @@ struct LiveStatOptions {
   OutputOptions output;
 };
 
+/// Errors: kInvalidArgument: neither by metric nor by batch.
+Status CheckUsage(const LiveStatOptions& options);
 /// Takes no lock, writes nothing. Exit 0, also of a process that is gone, which is said; 2 usage, 4
 /// nothing to read, 6 unknown version.
 ExitCode RunLiveStat(const LiveStatOptions& options, Terminal& terminal);

@@ -119,10 +119,18 @@ class Cli {
     return static_cast<int>(ExitCode::kUsage);
   }
 
-  /// Runs a verb on each WAL shard of the system that `options` name.
+  /// Runs a verb on each WAL shard of the system that `options` name. Words that are wrong for all
+  /// of them are refused once, before any.
   template <typename Options>
   ExitCode OverShards(Options& options, ExitCode (*run)(const Options&, Terminal&),
                       Terminal& terminal, bool searches = false) {
+    if constexpr (requires { CheckUsage(options); }) {
+      const Status usage = CheckUsage(options);
+      if (!usage.ok()) {
+        terminal.Complain(usage.error());
+        return ExitCodeOf(usage.error().code);
+      }
+    }
     const ShardWalk walk{options.path, common_.Output(), searches};
     return RunOverShards(walk, terminal, [&](const std::string& path, const OutputOptions& output) {
       options.path = path;

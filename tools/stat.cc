@@ -177,12 +177,11 @@ const std::vector<Column> kServerColumns = {
     {"live", ColumnType::kSize},         {"garbage", ColumnType::kSize},
     {"files", ColumnType::kCount}};
 
-/// Numbers from the highest, text from the lowest. False: there is no such column.
-bool SortRows(Rows& rows, const std::vector<Column>& columns, const std::string& by) {
-  if (by.empty()) return true;
+/// Numbers from the highest, text from the lowest; where there is no such column, as they stand.
+void SortRows(Rows& rows, const std::vector<Column>& columns, const std::string& by) {
   const auto found = std::find_if(columns.begin(), columns.end(),
                                   [&](const Column& column) { return column.name == by; });
-  if (found == columns.end()) return false;
+  if (found == columns.end()) return;
   const auto place = static_cast<std::size_t>(found - columns.begin());
   const auto number = [&](const std::vector<Cell>& row) {
     const auto* value = std::get_if<std::uint64_t>(&row[place]);
@@ -194,23 +193,18 @@ bool SortRows(Rows& rows, const std::vector<Column>& columns, const std::string&
     if (text != nullptr && other != nullptr) return *text < *other;
     return number(a) > number(b);
   });
-  return true;
 }
 
-ExitCode Print(const StatOptions& options, Terminal& terminal, const StoreImage& image, Rows rows) {
-  const std::vector<Column>& columns = options.by == "file" ? kFileColumns : kServerColumns;
-  if (!SortRows(rows, columns, options.sort)) {
-    std::string names;
-    for (const Column& column : columns) names += " " + std::string(column.name);
-    terminal.Complain({ErrorCode::kInvalidArgument, "there is no column '" + options.sort + "'",
-                       "one of:" + names});
-    return ExitCode::kUsage;
-  }
-  Sheet sheet(terminal, options.output, options.by, columns);
+const std::vector<Column>& ColumnsOf(const StatOptions& options) {
+  return options.by == "file" ? kFileColumns : kServerColumns;
+}
+
+void Print(const StatOptions& options, Terminal& terminal, const StoreImage& image, Rows rows) {
+  SortRows(rows, ColumnsOf(options), options.sort);
+  Sheet sheet(terminal, options.output, options.by, ColumnsOf(options));
   for (const auto& row : rows) sheet.Add(row);
   sheet.Finish(Plural(rows.size(), options.by) + ": " + VerdictSentence(image),
                VerdictFields(image));
-  return ExitCode::kClean;
 }
 
 const char* FileState(const WalImage& image, std::size_t file) {
@@ -346,11 +340,23 @@ ExitCode Refuse(Terminal& terminal, const Error& error) {
 
 }  // namespace
 
-ExitCode RunStat(const StatOptions& options, Terminal& terminal) {
+Status CheckUsage(const StatOptions& options) {
   if (options.by != "file" && options.by != "server") {
-    return Refuse(terminal, {ErrorCode::kInvalidArgument, "--by " + options.by + " is not possible",
-                             "--by file or --by server"});
+    return Error{ErrorCode::kInvalidArgument, "--by " + options.by + " is not possible",
+                 "--by file or --by server"};
   }
+  std::string names;
+  for (const Column& column : ColumnsOf(options)) {
+    if (options.sort.empty() || column.name == options.sort) return {};
+    names += " " + std::string(column.name);
+  }
+  return Error{ErrorCode::kInvalidArgument, "there is no column '" + options.sort + "'",
+               "one of:" + names};
+}
+
+ExitCode RunStat(const StatOptions& options, Terminal& terminal) {
+  const Status usage = CheckUsage(options);
+  if (!usage.ok()) return Refuse(terminal, usage.error());
   ReadProgress progress(terminal);
   const Result<StoreImage> image = ReadStoreImage(options.path, &progress);
   if (!image.ok()) return Refuse(terminal, image.error());
@@ -367,9 +373,9 @@ ExitCode RunStat(const StatOptions& options, Terminal& terminal) {
   } else if (!image->interrupted()) {
     rows = ServerRows(fold, names, *segments);
   }
-  const ExitCode printed = Print(options, terminal, *image, std::move(rows));
+  Print(options, terminal, *image, std::move(rows));
   if (!image->path.empty()) WarnOfFileSystems({image->path, image->wal.path}, terminal);
-  return printed == ExitCode::kClean ? ConcludeOn(*image, terminal) : printed;
+  return ConcludeOn(*image, terminal);
 }
 
 ExitCode RunNames(const NamesOptions& options, Terminal& terminal) {

@@ -16,6 +16,8 @@ struct StatOptions {
   OutputOptions output;
 };
 
+/// Errors: kInvalidArgument: an unknown column, or neither by file nor by server.
+Status CheckUsage(const StatOptions& options);
 /// Takes no lock, writes nothing. Exit 0; 1 when damage hides some of it; 2 usage (an unknown
 /// column), 4 unreadable, 6 unknown version.
 ExitCode RunStat(const StatOptions& options, Terminal& terminal);

@@ -83,22 +83,6 @@ class Difference {
 
 double Microseconds(std::uint64_t ns) { return static_cast<double>(ns) / 1000; }
 
-Status CheckUsage(const TopOptions& options, const Terminal& terminal) {
-  const auto usage = [](const std::string& message, const std::string& hint) {
-    return Error{ErrorCode::kInvalidArgument, message, hint};
-  };
-  const bool zero = options.interval_s == 0 && options.once;
-  if (!zero && !(options.interval_s >= 0.1 && options.interval_s <= kIntervalMax)) {
-    return usage("--interval " + Decimal(options.interval_s, 3) + " is not possible",
-                 "0.1 to 3600 seconds; 0 with --once: since the process started");
-  }
-  if (options.once) return {};
-  if (options.output.format != Format::kTable || terminal.width() == 0) {
-    return usage("top draws on a terminal", "duramen top " + options.path + " --once");
-  }
-  return {};
-}
-
 ExitCode RunOnce(const TopOptions& options, Terminal& terminal) {
   Result<LiveStats> before = ReadLive(options.path);
   if (!before.ok()) return RefuseLive(terminal, before.error());
@@ -178,11 +162,22 @@ std::vector<Field> TopFields(const LiveStats& before, const LiveStats& now, doub
           count("faulty_logs", "faulty_logs")};
 }
 
+Status CheckUsage(const TopOptions& options) {
+  const bool zero = options.interval_s == 0 && options.once;
+  if (zero || (options.interval_s >= 0.1 && options.interval_s <= kIntervalMax)) return {};
+  return Error{ErrorCode::kInvalidArgument,
+               "--interval " + Decimal(options.interval_s, 3) + " is not possible",
+               "0.1 to 3600 seconds; 0 with --once: since the process started"};
+}
+
 ExitCode RunTop(const TopOptions& options, Terminal& terminal) {
-  if (const Status usage = CheckUsage(options, terminal); !usage.ok()) {
-    return RefuseLive(terminal, usage.error());
-  }
+  const Status usage = CheckUsage(options);
+  if (!usage.ok()) return RefuseLive(terminal, usage.error());
   if (options.once) return RunOnce(options, terminal);
+  if (options.output.format != Format::kTable || terminal.width() == 0) {
+    return RefuseLive(terminal, {ErrorCode::kInvalidArgument, "top draws on a terminal",
+                                 "duramen top " + options.path + " --once"});
+  }
   Result<LiveStats> before = ReadLive(options.path);
   if (!before.ok()) return RefuseLive(terminal, before.error());
   const KeyMode keys;

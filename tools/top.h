@@ -19,6 +19,8 @@ struct TopOptions {
 /// `seconds` > 0 between them.
 std::vector<Field> TopFields(const LiveStats& before, const LiveStats& now, double seconds);
 
+/// Errors: kInvalidArgument: no such interval.
+Status CheckUsage(const TopOptions& options);
 /// Without `once` it draws on a terminal, anew each interval, until q, Ctrl-C or the end of the
 /// process. Exit 0; 2 usage, 4 nothing to read, 6 unknown version, 130 interrupted with `once`.
 ExitCode RunTop(const TopOptions& options, Terminal& terminal);

@@ -105,6 +105,25 @@ TEST_F(ShardWalk, PW16_OneLogIsFoundInWhicheverShard) {
   EXPECT_THAT(nobody.err, HasSubstr("no record of a server 'nobody'"));
 }
 
+TEST_F(ShardWalk, PW16_WordsThatAreWrongAreRefusedOnceForAllShards) {
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"stat", data_, "--sort", "nothing"},
+        {"stat", data_, "--by", "metric"},
+        {"stat", data_, "--live", "--by", "file"},
+        {"stat", data_, "--live", "--sort", "live"},
+        {"dump", data_, "--kind", "nothing"},
+        {"dump", data_, "--kind", "nothing", "--server", "load-00001"},
+        {"top", data_, "--once", "--interval", "4000"},
+        {"top", data_}}) {
+    const Answer answer = Duramen(words);
+    SCOPED_TRACE(words[0] + answer.err);
+    EXPECT_EQ(answer.exit, 2);
+    EXPECT_EQ(answer.out, "");
+    EXPECT_THAT(answer.err, ::testing::StartsWith("error: "));
+    EXPECT_EQ(answer.err.find("error:"), answer.err.rfind("error:"));
+  }
+}
+
 TEST_F(ShardWalk, A14_AShardThatIsGoneIsDamage) {
   fs::rename(data_ + "/shards/1", dir_ / "away");
   const Answer verify = Duramen({"verify", data_});
