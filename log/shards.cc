@@ -46,6 +46,17 @@ Result<std::unique_ptr<Directory>> OpenIfThere(const Directory& parent, std::str
   return opened;
 }
 
+/// `shards`, or a shard in it. Null: it is not there. Through a link one verb would go, and another
+/// not: a start, say, and the removal of what a shard has left.
+Result<std::unique_ptr<Directory>> OpenPart(const Directory& parent, std::string_view name) {
+  Result<std::unique_ptr<Directory>> opened = OpenIfThere(parent, name);
+  if (opened.ok() || opened.error().code != ErrorCode::kInvalidArgument) return opened;
+  Error error = std::move(opened).error();
+  error.code = ErrorCode::kConfiguration;
+  error.hint = "put the directory itself there, or mount it there; what is no shard, move away";
+  return error;
+}
+
 /// Whether WAL files were put aside, or are to be, whose damage could not be copied.
 Result<bool> KeepsFiles(const LogStore::Impl& shard) {
   for (const Finding& finding : shard.report.findings) {
@@ -259,40 +270,44 @@ Status Shards::Open() {
 /// Before anything is made or changed: an empty directory in its place would look like a shard that
 /// never held a log; and what lies where one may come is not ours [A14].
 Status Shards::RefuseMissing() const {
-  for (std::uint32_t shard = 1; shard < root_.counted_shards; ++shard) {
-    const std::string path = ShardPath(shard);
-    const Result<std::unique_ptr<Directory>> there =
-        root_.file_system->Open(root_.options.data_dir + "/" + path);
-    const Result<bool> holds = there.ok() ? Holds(**there, kSystemName) : there.error();
-    if (!holds.ok() && holds.error().code != ErrorCode::kNotFound) return holds.error();
-    if (holds.ok() && *holds) continue;
-    return Error{ErrorCode::kConfiguration,
-                 Word(shard) + " is not in '" + root_.options.data_dir + "/" + path +
-                     "': SYSTEM counts " + std::to_string(root_.counted_shards) + " shards",
-                 "mount or restore that directory: the logs in it are nowhere else"};
-  }
-  for (std::uint32_t shard = root_.counted_shards; shard < kShardsMax; ++shard) {
-    const std::string path = root_.options.data_dir + "/" + ShardPath(shard);
-    const Result<std::unique_ptr<Directory>> there = root_.file_system->Open(path);
-    if (!there.ok()) continue;
-    const Result<std::vector<std::byte>> bytes = ReadSmallFile(**there, kSystemName);
-    if (!bytes.ok()) continue;
-    const Result<Copies<SystemFile>> file = DecodeSystemFile(*bytes);
-    if (!file.ok() || file->content.system == ShardUuid(root_.system, shard)) continue;
-    return Error{ErrorCode::kConfiguration,
-                 "'" + path + "' holds a store that is no shard of this system",
-                 "move it away: SYSTEM does not count it"};
+  const std::unique_ptr<Directory> shards = TRY(OpenPart(*root_.data_dir, kShardsName));
+  for (std::uint32_t shard = 1; shard < kShardsMax; ++shard) {
+    const bool counted = shard < root_.counted_shards;
+    if (shards == nullptr && !counted) break;
+    std::unique_ptr<Directory> there;
+    if (shards != nullptr) there = TRY(OpenPart(*shards, std::to_string(shard)));
+    TRY(counted ? RefuseAbsence(shard, there.get()) : RefuseStranger(shard, there.get()));
   }
   return {};
 }
 
+Status Shards::RefuseAbsence(std::uint32_t shard, const Directory* there) const {
+  if (there != nullptr && TRY(Holds(*there, kSystemName))) return {};
+  return Error{ErrorCode::kConfiguration,
+               Word(shard) + " is not in '" + root_.options.data_dir + "/" + ShardPath(shard) +
+                   "': SYSTEM counts " + std::to_string(root_.counted_shards) + " shards",
+               "mount or restore that directory: the logs in it are nowhere else"};
+}
+
+Status Shards::RefuseStranger(std::uint32_t shard, const Directory* there) const {
+  if (there == nullptr) return {};
+  const Result<std::vector<std::byte>> bytes = ReadSmallFile(*there, kSystemName);
+  if (!bytes.ok()) return {};
+  const Result<Copies<SystemFile>> file = DecodeSystemFile(*bytes);
+  if (!file.ok() || file->content.system == ShardUuid(root_.system, shard)) return {};
+  return Error{ErrorCode::kConfiguration,
+               "'" + root_.options.data_dir + "/" + ShardPath(shard) +
+                   "' holds a store that is no shard of this system",
+               "move it away: SYSTEM does not count it"};
+}
+
 /// What is there and not wanted: counted until now, or left by a crash.
 Status Shards::Drop() {
-  const std::unique_ptr<Directory> shards = TRY(OpenIfThere(*root_.data_dir, kShardsName));
+  const std::unique_ptr<Directory> shards = TRY(OpenPart(*root_.data_dir, kShardsName));
   if (shards == nullptr) return {};
   std::vector<std::uint32_t> going;
   for (std::uint32_t shard = 1; shard < kShardsMax; ++shard) {
-    const std::unique_ptr<Directory> one = TRY(OpenIfThere(*shards, std::to_string(shard)));
+    const std::unique_ptr<Directory> one = TRY(OpenPart(*shards, std::to_string(shard)));
     if (one == nullptr) continue;
     const bool whole = TRY(Holds(*one, kSystemName));
     if (whole && shard >= wanted_) going.push_back(shard);

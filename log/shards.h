@@ -67,6 +67,8 @@ class Shards {
  private:
   std::unique_ptr<LogStore::Impl> Make(std::uint32_t shard) const;
   Status RefuseMissing() const;
+  Status RefuseAbsence(std::uint32_t shard, const Directory* there) const;
+  Status RefuseStranger(std::uint32_t shard, const Directory* there) const;
   Status Drop();
   Status LeaveRetired(std::uint32_t shard, const Error& why);
   Status CheckEmpty(const LogStore::Impl& shard) const;

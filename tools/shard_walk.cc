@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/posix_io.h"
+#include "base/try.h"
 #include "log/shards.h"
 #include "tools/system_check.h"
 #include "tools/text.h"
@@ -10,9 +12,20 @@
 namespace duramen::tools {
 namespace {
 
+/// And no link to one: a start follows none there.
 bool IsDirectory(const std::string& path) {
   std::error_code ignored;
-  return std::filesystem::is_directory(path, ignored);
+  return std::filesystem::symlink_status(path, ignored).type() ==
+         std::filesystem::file_type::directory;
+}
+
+Status FindShard(const std::string& root, std::uint32_t shard) {
+  PosixFileSystem file_system;
+  std::unique_ptr<Directory> directory = TRY(file_system.Open(root));
+  if (shard == 0) return {};
+  directory = TRY(directory->OpenDirectory(log::kShardsName));
+  directory = TRY(directory->OpenDirectory(std::to_string(shard)));
+  return {};
 }
 
 std::string PathOf(const std::string& root, std::uint32_t shard) {
@@ -48,7 +61,8 @@ class Walk {
     const std::uint64_t before = terminal_.out_bytes();
     ExitCode exit = ExitCode::kDamage;
     terminal_.HoldSaid(options_.searches);
-    if (IsDirectory(path)) {
+    const Status there = FindShard(options_.path, shard);
+    if (there.ok()) {
       const ExitCode before_it = options_.changes ? CheckWhose(shard, path) : ExitCode::kClean;
       if (before_it != ExitCode::kClean) {
         exit = before_it;
@@ -56,10 +70,7 @@ class Walk {
         exit = std::max(verb(path, output), CheckWhose(shard, path));
       }
     } else {
-      terminal_.Complain({ErrorCode::kNotFound,
-                          "WAL shard " + std::to_string(shard) + " is missing: SYSTEM counts " +
-                              std::to_string(shards_) + ", and there is no " + path,
-                          "mount or restore it; no start without it"});
+      exit = ComplainOf(shard, path, there.error());
     }
     named_ = named_ || terminal_.out_bytes() != before;
     const std::string said = terminal_.TakeHeld();
@@ -86,6 +97,22 @@ class Walk {
                         path + " is not WAL shard " + std::to_string(shard) + " of this system",
                         "mount or restore the one that is; no start takes this one"});
     return ExitCode::kDamage;
+  }
+  ExitCode ComplainOf(std::uint32_t shard, const std::string& path, Error why) {
+    const std::string word = "WAL shard " + std::to_string(shard);
+    if (why.code == ErrorCode::kNotFound) {
+      why.message = word + " is missing: SYSTEM counts " + std::to_string(shards_) +
+                    ", and there is no " + path;
+      why.hint = "mount or restore it; no start without it";
+    } else {
+      why.message = word + " is not looked at: " + why.message;
+    }
+    const bool strange = why.code == ErrorCode::kInvalidArgument;
+    if (strange)
+      why.hint = "put the directory itself there, or mount it there; no start without it";
+    terminal_.Complain(why);
+    const bool damage = strange || why.code == ErrorCode::kNotFound;
+    return damage ? ExitCode::kDamage : ExitCodeOf(why.code);
   }
   void Out(const std::string& text) { terminal_.Out(text); }
 

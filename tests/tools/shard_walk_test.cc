@@ -1,8 +1,14 @@
 // The binary on a system with several WAL shards: no verb looks at one of them as if it were all.
+#include "tools/shard_walk.h"
+
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -11,6 +17,7 @@
 
 #include "tests/tools/binary.h"
 #include "tests/tools/files.h"
+#include "tools/verify.h"
 
 namespace duramen::tools {
 namespace {
@@ -28,7 +35,7 @@ Answer Duramen(const std::vector<std::string>& arguments) {
   return testing::RunBinary(DURAMEN_BINARY, arguments);
 }
 
-class ShardWalk : public ::testing::Test {
+class ShardsOnDisk : public ::testing::Test {
  protected:
   /// Fifty lines in five logs, of which shard 0 has three and shard 1 two.
   void SetUp() override {
@@ -47,7 +54,7 @@ class ShardWalk : public ::testing::Test {
   const std::string data_ = dir_ / "data";
 };
 
-TEST_F(ShardWalk, PW16_EveryVerbSaysWhatEachShardHas) {
+TEST_F(ShardsOnDisk, PW16_EveryVerbSaysWhatEachShardHas) {
   const std::string heading = "WAL shard 1 of 2: " + data_ + "/shards/1";
   for (const std::string verb : {"dump", "verify", "stat", "names", "du"}) {
     const Answer answer = Duramen({verb, data_});
@@ -62,7 +69,7 @@ TEST_F(ShardWalk, PW16_EveryVerbSaysWhatEachShardHas) {
   EXPECT_THAT(Duramen({"names", data_ + "/shards/1"}).out, Not(HasSubstr("WAL shard")));
 }
 
-TEST_F(ShardWalk, PW16_JsonIsOneDocumentAndLinesAreEachOne) {
+TEST_F(ShardsOnDisk, PW16_JsonIsOneDocumentAndLinesAreEachOne) {
   for (const std::string verb : {"dump", "verify", "stat", "names", "du"}) {
     const Answer answer = Duramen({verb, data_, "--json"});
     const auto document = nlohmann::json::parse(answer.out, nullptr, false);
@@ -82,7 +89,7 @@ TEST_F(ShardWalk, PW16_JsonIsOneDocumentAndLinesAreEachOne) {
   }
 }
 
-TEST_F(ShardWalk, PW16_CsvHasOneHeaderAndAColumnForTheShard) {
+TEST_F(ShardsOnDisk, PW16_CsvHasOneHeaderAndAColumnForTheShard) {
   std::istringstream lines(Duramen({"names", data_, "--format", "csv"}).out);
   std::string line;
   std::getline(lines, line);
@@ -92,7 +99,7 @@ TEST_F(ShardWalk, PW16_CsvHasOneHeaderAndAColumnForTheShard) {
   EXPECT_THAT(shards, ::testing::ElementsAre('0', '0', '0', '1', '1'));
 }
 
-TEST_F(ShardWalk, PW16_OneLogIsFoundInWhicheverShard) {
+TEST_F(ShardsOnDisk, PW16_OneLogIsFoundInWhicheverShard) {
   for (const char* name : {"load-00000", "load-00001"}) {
     const Answer answer = Duramen({"dump", data_, "--server", name, "--kind", "entry"});
     EXPECT_EQ(answer.exit, 0) << answer.err;
@@ -105,7 +112,7 @@ TEST_F(ShardWalk, PW16_OneLogIsFoundInWhicheverShard) {
   EXPECT_THAT(nobody.err, HasSubstr("no record of a server 'nobody'"));
 }
 
-TEST_F(ShardWalk, PW16_WordsThatAreWrongAreRefusedOnceForAllShards) {
+TEST_F(ShardsOnDisk, PW16_WordsThatAreWrongAreRefusedOnceForAllShards) {
   for (const std::vector<std::string>& words :
        {std::vector<std::string>{"stat", data_, "--sort", "nothing"},
         {"stat", data_, "--by", "metric"},
@@ -124,7 +131,7 @@ TEST_F(ShardWalk, PW16_WordsThatAreWrongAreRefusedOnceForAllShards) {
   }
 }
 
-TEST_F(ShardWalk, A14_AShardThatIsGoneIsDamage) {
+TEST_F(ShardsOnDisk, A14_AShardThatIsGoneIsDamage) {
   fs::rename(data_ + "/shards/1", dir_ / "away");
   const Answer verify = Duramen({"verify", data_});
   EXPECT_EQ(verify.exit, 1);
@@ -133,6 +140,76 @@ TEST_F(ShardWalk, A14_AShardThatIsGoneIsDamage) {
   EXPECT_FALSE(nlohmann::json::parse(json.out, nullptr, false).is_discarded()) << json.out;
   EXPECT_EQ(json.exit, 1);
   EXPECT_EQ(Load({"--resume"}).exit, 2);
+}
+
+TEST_F(ShardsOnDisk, A14_ALinkOrAFileInThePlaceOfAShardIsNotFollowed) {
+  const std::string shards = data_ + "/shards";
+  for (const std::string& place : {shards, shards + "/1"}) {
+    const std::string away = dir_ / "away";
+    fs::rename(place, away);
+    for (const bool link : {true, false}) {
+      SCOPED_TRACE(place + (link ? ": a link" : ": a file"));
+      if (link) fs::create_directory_symlink(away, place);
+      if (!link) WriteAll(place, "no directory");
+      const Answer load = Load({"--resume"});
+      EXPECT_EQ(load.exit, 2);
+      EXPECT_THAT(load.err, HasSubstr("'" + place + "': it is a file or a symbolic link"));
+      EXPECT_THAT(load.err, HasSubstr("hint: put the directory itself there"));
+      const Answer verify = Duramen({"verify", data_});
+      EXPECT_EQ(verify.exit, 1);
+      EXPECT_THAT(verify.err, HasSubstr("WAL shard 1 is not looked at: "));
+      EXPECT_THAT(verify.err, HasSubstr("hint: put the directory itself there"));
+      EXPECT_THAT(Duramen({"names", data_}).out, Not(HasSubstr("load-00001")));
+      fs::remove(place);
+    }
+    fs::rename(away, place);
+  }
+  // In the place of one that SYSTEM does not count, too.
+  WriteAll(shards + "/2", "no directory");
+  const Answer load = Load({"--resume"});
+  EXPECT_EQ(load.exit, 2);
+  EXPECT_THAT(load.err, HasSubstr("hint: put the directory itself there"));
+  fs::remove(shards + "/2");
+  EXPECT_EQ(Load({"--resume"}).exit, 0);
+}
+
+/// In a child that is nobody where we are root; everything below `path` is the child's.
+int VerifyAsNobody(const std::string& path, const std::string& err_path) {
+  constexpr int kNobody = 65534;
+  std::vector<fs::path> all{path};
+  for (const auto& entry : fs::recursive_directory_iterator(path)) all.push_back(entry.path());
+  for (const fs::path& one : all) {
+    EXPECT_TRUE(::geteuid() != 0 || ::chown(one.c_str(), kNobody, kNobody) == 0);
+  }
+  fs::permissions(path + "/shards", fs::perms::none);
+  std::fflush(nullptr);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const int err = ::open(err_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    if (::geteuid() == 0 && (::setgid(kNobody) != 0 || ::setuid(kNobody) != 0)) ::_exit(100);
+    Terminal terminal{Terminal::Captured{}};
+    const ShardWalk walk{.path = path};
+    const ExitCode exit =
+        RunOverShards(walk, terminal, [&](const std::string& shard, const OutputOptions& output) {
+          return RunVerify({.path = shard, .output = output}, terminal);
+        });
+    const std::string& text = terminal.captured_err();
+    if (::write(err, text.data(), text.size()) != static_cast<ssize_t>(text.size())) ::_exit(101);
+    ::_exit(static_cast<int>(exit));
+  }
+  int status = 0;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  fs::permissions(path + "/shards", fs::perms::owner_all);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST_F(ShardsOnDisk, A14_AShardThatMayNotBeReadIsNotMissing) {
+  fs::permissions(dir_.path(), fs::perms::owner_all | fs::perms::others_exec);
+  EXPECT_EQ(VerifyAsNobody(data_, dir_ / "err"), 4);
+  const std::string err = testing::ReadAll(dir_ / "err");
+  EXPECT_THAT(err, HasSubstr("WAL shard 1 is not looked at: "));
+  EXPECT_THAT(err, HasSubstr("ermission denied"));
+  EXPECT_THAT(err, Not(HasSubstr("missing")));
 }
 
 /// Changes a byte of an entry in the WAL of shard 1.
@@ -153,7 +230,7 @@ std::string UndoId(const Answer& answer) {
   return answer.out.substr(at + 6, answer.out.find('\n', at) - at - 6);
 }
 
-TEST_F(ShardWalk, PW16_DamageInAnyOfThemIsTheExitCodeAndOneApplyMendsIt) {
+TEST_F(ShardsOnDisk, PW16_DamageInAnyOfThemIsTheExitCodeAndOneApplyMendsIt) {
   DamageShard1(data_);
   const Answer verify = Duramen({"verify", data_});
   EXPECT_EQ(verify.exit, 1) << verify.out;
@@ -177,7 +254,7 @@ TEST_F(ShardWalk, PW16_DamageInAnyOfThemIsTheExitCodeAndOneApplyMendsIt) {
   EXPECT_THAT(no_such.err, HasSubstr("in any of the 2 WAL shards"));
 }
 
-TEST_F(ShardWalk, TL3_ARepairOfOneServerIsDoneInItsShard) {
+TEST_F(ShardsOnDisk, TL3_ARepairOfOneServerIsDoneInItsShard) {
   for (const char* name : {"load-00000", "load-00001"}) {
     std::vector<std::string> words = {"repair",     data_, "--server", name,
                                       "--truncate", "5",   "--force"};
@@ -202,7 +279,7 @@ TEST_F(ShardWalk, TL3_ARepairOfOneServerIsDoneInItsShard) {
 
 // The same name in two of them, as a start that was killed may leave it: not both, and none at
 // random.
-TEST_F(ShardWalk, TL3_AServerThatIsInTwoShardsIsNotGuessed) {
+TEST_F(ShardsOnDisk, TL3_AServerThatIsInTwoShardsIsNotGuessed) {
   const std::string other = dir_ / "other";
   ASSERT_EQ(
       Duramen({"load", other, dir_ / "input", "--servers", "5", "--wal-max-size-bytes", "64KiB"})
@@ -224,7 +301,7 @@ TEST_F(ShardWalk, TL3_AServerThatIsInTwoShardsIsNotGuessed) {
   EXPECT_EQ(testing::Fingerprint(data_ + "/shards/1"), damaged) << "it is another system's";
 }
 
-TEST_F(ShardWalk, PW16_LoadGoesOnWhereTheLogsAre) {
+TEST_F(ShardsOnDisk, PW16_LoadGoesOnWhereTheLogsAre) {
   WriteAll(dir_ / "input", NumberedLines(90));
   const Answer more = Load({"--resume", "--writers", "3"});
   EXPECT_EQ(more.exit, 0) << more.err;
@@ -238,7 +315,7 @@ TEST_F(ShardWalk, PW16_LoadGoesOnWhereTheLogsAre) {
 }
 
 // The column names are there whichever shard has the first row.
-TEST_F(ShardWalk, PW16_CsvOfALogInAnotherShardHasItsHeader) {
+TEST_F(ShardsOnDisk, PW16_CsvOfALogInAnotherShardHasItsHeader) {
   for (const std::vector<std::string>& verb :
        {std::vector<std::string>{"dump", data_, "--server", "load-00001", "--format", "csv"},
         {"why-retained", data_, "load-00001", "--format", "csv"}}) {
@@ -249,7 +326,7 @@ TEST_F(ShardWalk, PW16_CsvOfALogInAnotherShardHasItsHeader) {
 }
 
 // No start would take them.
-TEST_F(ShardWalk, A14_ShardsThatWereSwappedAreNotClean) {
+TEST_F(ShardsOnDisk, A14_ShardsThatWereSwappedAreNotClean) {
   const std::vector<std::string> load = {
       "load",         data_, dir_ / "input",         "--servers", "5", "--resume",
       "--wal-shards", "3",   "--wal-max-size-bytes", "64KiB"};
@@ -262,7 +339,7 @@ TEST_F(ShardWalk, A14_ShardsThatWereSwappedAreNotClean) {
 }
 
 // However it is spelled, and from wherever: else it would become a store of its own.
-TEST_F(ShardWalk, A14_ALostSystemOfAShardIsAShardsAgain) {
+TEST_F(ShardsOnDisk, A14_ALostSystemOfAShardIsAShardsAgain) {
   const std::string shard = data_ + "/shards/1";
   fs::create_directory_symlink(shard, dir_ / "link");
   const std::string binary = DURAMEN_BINARY;
