@@ -250,7 +250,13 @@ Status LogStore::Impl::CheckShard(const log::SystemFile& file) const {
                  "'" + options.data_dir + "' is a WAL shard of another data_dir",
                  "open that one, two levels above, with the wal_shards that it has"};
   }
-  if (is_shard && file.system == log::ShardUuid(root_system, shard)) return {};
+  const bool ours = file.system == log::ShardUuid(root_system, shard);
+  if (ours && is_shard) return {};
+  if (ours) {
+    return Error{ErrorCode::kConfiguration,
+                 "SYSTEM in '" + options.data_dir + "' says that it is a store of its own",
+                 log::BackToAShard(options.data_dir)};
+  }
   std::string whose = "another system";
   for (std::uint32_t other = 0; other < log::kShardsMax; ++other) {
     if (file.system == log::ShardUuid(root_system, other)) {

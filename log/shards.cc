@@ -221,6 +221,11 @@ std::string ShardPath(std::uint32_t shard) {
   return std::string(kShardsName) + "/" + std::to_string(shard);
 }
 
+std::string BackToAShard(const std::string& path) {
+  return "a repair of an older release made it one; to make it a shard again: rm " + path +
+         "/SYSTEM, then duramen repair " + path + " --apply";
+}
+
 Shards::Shards(LogStore::Impl& root)
     : root_(root), wanted_(static_cast<std::uint32_t>(root.options.wal_shards)), all_{&root} {}
 

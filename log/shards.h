@@ -33,6 +33,9 @@ inline constexpr std::uint32_t kShardsMax = 16;
 SystemUuid ShardUuid(const SystemUuid& system, std::uint32_t shard);
 /// "shards/2"
 std::string ShardPath(std::uint32_t shard);
+/// What to type where the SYSTEM of a shard says that it is a store of its own, as repairs of older
+/// releases made it.
+std::string BackToAShard(const std::string& path);
 
 class Shards {
  public:

@@ -92,7 +92,16 @@ class Walk {
     const Result<log::Copies<log::SystemFile>> root = ReadSystemFile(options_.path);
     const Result<log::Copies<log::SystemFile>> own = ReadSystemFile(path);
     if (!root.ok() || !own.ok()) return ExitCode::kClean;  // The verb has said so.
-    if (own->content.system == log::ShardUuid(root->content.system, shard)) return ExitCode::kClean;
+    const bool ours = own->content.system == log::ShardUuid(root->content.system, shard);
+    if (ours && (shard == 0 || own->content.shards == log::kIsAShard)) return ExitCode::kClean;
+    if (ours) {
+      terminal_.Complain({ErrorCode::kCorruption,
+                          "SYSTEM in " + path +
+                              " says that it is a store of its own, not WAL shard " +
+                              std::to_string(shard) + ": no start takes it",
+                          log::BackToAShard(path)});
+      return ExitCode::kDamage;
+    }
     terminal_.Complain({ErrorCode::kCorruption,
                         path + " is not WAL shard " + std::to_string(shard) + " of this system",
                         "mount or restore the one that is; no start takes this one"});

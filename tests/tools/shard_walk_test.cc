@@ -13,8 +13,10 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <span>
 #include <sstream>
 
+#include "log/system_file.h"
 #include "tests/tools/binary.h"
 #include "tests/tools/files.h"
 #include "tools/verify.h"
@@ -336,6 +338,30 @@ TEST_F(ShardsOnDisk, A14_ShardsThatWereSwappedAreNotClean) {
   fs::rename(data_ + "/shards/x", data_ + "/shards/2");
   ASSERT_NE(Duramen(load).exit, 0);
   EXPECT_NE(Duramen({"verify", data_}).exit, 0);
+}
+
+// As a repair of an older release left a shard that had lost its SYSTEM.
+TEST_F(ShardsOnDisk, A14_AShardThatBecameAStoreOfItsOwnIsSaidToBeOne) {
+  const std::string shard = data_ + "/shards/1";
+  const std::string bytes = testing::ReadAll(shard + "/SYSTEM");
+  log::SystemFile system = log::DecodeSystemFile(std::as_bytes(std::span(bytes))).value().content;
+  ASSERT_EQ(system.shards, log::kIsAShard);
+  system.shards = 1;
+  WriteAll(shard + "/SYSTEM", testing::AsString(log::EncodeSystemFile(system)));
+  for (const std::string verb : {"verify", "stat", "names", "du", "dump"}) {
+    const Answer answer = Duramen({verb, data_});
+    EXPECT_EQ(answer.exit, 1) << verb;
+    EXPECT_THAT(answer.err,
+                HasSubstr("SYSTEM in " + shard + " says that it is a store of its own"));
+    EXPECT_THAT(answer.err, HasSubstr("then duramen repair " + shard + " --apply"));
+  }
+  const Answer load = Load({"--resume"});
+  EXPECT_EQ(load.exit, 2);
+  EXPECT_THAT(load.err, HasSubstr("says that it is a store of its own"));
+  fs::remove(shard + "/SYSTEM");
+  ASSERT_EQ(Duramen({"repair", shard, "--apply"}).exit, 0);
+  EXPECT_EQ(Duramen({"verify", data_}).exit, 0);
+  EXPECT_EQ(Load({"--resume"}).exit, 0);
 }
 
 // However it is spelled, and from wherever: else it would become a store of its own.
