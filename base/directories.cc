@@ -68,12 +68,15 @@ Status CheckAgainstShards(const WalPlace& place, const WalPlace& other, std::uin
   return {};
 }
 
+Status CheckAbsolute(const WalPlace& place) {
+  if (place.path.front() == '/') return {};
+  return Refuse(std::string(place.setting) + " '" + place.path + "' is not absolute",
+                "give the whole path: it is looked for again at every start");
+}
+
 Status CheckFailover(const WalPlace& failover, const std::string& data_dir,
                      const std::string& wal_dir) {
-  if (failover.path.front() != '/') {
-    return Refuse("wal_failover_dir '" + failover.path + "' is not absolute",
-                  "give the whole path: it is looked for again at every start");
-  }
+  if (Status status = CheckAbsolute(failover); !status.ok()) return status;
   const bool inside = wal_dir.empty() && IsOrIsIn(failover.path, Below(data_dir, "wal"));
   if (failover.path != data_dir && failover.path != wal_dir && !inside) return {};
   return Refuse("wal_failover_dir is a directory that the system uses already",
@@ -91,6 +94,7 @@ Status CheckDirectories(const LogStoreOptions& options) {
   }
   const std::uint64_t shards = options.wal_shards;
   if (!wal.path.empty()) {
+    if (Status status = CheckAbsolute(wal); !status.ok()) return status;
     if (Status status = CheckAgainstDataDir(wal, data_dir, shards); !status.ok()) return status;
   }
   if (options.wal_failover_dir.empty() || options.wal_failover_dir == kNoFailoverDir) return {};

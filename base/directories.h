@@ -7,8 +7,8 @@
 
 namespace duramen {
 
-/// Refuses a WAL directory, of any of the shards, that is another of the directories of the system,
-/// or lies in one. Errors: kConfiguration.
+/// Refuses a WAL directory that is not absolute, or that, of any of the shards, is another of the
+/// directories of the system or lies in one. Errors: kConfiguration.
 Status CheckDirectories(const LogStoreOptions& options);
 
 /// With the paths that the operating system makes of them: absolute, and without symbolic links.

@@ -69,10 +69,6 @@ Status LogStore::Impl::OpenSystem() {
   const std::string wanted =
       options.wal_dir.empty() ? std::string(kDefaultWalDir) : options.wal_dir;
   const std::vector<std::string>& known = file.content.wal_dirs;
-  if (!options.wal_dir.empty() && options.wal_dir.front() != '/') {
-    return Error{ErrorCode::kConfiguration, "wal_dir '" + options.wal_dir + "' is not absolute",
-                 "give the whole path: it is looked for again at every start"};
-  }
   if (known.empty() || known.front() != wanted) {
     return Error{ErrorCode::kConfiguration,
                  "wal_dir is '" + wanted + "', but the system was created with '" +
@@ -135,10 +131,6 @@ Status LogStore::Impl::CheckIdentity(Directory& directory, std::uint32_t positio
 
 /// SYSTEM is written last: a crash before it leaves a directory that the next start creates anew.
 Status LogStore::Impl::CreateSystem() {
-  if (!options.wal_dir.empty() && options.wal_dir.front() != '/') {
-    return Error{ErrorCode::kConfiguration, "wal_dir '" + options.wal_dir + "' is not absolute",
-                 "give the whole path: it is looked for again at every start"};
-  }
   if (TRY(log::Holds(*data_dir, log::kIdentityName))) {
     return Error{ErrorCode::kConfiguration,
                  "'" + options.data_dir + "' is a WAL directory of another system",

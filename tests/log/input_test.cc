@@ -177,6 +177,7 @@ TEST_F(InputTest, T4_AWalDirThatDependsOnWhereOneStandsIsRefused) {
   EXPECT_EQ(store.error().message, "wal_dir 'wal-elsewhere' is not absolute");
   EXPECT_THAT(store.error().hint, HasSubstr("give the whole path"));
   EXPECT_FALSE(std::filesystem::exists("wal-elsewhere"));
+  EXPECT_FALSE(std::filesystem::exists(options.data_dir));
 }
 
 TEST_F(InputTest, T4_ADirectoryThatIsAFileOrSomebodyElses) {

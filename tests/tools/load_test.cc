@@ -151,6 +151,14 @@ TEST_F(Load, T4_BadNumbersAndPlaces) {
   EXPECT_EQ(Run({.file = dir_.path(), .servers = 1}).exit, ExitCode::kUsage);
 }
 
+TEST_F(Load, T4_ARefusedWalDirLeavesNoDataDirectory) {
+  WriteAll(dir_ / "input", "a\n");
+  const Answer answer = Run({.servers = 1, .settings = {.flags = {{"wal_dir", "elsewhere"}}}});
+  EXPECT_EQ(answer.exit, ExitCode::kUsage);
+  EXPECT_THAT(answer.err, HasSubstr("wal_dir 'elsewhere' is not absolute"));
+  EXPECT_FALSE(std::filesystem::exists(dir_ / "data"));
+}
+
 TEST_F(Load, TL1_DumpFiltersByServerIndexKindAndTerm) {
   WriteAll(dir_ / "input", NumberedLines(60));
   ASSERT_EQ(Run({.servers = 2}).exit, ExitCode::kClean);
