@@ -16,13 +16,13 @@ struct BenchOptions {
   std::string dir;  // empty: a fresh one in the current directory, removed afterwards
   std::uint64_t seconds = 5;
   std::uint64_t seed = 1;
-  std::string sync_method = "datasync";
+  std::string sync_method;  // empty: what the settings say
   std::uint64_t depth = 0;  // of dsync; 0: the setting's, of a bare disk 1
   OutputOptions output;
 };
 
 struct BenchDiskOptions {
-  BenchOptions common;
+  BenchOptions common = {.sync_method = "datasync"};
   std::uint64_t batch_bytes = 4096;
 };
 
@@ -58,7 +58,7 @@ struct BenchLogOptions {
 ExitCode RunBenchLog(const BenchLogOptions& options, Terminal& terminal);
 
 struct BenchRecoveryOptions {
-  BenchOptions common;  // `seconds` is measured, not asked for
+  BenchOptions common = {.sync_method = "datasync"};  // `seconds` is measured, not asked for
   std::uint64_t servers = 1000;
   std::uint64_t entry_bytes = 256;
   std::uint64_t wal_bytes = 256'000'000;

@@ -34,6 +34,7 @@ class LogBench {
  public:
   LogBench(const BenchLogOptions& options, std::uint64_t keep, BenchStore& bench)
       : options_(options),
+        common_(WithMethod(options.load.common, bench.options)),
         keep_(keep),
         store_(bench.store),
         disk_(bench.disk),
@@ -74,8 +75,7 @@ class LogBench {
     const std::uint64_t written = used_.bytes + used_.flush_bytes + used_.checkpoint_bytes;
     const std::uint64_t owed =
         load_.entries() * (options_.load.entry_bytes + wal::kRecordHeaderBytes);
-    std::vector<Field> fields =
-        CommonFields("log", options_.load.common, seconds, options_.load.entry_bytes);
+    std::vector<Field> fields = CommonFields("log", common_, seconds, options_.load.entry_bytes);
     const std::vector<Field> measured = {
         {"cpu_user_s", ColumnType::kDecimal, cpu_user_s_},
         {"cpu_sys_s", ColumnType::kDecimal, cpu_system_s_},
@@ -174,6 +174,7 @@ class LogBench {
   }
 
   const BenchLogOptions& options_;
+  const BenchOptions common_;
   const std::uint64_t keep_;
   LogStore& store_;
   BareDisk& disk_;

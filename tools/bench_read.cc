@@ -151,8 +151,7 @@ Result<LogStoreOptions> OptionsOf(const BenchReadOptions& options, const std::st
   return store;
 }
 
-Result<Spent> Bench(const BenchReadOptions& options, const std::string& directory) {
-  LogStoreOptions store_options = TRY(OptionsOf(options, directory));
+Result<Spent> Bench(const BenchReadOptions& options, LogStoreOptions store_options) {
   const std::uint64_t entries = options.entries / options.servers * options.servers;
   std::optional<Spent> spent;
   {
@@ -186,10 +185,12 @@ Status Run(const BenchReadOptions& options, Terminal& terminal) {
   TRY(CheckRange(options));
   const BenchDirectory directory =
       TRY(BenchDirectory::Make(options.common.dir, options.common.seed));
-  const Spent spent = TRY(Bench(options, directory.path()));
+  const LogStoreOptions store_options = TRY(OptionsOf(options, directory.path()));
+  const Spent spent = TRY(Bench(options, store_options));
   const double seconds = static_cast<double>(spent.ns) / 1e9;
   const auto reads = static_cast<double>(std::max<std::uint64_t>(spent.reads, 1));
-  std::vector<Field> fields = CommonFields("read", options.common, seconds, options.entry_bytes);
+  std::vector<Field> fields =
+      CommonFields("read", WithMethod(options.common, store_options), seconds, options.entry_bytes);
   const std::vector<Field> measured = {
       {"cpu_user_s", ColumnType::kDecimal, spent.user_s},
       {"cpu_sys_s", ColumnType::kDecimal, spent.system_s},

@@ -83,11 +83,18 @@ ExitCode EndBench(const Status& status, Terminal& terminal) {
 }
 
 Result<SettingStack> StackBench(const BenchOptions& options, SettingSources sources) {
-  sources.flags.emplace_back("wal_sync_method", options.sync_method);
+  if (!options.sync_method.empty()) {
+    sources.flags.emplace_back("wal_sync_method", options.sync_method);
+  }
   if (options.depth != 0) {
     sources.flags.emplace_back("wal_pipeline_depth", std::to_string(options.depth));
   }
   return StackSettings(sources);
+}
+
+BenchOptions WithMethod(BenchOptions options, const LogStoreOptions& store) {
+  options.sync_method = SettingText("wal_sync_method", store);
+  return options;
 }
 
 Result<SyncMethod> ParseSyncMethod(const std::string& text) {

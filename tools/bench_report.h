@@ -49,8 +49,11 @@ void PrintBench(Terminal& terminal, const OutputOptions& output, const std::vect
 /// How a bench ended, complained about where it failed.
 ExitCode EndBench(const Status& status, Terminal& terminal);
 
-/// The settings that were given, with --sync and --depth on top of them. Errors: kConfiguration.
+/// The settings that were given, --sync and --depth among them. Errors: kConfiguration.
 Result<SettingStack> StackBench(const BenchOptions& options, SettingSources sources);
+
+/// `options` with the sync method that a store of `store` was asked for.
+BenchOptions WithMethod(BenchOptions options, const LogStoreOptions& store);
 
 /// Errors: kConfiguration.
 Result<SyncMethod> ParseSyncMethod(const std::string& text);

@@ -39,6 +39,7 @@ class WalBench {
  public:
   WalBench(const BenchLoadOptions& options, BenchStore& bench)
       : options_(options),
+        common_(WithMethod(options.common, bench.options)),
         store_(bench.store),
         disk_(bench.disk),
         load_(options, {.step = FloorStep(options)}, bench.store) {}
@@ -67,7 +68,7 @@ class WalBench {
     }
     const auto [low, high] = std::minmax_element(ratios.begin(), ratios.end());
     const double spread = ratios.empty() ? 0 : *high - *low;
-    std::vector<Field> fields = CommonFields("wal", options_.common, seconds, options_.entry_bytes);
+    std::vector<Field> fields = CommonFields("wal", common_, seconds, options_.entry_bytes);
     const std::vector<Field> measured = {
         {"cpu_user_s", ColumnType::kDecimal, cpu_user_s_},
         {"cpu_sys_s", ColumnType::kDecimal, cpu_system_s_},
@@ -165,6 +166,7 @@ class WalBench {
   }
 
   const BenchLoadOptions& options_;
+  const BenchOptions common_;
   LogStore& store_;
   BareDisk& disk_;
   BenchLoad load_;

@@ -38,6 +38,20 @@ Status SetFromEnvironment(SettingStack& stack, const std::string& variable,
   return Set(stack, name, text, variable);
 }
 
+/// Some verbs have a shorter flag for a setting.
+Status RefuseContradictions(const std::vector<std::pair<std::string, std::string>>& flags) {
+  std::map<std::string_view, std::string_view> given;
+  for (const auto& [name, text] : flags) {
+    const auto [at, first] = given.emplace(name, text);
+    if (first || at->second == text) continue;
+    return Error{ErrorCode::kConfiguration,
+                 FlagName(name) + " is given twice, as '" + std::string(at->second) + "' and as '" +
+                     text + "'",
+                 "say it once; --sync and --depth of a verb are settings, too"};
+  }
+  return {};
+}
+
 }  // namespace
 
 std::vector<std::pair<std::string, std::string>> SettingsInEnvironment() {
@@ -76,6 +90,7 @@ Result<SettingStack> StackSettings(const SettingSources& sources) {
   for (const auto& [variable, text] : sources.environment) {
     TRY(SetFromEnvironment(stack, variable, text));
   }
+  TRY(RefuseContradictions(sources.flags));
   for (const auto& [name, text] : sources.flags) TRY(Set(stack, name, text, FlagName(name)));
   return stack;
 }

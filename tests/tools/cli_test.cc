@@ -162,6 +162,33 @@ TEST(Cli, TL5_BenchesPrintTheKeysOfTheContract) {
   EXPECT_TRUE(std::filesystem::is_empty(dir.path())) << "nothing is left behind";
 }
 
+TEST(Cli, TL5_ABenchTakesOneSyncMethodAndSaysWhich) {
+  const TempDir dir;
+  for (const auto& [flag, setting, value] : {std::tuple{"--sync", "--wal-sync-method", "dsync"},
+                                             {"--depth", "--wal-pipeline-depth", "7"}}) {
+    const Answer wrong = Duramen({"bench", "wal", "--seconds", "1", "--dir", dir.path(), flag,
+                                  flag == std::string("--sync") ? "none" : "3", setting, value});
+    EXPECT_EQ(wrong.exit, 2);
+    EXPECT_THAT(wrong.err, HasSubstr(std::string(setting) + " is given twice, as '"));
+    EXPECT_THAT(wrong.err, HasSubstr("hint: "));
+  }
+  WriteAll(dir / "input", NumberedLines(3));
+  EXPECT_EQ(Duramen({"load", dir / "data", dir / "input", "--servers", "1", "--sync", "none",
+                     "--wal-sync-method", "fsync"})
+                .exit,
+            2);
+  EXPECT_FALSE(std::filesystem::exists(dir / "data"));
+  std::filesystem::remove(dir / "input");
+  for (const char* flag : {"--sync", "--wal-sync-method"}) {
+    const Answer wal =
+        Duramen({"bench", "wal", "--seconds", "1", "--servers", "1", "--dir", dir.path(),
+                 "--wal-max-size-bytes", "1MiB", flag, "none", "--json"});
+    EXPECT_EQ(wal.exit, 0) << wal.err;
+    EXPECT_THAT(wal.out, HasSubstr("\"sync_method\":\"none\"")) << flag;
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
+}
+
 TEST(Cli, TL5_AColdReadIsMeasuredWithTheSettingsThatAreGiven) {
   const TempDir dir;
   const auto read = [&](const std::vector<std::string>& settings) {
