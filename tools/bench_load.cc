@@ -38,13 +38,18 @@ Result<BenchStore> OpenStore(const BenchLoadOptions& options) {
   SettingStack stack = TRY(StackBench(options.common, options.settings));
   BenchDirectory directory = TRY(BenchDirectory::Make(options.common.dir, options.common.seed));
   stack.options.data_dir = directory.path() + "/data";
+  std::vector<BenchDirectory> wal_directories =
+      TRY(UseOwnWalDirectories(options.common.seed, stack.options));
+  const bool beside = stack.options.wal_dir.empty();
   LogStore store = TRY(LogStore::Open(stack.options));
-  BareDisk disk = TRY(BareDisk::Create(
-      directory.path(), {.size_bytes = std::min(WalFileBytes(stack.options), kDiskFileBytes),
-                         .method = static_cast<SyncMethod>(StoreMetrics::Of(store).sync_method),
-                         .depth = static_cast<std::uint32_t>(stack.options.wal_pipeline_depth)}));
-  return BenchStore{std::move(directory), std::move(stack.options), std::move(store),
-                    std::move(disk)};
+  // On the device of the WAL.
+  BareDisk disk = TRY(
+      BareDisk::Create(beside ? directory.path() : wal_directories.front().path(),
+                       {.size_bytes = std::min(WalFileBytes(stack.options), kDiskFileBytes),
+                        .method = static_cast<SyncMethod>(StoreMetrics::Of(store).sync_method),
+                        .depth = static_cast<std::uint32_t>(stack.options.wal_pipeline_depth)}));
+  return BenchStore{std::move(directory), std::move(wal_directories), std::move(stack.options),
+                    std::move(store), std::move(disk)};
 }
 
 }  // namespace

@@ -106,6 +106,7 @@ class BenchLoad {
 /// in flight as the WAL may have.
 struct BenchStore {
   BenchDirectory directory;
+  std::vector<BenchDirectory> wal_directories;
   LogStoreOptions options;
   LogStore store;
   BareDisk disk;

@@ -185,7 +185,9 @@ Status Run(const BenchReadOptions& options, Terminal& terminal) {
   TRY(CheckRange(options));
   const BenchDirectory directory =
       TRY(BenchDirectory::Make(options.common.dir, options.common.seed));
-  const LogStoreOptions store_options = TRY(OptionsOf(options, directory.path()));
+  LogStoreOptions store_options = TRY(OptionsOf(options, directory.path()));
+  const std::vector<BenchDirectory> wal_directories =
+      TRY(UseOwnWalDirectories(options.common.seed, store_options));
   const Spent spent = TRY(Bench(options, store_options));
   const double seconds = static_cast<double>(spent.ns) / 1e9;
   const auto reads = static_cast<double>(std::max<std::uint64_t>(spent.reads, 1));

@@ -92,6 +92,18 @@ Result<SettingStack> StackBench(const BenchOptions& options, SettingSources sour
   return StackSettings(sources);
 }
 
+Result<std::vector<BenchDirectory>> UseOwnWalDirectories(std::uint64_t seed,
+                                                         LogStoreOptions& options) {
+  std::vector<BenchDirectory> made;
+  TRY(ValidateOptions(options));
+  for (std::string* path : {&options.wal_dir, &options.wal_failover_dir}) {
+    if (path->empty() || *path == kNoFailoverDir) continue;
+    made.push_back(TRY(BenchDirectory::Make(*path, seed)));
+    *path = made.back().path() + "/wal";
+  }
+  return made;
+}
+
 BenchOptions WithMethod(BenchOptions options, const LogStoreOptions& store) {
   options.sync_method = SettingText("wal_sync_method", store);
   return options;

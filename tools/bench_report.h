@@ -52,6 +52,11 @@ ExitCode EndBench(const Status& status, Terminal& terminal);
 /// The settings that were given, --sync and --depth among them. Errors: kConfiguration.
 Result<SettingStack> StackBench(const BenchOptions& options, SettingSources sources);
 
+/// For a WAL directory of the settings: a fresh folder in it is used instead. They go with it.
+/// Errors: those of making it, and of settings that no store opens with.
+Result<std::vector<BenchDirectory>> UseOwnWalDirectories(std::uint64_t seed,
+                                                         LogStoreOptions& options);
+
 /// `options` with the sync method that a store of `store` was asked for.
 BenchOptions WithMethod(BenchOptions options, const LogStoreOptions& store);
 

@@ -189,6 +189,34 @@ TEST(Cli, TL5_ABenchTakesOneSyncMethodAndSaysWhich) {
   EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
 }
 
+TEST(Cli, TL5_ABenchLeavesNothingInAWalDirectory) {
+  const TempDir dir;
+  const TempDir wal;
+  const TempDir failover;
+  for (const TempDir* one : {&wal, &failover}) WriteAll(*one / "theirs", "stays");
+  const std::vector<std::string> settings = {"--seconds",    "1",
+                                             "--servers",    "2",
+                                             "--dir",        dir.path(),
+                                             "--wal-dir",    wal.path(),
+                                             "--json",       "--wal-max-size-bytes",
+                                             "4MiB",         "--sync",
+                                             "none",         "--wal-failover-dir",
+                                             failover.path()};
+  for (const std::vector<std::string>& bench :
+       {std::vector<std::string>{"bench", "wal", "--wal-shards", "2"},
+        {"bench", "read", "--hot", "--entries", "10"}}) {
+    std::vector<std::string> words = bench;
+    words.insert(words.end(), settings.begin(), settings.end());
+    const Answer answer = Duramen(words);
+    EXPECT_EQ(answer.exit, 0) << answer.err;
+    EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
+    for (const TempDir* one : {&wal, &failover}) {
+      EXPECT_EQ(testing::Fingerprint(one->path()).size(), 1u);
+      EXPECT_EQ(testing::ReadAll(*one / "theirs"), "stays");
+    }
+  }
+}
+
 TEST(Cli, TL5_AColdReadIsMeasuredWithTheSettingsThatAreGiven) {
   const TempDir dir;
   const auto read = [&](const std::vector<std::string>& settings) {
