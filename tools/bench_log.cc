@@ -44,16 +44,21 @@ class LogBench {
   /// What is measured begins with the second flush: the first one makes all directories.
   Status Run() {
     TRY(load_.Open());
-    const std::int64_t warm_until_ns = clock_.NowNs() + kWarmNsMax;
+    CpuTimer cpu;
     Look();
+    StoreMetrics before = now_;
+    std::int64_t begin_ns = clock_.NowNs();
+    const std::int64_t warm_until_ns = begin_ns + kWarmNsMax;
     while (clock_.NowNs() < warm_until_ns && now_.flush_rounds == 0 && !Interrupted()) TRY(Turn());
-    load_.Forget();
-    read_latency_ = {};
-    reads_ = peak_budget_bytes_ = batch_bytes_ = batches_ = 0;
-    const CpuTimer cpu;
-    Look();
-    const StoreMetrics before = now_;
-    const std::int64_t begin_ns = clock_.NowNs();
+    if (!Interrupted()) {  // Else it is all that there is to tell.
+      load_.Forget();
+      read_latency_ = {};
+      reads_ = peak_budget_bytes_ = batch_bytes_ = batches_ = 0;
+      cpu = CpuTimer();
+      Look();
+      before = now_;
+      begin_ns = clock_.NowNs();
+    }
     const std::int64_t end_ns =
         begin_ns + static_cast<std::int64_t>(options_.load.common.seconds) * kSecondNs;
     while (clock_.NowNs() < end_ns && !Interrupted()) TRY(Turn());

@@ -48,6 +48,7 @@ class WalBench {
     TRY(load_.Open());
     // Files are made ready in the background at first; nobody measures that.
     TRY(RunWalSlice());
+    if (Interrupted()) return {};  // Then it is all that there is to tell.
     Forget();
     for (std::uint64_t second = 0; second < options_.common.seconds && !Interrupted(); ++second) {
       TRY(RunWalSlice());
