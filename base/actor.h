@@ -27,6 +27,10 @@ class Actor {
   virtual const char* name() const = 0;
   /// Nobody waits for its steps, so where processors are short the other actors go first.
   virtual bool background() const { return false; }
+  /// Something has come up that no Wake told of. Its own thread, between steps; cheap.
+  virtual bool HasWork() const { return false; }
+  /// Its thread is about to sleep, and looks at HasWork once more behind this; or it has slept.
+  virtual void OnSleep(bool /*asleep*/) {}
 
   static constexpr std::int64_t kAgain = 0;
   static constexpr std::int64_t kIdle = INT64_MAX;

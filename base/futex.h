@@ -7,10 +7,14 @@
 
 namespace duramen {
 
+/// Whether other processes wait for the word too, or wake those who do.
+enum class FutexScope : std::uint8_t { kPrivate, kShared };
+
 /// Returns when woken, when `word` is not `expected`, or when the monotonic clock reaches
 /// `until_ns` (INT64_MAX: never), sometimes for no reason: the caller tests again.
-void FutexWait(std::atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t until_ns);
+void FutexWait(std::atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t until_ns,
+               FutexScope scope = FutexScope::kPrivate);
 /// Wakes all who wait for `word`.
-void FutexWakeAll(std::atomic<std::uint32_t>& word);
+void FutexWakeAll(std::atomic<std::uint32_t>& word, FutexScope scope = FutexScope::kPrivate);
 
 }  // namespace duramen

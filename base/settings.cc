@@ -115,6 +115,8 @@ Status ParsePath(const SettingSpec& setting, std::string_view text, LogStoreOpti
     options.data_dir = text;
   } else if (setting.name == "wal_dir") {
     options.wal_dir = text;
+  } else if (setting.name == "wal_process") {
+    options.wal_process = text;
   } else {
     options.wal_failover_dir = text;
   }
@@ -321,6 +323,7 @@ std::string SettingText(std::string_view name, const LogStoreOptions& options) {
   switch (setting->type) {
     case SettingType::kPath:
       if (name == "data_dir") return options.data_dir;
+      if (name == "wal_process") return options.wal_process;
       return name == "wal_dir" ? options.wal_dir : options.wal_failover_dir;
     case SettingType::kBoolean:
       return "true";
@@ -382,6 +385,10 @@ Status ValidateOptions(const LogStoreOptions& options, const MemoryNeeds& needs)
       status = CheckRange(setting, options);
     }
     if (!status.ok()) return status;
+  }
+  if (!options.wal_process.empty()) {
+    if (Status status = CheckWalProcess(options); !status.ok()) return status;
+    return CheckMemorySum(options, needs);
   }
   if (options.data_dir.empty()) return Refuse("data_dir is not set", "name a directory for it");
   if (Status status = CheckDirectories(options); !status.ok()) return status;

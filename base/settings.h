@@ -69,6 +69,12 @@ struct MemoryNeeds {
   std::uint64_t chunk_bytes = 256ULL << 10;    // one chunk of a mem table's arena
 };
 
+/// Of wal_process: the path of the socket. Requires: it is set and valid.
+std::string_view WalProcessSocket(const LogStoreOptions& options);
+
+/// What contradicts wal_process where it is set: settings that are the WAL process's own.
+Status CheckWalProcess(const LogStoreOptions& options);
+
 /// As wal_failover_dir: take the one that there is out of use.
 inline constexpr std::string_view kNoFailoverDir = "none";
 

@@ -16,6 +16,15 @@ constexpr SettingSpec kSettings[] = {
      .part = "log",
      .since = "0.1.0",
      .help = "The directory that holds everything; made if it is not there."},
+    {.name = "wal_process",
+     .type = SettingType::kPath,
+     .unit = "",
+     .default_value = "",
+     .part = "wal",
+     .since = "0.1.0",
+     .help = "'unix:PATH': the WAL is another process, `duramen wal`, that has the directory and "
+             "listens at PATH; several processes share its syncs. data_dir and the settings of WAL "
+             "and segments are that process's then. Unset: this process has the directory."},
     {.name = "wal_dir",
      .type = SettingType::kPath,
      .unit = "",

@@ -89,32 +89,35 @@ void ThreadExecutor::Run(Slot& slot, Actor& actor) {
     // what the waker did before it.
     slot.state.exchange(kRunning, std::memory_order_acq_rel);
     const std::int64_t next_ns = actor.Step();
-    if (next_ns != Actor::kAgain) Park(slot, next_ns);
+    if (next_ns != Actor::kAgain) Park(slot, actor, next_ns);
   }
 }
 
-void ThreadExecutor::Park(Slot& slot, std::int64_t until_ns) {
+void ThreadExecutor::Park(Slot& slot, Actor& actor, std::int64_t until_ns) {
   const std::int64_t begin_ns = NowNs();
   const std::int64_t spin_until_ns =
       SpinsAtAll() ? std::min(until_ns, begin_ns + slot.spin.SpinNs()) : begin_ns;
   while (NowNs() < spin_until_ns) {
-    if (slot.state.load(std::memory_order_acquire) != kRunning) {
+    if (slot.state.load(std::memory_order_acquire) != kRunning || actor.HasWork()) {
       slot.spin.Waited(NowNs() - begin_ns, false);
       return;
     }
     SpinPause();
   }
-  Sleep(slot, until_ns);
+  Sleep(slot, actor, until_ns);
   slot.spin.Waited(NowNs() - begin_ns, true);
 }
 
-void ThreadExecutor::Sleep(Slot& slot, std::int64_t until_ns) {
+void ThreadExecutor::Sleep(Slot& slot, Actor& actor, std::int64_t until_ns) {
   std::uint32_t state = kRunning;
   if (!slot.state.compare_exchange_strong(state, kParked, std::memory_order_acq_rel)) return;
-  while (slot.state.load(std::memory_order_acquire) == kParked) {
-    if (until_ns != Actor::kIdle && NowNs() >= until_ns) return;  // Run resets the state.
+  actor.OnSleep(true);
+  // In each of the ways out Run resets the state.
+  while (slot.state.load(std::memory_order_acquire) == kParked && !actor.HasWork()) {
+    if (until_ns != Actor::kIdle && NowNs() >= until_ns) break;
     FutexWait(slot.state, kParked, until_ns);
   }
+  actor.OnSleep(false);
 }
 
 // Await and Progress are Dekker's pattern in sequentially consistent operations: either Progress

@@ -41,8 +41,8 @@ class ThreadExecutor final : public ActorExecutor {
 
   Slot* SlotOf(const Actor& actor);
   static void Run(Slot& slot, Actor& actor);
-  static void Park(Slot& slot, std::int64_t until_ns);
-  static void Sleep(Slot& slot, std::int64_t until_ns);
+  static void Park(Slot& slot, Actor& actor, std::int64_t until_ns);
+  static void Sleep(Slot& slot, Actor& actor, std::int64_t until_ns);
 
   bool SpinsUntilDone(bool (*done)(void*), void* argument, std::int64_t until_ns) const;
 

@@ -12,8 +12,10 @@ constexpr std::uint64_t kRingReserveShare = 16;  // one record in so many is kep
 }  // namespace
 
 Error Writer::Impl::RefusedBy(ErrorCode code) const {
-  const std::string reason = store.port->state_reason();
-  const std::uint64_t free_bytes = store.port->free_bytes();  // UINT64_MAX: not known
+  const bool too_many_files = code != ErrorCode::kWalDown && code != ErrorCode::kDiskFull;
+  const std::string reason = too_many_files ? "" : store.port->state_reason();
+  const std::uint64_t free_bytes =  // UINT64_MAX: not known
+      code == ErrorCode::kDiskFull ? store.port->free_bytes() : UINT64_MAX;
   switch (code) {
     case ErrorCode::kWalDown:
       return {code, "the WAL is down: " + reason, "see the state of the store; reads go on"};

@@ -64,6 +64,7 @@ LogStore::Impl::~Impl() {
     (void)wal.release();
     (void)pool.release();
     (void)away_pool.release();
+    (void)port.release();
     return;
   }
   CHECK(writers.empty());
@@ -391,10 +392,10 @@ void LogStore::Impl::StartThreads(wal::Recovery& recovery) {
                                                          .budget = budget,
                                                          .log = log_,
                                                          .stats = stats->wal,
-                                                         .status = wal_status},
+                                                         .status = *wal_status,
+                                                         .follower = &follower,
+                                                         .asleep = wal_asleep},
                                    recovery, Rng(rng.Next()));
-  port = std::make_unique<log::OwnWal>(*wal, *executor, *pool);
-  row_bytes_max = wal->large_row_bytes();
   BuildLogs(recovery);
   TellStart();
   for (wal::FilePool* one : {pool.get(), away_pool.get()}) {
@@ -427,7 +428,7 @@ void LogStore::Impl::OnFault(const ServerUid& uid, const meta::FaultyRow& fault)
 }
 
 void LogStore::Impl::OnRetired(std::uint64_t file) {
-  wal_status.flushed_upto.store(file, std::memory_order_release);
+  wal_status->flushed_upto.store(file, std::memory_order_release);
   wal->Retire(file);
 }
 
@@ -440,6 +441,8 @@ bool LogStore::Impl::EntriesWaitForFlush() const {
 }
 
 void LogStore::Impl::BuildLogs(wal::Recovery& recovery) {
+  port = std::make_unique<log::OwnWal>(*wal, *executor, *pool);
+  row_bytes_max = wal->large_row_bytes();
   const std::lock_guard guard(mutex_);
   for (const wal::ReplayedLog& replayed : recovery.replay().logs()) {
     slot_count = std::max(slot_count, replayed.slot + 1);
@@ -502,6 +505,7 @@ void LogStore::Impl::RestoreLog(const wal::ReplayedLog& replayed) {
 
 Status LogStore::Impl::Close(Deadline deadline) {
   if (!started) return {};
+  if (shared != nullptr) return CloseRemote(deadline);
   struct Draining {
     Impl* impl;
   } draining{this};
@@ -560,6 +564,10 @@ Result<SyncMethod> LogStore::Impl::Resolve(SyncMethod wanted) const {
 
 Status LogStore::Impl::SetSyncMethod(SyncMethod wanted) {
   if (!started) return Error{ErrorCode::kRefused, "the store is closed", ""};
+  if (shared != nullptr) {
+    return Error{ErrorCode::kConfiguration, "the WAL is another process, which has its own method",
+                 "set wal_sync_method there"};
+  }
   const SyncMethod method = TRY(Resolve(wanted));
   sync_method = method;
   wal->SetMethod(method);
@@ -569,18 +577,6 @@ Status LogStore::Impl::SetSyncMethod(SyncMethod wanted) {
 LogStore::LogStore(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
 LogStore::LogStore(LogStore&& other) noexcept = default;
 LogStore::~LogStore() = default;
-
-Result<LogStore> LogStore::Open(const LogStoreOptions& options) {
-  TRY(ValidateOptions(options));
-  TRY(CheckDirectories(WithRealPaths(options)));
-  auto impl = std::make_unique<Impl>(options, log::StorageTuning{}, Rng::FromSystem());
-  impl->own_file_system = std::make_unique<PosixFileSystem>();
-  impl->own_clock = std::make_unique<SystemClock>();
-  impl->own_executor = std::make_unique<ThreadExecutor>();
-  TRY(impl->Open({*impl->own_file_system, *impl->own_clock, *impl->own_executor, impl->rng,
-                  &StatMemory::Shared}));
-  return LogStore(std::move(impl));
-}
 
 Status LogStore::Close(Deadline deadline) { return impl_->shards->Close(deadline); }
 
@@ -624,6 +620,18 @@ Status ValidateStoreOptions(const LogStoreOptions& options, const StorageTuning&
                           .in_flight_bytes = tuning.ring_bytes,
                           .chunk_bytes = tuning.chunk_bytes};
   return ValidateOptions(options, needs);
+}
+
+Result<LogStore> OpenEmbedded(const LogStoreOptions& options) {
+  TRY(ValidateOptions(options));
+  TRY(CheckDirectories(WithRealPaths(options)));
+  auto impl = std::make_unique<LogStore::Impl>(options, StorageTuning{}, Rng::FromSystem());
+  impl->own_file_system = std::make_unique<PosixFileSystem>();
+  impl->own_clock = std::make_unique<SystemClock>();
+  impl->own_executor = std::make_unique<ThreadExecutor>();
+  TRY(impl->Open({*impl->own_file_system, *impl->own_clock, *impl->own_executor, impl->rng,
+                  &StatMemory::Shared}));
+  return LogStore(std::move(impl));
 }
 
 Result<LogStore> OpenLogStore(const LogStoreOptions& options, StorageEnvironment environment,

@@ -193,6 +193,7 @@ void LogStore::Impl::ReleaseBuffer(std::uint64_t bytes, Pin::Impl& pin) const {
 /// run was flushed and its WAL file used again while it was read.
 Status LogStore::Impl::ReadFile(const log::ServerLog& log, IndexRange range, Reading& to,
                                 bool& moved) const {
+  if (shared != nullptr) return ReadRemote(log, range, to, moved);
   const std::optional<wal::LandedRun> run = landed.Find(log.slot, range.begin);
   if (!run) return ReadSegments(log, range, to);
   const std::size_t before = to.pin.entries.size();

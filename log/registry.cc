@@ -8,6 +8,7 @@
 #include "base/try.h"
 #include "log/mender.h"
 #include "log/shards.h"
+#include "log/shared_wal.h"
 #include "log/store.h"
 
 namespace duramen {
@@ -36,7 +37,10 @@ std::size_t Utf8Length(std::string_view text, std::uint32_t& code) {
   return code < kLowest[length] || code > 0x10FFFF || surrogate ? 0 : length;
 }
 
-Status CheckName(std::string_view name) {
+}  // namespace
+}  // namespace v1
+
+Status log::CheckLogName(std::string_view name) {
   const auto bad = [](const std::string& why) {
     return Error{ErrorCode::kInvalidArgument, "not a name of a log: " + why,
                  "names are 1 to 255 bytes of UTF-8 without control characters"};
@@ -55,10 +59,10 @@ Status CheckName(std::string_view name) {
   return {};
 }
 
-}  // namespace
+inline namespace v1 {
 
 log::ServerLog* LogStore::Impl::At(std::uint32_t slot) const {
-  if (slot >= kSegments * kSegmentSlots) return nullptr;
+  if (slot >= kSlotsMax) return nullptr;
   const Segment* segment = segments[slot / kSegmentSlots].load(std::memory_order_acquire);
   if (segment == nullptr) return nullptr;
   return (*segment)[slot % kSegmentSlots].load(std::memory_order_acquire);
@@ -90,7 +94,7 @@ Result<log::ServerLog*> LogStore::Impl::Find(LogRef ref) const {
 
 /// Under the lock.
 log::ServerLog& LogStore::Impl::MakeSlot(std::uint32_t slot) {
-  CHECK(slot < kSegments * kSegmentSlots);
+  CHECK(slot < kSlotsMax);
   std::atomic<Segment*>& segment = segments[slot / kSegmentSlots];
   if (segment.load(std::memory_order_relaxed) == nullptr) {
     owned_segments.push_back(std::make_unique<Segment>());
@@ -137,7 +141,8 @@ Result<LogRef> LogStore::Impl::OpenLog(Writer::Impl& writer, std::string_view na
   if (closed.load(std::memory_order_relaxed)) {
     return Error{ErrorCode::kClosed, "the store is closed", ""};
   }
-  TRY(CheckName(name));
+  if (shared != nullptr) return OpenRemote(writer, name, mode);
+  TRY(log::CheckLogName(name));
   writer.Process();
   const std::unique_lock lock(mutex_);
   const auto found = names.find(std::string(name));
@@ -155,7 +160,10 @@ Result<LogRef> LogStore::Impl::OpenLog(Writer::Impl& writer, std::string_view na
                  "open it instead"};
   }
   if (log.writer != nullptr && log.writer != &writer) {
-    return Error{ErrorCode::kInUse, "log '" + std::string(name) + "' is open in another Writer",
+    const bool process = log.holder != nullptr;
+    return Error{ErrorCode::kInUse,
+                 "log '" + std::string(name) + "' is open in another " +
+                     (process ? "process" : "Writer"),
                  "a log belongs to one Writer; use that one or destroy it"};
   }
   log.writer = &writer;
@@ -175,7 +183,7 @@ Result<LogRef> LogStore::Impl::CreateLog(Writer::Impl& writer, std::string_view 
     return Error{ErrorCode::kOverloaded, "the Writer's ring is full",
                  "wait for an earlier ticket and try again"};
   }
-  if (free_slots.empty() && slot_count >= kSegments * kSegmentSlots) {
+  if (free_slots.empty() && slot_count >= kSlotsMax) {
     return Error{ErrorCode::kOverloaded, "a WAL shard holds at most 4,194,304 logs",
                  "delete logs, or use more shards"};
   }
@@ -288,7 +296,9 @@ memtable::Arena* LogStore::Impl::TakeArena() {
   const std::lock_guard lock(mutex_);
   if (idle_arenas.empty()) {
     arenas.push_back(std::make_unique<memtable::Arena>(
-        budget, memtable::ArenaOptions{.chunk_bytes = tuning.chunk_bytes}));
+        budget, memtable::ArenaOptions{
+                    .chunk_bytes = tuning.chunk_bytes,
+                    .source = shared == nullptr ? nullptr : &shared->chunks()}));
     idle_arenas.push_back(arenas.back().get());
   }
   memtable::Arena* arena = idle_arenas.back();
@@ -320,7 +330,7 @@ void LogStore::Impl::ReleaseWriter(Writer::Impl* writer) {
                          "the WAL was down when the log's Writer was destroyed",
                          "restart the process"};
       log->stopped.store(true, std::memory_order_release);
-      const bool registered = rows.With([&](const meta::Table& table) {
+      const bool registered = shared != nullptr || rows.With([&](const meta::Table& table) {
         const meta::ServerRows* server = table.Find(log->owner.uid);
         return server != nullptr && server->has(meta::RowKind::kIdentity);
       });
@@ -415,6 +425,10 @@ void LogStore::Impl::AddLogsTo(std::vector<LogInfo>& logs) const {
 std::vector<LogInfo> LogStore::Logs() const {
   std::vector<LogInfo> logs;
   if (impl_->Forked()) return logs;
+  if (impl_->shared != nullptr) {
+    Result<std::vector<LogInfo>> list = impl_->shared->List();
+    if (list.ok()) logs = std::move(*list);
+  }
   for (const Impl* one : impl_->shards->all()) one->AddLogsTo(logs);
   std::sort(logs.begin(), logs.end(),
             [](const LogInfo& a, const LogInfo& b) { return a.name < b.name; });

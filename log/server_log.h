@@ -20,6 +20,11 @@
 
 namespace duramen::log {
 
+class LogHolder;
+
+/// Errors: kInvalidArgument, with the byte that is wrong.
+Status CheckLogName(std::string_view name);
+
 class ServerLog {
  public:
   ServerLog(std::uint32_t slot_number, std::uint32_t ref_slot_number, memtable::BlockPool& pool)
@@ -69,7 +74,14 @@ class ServerLog {
   meta::FaultyRow fault;
   segments::SegmentList segments;
   Error stopped_by;
-  void* writer = nullptr;  // the Writer::Impl that it belongs to
+  void* writer = nullptr;  // the Writer::Impl, or the LogHolder, that it belongs to
+  const LogHolder* holder = nullptr;  // of another process; under the store's lock
+  /// Of a log whose WAL is another process: what is known to be durable.
+  struct Acked {
+    std::uint64_t epoch = 0;
+    Index end = 1;
+    std::uint64_t row_sequence = 0;
+  } acked;
 
   LogRef ref() const { return {ref_slot, generation.load(std::memory_order_acquire)}; }
 

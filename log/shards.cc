@@ -272,6 +272,8 @@ Status Shards::Open() {
   return {};
 }
 
+void Shards::OpenShared() { report_ = root_.report; }
+
 /// Before anything is made or changed: an empty directory in its place would look like a shard that
 /// never held a log; and what lies where one may come is not ours [A14].
 Status Shards::RefuseMissing() const {

@@ -48,6 +48,8 @@ class Shards {
   /// LogStore::Open; kConfiguration where one that is counted is not there, or one that is not
   /// wanted any more holds logs.
   Status Open();
+  /// One, whose WAL is another process.
+  void OpenShared();
   const std::vector<LogStore::Impl*>& all() const { return all_; }
   /// Where that log is, if it is; else any.
   LogStore::Impl& Of(LogRef ref) const {

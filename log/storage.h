@@ -43,6 +43,9 @@ struct StorageTuning {
 /// What OpenLogStore and MendStore refuse before they touch the disk. Errors: kConfiguration.
 Status ValidateStoreOptions(const LogStoreOptions& options, const StorageTuning& tuning);
 
+/// LogStore::Open, where the directory is this process's own.
+Result<LogStore> OpenEmbedded(const LogStoreOptions& options);
+
 Result<LogStore> OpenLogStore(const LogStoreOptions& options, StorageEnvironment environment,
                               const StorageTuning& tuning);
 

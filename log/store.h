@@ -25,6 +25,8 @@
 #include "log/durable_rows.h"
 #include "log/durable_state.h"
 #include "log/flusher.h"
+#include "log/followed.h"
+#include "log/hosted_log.h"
 #include "log/server_log.h"
 #include "log/storage.h"
 #include "log/store_stats.h"
@@ -39,6 +41,7 @@ namespace duramen {
 namespace log {
 class Mender;
 class Shards;
+class SharedWal;
 
 /// What all WAL shards of a system share.
 struct Common {
@@ -91,7 +94,9 @@ struct Writer::Impl {
   memtable::Arena* arena = nullptr;
   wal::NoticeBoard notices;
   wal::RingPort port;
+  void* port_state = nullptr;  // of the WalPort
   std::vector<wal::Descriptor> descriptors;  // of one call
+  std::vector<wal::Descriptor> shared_;      // the same, for a WAL process
   std::vector<memtable::Slot> slots;
   std::vector<memtable::TermRun> terms;
   std::vector<wal::Notice> taken;
@@ -140,6 +145,7 @@ struct Writer::Impl {
   Ticket Push(log::ServerLog& log, std::uint64_t payload_bytes);
   void OnNotice(const wal::Notice& notice);
   void Landed(std::uint64_t released);
+  void NameChunks();
   Status FailureAt(Ticket ticket);
   Status MarksAdmitted() const;
   Result<Ticket> PostMark(log::ServerLog& log, const wal::Descriptor& mark);
@@ -203,6 +209,26 @@ struct LogStore::Impl final : log::Flusher::Store {
   Result<SyncMethod> Resolve(SyncMethod wanted) const;
   Status SetSyncMethod(SyncMethod wanted);
 
+  // remote.cc: the WAL is another process
+  Status OpenShared(const log::StorageEnvironment& environment,
+                    std::unique_ptr<log::SharedWal> wal_process);
+  Result<LogRef> OpenRemote(Writer::Impl& writer, std::string_view name, OpenMode mode);
+  Result<LogRef> OpenKnown(Writer::Impl& writer, log::ServerLog& log, OpenMode mode);
+  Result<LogRef> Install(Writer::Impl& writer, std::uint32_t number,
+                         const log::HostedLog& hosted);
+  void GiveSlot(std::uint32_t number);
+  /// A log that this process has, for the next WAL process.
+  struct ClaimedLog {
+    std::uint32_t number = 0;
+    Writer::Impl* writer = nullptr;  // null: its Writer is gone
+    log::Reclaim reclaim;
+  };
+  std::vector<ClaimedLog> ClaimedLogs() const;
+  void OnReclaimed(std::uint32_t number, const Result<log::HostedLog>& hosted);
+  void FinishRemote(log::ServerLog& log);
+  void ForgetFreed(const Writer::Impl& writer);
+  Status CloseRemote(Deadline deadline);
+
   // mend.cc: a start in mode `salvage`
   Status CheckSalvage() const;
   bool KnowsName(const std::string& name) const;
@@ -262,6 +288,7 @@ struct LogStore::Impl final : log::Flusher::Store {
   Status ReadWalFile(const log::ServerLog& log, const wal::LandedRun& run, IndexRange range,
                      Reading& to) const;
   Status ReadSegments(const log::ServerLog& log, IndexRange range, Reading& to) const;
+  Status ReadRemote(const log::ServerLog& log, IndexRange range, Reading& to, bool& moved) const;
   Status ReserveBuffer(std::uint64_t bytes, Pin::Impl& pin) const;
   void ReleaseBuffer(std::uint64_t bytes, Pin::Impl& pin) const;
   Error Lost(const log::ServerLog& log, Index index) const;
@@ -310,9 +337,14 @@ struct LogStore::Impl final : log::Flusher::Store {
   wal::LandedIndex landed{&budget};
   std::unique_ptr<wal::FilePool> pool;
   std::unique_ptr<wal::FilePool> away_pool;  // of failover_dir
-  wal::WalStatus wal_status;
+  wal::WalStatus own_wal_status;
+  wal::WalStatus* wal_status = &own_wal_status;    // or in a page of the WAL process
+  std::atomic<std::uint32_t>* wal_asleep = nullptr;  // there too
+  log::DurableFollower follower;                   // of logs that other processes write
   std::unique_ptr<wal::Wal> wal;
   std::unique_ptr<log::WalPort> port;  // what Writers use of it
+  log::SharedWal* shared = nullptr;    // the same; null: the WAL is ours
+  std::mutex open_mutex_;              // claims of logs, one at a time; before mutex_
   std::unique_ptr<segments::OpenFiles> segment_files;
   std::unique_ptr<log::Flusher> flusher;
   RecoveryReport report;
@@ -323,6 +355,7 @@ struct LogStore::Impl final : log::Flusher::Store {
 
   static constexpr std::uint32_t kSegmentSlots = 1024;
   static constexpr std::uint32_t kSegments = 4096;
+  static constexpr std::uint32_t kSlotsMax = kSegments * kSegmentSlots;
   using Segment = std::array<std::atomic<log::ServerLog*>, kSegmentSlots>;
   std::array<std::atomic<Segment*>, kSegments> segments{};
 

@@ -57,6 +57,8 @@ class WalPort {
   /// Whether the Writer has notices that TakeNotices would give. Its thread, in every call.
   virtual bool HasNotices(const Writer::Impl& writer) const = 0;
   virtual void TakeNotices(Writer::Impl& writer, std::vector<wal::Notice>& out) = 0;
+  /// Somebody looks at a Writer's descriptor, or has a callback.
+  virtual void Listens() {}
   /// Nothing that is on its way becomes durable until the caller does something about it.
   virtual bool ended() const = 0;
 

@@ -10,6 +10,7 @@
 #include "base/planted.h"
 #include "base/try.h"
 #include "log/shards.h"
+#include "log/shared_wal.h"
 #include "log/store.h"
 
 namespace duramen {
@@ -166,6 +167,10 @@ void Writer::Impl::OnNotice(const wal::Notice& notice) {
     log->refused_position = notice.refused_position;
     log->stopped.store(true, std::memory_order_release);
   }
+  if (store.shared != nullptr) {
+    const std::lock_guard lock(log->mutex);
+    log->acked = {notice.epoch, notice.end, notice.row_sequence};
+  }
   if (log->deleted.load(std::memory_order_relaxed)) return;
   const bool moved = log->OnNotice(notice);
   if (log->identity_unposted) {  // Only a planted bug leaves it so long.
@@ -217,6 +222,7 @@ Status Writer::Impl::FailureAt(Ticket ticket) {
 
 /// The tombstone is durable: the name may be registered again.
 void Writer::Impl::Finish(log::ServerLog& log) {
+  if (store.shared != nullptr) return store.FinishRemote(log);
   store.port->CloseSlot(log.slot);
   const std::lock_guard lock(store.mutex_);
   store.ForgetName(log);
@@ -248,6 +254,7 @@ void Writer::Impl::ForgetFlushed() {
   const std::uint64_t flushed = store.port->flushed_upto();
   if (flushed == seen_flushed) return;
   seen_flushed = flushed;
+  if (store.shared != nullptr) return store.ForgetFreed(*this);
   const std::lock_guard lock(store.mutex_);
   for (const auto& log : store.owned_logs) {
     if (log->arena.load(std::memory_order_relaxed) != arena) continue;
@@ -366,7 +373,9 @@ Result<Ticket> Writer::Impl::AppendGroup(const LogAppend& group) {
 /// Requires: the ring has room for `descriptors`; `call_ns` is set.
 Ticket Writer::Impl::Push(log::ServerLog& log, std::uint64_t payload_bytes) {
   for (wal::Descriptor& descriptor : descriptors) descriptor.enqueued_ns = call_ns;
-  const std::optional<std::uint64_t> last = producer.Push(std::as_bytes(std::span(descriptors)));
+  if (store.shared != nullptr) NameChunks();
+  const std::vector<wal::Descriptor>& records = store.shared == nullptr ? descriptors : shared_;
+  const std::optional<std::uint64_t> last = producer.Push(std::as_bytes(std::span(records)));
   CHECK(last.has_value());
   std::uint64_t position = *last - descriptors.size();
   for (const wal::Descriptor& descriptor : descriptors) {
@@ -379,6 +388,15 @@ Ticket Writer::Impl::Push(log::ServerLog& log, std::uint64_t payload_bytes) {
   log.in_flight_bytes += payload_bytes;
   log.in_flight_records += descriptors.size();
   return *last;
+}
+
+/// As the WAL process knows them.
+void Writer::Impl::NameChunks() {
+  shared_ = descriptors;
+  for (wal::Descriptor& descriptor : shared_) {
+    if (descriptor.chunk == memtable::kNoChunk) continue;
+    descriptor.chunk = store.shared->ChunkAt(arena->Resolve(descriptor.chunk, 0, 0));
+  }
 }
 
 Result<wal::Descriptor> Writer::Impl::StoreRow(log::ServerLog& log, const meta::Row& row) {
@@ -599,6 +617,7 @@ std::span<const Written> Writer::Poll() noexcept {
 }
 
 int Writer::written_fd() const noexcept {
+  impl_->store.port->Listens();
   // In this order: what is published from now on rings, and what was before is seen here.
   if (impl_->event_fd < 0 || impl_->fd_asked.exchange(1) != 0) return impl_->event_fd;
   if (impl_->store.port->HasNotices(*impl_) || !impl_->fresh.empty()) impl_->RingFd();
@@ -607,6 +626,7 @@ int Writer::written_fd() const noexcept {
 
 void Writer::OnWritten(Executor& executor, void (*callback)(void*, Writer&) noexcept,
                        void* argument) {
+  impl_->store.port->Listens();
   WriterCallback& shared = *impl_->callback;
   const std::lock_guard lock(shared.mutex);
   shared.executor = callback == nullptr ? nullptr : &executor;

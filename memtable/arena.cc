@@ -26,6 +26,10 @@ constexpr ChunkNumber NumberIn(std::uint64_t state) {
   return static_cast<ChunkNumber>(state >> 32);
 }
 
+Result<ChunkMemory> Mapped(std::uint64_t size_bytes) {
+  return ChunkMemory(TRY(SharedMemory::Anonymous(size_bytes)));
+}
+
 Error Overloaded(const char* what) {
   return {.code = ErrorCode::kOverloaded,
           .message = what,
@@ -38,6 +42,7 @@ Arena::Arena(MemoryBudget& budget, const ArenaOptions& options)
     : budget_(budget),
       chunk_bytes_(RoundUp(std::max<std::uint64_t>(options.chunk_bytes, 1), kPageBytes)),
       free_chunks_max_(options.free_chunks_max),
+      source_(options.source),
       slot_mask_(std::bit_ceil(std::clamp(options.chunks_max, 2u, kChunksMax)) - 1),
       slots_(std::make_unique<Slot[]>(slot_mask_ + 1)) {
   CHECK(chunk_bytes_ <= kChunkBytesMax);
@@ -106,7 +111,7 @@ Result<ChunkNumber> Arena::NextNumber() {
 
 Result<Arena::Chunk*> Arena::AddChunk(std::uint64_t size_bytes, BudgetUse use) {
   const ChunkNumber number = TRY(NextNumber());
-  SharedMemory memory = TRY(TakeMemory(size_bytes, use));
+  ChunkMemory memory = TRY(TakeMemory(size_bytes, use));
   Slot& slot = SlotOf(number);
   slot.memory.store(memory.bytes().data(), std::memory_order_relaxed);
   slot.size_bytes.store(size_bytes, std::memory_order_relaxed);
@@ -117,9 +122,9 @@ Result<Arena::Chunk*> Arena::AddChunk(std::uint64_t size_bytes, BudgetUse use) {
   return &live_.back();
 }
 
-Result<SharedMemory> Arena::TakeMemory(std::uint64_t size_bytes, BudgetUse use) {
+Result<ChunkMemory> Arena::TakeMemory(std::uint64_t size_bytes, BudgetUse use) {
   if (size_bytes == chunk_bytes_ && !spare_.empty()) {
-    SharedMemory memory = std::move(spare_.back());
+    ChunkMemory memory = std::move(spare_.back());
     spare_.pop_back();
     return memory;
   }
@@ -129,7 +134,7 @@ Result<SharedMemory> Arena::TakeMemory(std::uint64_t size_bytes, BudgetUse use) 
     DropSpareMemory(0);
     if (!budget_.TryReserve(size_bytes, use)) return Overloaded("memory_budget is used up");
   }
-  Result<SharedMemory> memory = SharedMemory::Anonymous(size_bytes);
+  Result<ChunkMemory> memory = source_ != nullptr ? source_->Take(size_bytes) : Mapped(size_bytes);
   if (!memory.ok()) {
     budget_.Release(size_bytes);
     return memory;
@@ -138,7 +143,7 @@ Result<SharedMemory> Arena::TakeMemory(std::uint64_t size_bytes, BudgetUse use) 
   return memory;
 }
 
-void Arena::GiveMemory(SharedMemory memory, std::uint64_t size_bytes, bool keep) {
+void Arena::GiveMemory(ChunkMemory memory, std::uint64_t size_bytes, bool keep) {
   if (keep && size_bytes == chunk_bytes_ && spare_.size() < spare_max_) {
     spare_.push_back(std::move(memory));
     return;
@@ -149,7 +154,7 @@ void Arena::GiveMemory(SharedMemory memory, std::uint64_t size_bytes, bool keep)
 
 void Arena::DropSpareMemory(std::size_t kept) {
   while (spare_.size() > kept) {
-    SharedMemory memory = std::move(spare_.back());
+    ChunkMemory memory = std::move(spare_.back());
     spare_.pop_back();
     GiveMemory(std::move(memory), chunk_bytes_, false);
   }

@@ -34,9 +34,9 @@
 
 #include "base/memory_budget.h"
 #include "base/ring_queue.h"
-#include "base/shared_memory.h"
 #include "duramen/result.h"
 #include "duramen/types.h"
+#include "memtable/chunk_memory.h"
 
 namespace duramen::memtable {
 
@@ -54,6 +54,7 @@ struct ArenaOptions {
   std::uint32_t chunks_max = 8192;         // live and held ones; rounded up to a power of two
   std::uint32_t free_chunks_max = 8;       // kept mapped for reuse while other chunks are live;
                                            // more only while as many are filled between two frees
+  ChunkSource* source = nullptr;           // null: chunks are mapped one by one
 };
 
 /// A place for one entry. `memory` has room for the checksum and the payload.
@@ -128,14 +129,14 @@ class Arena {
     std::uint64_t newest_position = 0;
     std::uint64_t landed_file = 0;  // 0: not landed
     std::uint64_t size_bytes = 0;
-    SharedMemory memory;
+    ChunkMemory memory;
   };
 
   Slot& SlotOf(ChunkNumber chunk) const noexcept { return slots_[chunk & slot_mask_]; }
   Result<ChunkNumber> NextNumber();
   Result<Chunk*> AddChunk(std::uint64_t size_bytes, BudgetUse use);
-  Result<SharedMemory> TakeMemory(std::uint64_t size_bytes, BudgetUse use);
-  void GiveMemory(SharedMemory memory, std::uint64_t size_bytes, bool keep);
+  Result<ChunkMemory> TakeMemory(std::uint64_t size_bytes, BudgetUse use);
+  void GiveMemory(ChunkMemory memory, std::uint64_t size_bytes, bool keep);
   std::size_t LiveChunk(ChunkNumber chunk) const;
   void SkipLanded();
   void FreeLive(const FreeRequest& request, bool keep);
@@ -146,11 +147,12 @@ class Arena {
   MemoryBudget& budget_;
   const std::uint64_t chunk_bytes_;
   const std::uint32_t free_chunks_max_;
+  ChunkSource* const source_;
   const std::uint32_t slot_mask_;
   std::unique_ptr<Slot[]> slots_;
   RingQueue<Chunk> live_;            // in order of their numbers
   std::vector<Chunk> held_;          // freed, still pinned
-  std::vector<SharedMemory> spare_;  // each of chunk_bytes_
+  std::vector<ChunkMemory> spare_;  // each of chunk_bytes_
   std::size_t spare_max_ = 0;
   std::size_t added_ = 0;           // chunks, since a Free had something to free
   std::size_t first_unlanded_ = 0;  // every chunk of live_ before it is landed

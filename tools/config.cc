@@ -24,7 +24,7 @@ std::string OriginOf(const SettingStack& stack, std::string_view name) {
 
 /// What ValidateOptions wants besides the settings at hand: a directory is an argument of a verb.
 LogStoreOptions WithDirectory(LogStoreOptions options) {
-  if (options.data_dir.empty()) options.data_dir = "data";
+  if (options.data_dir.empty() && options.wal_process.empty()) options.data_dir = "data";
   return options;
 }
 

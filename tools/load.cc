@@ -27,6 +27,7 @@ using std::chrono::steady_clock;
 constexpr std::uint64_t kBurstLines = 64;  // posted before acknowledgements are looked at
 constexpr auto kCloseMax = std::chrono::seconds(60);
 constexpr std::uint64_t kInFlightMax = 1 << 20;
+constexpr std::string_view kWalProcess = "unix:";  // before the path of its socket
 
 struct Pending {
   Ticket ticket = 0;
@@ -119,7 +120,7 @@ class Loader {
   Status OpenTarget(std::uint64_t number) {
     Target target;
     target.lane = number % lanes_.size();
-    const std::string name = ServerName(number);
+    const std::string name = options_.log_prefix + ServerName(number);
     const Result<std::uint32_t> shard = store_.ShardOf(name);
     while (shard.ok() && target.lane % store_.shards() != *shard) {
       target.lane = (target.lane + 1) % lanes_.size();
@@ -133,7 +134,7 @@ class Loader {
         break;
       }
       // Each registration is a record on its way to the WAL, and there may be many.
-      if (log.error().code != ErrorCode::kOverloaded || steady_clock::now() > give_up) {
+      if (!Passes(log.error()) || steady_clock::now() > give_up) {
         return log.error();
       }
       std::this_thread::sleep_for(milliseconds(1));
@@ -187,6 +188,12 @@ class Loader {
     return true;
   }
 
+  /// An overload passes, and a WAL process that is gone is followed by another.
+  bool Passes(const Error& error) const {
+    const bool shared = options_.dir.starts_with(kWalProcess);
+    return error.code == ErrorCode::kOverloaded || (shared && error.code == ErrorCode::kWalDown);
+  }
+
   /// Waits while the store is overloaded, as long as that helps.
   Result<Ticket> Append(const Target& target, const EntryView& entry) {
     Lane& lane = lanes_[target.lane];
@@ -194,7 +201,7 @@ class Loader {
     auto give_up = steady_clock::now() + milliseconds(options_.overloaded_ms);
     while (true) {
       Result<Ticket> ticket = lane.writer.Append(std::span(&group, 1));
-      if (ticket.ok() || ticket.error().code != ErrorCode::kOverloaded) return ticket;
+      if (ticket.ok() || !Passes(ticket.error())) return ticket;
       const std::uint64_t before = outstanding_;
       if (outstanding_ > 0) {
         TRY(WaitForOldest(milliseconds(10)));
@@ -205,6 +212,7 @@ class Loader {
       if (outstanding_ < before)
         give_up = steady_clock::now() + milliseconds(options_.overloaded_ms);
       if (Interrupted() || steady_clock::now() < give_up) continue;
+      if (ticket.error().code == ErrorCode::kWalDown) return ticket;
       return Error{ErrorCode::kOverloaded,
                    "line " + std::to_string(line_) +
                        " does not fit: the WAL's files are full, and "
@@ -361,14 +369,16 @@ ExitCode RunLoad(const LoadOptions& options, Terminal& terminal) {
   Result<SettingStack> stack = StackSettings(options.settings);
   if (!stack.ok()) return Refuse(terminal, stack.error());
   for (const std::string& warning : stack->warnings) terminal.Say("warning: " + warning);
-  stack->options.data_dir = options.dir;
+  const bool shared = options.dir.starts_with(kWalProcess);
+  (shared ? stack->options.wal_process : stack->options.data_dir) = options.dir;
   Result<LineReader> reader = LineReader::Open(options.file);
   if (!reader.ok()) return Refuse(terminal, reader.error());
   Result<LogStore> store = LogStore::Open(stack->options);
   if (!store.ok()) return Refuse(terminal, store.error());
-  WarnOfFileSystems(
-      {options.dir, stack->options.wal_dir.empty() ? options.dir + "/wal" : stack->options.wal_dir},
-      terminal);
+  if (!shared) {
+    const std::string& wal_dir = stack->options.wal_dir;
+    WarnOfFileSystems({options.dir, wal_dir.empty() ? options.dir + "/wal" : wal_dir}, terminal);
+  }
   const RecoveryReport& report = store->recovery_report();
   if (options.events) {
     terminal.Say(RecoveredLine(report));

@@ -13,8 +13,9 @@
 namespace duramen::tools {
 
 struct LoadOptions {
-  std::string dir;
+  std::string dir;   // or "unix:PATH": a WAL process has it
   std::string file;  // empty or "-": standard input
+  std::string log_prefix;  // before the name of each log
   std::uint64_t servers = 1;
   std::uint64_t writers = 1;
   std::uint64_t in_flight = 8192;  // lines posted and not yet durable, at most

@@ -21,6 +21,7 @@
 #include "tools/tune.h"
 #include "tools/verify.h"
 #include "tools/version.h"
+#include "tools/wal.h"
 #include "tools/why_retained.h"
 
 namespace duramen::tools {
@@ -87,6 +88,7 @@ class Cli {
     AddTune();
     AddBench();
     AddDemo();
+    AddWalProcess();
     AddVersion();
   }
 
@@ -337,10 +339,13 @@ class Cli {
                                load_.output = common_.Output();
                                return RunLoad(load_, terminal);
                              });
-    verb.add_option("DIR", load_.dir, "the data directory; made if it is not there")->required();
+    verb.add_option("DIR", load_.dir,
+                    "the data directory; made if it is not there. unix:PATH: a WAL process")
+        ->required();
     verb.add_option("FILE", load_.file, "lines; standard input without it");
     verb.add_option("--servers", load_.servers, "logs to spread the lines over")->required();
     verb.add_option("--writers", load_.writers, "rings into the WAL (1)");
+    verb.add_option("--log-prefix", load_.log_prefix, "before the name of each log");
     verb.add_option("--in-flight", load_.in_flight, "lines not yet durable, at most (8192)");
     verb.add_flag("--acks", load_.acks, "print `ack N` when line N is durable");
     verb.add_flag("--resume", load_.resume, "go on after the last durable line");
@@ -353,6 +358,30 @@ class Cli {
         "  duramen load data --servers 1000 big.txt --progress\n"
         "  tail -f app.log | duramen load data --servers 8 --acks\n"
         "  duramen load data --servers 1000 big.txt --resume        after a crash");
+  }
+
+  void AddWalProcess() {
+    CLI::App& verb = AddVerb(app_, "wal", "the WAL process: one log for several services",
+                             [this](Terminal& terminal) {
+                               wal_process_.output = common_.Output();
+                               return RunWalProcess(wal_process_, terminal);
+                             });
+    verb.add_option("--data-dir", wal_process_.dir, "the data directory; made if it is not there")
+        ->required();
+    verb.add_option("--socket", wal_process_.socket, "where services attach")->required();
+    verb.add_option("--user", wal_process_.users, "who may attach, besides the own user");
+    verb.add_option("--clients", wal_process_.clients, "services at most (64)");
+    verb.add_option("--client-bytes", wal_process_.client_bytes,
+                    "memory of one service that is mapped, at most (8 GiB)")
+        ->transform(CLI::AsSizeValue(false));
+    verb.add_option("--client-logs", wal_process_.client_logs,
+                    "logs that one service has open, at most (65536)")
+        ->check(CLI::Range(1, 65536));
+    AddSettings(verb, wal_process_.settings);
+    verb.footer(
+        "Examples:\n"
+        "  duramen wal --data-dir data --socket /run/duramen/wal.sock\n"
+        "  duramen load unix:/run/duramen/wal.sock --servers 8 FILE     a service of it");
   }
 
   void AddSync(CLI::App& verb, SettingSources& sources) {
@@ -522,6 +551,7 @@ class Cli {
   BenchLogOptions bench_log_;
   BenchRecoveryOptions bench_recovery_;
   DemoOptions demo_;
+  WalProcessOptions wal_process_;
 };
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "wal/ring_guard.h"
 
+#include <cstring>
+
 #include "base/bytes.h"
 
 namespace duramen::wal {
@@ -139,7 +141,8 @@ const std::byte* RingGuard::Resolve(const Descriptor& descriptor) const {
 }
 
 bool RingGuard::Copy(std::byte* to, const std::byte* from, std::size_t bytes) const {
-  return environment_.copy(to, from, bytes);
+  if (bytes > 0) std::memcpy(to, from, bytes);
+  return environment_.intact == nullptr || environment_.intact(environment_.argument);
 }
 
 Status RingGuard::JudgeRow(const Descriptor& descriptor, Bytes payload) const {

@@ -29,6 +29,7 @@ struct RingGrant {
   std::uint32_t slot = 0;
   RecordOwner owner;
   std::uint64_t row_sequence = 0;  // of its last durable row; later ones are higher
+  bool skip = false;  // it is gone, or refused: what the ring has of it is passed over
 };
 
 /// Judges the rows of other processes. WAL thread.
@@ -44,8 +45,9 @@ class RingGuard {
   struct Environment {
     /// Where payloads lie: chunk C of a descriptor begins at page C - 1.
     Bytes region;
-    /// False: those bytes cannot be read.
-    bool (*copy)(std::byte* to, const std::byte* from, std::size_t bytes) = nullptr;
+    /// False: pages of it were lost, so nothing that was read of it counts. Null: none can be.
+    bool (*intact)(const void* argument) = nullptr;
+    const void* argument = nullptr;
     std::uint64_t payload_bytes_max = 0;
     RowJudge& judge;
     NoticeMemory& notices;

@@ -276,7 +276,7 @@ void Wal::StartPlan(Plan& plan) {
   plan.repeats.clear();
   plan.record_bytes = 0;
   plan.entry_count = 0;
-  plan.seal = plan.closes = plan.opens_file = plan.full = false;
+  plan.seal = plan.closes = plan.opens_file = plan.full = plan.skipped = false;
   plan.rows.clear();
   plan.changes.clear();
   plan.followed.clear();
@@ -303,7 +303,15 @@ void Wal::PlanRecords(Plan& plan, std::uint64_t room) {
       Descriptor descriptor;
       ring.port->ring->Copy(ring.taken + 1,
                             std::as_writable_bytes(std::span<Descriptor, 1>(&descriptor, 1)));
-      if (ring.port->guard != nullptr && !Admits(ring, descriptor)) break;
+      if (ring.port->guard != nullptr) {
+        const Judged judged = Judge(ring, descriptor);
+        if (judged == Judged::kCutOff) break;
+        if (judged == Judged::kSkip) {
+          ++ring.taken;
+          plan.skipped = true;
+          continue;
+        }
+      }
       if (!TakesHere(descriptor)) {
         stranded_ = true;
         break;

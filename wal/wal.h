@@ -108,6 +108,7 @@ class Wal final : public Actor {
     WalStats& stats;
     WalStatus& status;  // what Writers see
     RunFollower* follower = nullptr;
+    std::atomic<std::uint32_t>* asleep = nullptr;  // told to other processes
   };
   /// `recovery` has been committed; everything in `environment` outlives the WAL.
   Wal(const WalOptions& options, const Environment& environment, Recovery& recovery, Rng rng);
@@ -117,6 +118,8 @@ class Wal final : public Actor {
   // Actor
   std::int64_t Step() override;
   const char* name() const override { return "wal"; }
+  bool HasWork() const override;
+  void OnSleep(bool asleep) override;
 
   // Any thread.
   /// Before the first record of `slot`. A slot may be given again once its log is closed and the
@@ -237,6 +240,7 @@ class Wal final : public Actor {
     bool closes = false;      // the seal of an idle period
     bool opens_file = false;  // the file's header stands at the front of the buffer
     bool full = false;        // more was waiting than fits
+    bool skipped = false;     // records of another process were passed over
     std::shared_ptr<File> file;
     std::uint64_t file_number = 0;
     WalPosition position;                   // of the chain behind it
@@ -285,7 +289,8 @@ class Wal final : public Actor {
   void SnapshotRings();
   // wal_guard.cc: rings of other processes
   void SnapshotForeign(Ring& ring);
-  bool Admits(Ring& ring, Descriptor& descriptor);
+  enum class Judged : std::uint8_t { kTake, kSkip, kCutOff };
+  Judged Judge(Ring& ring, Descriptor& descriptor);
   void CutOff(Ring& ring, const std::string& reason);
   static void EndAt(Ring& ring, std::uint64_t position);
   bool AddForeign(Ring& ring, const RecordSource& source, const Descriptor& descriptor,

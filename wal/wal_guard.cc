@@ -34,28 +34,45 @@ void Wal::CutOff(Ring& ring, const std::string& reason) {
 }
 
 /// Judges the copy of a record and makes it ours.
-bool Wal::Admits(Ring& ring, Descriptor& descriptor) {
+Wal::Judged Wal::Judge(Ring& ring, Descriptor& descriptor) {
   RingGuard& guard = *ring.port->guard;
   const std::uint32_t number = descriptor.slot;
   const Result<RingGrant> grant = guard.Translate(descriptor);
   if (!grant.ok()) {
     CutOff(ring, grant.error().message);
-    return false;
+    return Judged::kCutOff;
   }
+  if (grant->skip) return Judged::kSkip;
   // A grant may be newer than the mailbox that was read: nobody who waits for it has written yet.
   const bool there =
       grant->slot < slots_.size() && slots_[grant->slot].owner.uid == grant->owner.uid;
   if (!there) {
     CutOff(ring, "a record of a log before its claim was answered");
-    return false;
+    return Judged::kCutOff;
   }
   Slot& slot = slots_[grant->slot];
   slot.told_as = number;
-  if (slot.stopped) return true;  // It is refused, as all behind the first that was.
+  if (slot.stopped) return Judged::kTake;  // It is refused, as all behind the first that was.
   const Status fits = RingGuard::CheckOrder(descriptor, slot.planned,
                                             std::max(slot.planned_rows, grant->row_sequence));
-  if (!fits.ok()) CutOff(ring, fits.error().message);
-  return fits.ok();
+  if (fits.ok()) return Judged::kTake;
+  CutOff(ring, fits.error().message);
+  return Judged::kCutOff;
+}
+
+/// Who puts something into such a ring need not wake us unless we sleep.
+bool Wal::HasWork() const {
+  for (const Ring& ring : rings_) {
+    if (ring.port->guard == nullptr || ring.end) continue;
+    const Result<std::uint64_t> committed = ring.port->ring->Committed();
+    if (!committed.ok() || *committed != ring.committed) return true;
+  }
+  return false;
+}
+
+void Wal::OnSleep(bool asleep) {
+  // An exchange, so that what others have put into rings is looked at behind it.
+  if (environment_.asleep != nullptr) environment_.asleep->exchange(asleep ? 1 : 0);
 }
 
 /// The payload is judged where it was copied to; what it was copied from may change.

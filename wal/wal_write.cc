@@ -308,7 +308,7 @@ void Wal::EncodeRun(Plan& plan, PlannedRun& run, BatchEncoder& encoder) {
 void Wal::AbandonPlan(std::unique_ptr<Plan> plan) {
   for (const Binding& binding : plan->bindings) slots_[binding.slot].bound_file = 0;
   plan->bindings.clear();
-  if (plan->touched.empty()) return Shelve(std::move(plan));
+  if (plan->touched.empty() && !plan->skipped) return Shelve(std::move(plan));
   plan->done = true;
   flight_.push_back(std::move(plan));
   Land();

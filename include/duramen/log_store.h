@@ -42,6 +42,10 @@ enum class OpenMode : std::uint8_t { kOpen, kCreate, kOpenOrCreate };
 struct LogStoreOptions {
   std::string data_dir;  // made if it is not there
   std::string wal_dir;   // empty: data_dir/wal
+  /// "unix:PATH": the WAL is another process, `duramen wal`, which has the directory and listens
+  /// there; data_dir and all settings of WAL and segments are its own then. Empty: this process has
+  /// the directory.
+  std::string wal_process;
   /// Where the WAL goes on while wal_dir is slow or fails; empty: nowhere. "none": the one that the
   /// system has is taken out of use.
   std::string wal_failover_dir;

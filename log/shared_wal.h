@@ -1,0 +1,50 @@
+// The WAL of another process, as a store that has no directory of its own uses it. Implemented in
+// shm/. Everything below is asked seldom and waits for an answer; what is asked in each call of a
+// Writer is in WalPort.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "log/hosted.h"
+#include "log/wal_port.h"
+#include "memtable/chunk_memory.h"
+
+namespace duramen::log {
+
+/// What the process that owns the directory says of it.
+struct SharedLimits {
+  std::uint64_t boot = 0;
+  std::uint64_t payload_bytes_max = 0;
+  std::uint64_t row_bytes_max = 0;
+};
+
+class SharedWal : public WalPort {
+ public:
+  virtual SharedLimits limits() const = 0;
+  virtual memtable::ChunkSource& chunks() = 0;
+  /// Of bytes in memory of chunks(): what a descriptor calls that chunk.
+  virtual std::uint32_t ChunkAt(const std::byte* memory) const = 0;
+  /// `number` is what this process calls the log, below wal::kNoticeCells. Errors: as
+  /// LogStore::OpenLog; kWalDown.
+  virtual Result<HostedLog> Claim(Writer::Impl& writer, std::uint32_t number,
+                                  std::string_view name, OpenMode mode) = 0;
+  /// A log that this process has goes to another of its Writers.
+  virtual Status Assign(Writer::Impl& writer, std::uint32_t number) = 0;
+  /// The log is deleted, durably, or nothing of it was ever written.
+  virtual void Drop(std::uint32_t number) = 0;
+  /// Adds durable entries of `range` to `pin`, verified. Errors: as LogStore::Read; kWalDown.
+  virtual Status Read(const ServerLog& log, IndexRange range, std::size_t max_bytes,
+                      Pin::Impl& pin) = 0;
+  /// All logs of the directory; LogInfo::log is not set. Errors: kWalDown.
+  virtual Result<std::vector<LogInfo>> List() = 0;
+  /// Gives back all logs. Nothing is on its way any more, or is given up.
+  virtual void Leave() = 0;
+
+ protected:
+  using WalPort::WalPort;
+};
+
+}  // namespace duramen::log

@@ -1,0 +1,175 @@
+#include "shm/host.h"
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <new>
+
+#include "base/check.h"
+#include "base/directories.h"
+#include "base/settings.h"
+#include "base/signals.h"
+#include "base/stat_memory.h"
+#include "base/try.h"
+#include "log/shards.h"
+#include "shm/wait.h"
+
+namespace duramen::shm {
+namespace {
+
+constexpr int kBellsAtOnce = 64;
+constexpr int kRestMs = 100;
+
+}  // namespace
+
+Host::Host(const HostOptions& options)
+    : options_(options),
+      file_system_(std::make_unique<PosixFileSystem>()),
+      clock_(std::make_unique<SystemClock>()),
+      executor_(std::make_unique<ThreadExecutor>()),
+      stop_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+      bells_(::epoll_create1(EPOLL_CLOEXEC)) {}
+
+Host::~Host() { (void)Close(Deadline::max()); }
+
+Result<std::unique_ptr<Host>> Host::Start(const LogStoreOptions& store_options,
+                                          const HostOptions& options) {
+  if (store_options.wal_shards != 1) {
+    return Error{ErrorCode::kConfiguration,
+                 "a WAL process has one WAL shard, and wal_shards is " +
+                     std::to_string(store_options.wal_shards),
+                 "set wal_shards to 1, or start a WAL process for each of several directories"};
+  }
+  TRY(ValidateOptions(store_options));
+  TRY(CheckDirectories(WithRealPaths(store_options)));
+  auto host = std::unique_ptr<Host>(new Host(options));
+  TRY(host->OpenStore(store_options));
+  TRY(host->Listen());
+  return host;
+}
+
+Status Host::OpenStore(const LogStoreOptions& store_options) {
+  status_ = TRY(SealedMemory::Create("duramen-status", kPageBytes, WrittenBy::kMaker));
+  auto* page = new (status_->bytes().data()) StatusPage;
+  store_ = std::make_unique<LogStore::Impl>(store_options, log::StorageTuning{}, Rng::FromSystem());
+  store_->wal_status = &page->wal;
+  store_->wal_asleep = &page->asleep;
+  hosting_ = std::make_unique<log::Hosting>(*store_);
+  const Status opened = store_->Open(
+      {*file_system_, *clock_, *executor_, store_->rng, &StatMemory::Shared});
+  return opened;
+}
+
+Status Host::Listen() {
+  listening_.emplace(TRY(Listener::Listen(options_.socket_path)));
+  epoll_event stop{.events = EPOLLIN, .data = {.fd = stop_.get()}};
+  CHECK(::epoll_ctl(bells_.get(), EPOLL_CTL_ADD, stop_.get(), &stop) == 0);
+  const SignalsBlocked blocked;
+  hearing_ = std::thread([this] { HearBells(); });
+  accepting_ = std::thread([this] { Accept(); });
+  return {};
+}
+
+void Host::Accept() {
+  while (!stopping_.load(std::memory_order_acquire)) {
+    pollfd waits[] = {{listening_->fd(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
+    if (::poll(waits, 2, -1) < 0) continue;
+    if (waits[1].revents != 0) return;
+    Result<std::optional<Connection>> accepted = listening_->Accept();
+    Reap(false);
+    if (accepted.ok() && *accepted) Admit(std::move(**accepted));
+    if (!accepted.ok()) (void)::poll(&waits[1], 1, kRestMs);  // Until descriptors are free again.
+  }
+}
+
+Status Host::CheckPeer(const Peer& peer) const {
+  const bool allowed = peer.uid == ::geteuid() ||
+                       std::ranges::find(options_.users, peer.uid) != options_.users.end();
+  if (allowed) return {};
+  return Error{ErrorCode::kPermission,
+               "user " + std::to_string(peer.uid) + " may not attach to this WAL process",
+               "name the user with --user when the WAL process is started"};
+}
+
+void Host::Admit(Connection connection) {
+  Status allowed = CheckPeer(connection.peer());
+  const std::lock_guard lock(mutex_);
+  if (allowed.ok() && sessions_.size() >= options_.clients_max) {
+    allowed = Error{ErrorCode::kOverloaded,
+                    "the WAL process has " + std::to_string(sessions_.size()) + " clients",
+                    "raise --clients, or stop one of them"};
+  }
+  if (!allowed.ok()) {
+    store_->log_.Write(LogLevel::kWarning, "shm.refused", allowed.error().message,
+                       {{"pid", std::to_string(connection.peer().pid)}});
+    const Frame refusal{
+        .kind = Kind::kCutOff, .id = 0, .body = EncodeBody(Refusal{allowed.error()})};
+    (void)SendFrame(connection, refusal, {}, 0);
+    return;
+  }
+  sessions_.push_back(std::make_unique<Session>(
+      std::move(connection), Session::Environment{.store = *store_,
+                                              .hosting = *hosting_,
+                                              .status = *status_,
+                                              .quota = options_.quota,
+                                              .watch_bell = &Host::WatchBell,
+                                              .argument = this}));
+  sessions_.back()->Start();
+}
+
+/// Any thread of a session.
+void Host::WatchBell(void* argument, int fd, bool begin) {
+  const auto* host = static_cast<const Host*>(argument);
+  epoll_event bell{.events = EPOLLIN, .data = {.fd = fd}};
+  (void)::epoll_ctl(host->bells_.get(), begin ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fd, &bell);
+}
+
+void Host::HearBells() {
+  while (true) {
+    epoll_event events[kBellsAtOnce];
+    const int count = ::epoll_wait(bells_.get(), events, kBellsAtOnce, -1);
+    for (int i = 0; i < count; ++i) {
+      if (events[i].data.fd == stop_.get()) return;
+      std::uint64_t rung = 0;
+      (void)!::read(events[i].data.fd, &rung, sizeof rung);
+    }
+    if (count > 0) executor_->Wake(*store_->wal);
+  }
+}
+
+/// Sessions that are over; `all`: all of them, when they are.
+void Host::Reap(bool all) {
+  std::vector<std::unique_ptr<Session>> over;
+  {
+    const std::lock_guard lock(mutex_);
+    for (std::unique_ptr<Session>& session : sessions_) {
+      if (all || session->done()) over.push_back(std::move(session));
+    }
+    std::erase(sessions_, nullptr);
+  }
+  for (const std::unique_ptr<Session>& session : over) session->Kick();
+}
+
+std::size_t Host::clients() const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<std::size_t>(std::ranges::count_if(
+      sessions_, [](const std::unique_ptr<Session>& session) { return !session->done(); }));
+}
+
+Status Host::Close(Deadline deadline) {
+  if (std::exchange(closed_, true)) return {};
+  stopping_.store(true, std::memory_order_release);
+  const std::uint64_t one = 1;
+  (void)!::write(stop_.get(), &one, sizeof one);
+  if (accepting_.joinable()) accepting_.join();
+  listening_.reset();
+  Reap(true);  // The bells are heard until all that is committed is durable.
+  if (hearing_.joinable()) hearing_.join();
+  if (store_ == nullptr || !store_->started) return {};
+  return store_->shards->Close(deadline);
+}
+
+}  // namespace duramen::shm

@@ -1,0 +1,82 @@
+// The WAL process: it owns a data directory, and lets other processes of the machine append to it
+// over shared memory. See shm/README.md.
+//
+// Threads: one accepts clients, one hears their bells and wakes the WAL's thread, one a client
+// answers its requests. One that hangs holds nobody else.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/actor.h"
+#include "base/posix_io.h"
+#include "base/thread_executor.h"
+#include "log/hosted.h"
+#include "shm/layout.h"
+#include "shm/sealed_memory.h"
+#include "shm/session.h"
+#include "shm/socket.h"
+
+namespace duramen::shm {
+
+struct HostOptions {
+  std::string socket_path;
+  /// Whose processes may attach, besides those of the user that the WAL process runs as.
+  std::vector<uid_t> users;
+  std::size_t clients_max = 64;
+  Quota quota;
+};
+
+class Host {
+ public:
+  /// Opens the directory, then the socket. Errors: as LogStore::Open; kInUse (somebody listens
+  /// there), kConfiguration (the path is not a socket, or too long; wal_shards), kPermission.
+  static Result<std::unique_ptr<Host>> Start(const LogStoreOptions& store_options,
+                                             const HostOptions& options);
+  ~Host();
+  Host(const Host&) = delete;
+  Host& operator=(const Host&) = delete;
+
+  /// What clients had committed becomes durable, they are let go, and the directory is closed.
+  Status Close(Deadline deadline);
+  std::size_t clients() const;
+  const RecoveryReport& report() const { return store_->report; }
+
+ private:
+  explicit Host(const HostOptions& options);
+  Status OpenStore(const LogStoreOptions& store_options);
+  Status Listen();
+  void Accept();
+  void Admit(Connection connection);
+  Status CheckPeer(const Peer& peer) const;
+  void HearBells();
+  static void WatchBell(void* argument, int fd, bool begin);
+  void Reap(bool all);
+
+  HostOptions options_;
+  std::unique_ptr<FileSystem> file_system_;
+  std::unique_ptr<Clock> clock_;
+  std::unique_ptr<ActorExecutor> executor_;
+  std::optional<SealedMemory> status_;
+  std::unique_ptr<LogStore::Impl> store_;
+  std::unique_ptr<log::Hosting> hosting_;
+  std::optional<Listener> listening_;
+  Descriptor stop_;   // an eventfd: the threads end
+  Descriptor bells_;  // an epoll of doorbells
+  std::atomic<bool> stopping_{false};
+  bool closed_ = false;
+  mutable std::mutex mutex_;  // guards sessions_
+  std::vector<std::unique_ptr<Session>> sessions_;
+  std::thread accepting_;
+  std::thread hearing_;
+};
+
+}  // namespace duramen::shm

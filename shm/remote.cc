@@ -1,0 +1,328 @@
+#include "shm/remote.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/checksum.h"
+#include "base/signals.h"
+#include "base/try.h"
+#include "shm/wait.h"
+
+namespace duramen::shm {
+namespace {
+
+constexpr int kPatienceMs = 10'000;  // with a WAL process that does not read
+
+}  // namespace
+
+RemoteWal::RemoteWal(Private /*only*/, const std::string& socket_path, SealedMemory region,
+                     SealedMemory control)
+    : SharedWal(gone_),
+      socket_path_(socket_path),
+      region_(std::move(region)),
+      control_(std::move(control)),
+      chunks_(region_.bytes(), region_.fd()),
+      executor_(this->control()),
+      stop_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+  gone_.state.store(wal::WalState::kDown);
+  gone_.entries_admitted.store(false);
+}
+
+RemoteWal::~RemoteWal() { Leave(); }
+
+ControlPage& RemoteWal::control() const {
+  return *reinterpret_cast<ControlPage*>(control_.bytes().data());
+}
+
+Result<std::unique_ptr<RemoteWal>> RemoteWal::Attach(const std::string& socket_path,
+                                                     std::uint64_t region_bytes) {
+  SealedMemory region = TRY(SealedMemory::Create("duramen-chunks", region_bytes));
+  SealedMemory control = TRY(SealedMemory::Create("duramen-control", kPageBytes));
+  auto wal = std::make_unique<RemoteWal>(Private(), socket_path, std::move(region),
+                                         std::move(control));
+  Link connection = TRY(wal->Connect());
+  wal->Use(std::move(connection));
+  return wal;
+}
+
+void RemoteWal::Serve(LogStore::Impl& store) {
+  store_ = &store;
+  const SignalsBlocked blocked;
+  listener_ = std::thread([this] { Listen(); });
+}
+
+/// Shows the memory of this process, and gets what there is to know.
+Result<RemoteWal::Link> RemoteWal::Connect() {
+  Connection socket = TRY(Connection::Connect(socket_path_));
+  Link connection{.socket = std::move(socket),
+                        .doorbell = Descriptor(),
+                        .bell = Descriptor(),
+                        .page = std::nullopt};
+  const Frame hello{.kind = Kind::kHello,
+                      .id = ++connection.last_id,
+                      .body = EncodeBody(Hello{region_.bytes().size(), kPageBytes})};
+  TRY(SendFrame(connection.socket, hello, {region_.fd(), control_.fd()}, kPatienceMs));
+  Message packet = TRY(ReceiveNext(connection.socket));
+  Frame answer = TRY(Decode(packet.bytes));
+  std::vector<Descriptor> fds = std::move(packet.descriptors);
+  packet.descriptors.clear();
+  const std::vector<std::byte> body = TRY(BodyOf(std::move(answer), packet));
+  const Welcome welcome = TRY(DecodeWelcome(body));
+  if (fds.size() != 3 || welcome.status_bytes != kPageBytes) {
+    return Error{ErrorCode::kCorruption, "the WAL process answers without its status page", ""};
+  }
+  connection.page = TRY(SealedMemory::Adopt(
+      std::move(fds[0]), {.bytes_min = kPageBytes, .bytes_max = kPageBytes,
+                          .access = Access::kReadOnly}));
+  connection.doorbell = std::move(fds[1]);
+  connection.bell = std::move(fds[2]);
+  const auto* page = reinterpret_cast<const StatusPage*>(connection.page->bytes().data());
+  if (page->magic != kStatusMagic) {
+    return Error{ErrorCode::kCorruption, "the WAL process shows no status page", ""};
+  }
+  limits_ = {welcome.boot, welcome.payload_bytes_max, welcome.row_bytes_max};
+  return connection;
+}
+
+/// From here on Writers see that WAL process.
+void RemoteWal::Use(Link connection) {
+  pages_.push_back(std::move(*connection.page));
+  const auto* page = reinterpret_cast<const StatusPage*>(pages_.back().bytes().data());
+  {
+    const std::lock_guard lock(request_mutex_);
+    doorbell_fd_.store(connection.doorbell.get(), std::memory_order_release);
+    connection_.emplace(std::move(connection));
+  }
+  page_.store(page, std::memory_order_release);
+  status_.store(&page->wal, std::memory_order_release);
+  TellProgress(control());
+}
+
+Error RemoteWal::Gone() const {
+  return {ErrorCode::kWalDown, "the WAL process of '" + socket_path_ + "' is gone",
+          "it is looked for; try again"};
+}
+
+Error RemoteWal::CutOff(const Error& reason) const {
+  const std::lock_guard lock(rings_mutex_);
+  if (!cut_off_.exchange(true)) {
+    reason_ = "the WAL process has cut this process off: " + reason.message;
+  }
+  return {reason.code, reason_, reason.hint};
+}
+
+std::string RemoteWal::state_reason() const {
+  if (cut_off_.load(std::memory_order_acquire)) {
+    const std::lock_guard lock(rings_mutex_);
+    return reason_;
+  }
+  if (page() == nullptr) {
+    const std::lock_guard lock(rings_mutex_);
+    return "the WAL process of '" + socket_path_ + "' is gone" +
+           (not_back_.empty() ? "" : ": " + not_back_);
+  }
+  const Result<std::vector<std::byte>> body = Ask(Kind::kReason, {});
+  if (!body.ok()) return "the WAL process of '" + socket_path_ + "' does not answer";
+  const Result<Reason> reason = DecodeReason(*body);
+  return reason.ok() ? reason->state : reason.error().message;
+}
+
+std::uint64_t RemoteWal::free_bytes() const {
+  const Result<std::vector<std::byte>> body = Ask(Kind::kReason, {});
+  if (!body.ok()) return UINT64_MAX;
+  const Result<Reason> reason = DecodeReason(*body);
+  return reason.ok() ? reason->free_bytes : UINT64_MAX;
+}
+
+/// The bell is rung only where the WAL's thread sleeps: who is awake looks into the rings.
+void RemoteWal::Wake() {
+  control().posted.fetch_add(1);
+  const StatusPage* status = page();
+  if (status == nullptr || status->asleep.load() == 0) return;
+  const std::uint64_t one = 1;
+  (void)!::write(doorbell_fd_.load(std::memory_order_acquire), &one, sizeof one);
+}
+
+bool RemoteWal::ended() const {
+  if (cut_off_.load(std::memory_order_acquire)) return true;
+  const StatusPage* status = page();
+  return status != nullptr &&
+         status->wal.state.load(std::memory_order_acquire) == wal::WalState::kDown;
+}
+
+void RemoteWal::Listens() { control().listens.store(1); }
+
+/// Slots are the WAL process's own.
+void RemoteWal::OpenSlot(std::uint32_t /*slot*/, const wal::RecordOwner& /*owner*/) {}
+void RemoteWal::CloseSlot(std::uint32_t /*slot*/) {}
+
+Result<std::vector<std::byte>> RemoteWal::Ask(Kind kind, std::vector<std::byte> body) const {
+  return Ask(kind, std::move(body), {});
+}
+
+Result<std::vector<std::byte>> RemoteWal::Ask(Kind kind, std::vector<std::byte> body,
+                                              const std::vector<int>& fds) const {
+  const std::lock_guard lock(request_mutex_);
+  if (!connection_) return Gone();
+  return AskOn(*connection_, {.kind = kind, .id = 0, .body = std::move(body)}, fds);
+}
+
+Result<std::vector<std::byte>> RemoteWal::AskOn(Link& connection, Frame request,
+                                                const std::vector<int>& fds) const {
+  request.id = ++connection.last_id;
+  if (!SendFrame(connection.socket, request, fds, kPatienceMs).ok()) return Gone();
+  while (true) {
+    Result<Message> packet = ReceiveNext(connection.socket);
+    if (!packet.ok()) return Gone();
+    Frame answer = TRY(Decode(packet->bytes));
+    if (answer.kind == Kind::kCutOff || answer.id == request.id) {
+      return BodyOf(std::move(answer), *packet);
+    }
+  }
+}
+
+Result<std::vector<std::byte>> RemoteWal::BodyOf(Frame message, shm::Message& packet) const {
+  if (message.kind == Kind::kAnswer) return std::move(message.body);
+  if (message.kind == Kind::kAnswerInMemory) {
+    const LargeAnswer size = TRY(DecodeLargeAnswer(message.body));
+    if (packet.descriptors.size() != 1) {
+      return Error{ErrorCode::kCorruption, "an answer is missing", ""};
+    }
+    const SealedMemory memory = TRY(SealedMemory::Adopt(
+        std::move(packet.descriptors[0]), {.bytes_min = size.bytes, .bytes_max = kAnswerBytesMax}));
+    const Bytes body = memory.bytes().first(size.bytes);
+    return std::vector<std::byte>(body.begin(), body.end());
+  }
+  const Refusal refusal = TRY(DecodeRefusal(message.body));
+  if (message.kind == Kind::kCutOff) return CutOff(refusal.error);
+  return refusal.error;
+}
+
+RemoteWal::Ring& RemoteWal::RingOf(const Writer::Impl& writer) {
+  CHECK(writer.port_state != nullptr);
+  return *static_cast<Ring*>(writer.port_state);
+}
+
+Result<SharedMemory> RemoteWal::RingMemory(std::size_t size_bytes) {
+  SealedMemory memory = TRY(SealedMemory::Create("duramen-ring", RingMemoryBytes(size_bytes)));
+  SharedMemory mapped = TRY(SharedMemory::Map(memory.fd(), size_bytes));
+  auto ring = std::make_unique<Ring>(
+      Ring{.memory = std::move(memory), .ring_bytes = size_bytes, .notices = nullptr});
+  ring->mapped = mapped.bytes().data();
+  auto* notices = reinterpret_cast<wal::NoticeMemory*>(ring->memory.bytes().data() +
+                                                       NoticesAt(size_bytes));
+  ring->notices = std::make_unique<wal::NoticeSink>(*notices);
+  const std::lock_guard lock(rings_mutex_);
+  ring->number = ring_count_++;
+  rings_.push_back(std::move(ring));
+  return mapped;
+}
+
+Status RemoteWal::AddRing(Writer::Impl& writer) {
+  const std::lock_guard open_lock(store_->open_mutex_);
+  Ring* ring = nullptr;
+  {
+    const std::lock_guard lock(rings_mutex_);
+    const auto found = std::ranges::find(rings_, writer.ring_memory.bytes().data(),
+                                         [](const auto& one) { return one->mapped; });
+    CHECK(found != rings_.end());
+    ring = found->get();
+  }
+  writer.port_state = ring;
+  const auto send = [&]() -> Status {
+    const std::lock_guard lock(request_mutex_);
+    if (!connection_) return Gone();
+    TRY(SendRing(*connection_, *ring));
+    const Frame start{.kind = Kind::kStartRing, .body = EncodeBody(RingNumber{ring->number})};
+    (void)TRY(AskOn(*connection_, start, {}));
+    return {};
+  };
+  const Status sent = send();
+  const std::lock_guard lock(rings_mutex_);
+  ring->writer = &writer;
+  if (!sent.ok()) std::erase_if(rings_, [&](const auto& one) { return one.get() == ring; });
+  return sent;
+}
+
+Status RemoteWal::SendRing(Link& connection, const Ring& ring) const {
+  const shm::AddRing body{ring.number, ring.memory.bytes().size(), ring.ring_bytes};
+  (void)TRY(AskOn(connection, {.kind = Kind::kAddRing, .body = EncodeBody(body)},
+                  {ring.memory.fd()}));
+  return {};
+}
+
+void RemoteWal::RemoveRing(Writer::Impl& writer) {
+  const std::lock_guard open_lock(store_->open_mutex_);
+  Ring& ring = RingOf(writer);
+  (void)Ask(Kind::kRemoveRing, EncodeBody(RingNumber{ring.number}));
+  const std::lock_guard lock(rings_mutex_);
+  std::erase_if(rings_, [&](const auto& one) { return one.get() == &ring; });
+  writer.port_state = nullptr;
+}
+
+bool RemoteWal::HasNotices(const Writer::Impl& writer) const {
+  return writer.port_state != nullptr && !RingOf(writer).notices->empty();
+}
+
+void RemoteWal::TakeNotices(Writer::Impl& writer, std::vector<wal::Notice>& out) {
+  out.clear();
+  if (writer.port_state != nullptr) RingOf(writer).notices->Take(out);
+}
+
+Result<log::HostedLog> RemoteWal::Claim(Writer::Impl& writer, std::uint32_t number,
+                                        std::string_view name, OpenMode mode) {
+  const shm::Claim claim{RingOf(writer).number, number, mode, std::string(name)};
+  const std::vector<std::byte> body = TRY(Ask(Kind::kClaim, EncodeBody(claim)));
+  return DecodeHostedLog(body);
+}
+
+Status RemoteWal::Assign(Writer::Impl& writer, std::uint32_t number) {
+  (void)TRY(Ask(Kind::kAssign, EncodeBody(shm::Assign{RingOf(writer).number, number})));
+  return {};
+}
+
+void RemoteWal::Drop(std::uint32_t number) {
+  (void)Ask(Kind::kDrop, EncodeBody(LogNumber{number}));
+}
+
+Status RemoteWal::Read(const log::ServerLog& log, IndexRange range, std::size_t max_bytes,
+                       Pin::Impl& pin) {
+  const shm::Read read{log.slot, range, max_bytes};
+  std::vector<std::byte> body = TRY(Ask(Kind::kRead, EncodeBody(read)));
+  TRY(store_->ReserveBuffer(body.size(), pin));
+  pin.buffers.push_back(std::move(body));
+  for (const ReadEntry& one : TRY(DecodeEntries(pin.buffers.back()))) {
+    const EntryView& entry = one.entry;
+    const EntryIdentity identity{log.owner.cluster_id, entry.term, entry.index, entry.kind};
+    const bool due = entry.index == (pin.entries.empty() ? range.begin
+                                                         : pin.entries.back().index + 1);
+    if (!due || EntryChecksum(identity, entry.payload) != one.checksum) {
+      return Error{ErrorCode::kCorruption,
+                   "entry " + std::to_string(entry.index) + " changed on its way", ""};
+    }
+    ++pin.wal_entries;
+    pin.entries.push_back(entry);
+  }
+  return {};
+}
+
+Result<std::vector<LogInfo>> RemoteWal::List() {
+  const std::vector<std::byte> body = TRY(Ask(Kind::kList, {}));
+  return DecodeList(body);
+}
+
+void RemoteWal::Leave() {
+  if (leaving_.exchange(true)) return;
+  (void)Ask(Kind::kLeave, {});
+  const std::uint64_t one = 1;
+  (void)!::write(stop_.get(), &one, sizeof one);
+  if (listener_.joinable()) listener_.join();
+  const std::lock_guard lock(request_mutex_);
+  connection_.reset();
+}
+
+}  // namespace duramen::shm

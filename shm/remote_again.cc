@@ -1,0 +1,136 @@
+// What a client does when its WAL process is gone, and when the next one is there; see
+// shm/remote.h.
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/try.h"
+#include "shm/remote.h"
+
+namespace duramen::shm {
+namespace {
+
+constexpr int kPatienceMsMin = 5;
+constexpr int kPatienceMsMax = 1000;
+
+}  // namespace
+
+void RemoteWal::Listen() {
+  while (WaitForNews()) {
+  }
+}
+
+/// Wakes those who look at a Writer's descriptor or have a callback; false: the store closes.
+bool RemoteWal::WaitForNews() {
+  // The connection is this thread's to replace, so what is read here stays.
+  pollfd waits[] = {{stop_.get(), POLLIN, 0},
+                    {connection_->bell.get(), POLLIN, 0},
+                    {connection_->socket.fd(), POLLRDHUP, 0}};
+  if (::poll(waits, 3, -1) < 0) return true;
+  if (waits[0].revents != 0) return false;
+  if (waits[1].revents != 0) {
+    std::uint64_t rung = 0;
+    (void)!::read(waits[1].fd, &rung, sizeof rung);
+    NotifyWriters();
+  }
+  if (waits[2].revents == 0) return true;
+  if (leaving_.load()) return false;  // It was asked to let go.
+  OnGone();
+  return !cut_off_.load() && ComeBack();
+}
+
+void RemoteWal::NotifyWriters() const {
+  const std::lock_guard lock(rings_mutex_);
+  for (const std::unique_ptr<Ring>& ring : rings_) {
+    if (ring->writer != nullptr) ring->writer->Notify();
+  }
+}
+
+/// The last that it said may be why.
+void RemoteWal::OnGone() {
+  // What became durable until now landed in files up to there [A11].
+  const wal::WalStatus& last = page()->wal;
+  gone_.current_file.store(last.current_file.load());
+  gone_.flushed_upto.store(last.flushed_upto.load());
+  page_.store(nullptr, std::memory_order_release);
+  status_.store(&gone_, std::memory_order_release);
+  {
+    const std::lock_guard lock(request_mutex_);
+    while (true) {
+      Result<std::optional<Message>> packet = connection_->socket.Receive(kDescriptorsMax);
+      if (!packet.ok() || !*packet) break;
+      const Result<Frame> message = Decode((*packet)->bytes);
+      if (message.ok() && message->kind == Kind::kCutOff) (void)BodyOf(*message, **packet);
+    }
+    // Somebody may be about to ring.
+    old_bells_.push_back(std::move(connection_->doorbell));
+    connection_.reset();
+  }
+  TellProgress(control());
+  NotifyWriters();
+}
+
+/// False: the store closes, or this process is cut off.
+bool RemoteWal::ComeBack() {
+  int patience_ms = kPatienceMsMin;
+  while (!cut_off_.load()) {
+    pollfd stop{stop_.get(), POLLIN, 0};
+    if (::poll(&stop, 1, patience_ms) > 0) return false;
+    patience_ms = std::min(2 * patience_ms, kPatienceMsMax);
+    Result<Link> connection = Connect();
+    const Status attached =
+        connection.ok() ? AttachAgain(*connection) : Status(connection.error());
+    {
+      const std::lock_guard lock(rings_mutex_);
+      not_back_ = attached.ok() ? "" : attached.error().message;
+    }
+    if (!attached.ok()) continue;
+    Use(std::move(*connection));
+    NotifyWriters();
+    return true;
+  }
+  TellProgress(control());
+  return false;
+}
+
+/// No log is opened meanwhile: one that is half claimed would be known to neither.
+Status RemoteWal::AttachAgain(Link& connection) {
+  const std::lock_guard open_lock(store_->open_mutex_);
+  std::vector<const Ring*> rings;
+  {
+    const std::lock_guard lock(rings_mutex_);
+    for (const std::unique_ptr<Ring>& ring : rings_) {
+      if (ring->writer != nullptr) rings.push_back(ring.get());
+    }
+  }
+  for (const Ring* ring : rings) TRY(SendRing(connection, *ring));
+  TRY(ClaimAgainAll(connection));
+  for (const Ring* ring : rings) {
+    const Frame start{.kind = Kind::kStartRing, .id = 0,
+                        .body = EncodeBody(RingNumber{ring->number})};
+    (void)TRY(AskOn(connection, start, {}));
+  }
+  return {};
+}
+
+Status RemoteWal::ClaimAgainAll(Link& connection) {
+  for (const LogStore::Impl::ClaimedLog& log : store_->ClaimedLogs()) {
+    const std::uint32_t ring =
+        log.writer == nullptr ? kNoRing : RingOf(*log.writer).number;
+    const Frame claim{.kind = Kind::kClaimAgain, .id = 0,
+                        .body = EncodeBody(ClaimAgain{ring, log.number, log.reclaim})};
+    const Result<std::vector<std::byte>> body = AskOn(connection, claim, {});
+    if (!body.ok() && body.error().code == ErrorCode::kWalDown) return body.error();
+    if (!body.ok()) {
+      store_->OnReclaimed(log.number, body.error());
+      continue;
+    }
+    store_->OnReclaimed(log.number, DecodeHostedLog(*body));
+  }
+  return {};
+}
+
+}  // namespace duramen::shm

@@ -1,0 +1,178 @@
+// Real processes, killed at seeded moments under load: what was acknowledged is there, and nothing
+// is there twice.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <map>
+#include <thread>
+
+#include "base/bytes.h"
+#include "base/rng.h"
+#include "duramen/log_store.h"
+#include "tests/base/temp_dir.h"
+#include "tests/shm/process.h"
+#include "tools/line_entry.h"
+
+namespace duramen::shm::testing {
+namespace {
+
+constexpr std::uint64_t kServers = 6;
+constexpr int kKills = 20;
+
+Deadline Soon() { return std::chrono::steady_clock::now() + std::chrono::seconds(60); }
+
+class Processes : public ::testing::Test {
+ protected:
+  void WriteInput(std::uint64_t lines) {
+    std::ofstream file(dir_ / "input");
+    for (std::uint64_t line = 1; line <= lines; ++line) file << TextOf(line) << '\n';
+    lines_ = lines;
+  }
+  static std::string TextOf(std::uint64_t line) {
+    return "line " + std::to_string(line) + std::string(line % 113, 'x');
+  }
+  std::string Socket() const { return dir_ / "socket"; }
+  std::unique_ptr<Process> StartWal() const {
+    auto wal = std::make_unique<Process>(
+        std::vector<std::string>{DURAMEN_BINARY, "wal", "--data-dir", dir_ / "data", "--socket",
+                                 Socket(), "--wal-max-size-bytes", "256KiB", "--flush-delay", "0"},
+        dir_ / "wal.err");
+    const std::optional<std::string> ready = wal->Line();
+    EXPECT_TRUE(ready && ready->starts_with("ready ")) << Errors("wal.err");
+    return wal;
+  }
+  std::unique_ptr<Process> StartLoad(const std::string& prefix) const {
+    return std::make_unique<Process>(
+        std::vector<std::string>{DURAMEN_BINARY, "load", "unix:" + Socket(), dir_ / "input",
+                                 "--servers", std::to_string(kServers), "--log-prefix", prefix,
+                                 "--acks", "--resume", "--in-flight", "64"},
+        dir_ / (prefix + ".err"));
+  }
+  std::string Errors(const std::string& name) const {
+    std::ifstream file(dir_ / name);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  /// Reads acknowledgements up to `count` of them; how many came.
+  std::uint64_t ReadAcks(Process& load, std::uint64_t count,
+                         std::map<std::uint64_t, std::uint64_t>& acked) const {
+    std::uint64_t came = 0;
+    while (came < count) {
+      const std::optional<std::string> line = load.Line();
+      if (!line) break;
+      if (!line->starts_with("ack ")) continue;
+      const std::uint64_t number = std::stoull(line->substr(4));
+      ++acked[tools::ServerOfLine(number, kServers)];
+      ++came;
+    }
+    return came;
+  }
+  /// Each log has at least what was acknowledged, each line of it once and in order.
+  void Compare(LogStore& store, const std::string& prefix, bool all,
+               const std::map<std::uint64_t, std::uint64_t>& acked) const {
+    Writer writer = store.NewWriter().value();
+    std::vector<std::vector<std::uint64_t>> due(kServers);
+    for (std::uint64_t line = 1; line <= lines_; ++line) {
+      due[tools::ServerOfLine(line, kServers)].push_back(line);
+    }
+    for (std::uint64_t server = 0; server < kServers; ++server) {
+      const std::string name = prefix + tools::ServerName(server);
+      const Result<LogRef> log = store.OpenLog(writer, name, OpenMode::kOpenOrCreate);
+      ASSERT_TRUE(log.ok()) << log.error().message;
+      const Index end = store.BoundsOf(*log)->end;
+      const auto known = acked.find(server);
+      const std::uint64_t least = known == acked.end() ? 0 : known->second;
+      EXPECT_GE(end - 1, all ? due[server].size() : least) << name;
+      ASSERT_LE(end - 1, due[server].size()) << name;
+      for (Index index = 1; index < end;) {
+        const Result<Pin> pin = store.Read(*log, index, end, 1 << 20);
+        ASSERT_TRUE(pin.ok()) << pin.error().message;
+        for (const EntryView& entry : pin->entries()) {
+          std::string expected;
+          const std::uint64_t line = due[server][entry.index - 1];
+          tools::EncodeLine(line, TextOf(line), expected);
+          ASSERT_EQ(AsText(entry.payload), expected) << name << " " << entry.index;
+        }
+        index = pin->entries().back().index + 1;
+      }
+    }
+    EXPECT_TRUE(writer.Wait(0, Soon()).ok());
+  }
+  LogStoreOptions Client() const {
+    LogStoreOptions options;
+    options.wal_process = "unix:" + Socket();
+    return options;
+  }
+
+  duramen::testing::TempDir dir_;
+  std::uint64_t lines_ = 0;
+};
+
+TEST_F(Processes, P1_SW2_TwentyKilledClientsLoseNothingAndDisturbNobody) {
+  WriteInput(20000);
+  const std::unique_ptr<Process> wal = StartWal();
+  const std::unique_ptr<Process> other = StartLoad("b-");
+  std::map<std::uint64_t, std::uint64_t> others_acks;
+  std::thread reading([&] { (void)ReadAcks(*other, UINT64_MAX, others_acks); });
+  std::map<std::uint64_t, std::uint64_t> acked;
+  Rng rng(7);
+  int kills = 0;
+  while (kills < kKills) {
+    const std::unique_ptr<Process> load = StartLoad("a-");
+    const std::uint64_t wanted = 1 + rng.Next() % 600;
+    const std::uint64_t came = ReadAcks(*load, wanted, acked);
+    if (came < wanted) break;  // It is through: the input is too short.
+    EXPECT_EQ(load->End(SIGKILL), 128 + SIGKILL) << Errors("a-.err");
+    ++kills;
+    if (kills % 5 != 0) continue;
+    LogStore store = LogStore::Open(Client()).value();
+    Compare(store, "a-", false, acked);
+  }
+  EXPECT_EQ(kills, kKills) << Errors("a-.err");
+  const std::unique_ptr<Process> last = StartLoad("a-");
+  (void)ReadAcks(*last, UINT64_MAX, acked);
+  EXPECT_EQ(last->Wait(), 0) << Errors("a-.err");
+  reading.join();
+  EXPECT_EQ(other->Wait(), 0) << Errors("b-.err");
+  EXPECT_EQ(wal->End(SIGTERM), 0) << Errors("wal.err");
+  LogStoreOptions options;
+  options.data_dir = dir_ / "data";
+  LogStore store = LogStore::Open(options).value();
+  Compare(store, "a-", true, acked);
+  Compare(store, "b-", true, others_acks);
+}
+
+TEST_F(Processes, P2_SW3_W1_TwentyKilledWalProcessesLoseAndDoubleNothing) {
+  WriteInput(30000);
+  std::unique_ptr<Process> wal = StartWal();
+  const std::unique_ptr<Process> first = StartLoad("a-");
+  const std::unique_ptr<Process> second = StartLoad("b-");
+  std::map<std::uint64_t, std::uint64_t> acks_of_first;
+  std::map<std::uint64_t, std::uint64_t> acks_of_second;
+  std::thread reading([&] { (void)ReadAcks(*second, UINT64_MAX, acks_of_second); });
+  Rng rng(11);
+  int kills = 0;
+  while (kills < kKills) {
+    const std::uint64_t wanted = 1 + rng.Next() % 900;
+    if (ReadAcks(*first, wanted, acks_of_first) < wanted) break;
+    EXPECT_EQ(wal->End(SIGKILL), 128 + SIGKILL) << Errors("wal.err");
+    ++kills;
+    wal = StartWal();
+  }
+  EXPECT_EQ(kills, kKills) << Errors("a-.err") << Errors("wal.err");
+  (void)ReadAcks(*first, UINT64_MAX, acks_of_first);
+  EXPECT_EQ(first->Wait(), 0) << Errors("a-.err");
+  reading.join();
+  EXPECT_EQ(second->Wait(), 0) << Errors("b-.err");
+  std::uint64_t lines = 0;
+  for (const auto& [server, count] : acks_of_first) lines += count;
+  EXPECT_EQ(lines, lines_) << "each line is acknowledged, once";
+  EXPECT_EQ(wal->End(SIGTERM), 0) << Errors("wal.err");
+  LogStoreOptions options;
+  options.data_dir = dir_ / "data";
+  LogStore store = LogStore::Open(options).value();
+  Compare(store, "a-", true, acks_of_first);
+  Compare(store, "b-", true, acks_of_second);
+}
+
+}  // namespace
+}  // namespace duramen::shm::testing

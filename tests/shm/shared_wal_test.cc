@@ -1,0 +1,315 @@
+// Several stores on one WAL process, all in this process: what a client can do, and what it cannot.
+#include <gmock/gmock.h>
+#include <poll.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "tests/shm/shared.h"
+
+namespace duramen::shm::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST_F(SharedWal, SW1_WhatAClientAppendsIsDurableAndRead) {
+  StartHost();
+  {
+    LogStore store = Client();
+    Writer writer = store.NewWriter().value();
+    const LogRef log = store.OpenLog(writer, "one", OpenMode::kOpenOrCreate).value();
+    Ticket last = 0;
+    for (Index index = 1; index <= 100; ++index) {
+      last = Put(writer, log, index, "text " + std::to_string(index)).value();
+    }
+    const Status waited = writer.Wait(last, Soon());
+    ASSERT_TRUE(waited.ok()) << waited.error().message;
+    EXPECT_EQ(store.BoundsOf(log)->written_end, 101);
+    EXPECT_EQ(TextAt(store, log, 57), "text 57");
+    ASSERT_TRUE(writer.Wait(writer.PutVote(log, 3, "n2").value(), Soon()).ok());
+  }
+  // Another client finds it, and reads what it never wrote.
+  LogStore store = Client();
+  Writer writer = store.NewWriter().value();
+  const LogRef log = store.OpenLog(writer, "one", OpenMode::kOpen).value();
+  EXPECT_EQ(store.BoundsOf(log)->end, 101);
+  EXPECT_EQ(TextAt(store, log, 1), "text 1");
+  EXPECT_EQ(TextAt(store, log, 100), "text 100");
+  EXPECT_EQ(store.VoteOf(log)->voted_for, "n2");
+  EXPECT_TRUE(writer.Wait(Put(writer, log, 101, "more").value(), Soon()).ok());
+}
+
+TEST_F(SharedWal, P6_ALogBelongsToOneClientAtATime) {
+  StartHost();
+  LogStore first = Client();
+  LogStore second = Client();
+  Writer one = first.NewWriter().value();
+  Writer two = second.NewWriter().value();
+  ASSERT_TRUE(first.OpenLog(one, "log", OpenMode::kOpenOrCreate).ok());
+  const Result<LogRef> refused = second.OpenLog(two, "log", OpenMode::kOpenOrCreate);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kInUse);
+  EXPECT_THAT(refused.error().message, HasSubstr(std::to_string(::getpid())));
+}
+
+TEST_F(SharedWal, SW1_ClientsShareBatchesAndNotLogs) {
+  StartHost();
+  constexpr Index kEach = 2000;
+  const auto work = [&](int number) {
+    LogStore store = Client();
+    Writer writer = store.NewWriter().value();
+    const std::string name = "log" + std::to_string(number);
+    const LogRef log = store.OpenLog(writer, name, OpenMode::kCreate).value();
+    Ticket last = 0;
+    for (Index index = 1; index <= kEach;) {
+      const Result<Ticket> put = Put(writer, log, index, name + "/" + std::to_string(index));
+      if (!put.ok() && put.error().code == ErrorCode::kOverloaded) {
+        ASSERT_TRUE(writer.Wait(last, Soon()).ok());
+        continue;
+      }
+      ASSERT_TRUE(put.ok()) << put.error().message;
+      last = *put;
+      ++index;
+    }
+    ASSERT_TRUE(writer.Wait(last, Soon()).ok());
+    for (Index index = 1; index <= kEach; index += 97) {
+      EXPECT_EQ(TextAt(store, log, index), name + "/" + std::to_string(index));
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int number = 0; number < 4; ++number) threads.emplace_back(work, number);
+  for (std::thread& thread : threads) thread.join();
+  LogStore store = Client();
+  EXPECT_EQ(store.Logs().size(), 4);
+}
+
+TEST_F(SharedWal, SW1_OverwritesTruncationsAndDeletionsGoTheSameWay) {
+  StartHost();
+  {
+    LogStore store = Client();
+    Writer writer = store.NewWriter().value();
+    const LogRef log = store.OpenLog(writer, "log", OpenMode::kCreate).value();
+    const LogRef other = store.OpenLog(writer, "gone", OpenMode::kCreate).value();
+    for (Index index = 1; index <= 20; ++index) ASSERT_TRUE(Put(writer, log, index, "old").ok());
+    ASSERT_TRUE(Put(writer, log, EntryView{.index = 11, .term = 2, .payload = {}}, "new").ok());
+    ASSERT_TRUE(Put(writer, log, EntryView{.index = 12, .term = 2, .payload = {}}, "new").ok());
+    ASSERT_TRUE(writer.TruncateSuffix(log, 12).ok());
+    ASSERT_TRUE(writer.TruncatePrefix(log, 5).ok());
+    ASSERT_TRUE(Put(writer, log, EntryView{.index = 12, .term = 3, .payload = {}}, "newer").ok());
+    ASSERT_TRUE(writer.Put(log, "key", AsBytes("value"), Durability::kSynced).ok());
+    ASSERT_TRUE(Put(writer, other, 1, "x").ok());
+    ASSERT_TRUE(writer.Wait(store.DeleteLog(writer, other).value(), Soon()).ok());
+    (void)writer.Poll();
+    const LogRef anew = store.OpenLog(writer, "gone", OpenMode::kCreate).value();
+    EXPECT_EQ(store.BoundsOf(anew)->end, 1);
+    EXPECT_TRUE(writer.Wait(Put(writer, anew, 1, "y").value(), Soon()).ok());
+  }
+  LogStore store = Client();
+  Writer writer = store.NewWriter().value();
+  const LogRef log = store.OpenLog(writer, "log", OpenMode::kOpen).value();
+  const Bounds bounds = store.BoundsOf(log).value();
+  EXPECT_EQ(bounds.begin, 5);
+  EXPECT_EQ(bounds.end, 13);
+  EXPECT_EQ(store.TermAt(log, 10).value(), 1);
+  EXPECT_EQ(store.TermAt(log, 11).value(), 2);
+  EXPECT_EQ(store.TermAt(log, 12).value(), 3);
+  EXPECT_EQ(TextAt(store, log, 11), "new");
+  EXPECT_EQ(TextAt(store, log, 12), "newer");
+  EXPECT_EQ(store.Get(log, "key").value(), "value");
+  const EntryView next{.index = 13, .term = 3, .payload = {}};
+  EXPECT_TRUE(writer.Wait(Put(writer, log, next, "on").value(), Soon()).ok());
+}
+
+/// More than a WAL file, so that rolls and flushes pass, and more than the client may keep.
+TEST_F(SharedWal, A11_WhatIsFlushedIsReadThroughTheWalProcess) {
+  StartHost();
+  LogStoreOptions settings = ClientSettings();
+  settings.memory_budget = 12 << 20;
+  LogStore store = LogStore::Open(settings).value();
+  Writer writer = store.NewWriter().value();
+  const LogRef log = store.OpenLog(writer, "log", OpenMode::kCreate).value();
+  const std::string text(8000, 'x');
+  Ticket last = 0;
+  constexpr Index kEntries = 4000;
+  for (Index index = 1; index <= kEntries;) {
+    const Result<Ticket> put = Put(writer, log, index, text + std::to_string(index));
+    if (!put.ok()) {
+      ASSERT_EQ(put.error().code, ErrorCode::kOverloaded) << put.error().message;
+      const Status room = writer.WaitForRoom(log, 1, text.size() + 8, Soon());
+      ASSERT_TRUE(room.ok()) << room.error().message;
+      continue;
+    }
+    last = *put;
+    ++index;
+  }
+  ASSERT_TRUE(writer.Wait(last, Soon()).ok());
+  for (Index index = 1; index <= kEntries; index += 211) {
+    EXPECT_EQ(TextAt(store, log, index), text + std::to_string(index));
+  }
+}
+
+TEST_F(SharedWal, P3_ARestartOfTheWalProcessGoesOnWhereItWas) {
+  StartHost();
+  LogStore store = Client();
+  Writer writer = store.NewWriter().value();
+  const LogRef log = store.OpenLog(writer, "log", OpenMode::kCreate).value();
+  Ticket last = 0;
+  for (Index index = 1; index <= 50; ++index) {
+    last = Put(writer, log, index, "a" + std::to_string(index)).value();
+  }
+  ASSERT_TRUE(writer.Wait(last, Soon()).ok());
+  StopHost();
+  const Result<Ticket> down = Put(writer, log, 51, "b");
+  ASSERT_FALSE(down.ok());
+  EXPECT_EQ(down.error().code, ErrorCode::kWalDown);
+  StartHost();
+  const Status room = writer.WaitForRoom(log, 1, 8, Soon());
+  ASSERT_TRUE(room.ok()) << room.error().message;
+  ASSERT_TRUE(writer.Wait(Put(writer, log, 51, "b51").value(), Soon()).ok());
+  EXPECT_EQ(TextAt(store, log, 7), "a7");
+  EXPECT_EQ(TextAt(store, log, 51), "b51");
+  EXPECT_EQ(store.BoundsOf(log)->written_end, 52);
+}
+
+/// A ticket that was on its way when the WAL process went is durable by the next one.
+TEST_F(SharedWal, W1_B10_WhatIsOnItsWayGoesOnWithTheNextWalProcess) {
+  StartHost();
+  LogStore store = Client();
+  Writer writer = store.NewWriter().value();
+  const LogRef log = store.OpenLog(writer, "log", OpenMode::kCreate).value();
+  Index next = 1;
+  for (int round = 0; round < 5; ++round) {
+    std::thread stopping([&] { StopHost(); });
+    Ticket last = 0;
+    while (true) {
+      const Result<Ticket> put = Put(writer, log, next, "text " + std::to_string(next));
+      if (put.ok()) {
+        last = *put;
+        ++next;
+      } else if (put.error().code == ErrorCode::kWalDown) {
+        break;
+      }
+    }
+    stopping.join();
+    StartHost();
+    const Status waited = writer.Wait(last, Soon());
+    ASSERT_TRUE(waited.ok()) << waited.error().message;
+    EXPECT_EQ(store.BoundsOf(log)->written_end, next);
+  }
+  for (Index index = 1; index < next; index += 37) {
+    EXPECT_EQ(TextAt(store, log, index), "text " + std::to_string(index));
+  }
+}
+
+/// Another directory in the place of the one that the client knows.
+TEST_F(SharedWal, SW3_AContradictionIsRefusedAndNotMended) {
+  StartHost();
+  LogStore store = Client();
+  Writer writer = store.NewWriter().value();
+  const LogRef log = store.OpenLog(writer, "log", OpenMode::kCreate).value();
+  ASSERT_TRUE(writer.Wait(Put(writer, log, 1, "a").value(), Soon()).ok());
+  StopHost();
+  std::filesystem::rename(dir_ / "data", dir_ / "kept");
+  StartHost();
+  const LogRef other = [&] {
+    while (true) {
+      const Result<LogRef> opened = store.OpenLog(writer, "other", OpenMode::kCreate);
+      if (opened.ok()) return *opened;
+      EXPECT_EQ(opened.error().code, ErrorCode::kWalDown) << opened.error().message;
+    }
+  }();
+  const Result<Ticket> refused = Put(writer, log, 2, "b");
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kCorruption);
+  EXPECT_THAT(refused.error().message, HasSubstr("contradicts what was acknowledged"));
+  EXPECT_TRUE(writer.Wait(Put(writer, other, 1, "x").value(), Soon()).ok());
+}
+
+TEST_F(SharedWal, P7_TheLockDecidesWhoHasTheDirectory) {
+  StartHost();
+  HostOptions options;
+  options.socket_path = dir_ / "second";
+  const Result<std::unique_ptr<Host>> second = Host::Start(HostSettings(), options);
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.error().code, ErrorCode::kInUse);
+  const Result<LogStore> embedded = LogStore::Open(HostSettings());
+  ASSERT_FALSE(embedded.ok());
+  EXPECT_EQ(embedded.error().code, ErrorCode::kInUse);
+  StopHost();
+  const LogStore store = LogStore::Open(HostSettings()).value();
+  const Result<std::unique_ptr<Host>> third = Host::Start(HostSettings(), options);
+  ASSERT_FALSE(third.ok());
+  EXPECT_EQ(third.error().code, ErrorCode::kInUse);
+}
+
+TEST_F(SharedWal, SW5_WhatCannotBeAttachedSaysWhy) {
+  const auto refusal = [](const LogStoreOptions& options) {
+    const Result<LogStore> store = LogStore::Open(options);
+    return store.ok() ? Error{} : store.error();
+  };
+  EXPECT_EQ(refusal(ClientSettings()).code, ErrorCode::kNotFound);
+  LogStoreOptions options = ClientSettings();
+  options.data_dir = dir_ / "data";
+  EXPECT_THAT(refusal(options).message, HasSubstr("the WAL process has the directory"));
+  options = ClientSettings();
+  options.wal_max_files = 4;
+  EXPECT_THAT(refusal(options).message, HasSubstr("wal_max_files is a setting of the WAL process"));
+  options = ClientSettings();
+  options.wal_process = dir_ / "socket";
+  EXPECT_THAT(refusal(options).message, HasSubstr("is not the address"));
+  options.wal_process = "unix:" + std::string(200, 'x');
+  EXPECT_THAT(refusal(options).message, HasSubstr("too long"));
+  Quota quota;
+  quota.bytes = 1 << 20;
+  StartHost(quota);
+  EXPECT_EQ(refusal(ClientSettings()).code, ErrorCode::kOverloaded);
+}
+
+TEST_F(SharedWal, SW5_AClientHasAsManyLogsAsItMay) {
+  Quota quota;
+  quota.logs = 3;
+  StartHost(quota);
+  LogStore store = Client();
+  Writer writer = store.NewWriter().value();
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(store.OpenLog(writer, "log" + std::to_string(i), OpenMode::kCreate).ok());
+  }
+  const Result<LogRef> more = store.OpenLog(writer, "more", OpenMode::kCreate);
+  ASSERT_FALSE(more.ok());
+  EXPECT_EQ(more.error().code, ErrorCode::kOverloaded);
+}
+
+TEST_F(SharedWal, SW1_AWriterThatGoesLeavesItsLogsToAnother) {
+  StartHost();
+  LogStore store = Client();
+  LogRef log;
+  {
+    Writer writer = store.NewWriter().value();
+    log = store.OpenLog(writer, "log", OpenMode::kCreate).value();
+    ASSERT_TRUE(Put(writer, log, 1, "a").ok());
+  }
+  EXPECT_EQ(TextAt(store, log, 1), "a");
+  Writer writer = store.NewWriter().value();
+  EXPECT_EQ(store.OpenLog(writer, "log", OpenMode::kOpen).value(), log);
+  EXPECT_TRUE(writer.Wait(Put(writer, log, 2, "b").value(), Soon()).ok());
+}
+
+/// The descriptor of a Writer is readable when there is news, as in a store of its own.
+TEST_F(SharedWal, SW1_NewsIsToldByTheDescriptor) {
+  StartHost();
+  LogStore store = Client();
+  Writer writer = store.NewWriter().value();
+  const LogRef log = store.OpenLog(writer, "log", OpenMode::kCreate).value();
+  pollfd wait{writer.written_fd(), POLLIN, 0};
+  for (Index index = 1; index <= 20; ++index) {
+    ASSERT_TRUE(Put(writer, log, index, "x").ok());
+    Index end = 0;
+    while (end != index + 1) {
+      ASSERT_EQ(::poll(&wait, 1, 60'000), 1);
+      for (const Written& news : writer.Poll()) end = news.end;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace duramen::shm::testing

@@ -1,0 +1,72 @@
+#include "tools/wal.h"
+
+#include <poll.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/try.h"
+#include "shm/guarded_copy.h"
+#include "shm/host.h"
+#include "tools/interrupt.h"
+#include "tools/text.h"
+
+namespace duramen::tools {
+namespace {
+
+constexpr auto kCloseMax = std::chrono::seconds(60);
+constexpr int kLookMs = 200;  // for an end that was asked for before this thread waited
+
+ExitCode Refuse(Terminal& terminal, const Error& error) {
+  terminal.Complain(error);
+  return ExitCodeOf(error.code);
+}
+
+Result<uid_t> UserOf(const std::string& text) {
+  const std::optional<std::uint64_t> number = ParseCount(text);
+  if (number && *number < UINT32_MAX) {
+    return static_cast<uid_t>(*number);
+  }
+  const passwd* user = ::getpwnam(text.c_str());
+  if (user != nullptr) return user->pw_uid;
+  return Error{ErrorCode::kInvalidArgument, "--user '" + text + "' is nobody here",
+               "give a user's name or number"};
+}
+
+Result<shm::HostOptions> HostOptionsOf(const WalProcessOptions& options) {
+  shm::HostOptions host;
+  host.socket_path = options.socket;
+  host.clients_max = options.clients;
+  host.quota.bytes = options.client_bytes;
+  host.quota.logs = static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(options.client_logs, wal::kNoticeCells));
+  for (const std::string& text : options.users) host.users.push_back(TRY(UserOf(text)));
+  return host;
+}
+
+}  // namespace
+
+ExitCode RunWalProcess(const WalProcessOptions& options, Terminal& terminal) {
+  Result<SettingStack> stack = StackSettings(options.settings);
+  if (!stack.ok()) return Refuse(terminal, stack.error());
+  for (const std::string& warning : stack->warnings) terminal.Say("warning: " + warning);
+  stack->options.data_dir = options.dir;
+  const Result<shm::HostOptions> host_options = HostOptionsOf(options);
+  if (!host_options.ok()) return Refuse(terminal, host_options.error());
+  const shm::BusGuard bus_guard;
+  Result<std::unique_ptr<shm::Host>> host = shm::Host::Start(stack->options, *host_options);
+  if (!host.ok()) return Refuse(terminal, host.error());
+  const RecoveryReport& report = (*host)->report();
+  terminal.Say(report.ToText());
+  terminal.Out("ready " + options.socket + " pid " + std::to_string(::getpid()) + " boot " +
+               std::to_string(report.boot) + "\n");
+  Status status = terminal.Flush();
+  while (status.ok() && !Interrupted()) (void)::poll(nullptr, 0, kLookMs);
+  const Status closed = (*host)->Close(std::chrono::steady_clock::now() + kCloseMax);
+  if (status.ok()) status = closed;
+  return status.ok() ? ExitCode::kClean : Refuse(terminal, status.error());
+}
+
+}  // namespace duramen::tools
