@@ -9,10 +9,10 @@
 
 namespace duramen {
 
-static_assert(sizeof(std::atomic<std::uint32_t>) == sizeof(std::uint32_t));
-static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
+static_assert(sizeof(Atomic<std::uint32_t>) == sizeof(std::uint32_t));
+static_assert(Atomic<std::uint32_t>::is_always_lock_free);
 
-void FutexWait(std::atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t until_ns,
+void FutexWait(Atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t until_ns,
                FutexScope scope) {
   timespec until = {};
   if (until_ns < 0) until_ns = 0;  // Long past; the kernel refuses negative times.
@@ -24,7 +24,7 @@ void FutexWait(std::atomic<std::uint32_t>& word, std::uint32_t expected, std::in
             until_ns == INT64_MAX ? nullptr : &until, nullptr, FUTEX_BITSET_MATCH_ANY);
 }
 
-void FutexWakeAll(std::atomic<std::uint32_t>& word, FutexScope scope) {
+void FutexWakeAll(Atomic<std::uint32_t>& word, FutexScope scope) {
   const int call = FUTEX_WAKE | (scope == FutexScope::kPrivate ? FUTEX_PRIVATE_FLAG : 0);
   ::syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&word), call, INT_MAX,
             nullptr, nullptr, 0);

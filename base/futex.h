@@ -2,8 +2,9 @@
 // No lock and no queue of its own; the word lives in its owner, any thread may call.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
+
+#include "base/atomics.h"
 
 namespace duramen {
 
@@ -12,9 +13,9 @@ enum class FutexScope : std::uint8_t { kPrivate, kShared };
 
 /// Returns when woken, when `word` is not `expected`, or when the monotonic clock reaches
 /// `until_ns` (INT64_MAX: never), sometimes for no reason: the caller tests again.
-void FutexWait(std::atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t until_ns,
+void FutexWait(Atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t until_ns,
                FutexScope scope = FutexScope::kPrivate);
 /// Wakes all who wait for `word`.
-void FutexWakeAll(std::atomic<std::uint32_t>& word, FutexScope scope = FutexScope::kPrivate);
+void FutexWakeAll(Atomic<std::uint32_t>& word, FutexScope scope = FutexScope::kPrivate);
 
 }  // namespace duramen

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <new>
 #include <string>
 
@@ -85,9 +84,9 @@ std::optional<std::uint64_t> RingProducer::Push(std::span<const std::byte> recor
   const std::uint64_t first_slot = committed_ & (capacity_ - 1);
   const std::uint64_t before_wrap = std::min<std::uint64_t>(count, capacity_ - first_slot);
   const std::size_t head_bytes = before_wrap * kRingRecordBytes;
-  std::memcpy(slots_ + first_slot * kRingRecordBytes, records.data(), head_bytes);
+  CopyShared(slots_ + first_slot * kRingRecordBytes, records.data(), head_bytes);
   if (before_wrap < count) {
-    std::memcpy(slots_, records.data() + head_bytes, records.size() - head_bytes);
+    CopyShared(slots_, records.data() + head_bytes, records.size() - head_bytes);
   }
   committed_ += count;
   header_->committed.store(committed_, std::memory_order_release);  // The commit: one store.
@@ -117,7 +116,7 @@ Result<std::uint64_t> RingConsumer::Committed() const {
 void RingConsumer::Copy(std::uint64_t position, std::span<std::byte, kRingRecordBytes> out) const {
   CHECK(position - released_ - 1 < capacity_);
   const std::uint64_t slot = (position - 1) & (capacity_ - 1);
-  std::memcpy(out.data(), slots_ + slot * kRingRecordBytes, kRingRecordBytes);
+  CopyShared(out.data(), slots_ + slot * kRingRecordBytes, kRingRecordBytes);
 }
 
 void RingConsumer::Release(std::uint64_t position) {

@@ -13,12 +13,12 @@
 // committed word outside [released, released + capacity] is reported, never followed.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
 
+#include "base/atomics.h"
 #include "base/check.h"
 #include "duramen/result.h"
 
@@ -30,11 +30,11 @@ inline constexpr std::size_t kRingRecordBytes = 64;
 struct RingHeader {
   std::uint64_t magic;
   std::uint32_t version;
-  std::uint32_t capacity;                            // records; a power of two
-  alignas(64) std::atomic<std::uint64_t> committed;  // producer: last record added
-  alignas(64) std::atomic<std::uint64_t> released;   // consumer: last record done with
+  std::uint32_t capacity;                       // records; a power of two
+  alignas(64) Atomic<std::uint64_t> committed;  // producer: last record added
+  alignas(64) Atomic<std::uint64_t> released;   // consumer: last record done with
 };
-static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+static_assert(Atomic<std::uint64_t>::is_always_lock_free);
 static_assert(sizeof(RingHeader) == 192);
 
 /// Bytes of memory that a ring of `capacity` records needs.

@@ -8,16 +8,10 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/futex.h"
 #include "base/signals.h"
 
 namespace duramen {
 namespace {
-
-// The states of a slot. A Wake turns any into kNotified; only the actor's thread turns it back.
-constexpr std::uint32_t kRunning = 0;   // in Step, or about to decide whether to park
-constexpr std::uint32_t kNotified = 1;  // another Step is owed
-constexpr std::uint32_t kParked = 2;    // asleep; needs a futex wake
 
 /// With fewer processors than busy threads the scheduler gives each its turn of some milliseconds,
 /// for which a batch would wait; beside this much niceness it waits seldom.
@@ -51,7 +45,7 @@ void ThreadExecutor::Start(Actor& actor) {
   CHECK(place != actors_.end());  // kActorsMax
   Slot* const free = &slots_[static_cast<std::size_t>(place - actors_.begin())];
   free->stopping.store(false, std::memory_order_relaxed);
-  free->state.store(kNotified, std::memory_order_relaxed);
+  free->bed.Notify();  // The first Step is owed.
   place->store(&actor, std::memory_order_release);
   const SignalsBlocked blocked;
   free->thread = std::thread([free, &actor] { Run(*free, actor); });
@@ -60,9 +54,7 @@ void ThreadExecutor::Start(Actor& actor) {
 void ThreadExecutor::Wake(Actor& actor) {
   Slot* slot = SlotOf(actor);
   if (slot == nullptr) return;  // Not started, or stopped meanwhile: nobody to wake.
-  if (slot->state.exchange(kNotified, std::memory_order_acq_rel) == kParked) {
-    FutexWakeAll(slot->state);
-  }
+  slot->bed.Notify();
 }
 
 void ThreadExecutor::Stop(Actor& actor) {
@@ -85,9 +77,7 @@ void ThreadExecutor::Run(Slot& slot, Actor& actor) {
     (void)::setpriority(PRIO_PROCESS, 0, ::getpriority(PRIO_PROCESS, 0) + kBackgroundNice);
   }
   while (!slot.stopping.load(std::memory_order_acquire)) {
-    // Taken before the Step: a Wake from here on owes another one. The exchange also makes visible
-    // what the waker did before it.
-    slot.state.exchange(kRunning, std::memory_order_acq_rel);
+    slot.bed.TakeNotice();  // Before the Step: a Wake from here on owes another one.
     const std::int64_t next_ns = actor.Step();
     if (next_ns != Actor::kAgain) Park(slot, actor, next_ns);
   }
@@ -98,31 +88,22 @@ void ThreadExecutor::Park(Slot& slot, Actor& actor, std::int64_t until_ns) {
   const std::int64_t spin_until_ns =
       SpinsAtAll() ? std::min(until_ns, begin_ns + slot.spin.SpinNs()) : begin_ns;
   while (NowNs() < spin_until_ns) {
-    if (slot.state.load(std::memory_order_acquire) != kRunning || actor.HasWork()) {
+    if (slot.bed.Noticed() || actor.HasWork()) {
       slot.spin.Waited(NowNs() - begin_ns, false);
       return;
     }
     SpinPause();
   }
-  Sleep(slot, actor, until_ns);
+  // What is put into a ring of another process wakes only who has said that it sleeps, so the look
+  // behind that counts.
+  actor.OnSleep(true);
+  slot.bed.Sleep(until_ns, [&] {
+    return actor.HasWork() || (until_ns != Actor::kIdle && NowNs() >= until_ns);
+  });
+  actor.OnSleep(false);
   slot.spin.Waited(NowNs() - begin_ns, true);
 }
 
-void ThreadExecutor::Sleep(Slot& slot, Actor& actor, std::int64_t until_ns) {
-  std::uint32_t state = kRunning;
-  if (!slot.state.compare_exchange_strong(state, kParked, std::memory_order_acq_rel)) return;
-  actor.OnSleep(true);
-  // In each of the ways out Run resets the state.
-  while (slot.state.load(std::memory_order_acquire) == kParked && !actor.HasWork()) {
-    if (until_ns != Actor::kIdle && NowNs() >= until_ns) break;
-    FutexWait(slot.state, kParked, until_ns);
-  }
-  actor.OnSleep(false);
-}
-
-// Await and Progress are Dekker's pattern in sequentially consistent operations: either Progress
-// sees the waiter and wakes it, or the waiter's load of progress_ sees the count of Progress, and
-// with it everything done before.
 bool ThreadExecutor::Await(bool (*done)(void*), void* argument, Deadline deadline) {
   if (done(argument)) return true;
   const std::int64_t until_ns =
@@ -135,15 +116,9 @@ bool ThreadExecutor::Await(bool (*done)(void*), void* argument, Deadline deadlin
     await_spin_.Waited(NowNs() - begin_ns, false);
     return true;
   }
-  waiting_.fetch_add(1);
-  bool is_done = false;
-  while (true) {
-    const std::uint32_t seen = progress_.load();
-    is_done = done(argument);
-    if (is_done || (until_ns != INT64_MAX && NowNs() >= until_ns)) break;
-    FutexWait(progress_, seen, until_ns);
-  }
-  waiting_.fetch_sub(1);
+  const bool is_done =
+      progress_.Wait([&] { return done(argument); },
+                     [&] { return until_ns != INT64_MAX && NowNs() >= until_ns; }, until_ns);
   await_spin_.Waited(NowNs() - begin_ns, true);
   return is_done;
 }
@@ -152,10 +127,10 @@ bool ThreadExecutor::SpinsUntilDone(bool (*done)(void*), void* argument,
                                     std::int64_t until_ns) const {
   if (!SpinsAtAll() || await_spin_.SpinNs() == 0) return false;
   const std::int64_t end_ns = std::min(until_ns, NowNs() + await_spin_.SpinNs());
-  std::uint32_t seen = progress_.load();
+  std::uint32_t seen = progress_.rings();
   if (done(argument)) return true;
   while (NowNs() < end_ns) {
-    const std::uint32_t now = progress_.load();
+    const std::uint32_t now = progress_.rings();
     if (now != seen && done(argument)) return true;
     seen = now;
     SpinPause();
@@ -163,9 +138,6 @@ bool ThreadExecutor::SpinsUntilDone(bool (*done)(void*), void* argument,
   return false;
 }
 
-void ThreadExecutor::Progress() {
-  progress_.fetch_add(1);
-  if (waiting_.load() != 0) FutexWakeAll(progress_);
-}
+void ThreadExecutor::Progress() { progress_.Ring(); }
 
 }  // namespace duramen

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "base/actor.h"
+#include "base/handshake.h"
 #include "base/spin.h"
 
 namespace duramen {
@@ -33,7 +34,7 @@ class ThreadExecutor final : public ActorExecutor {
 
  private:
   struct alignas(64) Slot {
-    std::atomic<std::uint32_t> state{0};  // kRunning, kNotified, kParked
+    Bed bed;
     std::atomic<bool> stopping{false};
     SpinPolicy spin;
     std::thread thread;
@@ -42,7 +43,6 @@ class ThreadExecutor final : public ActorExecutor {
   Slot* SlotOf(const Actor& actor);
   static void Run(Slot& slot, Actor& actor);
   static void Park(Slot& slot, Actor& actor, std::int64_t until_ns);
-  static void Sleep(Slot& slot, Actor& actor, std::int64_t until_ns);
 
   bool SpinsUntilDone(bool (*done)(void*), void* argument, std::int64_t until_ns) const;
 
@@ -50,9 +50,8 @@ class ThreadExecutor final : public ActorExecutor {
       actors_{};                        // close together, for Wake to look through
   std::array<Slot, kActorsMax> slots_;  // of each
   SpinPolicy await_spin_;
-  std::mutex starting_;                     // Start and Stop only
-  std::atomic<std::uint32_t> progress_{0};  // counts Progress()
-  std::atomic<std::uint32_t> waiting_{0};   // threads in Await
+  std::mutex starting_;  // Start and Stop only
+  Bell progress_;
 };
 
 }  // namespace duramen

@@ -129,9 +129,9 @@ Result<SealedMemory> SealedMemory::Create(const std::string& name, std::size_t s
 Result<SealedMemory> SealedMemory::Adopt(Descriptor fd, const Expected& expected) {
   TRY(CheckKind(fd.get(), expected.access));
   const std::size_t size_bytes = TRY(CheckSize(fd.get(), expected));
-  SharedMemory memory = TRY(expected.access == Access::kReadWrite
-                                ? SharedMemory::Map(fd.get(), size_bytes)
-                                : SharedMemory::MapReadOnly(fd.get(), size_bytes));
+  SharedMemory memory =
+      TRY(expected.access == Access::kReadWrite ? SharedMemory::Map(fd.get(), size_bytes)
+                                                : SharedMemory::MapReadOnly(fd.get(), size_bytes));
   return SealedMemory(std::move(fd), std::move(memory));
 }
 

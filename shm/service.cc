@@ -76,8 +76,7 @@ Result<std::vector<ActivatedSocket>> TakeActivatedSockets() {
   }
   for (int fd = kFirstActivated; fd < kFirstActivated + *fds; ++fd) {
     if (::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
-      return BadVariable("LISTEN_FDS", *count,
-                         "descriptor " + std::to_string(fd) + " is not open");
+      return BadVariable("LISTEN_FDS", *count, "descriptor " + std::to_string(fd) + " is not open");
     }
     sockets.push_back({"", Descriptor(fd)});
   }

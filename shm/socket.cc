@@ -141,8 +141,7 @@ Status Publish(int fd, const std::string& path, const SocketOptions& options) {
 /// Takes what descriptors a received message has, so that none is lost whatever else is wrong.
 std::vector<Descriptor> TakeDescriptors(msghdr& header) {
   std::vector<Descriptor> taken;
-  for (cmsghdr* part = CMSG_FIRSTHDR(&header); part != nullptr;
-       part = CMSG_NXTHDR(&header, part)) {
+  for (cmsghdr* part = CMSG_FIRSTHDR(&header); part != nullptr; part = CMSG_NXTHDR(&header, part)) {
     if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
     const std::size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (std::size_t i = 0; i < count; ++i) {

@@ -142,8 +142,7 @@ TEST(SealedMemory, P4_ASizeThatWasNotAskedForIsRefused) {
   EXPECT_NE(Refusal(Memfd(0, kAll)).find("0 bytes"), std::string::npos);
   EXPECT_NE(Refusal(Memfd(0, kAll), {.bytes_min = 0, .bytes_max = kPage}), "taken");
   EXPECT_NE(Refusal(Memfd(65 * kPage, kAll)).find("266240 bytes"), std::string::npos);
-  EXPECT_NE(Refusal(Memfd(kPage, kAll), {.bytes_min = 2 * kPage, .bytes_max = 4 * kPage}),
-            "taken");
+  EXPECT_NE(Refusal(Memfd(kPage, kAll), {.bytes_min = 2 * kPage, .bytes_max = 4 * kPage}), "taken");
   EXPECT_NE(Refusal(Memfd(kPage + 1, kAll)).find("whole pages"), std::string::npos);
   // A sparse file may claim anything; it is refused by its size, not mapped to see.
   EXPECT_NE(Refusal(Memfd(1ULL << 42, kAll)), "taken");

@@ -98,8 +98,7 @@ int InActivatedChild(const Activation& activation, Judge judge) {
     for (const int fd : activation.fds) aside.push_back(::fcntl(fd, F_DUPFD, 100));
     for (int fd = 3; fd < 100; ++fd) ::close(fd);
     for (std::size_t i = 0; i < aside.size(); ++i) ::dup2(aside[i], 3 + static_cast<int>(i));
-    const std::string pid =
-        activation.pid.empty() ? std::to_string(::getpid()) : activation.pid;
+    const std::string pid = activation.pid.empty() ? std::to_string(::getpid()) : activation.pid;
     ::setenv("LISTEN_PID", pid.c_str(), 1);
     ::setenv("LISTEN_FDS", activation.count.c_str(), 1);
     if (!activation.names.empty()) ::setenv("LISTEN_FDNAMES", activation.names.c_str(), 1);

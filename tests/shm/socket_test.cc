@@ -226,8 +226,7 @@ TEST(Socket, P8_TheFileIsForItsUserOrOneGroupAlone) {
   EXPECT_NE(::stat(path.c_str(), &status), 0);  // It goes with its listener.
   ::umask(0077);
   {
-    const Listener listener =
-        Listener::Listen(path, {.mode = 0660, .group = ::getegid()}).value();
+    const Listener listener = Listener::Listen(path, {.mode = 0660, .group = ::getegid()}).value();
     ASSERT_EQ(::stat(path.c_str(), &status), 0);
     EXPECT_EQ(status.st_mode & 07777u, 0660u);
     EXPECT_EQ(status.st_gid, ::getegid());
