@@ -40,7 +40,8 @@ class Repair {
     }
     if (half) TRY(FinishHalf(*half));
     ReadProgress progress(terminal_);
-    std::optional<StoreImage> image = TRY(ReadStoreImage(options_.path, &progress));
+    std::optional<StoreImage> image =
+        TRY(ReadStoreImage(options_.path, &progress, options_.wal_dir));
     if (image->path.empty() && !progress.stopped()) return NoDataDirectory();
     const CheckedStore checked = TRY(CheckStore(options_.path, *image, &progress));
     if (progress.stopped()) {
@@ -372,6 +373,10 @@ Status CheckUsage(const RepairVerbOptions& options) {
   }
   if (options.force && actions == 0 && !options.undo) {
     return usage("--force belongs to --truncate, --fill, --rejoin or --undo");
+  }
+  if (!options.wal_dir.empty() && !options.wal_dir.starts_with('/')) {
+    return usage("--wal-dir '" + options.wal_dir +
+                 "' is not absolute: it is what wal_dir was set to");
   }
   if (options.truncate == Index{0}) return usage("--truncate takes an index from 1 on");
   return {};

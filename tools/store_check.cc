@@ -175,7 +175,7 @@ Result<CheckedStore> CheckWal(const std::string& path, StoreImage& image, ReadPr
   std::string symptoms;
   bool read_before = false;
   for (int reading = 0; reading < kReadingsMax; ++reading) {
-    if (reading > 0) image = TRY(ReadStoreImage(path, progress));
+    if (reading > 0) image = TRY(ReadStoreImage(path, progress, image.wal_dir));
     WalCheck check(image, progress);
     const Result<bool> done = check.Run();
     if (Stopped(progress)) return CheckedStore();

@@ -110,14 +110,16 @@ bool StoreImage::damaged() const {
   return state != nullptr && std::any_of(state->findings.begin(), state->findings.end(), IsDamage);
 }
 
-Result<StoreImage> ReadStoreImage(const std::string& path, ReadProgress* progress) {
-  const Result<std::string> wal_path = LocateWal(path);
+Result<StoreImage> ReadStoreImage(const std::string& path, ReadProgress* progress,
+                                  const std::string& wal_dir) {
+  const Result<std::string> wal_path = LocateWal(path, wal_dir);
   const std::string data_path = DataDirectoryOf(path, wal_path.ok() ? *wal_path : "");
   Beside beside(path, progress);
   StoreImage image;
   image.half_repair = TRY(ReadHalfRepair(data_path));
   image.progress = progress;
-  Result<WalImage> read = ReadWalImage(path, &beside, progress);
+  image.wal_dir = wal_dir;
+  Result<WalImage> read = ReadWalImage(path, &beside, progress, wal_dir);
   if (image.interrupted()) return image;
   if (!read.ok() && image.half_repair) {
     Error error = std::move(read).error();

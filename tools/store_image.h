@@ -23,6 +23,7 @@ namespace duramen::tools {
 struct StoreImage {
   WalImage wal;
   std::string path;  // of the data directory; empty: only WAL files were named
+  std::string wal_dir;  // as it was read with
   std::unique_ptr<Directory> directory;
   std::unique_ptr<log::DurableRows> rows;    // what the checkpoints say; null without a directory
   std::unique_ptr<log::DurableState> state;  // null without a directory
@@ -39,8 +40,9 @@ struct StoreImage {
 };
 
 /// `path`: a data directory, a WAL directory or one WAL file. Where `progress` is stopped meanwhile
-/// the image is empty. Errors: as ReadWalImage.
-Result<StoreImage> ReadStoreImage(const std::string& path, ReadProgress* progress = nullptr);
+/// the image is empty. `wal_dir`: where the WAL is, should SYSTEM be lost. Errors: as ReadWalImage.
+Result<StoreImage> ReadStoreImage(const std::string& path, ReadProgress* progress = nullptr,
+                                  const std::string& wal_dir = "");
 
 /// "clean", "clean, with a torn tail that a start cuts", "damage", or that a repair is half in
 /// place, or that Ctrl-C came first.

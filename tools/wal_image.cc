@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/posix_io.h"
 #include "base/try.h"
+#include "log/durable_state.h"
 #include "tools/progress.h"
 #include "tools/system_check.h"
 
@@ -282,7 +283,7 @@ std::string LocateFailover(const std::string& path) {
   return system->content.wal_dirs[1];
 }
 
-Result<std::string> LocateWal(const std::string& path) {
+Result<std::string> LocateWal(const std::string& path, const std::string& wal_dir) {
   const std::vector<DirectoryEntry> entries = TRY(ListOf(path));
   const auto holds = [&](std::string_view name, bool directory) {
     return std::any_of(entries.begin(), entries.end(), [&](const DirectoryEntry& entry) {
@@ -293,20 +294,29 @@ Result<std::string> LocateWal(const std::string& path) {
     const Result<log::Copies<log::SystemFile>> system = ReadSystemFile(path);
     if (!system.ok() && system.error().code == ErrorCode::kUnknownVersion) return system.error();
     if (system.ok() && !system->content.wal_dirs.empty()) {
-      const std::string& wal_dir = system->content.wal_dirs.front();
-      const std::string wal_path = wal_dir == "wal" ? path + "/wal" : wal_dir;
+      const std::string& listed = system->content.wal_dirs.front();
+      const std::string wal_path = listed == "wal" ? path + "/wal" : listed;
       if (ListOf(wal_path).ok()) return wal_path;
     }
   }
   if (holds("wal", true)) return path + "/wal";
   if (HoldsWalFiles(entries)) return path;
+  if (!wal_dir.empty()) return wal_dir;
+  if (holds(log::kServersName, true)) {
+    return Error{ErrorCode::kUnsupported,
+                 path +
+                     " has no SYSTEM that can be read, nor a 'wal' directory: its WAL lies where "
+                     "its wal_dir says, or is not mounted",
+                 "duramen repair " + path + " --wal-dir DIR, with the wal_dir of its settings"};
+  }
   return Error{ErrorCode::kUnsupported,
                path + " holds no WAL: neither a 'wal' directory nor WAL files", kWhatToName};
 }
 
-Result<WalImage> ReadWalImage(const std::string& path, BesideWal* beside, ReadProgress* progress) {
+Result<WalImage> ReadWalImage(const std::string& path, BesideWal* beside, ReadProgress* progress,
+                              const std::string& wal_dir) {
   // A directory first: what is none answers that it is a file.
-  Result<std::string> wal_path = LocateWal(path);
+  Result<std::string> wal_path = LocateWal(path, wal_dir);
   const bool directory = wal_path.ok();
   if (!directory && wal_path.error().code != ErrorCode::kInvalidArgument) {
     Error error = std::move(wal_path).error();

@@ -62,17 +62,18 @@ class BesideWal {
 };
 
 /// Without `beside` nothing is covered; where `progress` is stopped the image is worth nothing;
-/// both may be null, and outlive the image. A fail-over directory that SYSTEM lists is read with
-/// it. Errors: kNotFound, kPermission, kIo, kInvalidArgument (a symlink, a device), kUnsupported
-/// (no WAL file, nor a directory that holds one), kUnknownVersion.
+/// both may be null, and outlive the image. `wal_dir`: as of LocateWal. A fail-over directory that
+/// SYSTEM lists is read with it. Errors: kNotFound, kPermission, kIo, kInvalidArgument (a symlink,
+/// a device), kUnsupported (no WAL file, nor a directory that holds one), kUnknownVersion.
 Result<WalImage> ReadWalImage(const std::string& path, BesideWal* beside = nullptr,
-                              ReadProgress* progress = nullptr);
+                              ReadProgress* progress = nullptr, const std::string& wal_dir = "");
 
 /// The fail-over directory that SYSTEM in `path` lists; empty: none.
 std::string LocateFailover(const std::string& path);
 
 /// The directory of the WAL files that the directory `path` stands for: a wal_dir of its own is
-/// found through SYSTEM. Errors: as ReadWalImage; kInvalidArgument when `path` is a file.
-Result<std::string> LocateWal(const std::string& path);
+/// found through SYSTEM; where that is lost, it is `wal_dir`, if that is not empty. Errors: as
+/// ReadWalImage; kInvalidArgument when `path` is a file.
+Result<std::string> LocateWal(const std::string& path, const std::string& wal_dir = "");
 
 }  // namespace duramen::tools

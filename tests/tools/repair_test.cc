@@ -127,6 +127,33 @@ TEST_F(RepairVerb, TL3_IdentityAsAWholeFromSystem) {
   RoundTrip("restore");
 }
 
+// SYSTEM is what says where the WAL is; without it somebody has to.
+TEST_F(RepairVerb, TL3_SystemOfAStoreWhoseWalLiesElsewhere) {
+  const std::string wal = dir_ / "wal";
+  settings_.flags.emplace_back("wal_dir", wal);
+  ASSERT_NO_FATAL_FAILURE(MakeFlushed());
+  const std::uint64_t entries = EntriesOf("load-00000");
+  EXPECT_GT(entries, 1000u);
+  std::filesystem::remove(data_ + "/SYSTEM");
+  const auto before = Contents(dir_.path());
+  for (const Answer& lost : {Repair({}), Verify()}) {
+    EXPECT_EQ(lost.exit, ExitCode::kUnreadable) << lost.err;
+    EXPECT_THAT(lost.err, HasSubstr("hint: duramen repair " + data_ + " --wal-dir DIR"));
+  }
+  EXPECT_EQ(Repair({.wal_dir = "wal"}).exit, ExitCode::kUsage);
+  EXPECT_EQ(Repair({.wal_dir = dir_ / "nowhere"}).exit, ExitCode::kUnreadable);
+  const Answer plan = Repair({.wal_dir = wal});
+  EXPECT_EQ(plan.exit, ExitCode::kRefused) << plan.err;
+  EXPECT_EQ(Contents(dir_.path()), before);
+  const Answer applied = Repair({.apply = true, .wal_dir = wal});
+  EXPECT_EQ(applied.exit, ExitCode::kClean) << applied.out << applied.err;
+  EXPECT_EQ(Verify().exit, ExitCode::kClean);
+  EXPECT_EQ(EntriesOf("load-00000"), entries);
+  const Answer more = testing::LoadFlushed(
+      {.dir = data_, .file = dir_ / "input", .servers = 3, .resume = true, .settings = settings_});
+  EXPECT_EQ(more.exit, ExitCode::kClean) << more.err;
+}
+
 TEST_F(RepairVerb, TL3_ADamagedWal) {
   ASSERT_NO_FATAL_FAILURE(testing::WriteUnflushed({.dir = data_}));
   const std::string file = WalFiles(data_).front();
