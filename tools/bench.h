@@ -37,6 +37,7 @@ struct BenchLoadOptions {
   std::uint64_t in_flight = 10;  // entries outstanding per server
   std::uint64_t writers = 1;
   std::uint64_t rate = 0;  // entries a second, whatever is outstanding; 0: as in_flight allows
+  std::string log_prefix;  // before the name of each log
   SettingSources settings;
 };
 

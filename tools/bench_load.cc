@@ -33,23 +33,32 @@ Status CheckRange(const BenchLoadOptions& options) {
                "to 1000 and no more than servers"};
 }
 
+Result<BareDisk> DiskBeside(const BenchStore& bench, const std::string& path) {
+  return BareDisk::Create(
+      path, {.size_bytes = std::min(WalFileBytes(bench.options), kDiskFileBytes),
+             .method = static_cast<SyncMethod>(StoreMetrics::Of(bench.store).sync_method),
+             .depth = static_cast<std::uint32_t>(bench.options.wal_pipeline_depth)});
+}
+
 Result<BenchStore> OpenStore(const BenchLoadOptions& options) {
   TRY(CheckRange(options));
   SettingStack stack = TRY(StackBench(options.common, options.settings));
+  if (!stack.options.wal_process.empty()) {
+    LogStore store = TRY(LogStore::Open(stack.options));
+    return BenchStore{{}, std::move(stack.options), std::move(store), nullptr};
+  }
   BenchDirectory directory = TRY(BenchDirectory::Make(options.common.dir, options.common.seed));
   stack.options.data_dir = directory.path() + "/data";
   std::vector<BenchDirectory> wal_directories =
       TRY(UseOwnWalDirectories(options.common.seed, stack.options));
-  const bool beside = stack.options.wal_dir.empty();
-  LogStore store = TRY(LogStore::Open(stack.options));
   // On the device of the WAL.
-  BareDisk disk = TRY(
-      BareDisk::Create(beside ? directory.path() : wal_directories.front().path(),
-                       {.size_bytes = std::min(WalFileBytes(stack.options), kDiskFileBytes),
-                        .method = static_cast<SyncMethod>(StoreMetrics::Of(store).sync_method),
-                        .depth = static_cast<std::uint32_t>(stack.options.wal_pipeline_depth)}));
-  return BenchStore{std::move(directory), std::move(wal_directories), std::move(stack.options),
-                    std::move(store), std::move(disk)};
+  const std::string beside =
+      stack.options.wal_dir.empty() ? directory.path() : wal_directories.front().path();
+  LogStore store = TRY(LogStore::Open(stack.options));
+  wal_directories.push_back(std::move(directory));
+  BenchStore bench{std::move(wal_directories), std::move(stack.options), std::move(store), nullptr};
+  bench.disk = std::make_unique<BareDisk>(TRY(DiskBeside(bench, beside)));
+  return bench;
 }
 
 }  // namespace
@@ -79,7 +88,8 @@ Status BenchLoad::Open() {
 
 Result<LogRef> BenchLoad::OpenLog(Writer& writer, std::uint64_t number) {
   for (int attempt = 0;; ++attempt) {
-    Result<LogRef> log = store_.OpenLog(writer, ServerName(number), OpenMode::kOpenOrCreate);
+    Result<LogRef> log =
+        store_.OpenLog(writer, options_.log_prefix + ServerName(number), OpenMode::kOpenOrCreate);
     if (log.ok() || log.error().code != ErrorCode::kOverloaded || attempt > 20'000) return log;
     std::this_thread::sleep_for(milliseconds(1));  // Registrations on their way to the WAL.
   }

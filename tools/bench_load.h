@@ -105,11 +105,10 @@ class BenchLoad {
 /// A store for a bench, and the bare disk beside it: by the method that `auto` came to, and as many
 /// in flight as the WAL may have.
 struct BenchStore {
-  BenchDirectory directory;
-  std::vector<BenchDirectory> wal_directories;
+  std::vector<BenchDirectory> directories;  // of the store and, where it has its own, of its WAL
   LogStoreOptions options;
   LogStore store;
-  BareDisk disk;
+  std::unique_ptr<BareDisk> disk;  // null: a WAL process has the device
 };
 
 /// Opens the store, measures, closes it, prints. Errors: kInvalidArgument (a number is out of

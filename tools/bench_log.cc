@@ -37,7 +37,7 @@ class LogBench {
         common_(WithMethod(options.load.common, bench.options)),
         keep_(keep),
         store_(bench.store),
-        disk_(bench.disk),
+        disk_(*bench.disk),
         load_(options.load, {.keep = keep, .step = kFloorStep}, bench.store),
         rng_(options.load.common.seed) {}
 
@@ -210,6 +210,10 @@ ExitCode RunBenchLog(const BenchLogOptions& options, Terminal& terminal) {
                     terminal);
   }
   const auto measure = [&](BenchStore& store) -> Result<std::vector<Field>> {
+    if (store.disk == nullptr) {
+      return Error{ErrorCode::kConfiguration, "the flush is the WAL process's, not seen from here",
+                   "leave wal_process out; `duramen bench wal` takes it"};
+    }
     const std::uint64_t record_bytes = options.load.entry_bytes + wal::kRecordHeaderBytes;
     const std::uint64_t kept =
         kFilesKept * WalFileBytes(store.options) / record_bytes / options.load.servers + 1;

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -59,11 +60,14 @@ Result<Child> Child::Start(const std::vector<std::string>& arguments) {
   pid_t pid = -1;
   const int error = Spawn(arguments, out, err, pid);
   if (error != 0) return PosixError("start", arguments[0], error);
-  return Child(pid, out.TakeReadEnd(), err.TakeReadEnd());
+  // Nobody has waited for it yet, so the number is still its own.
+  const int pid_fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+  return Child(pid, pid_fd, {out.TakeReadEnd(), {}}, {err.TakeReadEnd(), {}});
 }
 
 Child::Child(Child&& other) noexcept
     : pid_(std::exchange(other.pid_, -1)),
+      pid_fd_(std::exchange(other.pid_fd_, -1)),
       kill_sent_(other.kill_sent_),
       out_{std::exchange(other.out_.fd, -1), std::move(other.out_.pending)},
       err_{std::exchange(other.err_.fd, -1), std::move(other.err_.pending)} {}
@@ -71,6 +75,7 @@ Child::Child(Child&& other) noexcept
 Child::~Child() {
   if (out_.fd >= 0) ::close(out_.fd);
   if (err_.fd >= 0) ::close(err_.fd);
+  if (pid_fd_ >= 0) ::close(pid_fd_);
   if (pid_ <= 0) return;
   ::kill(pid_, SIGKILL);
   ::waitpid(pid_, nullptr, 0);
@@ -120,6 +125,10 @@ void Child::Read(Stream& stream, Listener& listener) {
     if (!kill_sent_ && listener.WantsKill()) Kill();
   }
   stream.pending.erase(0, begin);
+}
+
+void Child::Signal(int signal) const noexcept {
+  if (pid_fd_ >= 0) (void)::syscall(SYS_pidfd_send_signal, pid_fd_, signal, nullptr, 0);
 }
 
 void Child::Kill() {

@@ -8,6 +8,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "duramen/result.h"
@@ -38,6 +39,8 @@ class Child {
     int code = 0;         // of exit(), or 128 + signal
   };
   Result<Exit> Run(Listener& listener);
+  /// Any thread, also while another is in Run. Nothing happens to a child that has ended.
+  void Signal(int signal) const noexcept;
 
   /// The path of this very program.
   static std::string OwnPath();
@@ -47,10 +50,12 @@ class Child {
     int fd = -1;
     std::string pending;  // the part of a line that has come so far
   };
-  Child(pid_t pid, int out_fd, int err_fd) : pid_(pid), out_{out_fd, {}}, err_{err_fd, {}} {}
+  Child(pid_t pid, int pid_fd, Stream out, Stream err)
+      : pid_(pid), pid_fd_(pid_fd), out_(std::move(out)), err_(std::move(err)) {}
   void Read(Stream& stream, Listener& listener);
   void Kill();
   pid_t pid_;
+  int pid_fd_;  // names this child alone, also when its number is another's; -1: the kernel gave none
   bool kill_sent_ = false;
   Stream out_;
   Stream err_;

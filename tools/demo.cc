@@ -30,7 +30,7 @@ class Demo {
 
   Result<ExitCode> Run() {
     const std::int64_t begin_ns = clock_.NowNs();
-    DemoText text = TRY(ReadDemoText(options_.file));
+    DemoText text = TRY(ReadDemoText(options_.file, kDemoLinesMin));
     if (text.copies > 1) {
       terminal_.Say("the text is short: loading it " + Plural(text.copies, "time"));
     }

@@ -58,14 +58,14 @@ Result<std::string> LicenceTexts() {
 
 }  // namespace
 
-Result<DemoText> ReadDemoText(const std::string& file) {
+Result<DemoText> ReadDemoText(const std::string& file, std::uint64_t lines_min) {
   DemoText read;
   read.text = file.empty() ? TRY(LicenceTexts()) : TRY(ReadWhole(file));
   const auto lines =
       static_cast<std::uint64_t>(std::count(read.text.begin(), read.text.end(), '\n'));
-  if (lines == 0 || lines >= kDemoLinesMin) return read;
+  if (lines == 0 || lines >= lines_min) return read;
   if (!read.text.ends_with('\n')) read.text.push_back('\n');
-  read.copies = (kDemoLinesMin + lines - 1) / lines;
+  read.copies = (lines_min + lines - 1) / lines;
   const std::string once = read.text;
   for (std::uint64_t i = 1; i < read.copies; ++i) read.text += once;
   return read;

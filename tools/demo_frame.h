@@ -11,15 +11,16 @@
 
 namespace duramen::tools {
 
-/// A shorter text is repeated: kills need lines in flight.
+/// Kills need lines in flight.
 inline constexpr std::uint64_t kDemoLinesMin = 2000;
 
 struct DemoText {
   std::string text;
   std::uint64_t copies = 1;
 };
-/// `file` empty: the licences. Errors: kNotFound, kIo, kTooLarge (over 1 GiB).
-Result<DemoText> ReadDemoText(const std::string& file);
+/// `file` empty: the licences. Repeated until it has `lines_min`. Errors: kNotFound, kIo, kTooLarge
+/// (over 1 GiB).
+Result<DemoText> ReadDemoText(const std::string& file, std::uint64_t lines_min);
 
 /// `wanted` empty: a fresh one in the current directory. Errors: kRefused (it is not empty), kIo.
 Result<std::string> MakeDemoDirectory(const std::string& wanted);

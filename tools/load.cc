@@ -118,6 +118,23 @@ class Loader {
 
  private:
   Status OpenTarget(std::uint64_t number) {
+    const auto give_up = steady_clock::now() + milliseconds(options_.overloaded_ms);
+    while (true) {
+      Result<Target> target = TryTarget(number);
+      if (target.ok()) {
+        resumed_ += target->durable;
+        targets_.push_back(std::move(*target));
+        return {};
+      }
+      // Each registration is a record on its way to the WAL, and there may be many.
+      if (!Passes(target.error()) || Interrupted() || steady_clock::now() > give_up) {
+        return target.error();
+      }
+      std::this_thread::sleep_for(milliseconds(1));
+    }
+  }
+
+  Result<Target> TryTarget(std::uint64_t number) {
     Target target;
     target.lane = number % lanes_.size();
     const std::string name = options_.log_prefix + ServerName(number);
@@ -125,29 +142,14 @@ class Loader {
     while (shard.ok() && target.lane % store_.shards() != *shard) {
       target.lane = (target.lane + 1) % lanes_.size();
     }
-    const auto give_up = steady_clock::now() + milliseconds(options_.overloaded_ms);
-    while (true) {
-      const Result<LogRef> log =
-          store_.OpenLog(lanes_[target.lane].writer, name, OpenMode::kOpenOrCreate);
-      if (log.ok()) {
-        target.log = *log;
-        break;
-      }
-      // Each registration is a record on its way to the WAL, and there may be many.
-      if (!Passes(log.error()) || steady_clock::now() > give_up) {
-        return log.error();
-      }
-      std::this_thread::sleep_for(milliseconds(1));
-    }
+    target.log = TRY(store_.OpenLog(lanes_[target.lane].writer, name, OpenMode::kOpenOrCreate));
     const Bounds bounds = TRY(store_.BoundsOf(target.log));
     target.durable = bounds.end - 1;
-    resumed_ += target.durable;
     if (target.durable > 0) {
       const Pin pin = TRY(store_.Read(target.log, bounds.end - 1, bounds.end, SIZE_MAX));
       target.last_payload = AsText(pin.entries().front().payload);
     }
-    targets_.push_back(std::move(target));
-    return {};
+    return target;
   }
 
   Status PostBurst() {

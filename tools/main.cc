@@ -7,8 +7,10 @@
 
 #include "base/settings.h"
 #include "tools/bench.h"
+#include "tools/bench_shared.h"
 #include "tools/config.h"
 #include "tools/demo.h"
+#include "tools/demo_shared.h"
 #include "tools/du.h"
 #include "tools/dump.h"
 #include "tools/interrupt.h"
@@ -441,9 +443,14 @@ class Cli {
     CLI::App& wal = AddVerb(bench, "wal", "entries through the log store, beside the bare disk",
                             [this](Terminal& terminal) {
                               bench_wal_.common.output = common_.Output();
-                              return RunBenchWal(bench_wal_, terminal);
+                              if (!shared_wal_) return RunBenchWal(bench_wal_, terminal);
+                              return RunBenchShared({bench_wal_, bench_clients_}, terminal);
                             });
     AddBenchLoad(wal, bench_wal_);
+    wal.add_option("--log-prefix", bench_wal_.log_prefix, "before the name of each log");
+    wal.add_flag("--shared", shared_wal_,
+                 "a WAL process and its clients, beside the same embedded");
+    wal.add_option("--clients", bench_clients_, "of the WAL process, with --shared (4)");
     wal.add_option("--rate", bench_wal_.rate,
                    "entries a second, counted from when they are due, instead of --in-flight")
         ->check(CLI::Range(1, 100'000'000))
@@ -507,16 +514,19 @@ class Cli {
   }
 
   void AddDemo() {
-    CLI::App& verb = AddVerb(app_, "demo", "a text into 200 logs on one WAL, killed on the way",
-                             [this](Terminal& terminal) {
-                               demo_.output = common_.Output();
-                               return RunDemo(demo_, terminal);
-                             });
+    CLI::App& verb =
+        AddVerb(app_, "demo", "a text into 200 logs on one WAL, killed on the way",
+                [this](Terminal& terminal) {
+                  demo_.output = common_.Output();
+                  return shared_wal_ ? RunSharedDemo(demo_, terminal) : RunDemo(demo_, terminal);
+                });
     verb.add_option("FILE", demo_.file, "a text; the licences of Debian without it");
     verb.add_option("--servers", demo_.servers, "logs (200)");
     verb.add_option("--seed", demo_.seed, "of the moments of the kills (1)");
     verb.add_option("--kills", demo_.kills, "how many (5)")->check(CLI::Range(0, 1'000'000));
     verb.add_option("--dir", demo_.dir, "where; kept afterwards");
+    verb.add_flag("--shared-wal", shared_wal_,
+                  "four services on one WAL process, which is killed too");
     verb.footer(
         "Examples:\n  duramen demo\n  duramen demo book.txt --kills 20 --seed 7 --dir "
         "/var/tmp/demo");
@@ -550,7 +560,9 @@ class Cli {
   BenchReadOptions bench_read_;
   BenchLogOptions bench_log_;
   BenchRecoveryOptions bench_recovery_;
+  std::uint64_t bench_clients_ = 4;
   DemoOptions demo_;
+  bool shared_wal_ = false;  // of `demo` and of `bench wal`
   WalProcessOptions wal_process_;
 };
 
