@@ -1,11 +1,13 @@
 #include "shm/host.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <new>
 
 #include "base/check.h"
@@ -64,7 +66,13 @@ Status Host::OpenStore(const LogStoreOptions& store_options) {
 }
 
 Status Host::Listen() {
-  listening_.emplace(TRY(Listener::Listen(options_.socket_path)));
+  if (options_.listening_fd < 0) {
+    listening_.emplace(TRY(Listener::Listen(options_.socket_path)));
+  } else {
+    const int copy = ::fcntl(options_.listening_fd, F_DUPFD_CLOEXEC, 0);
+    if (copy < 0) return PosixError("take over", options_.socket_path, errno);
+    listening_.emplace(TRY(Listener::Adopt(Descriptor(copy))));
+  }
   epoll_event stop{.events = EPOLLIN, .data = {.fd = stop_.get()}};
   CHECK(::epoll_ctl(bells_.get(), EPOLL_CTL_ADD, stop_.get(), &stop) == 0);
   const SignalsBlocked blocked;

@@ -29,6 +29,8 @@ namespace duramen::shm {
 
 struct HostOptions {
   std::string socket_path;
+  /// A socket that listens there already, of a service manager; a copy is used. -1: there is none.
+  int listening_fd = -1;
   /// Whose processes may attach, besides those of the user that the WAL process runs as.
   std::vector<uid_t> users;
   std::size_t clients_max = 64;

@@ -10,6 +10,7 @@
 #include "base/try.h"
 #include "shm/guarded_copy.h"
 #include "shm/host.h"
+#include "shm/service.h"
 #include "tools/interrupt.h"
 #include "tools/text.h"
 
@@ -35,13 +36,20 @@ Result<uid_t> UserOf(const std::string& text) {
                "give a user's name or number"};
 }
 
-Result<shm::HostOptions> HostOptionsOf(const WalProcessOptions& options) {
+Result<shm::HostOptions> HostOptionsOf(const WalProcessOptions& options,
+                                       const std::vector<shm::ActivatedSocket>& activated) {
+  if (activated.size() > 1) {
+    return Error{ErrorCode::kConfiguration,
+                 "the service manager hands over " + std::to_string(activated.size()) + " sockets",
+                 "a WAL process listens on one: one Listen line in its socket unit"};
+  }
   shm::HostOptions host;
   host.socket_path = options.socket;
   host.clients_max = options.clients;
   host.quota.bytes = options.client_bytes;
   host.quota.logs = static_cast<std::uint32_t>(
       std::min<std::uint64_t>(options.client_logs, wal::kNoticeCells));
+  if (!activated.empty()) host.listening_fd = activated.front().fd.get();
   for (const std::string& text : options.users) host.users.push_back(TRY(UserOf(text)));
   return host;
 }
@@ -53,7 +61,11 @@ ExitCode RunWalProcess(const WalProcessOptions& options, Terminal& terminal) {
   if (!stack.ok()) return Refuse(terminal, stack.error());
   for (const std::string& warning : stack->warnings) terminal.Say("warning: " + warning);
   stack->options.data_dir = options.dir;
-  const Result<shm::HostOptions> host_options = HostOptionsOf(options);
+  const Result<std::vector<shm::ActivatedSocket>> activated = shm::TakeActivatedSockets();
+  if (!activated.ok()) return Refuse(terminal, activated.error());
+  const Result<shm::ServiceNotifier> manager = shm::ServiceNotifier::FromEnvironment();
+  if (!manager.ok()) return Refuse(terminal, manager.error());
+  const Result<shm::HostOptions> host_options = HostOptionsOf(options, *activated);
   if (!host_options.ok()) return Refuse(terminal, host_options.error());
   const shm::BusGuard bus_guard;
   Result<std::unique_ptr<shm::Host>> host = shm::Host::Start(stack->options, *host_options);
@@ -63,7 +75,9 @@ ExitCode RunWalProcess(const WalProcessOptions& options, Terminal& terminal) {
   terminal.Out("ready " + options.socket + " pid " + std::to_string(::getpid()) + " boot " +
                std::to_string(report.boot) + "\n");
   Status status = terminal.Flush();
+  (void)manager->Ready();  // Who does not hear it has its own patience.
   while (status.ok() && !Interrupted()) (void)::poll(nullptr, 0, kLookMs);
+  (void)manager->Stopping();
   const Status closed = (*host)->Close(std::chrono::steady_clock::now() + kCloseMax);
   if (status.ok()) status = closed;
   return status.ok() ? ExitCode::kClean : Refuse(terminal, status.error());

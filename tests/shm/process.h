@@ -18,7 +18,8 @@ namespace duramen::shm::testing {
 /// Its standard output is read by the test; its errors go to a file.
 class Process {
  public:
-  Process(const std::vector<std::string>& arguments, const std::string& errors) {
+  /// `third`: its descriptor 3; -1: it has none.
+  Process(const std::vector<std::string>& arguments, const std::string& errors, int third = -1) {
     int ends[2] = {-1, -1};
     EXPECT_EQ(::pipe2(ends, O_CLOEXEC), 0);
     posix_spawn_file_actions_t actions;
@@ -27,6 +28,7 @@ class Process {
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions, 2, errors.c_str(), O_WRONLY | O_CREAT | O_APPEND,
                                      0600);
+    if (third >= 0) posix_spawn_file_actions_adddup2(&actions, third, 3);
     std::vector<char*> argv;
     for (const std::string& one : arguments) argv.push_back(const_cast<char*>(one.c_str()));
     argv.push_back(nullptr);

@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/rng.h"
 #include "duramen/log_store.h"
+#include "shm/socket.h"
 #include "tests/base/temp_dir.h"
 #include "tests/shm/process.h"
 #include "tools/line_entry.h"
@@ -172,6 +173,46 @@ TEST_F(Processes, P2_SW3_W1_TwentyKilledWalProcessesLoseAndDoubleNothing) {
   LogStore store = LogStore::Open(options).value();
   Compare(store, "a-", true, acks_of_first);
   Compare(store, "b-", true, acks_of_second);
+}
+
+TEST_F(Processes, SW4_ASocketOfTheServiceManagerOutlivesTheWalProcess) {
+  const Listener listener = Listener::Listen(Socket()).value();
+  // LISTEN_PID is that of the process itself, which only a shell in its place knows.
+  const std::vector<std::string> command = {
+      "/bin/sh", "-c",
+      "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" wal --data-dir \"$1\" --socket \"$2\"",
+      DURAMEN_BINARY, dir_ / "data", Socket()};
+  const auto start = [&] {
+    return std::make_unique<Process>(command, dir_ / "wal.err", listener.fd());
+  };
+  // A client that comes before the WAL process waits in the queue.
+  std::optional<LogStore> store;
+  std::thread early([&] {
+    Result<LogStore> opened = LogStore::Open(Client());
+    if (opened.ok()) store.emplace(std::move(*opened));
+  });
+  std::unique_ptr<Process> wal = start();
+  early.join();
+  ASSERT_TRUE(store.has_value()) << Errors("wal.err");
+  {
+    Writer writer = store->NewWriter().value();
+    const LogRef log = store->OpenLog(writer, "a", OpenMode::kCreate).value();
+    Index index = 0;
+    const auto append = [&] {
+      const EntryView entry{.index = ++index, .term = 1, .kind = 200, .payload = {}};
+      const LogAppend group{log, {&entry, 1}};
+      const Ticket ticket = writer.Append({&group, 1}).value();
+      return writer.Wait(ticket, Soon());
+    };
+    EXPECT_TRUE(append().ok());
+    EXPECT_EQ(wal->End(SIGTERM), 0) << Errors("wal.err");
+    wal = start();
+    // It may still be on its way to the new one.
+    EXPECT_TRUE(writer.WaitForRoom(log, 1, 0, Soon()).ok());
+    EXPECT_TRUE(append().ok());
+  }
+  EXPECT_TRUE(store->Close(Soon()).ok());
+  EXPECT_EQ(wal->End(SIGTERM), 0) << Errors("wal.err");
 }
 
 }  // namespace
