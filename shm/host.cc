@@ -33,6 +33,7 @@ Host::Host(const HostOptions& options)
       clock_(std::make_unique<SystemClock>()),
       executor_(std::make_unique<ThreadExecutor>()),
       stop_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+      handed_over_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
       bells_(::epoll_create1(EPOLL_CLOEXEC)) {}
 
 Host::~Host() { (void)Close(Deadline::max()); }
@@ -83,9 +84,11 @@ Status Host::Listen() {
 
 void Host::Accept() {
   while (!stopping_.load(std::memory_order_acquire)) {
-    pollfd waits[] = {{listening_->fd(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
-    if (::poll(waits, 2, -1) < 0) continue;
-    if (waits[1].revents != 0) return;
+    pollfd waits[] = {{listening_->fd(), POLLIN, 0},
+                      {stop_.get(), POLLIN, 0},
+                      {handed_over_.get(), POLLIN, 0}};
+    if (::poll(waits, 3, -1) < 0) continue;
+    if (waits[1].revents != 0 || waits[2].revents != 0) return;  // The rest waits in the queue.
     Result<std::optional<Connection>> accepted = listening_->Accept();
     Reap(false);
     if (accepted.ok() && *accepted) Admit(std::move(**accepted));
@@ -124,8 +127,30 @@ void Host::Admit(Connection connection) {
                                               .status = *status_,
                                               .quota = options_.quota,
                                               .watch_bell = &Host::WatchBell,
+                                              .hand_over = &Host::HandOver,
                                               .argument = this}));
   sessions_.back()->Start();
+}
+
+/// Any thread of a session. Who connects from here on waits for the successor.
+int Host::HandOver(void* argument) {
+  auto* host = static_cast<Host*>(argument);
+  const std::uint64_t one = 1;
+  (void)!::write(host->handed_over_.get(), &one, sizeof one);
+  return host->listening_->fd();
+}
+
+void Host::FlushForSuccessor(Deadline deadline) {
+  struct Waiting {
+    const Host* host;
+    std::uint64_t file;
+  } waiting{this, store_->port->current_file()};
+  store_->wal->ForceRoll();
+  const auto flushed = [](void* argument) {
+    const auto* self = static_cast<const Waiting*>(argument);
+    return self->host->store_->port->flushed_upto() >= self->file;
+  };
+  (void)executor_->Await(flushed, &waiting, deadline);
 }
 
 /// Any thread of a session.
@@ -173,6 +198,8 @@ Status Host::Close(Deadline deadline) {
   const std::uint64_t one = 1;
   (void)!::write(stop_.get(), &one, sizeof one);
   if (accepting_.joinable()) accepting_.join();
+  pollfd taken{handed_over_.get(), POLLIN, 0};
+  if (listening_ && ::poll(&taken, 1, 0) > 0) listening_->LeaveFile();
   listening_.reset();
   Reap(true);  // The bells are heard until all that is committed is durable.
   if (hearing_.joinable()) hearing_.join();

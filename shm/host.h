@@ -50,6 +50,11 @@ class Host {
   /// What clients had committed becomes durable, they are let go, and the directory is closed.
   Status Close(Deadline deadline);
   std::size_t clients() const;
+  /// Readable when a successor has taken the socket, and waits for the directory.
+  int handed_over_fd() const { return handed_over_.get(); }
+  /// Before Close, for a successor: clients go on while what is in the WAL is flushed, so that it has
+  /// little to recover while they wait.
+  void FlushForSuccessor(Deadline deadline);
   const RecoveryReport& report() const { return store_->report; }
 
  private:
@@ -61,6 +66,7 @@ class Host {
   Status CheckPeer(const Peer& peer) const;
   void HearBells();
   static void WatchBell(void* argument, int fd, bool begin);
+  static int HandOver(void* argument);
   void Reap(bool all);
 
   HostOptions options_;
@@ -72,6 +78,7 @@ class Host {
   std::unique_ptr<log::Hosting> hosting_;
   std::optional<Listener> listening_;
   Descriptor stop_;   // an eventfd: the threads end
+  Descriptor handed_over_;  // an eventfd
   Descriptor bells_;  // an epoll of doorbells
   std::atomic<bool> stopping_{false};
   bool closed_ = false;

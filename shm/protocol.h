@@ -31,6 +31,7 @@ enum class Kind : std::uint16_t {
   kList = 10,
   kReason = 11,
   kLeave = 12,
+  kTakeOver = 13,  // a successor asks for the listening socket; no hello before it
   // From the WAL process.
   kAnswer = 100,
   kAnswerInMemory = 101,  // its body is in the memfd that goes with it: {bytes u64}

@@ -15,6 +15,7 @@
 namespace duramen::shm {
 namespace {
 
+constexpr int kTries = 3;
 constexpr int kPatienceMs = 10'000;  // with a WAL process that does not read
 
 }  // namespace
@@ -44,8 +45,14 @@ Result<std::unique_ptr<RemoteWal>> RemoteWal::Attach(const std::string& socket_p
   SealedMemory control = TRY(SealedMemory::Create("duramen-control", kPageBytes));
   auto wal = std::make_unique<RemoteWal>(Private(), socket_path, std::move(region),
                                          std::move(control));
-  Link connection = TRY(wal->Connect());
-  wal->Use(std::move(connection));
+  Result<Link> connection = wal->Connect();
+  // One that hands over to its successor has let go of who had just come.
+  for (int i = 1; i < kTries && !connection.ok() && connection.error().code == ErrorCode::kClosed;
+       ++i) {
+    connection = wal->Connect();
+  }
+  if (!connection.ok()) return std::move(connection).error();
+  wal->Use(std::move(*connection));
   return wal;
 }
 

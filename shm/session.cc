@@ -159,6 +159,7 @@ bool Session::Reply(std::uint32_t id, const Result<Answer>& answer) {
 
 Result<Session::Answer> Session::Handle(const Frame& request, Message& packet) {
   if (request.kind == Kind::kHello) return OnHello(request, packet);
+  if (request.kind == Kind::kTakeOver) return OnTakeOver();
   if (!region_) return Breach("no hello before it");
   switch (request.kind) {
     case Kind::kAddRing:
@@ -431,6 +432,16 @@ Result<Session::Answer> Session::OnList() const {
 Result<Session::Answer> Session::OnReason() const {
   const log::WalPort& port = *environment_.store.port;
   return Answer{EncodeBody(Reason{port.state_reason(), port.free_bytes()}), {}};
+}
+
+Result<Session::Answer> Session::OnTakeOver() const {
+  if (socket_.peer().uid != ::geteuid()) {
+    return Error{ErrorCode::kPermission,
+                 "a WAL process of user " + std::to_string(socket_.peer().uid) +
+                     " may not take over from one of user " + std::to_string(::geteuid()),
+                 "start it as the same user"};
+  }
+  return Answer{{}, {environment_.hand_over(environment_.argument)}};
 }
 
 /// Waits until what was committed is durable; nobody touches the ring's memory any more then.

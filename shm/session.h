@@ -42,6 +42,8 @@ class Session final : public log::LogHolder {
     Quota quota;
     /// Called on the session's thread when its bell is there, and before it goes.
     void (*watch_bell)(void* argument, int fd, bool begin) = nullptr;
+    /// A successor is there: the listening socket. The host ends soon after.
+    int (*hand_over)(void* argument) = nullptr;
     void* argument = nullptr;
   };
   Session(Connection connection, const Environment& environment);
@@ -92,6 +94,7 @@ class Session final : public log::LogHolder {
   Result<Answer> OnRead(const Frame& request);
   Result<Answer> OnList() const;
   Result<Answer> OnReason() const;
+  Result<Answer> OnTakeOver() const;
   Result<Ring*> FindRing(std::uint32_t number);
   Status CheckNumber(std::uint32_t number) const;
   void Keep(std::uint32_t number, const log::HostedLog& hosted, std::uint32_t ring);

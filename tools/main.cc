@@ -372,6 +372,8 @@ class Cli {
         ->required();
     verb.add_option("--socket", wal_process_.socket, "where services attach")->required();
     verb.add_option("--user", wal_process_.users, "who may attach, besides the own user");
+    verb.add_flag("--takeover", wal_process_.takeover,
+                  "from the WAL process that runs; services go on");
     verb.add_option("--clients", wal_process_.clients, "services at most (64)");
     verb.add_option("--client-bytes", wal_process_.client_bytes,
                     "memory of one service that is mapped, at most (8 GiB)")
@@ -383,7 +385,8 @@ class Cli {
     verb.footer(
         "Examples:\n"
         "  duramen wal --data-dir data --socket /run/duramen/wal.sock\n"
-        "  duramen load unix:/run/duramen/wal.sock --servers 8 FILE     a service of it");
+        "  duramen load unix:/run/duramen/wal.sock --servers 8 FILE     a service of it\n"
+        "  duramen wal --data-dir data --socket /run/duramen/wal.sock --takeover   an upgrade");
   }
 
   void AddSync(CLI::App& verb, SettingSources& sources) {

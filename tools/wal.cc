@@ -11,6 +11,7 @@
 #include "shm/guarded_copy.h"
 #include "shm/host.h"
 #include "shm/service.h"
+#include "shm/take_over.h"
 #include "tools/interrupt.h"
 #include "tools/text.h"
 
@@ -18,6 +19,8 @@ namespace duramen::tools {
 namespace {
 
 constexpr auto kCloseMax = std::chrono::seconds(60);
+constexpr auto kFlushMax = std::chrono::seconds(5);
+constexpr int kHeldMs = 1;
 constexpr int kLookMs = 200;  // for an end that was asked for before this thread waited
 
 ExitCode Refuse(Terminal& terminal, const Error& error) {
@@ -49,9 +52,37 @@ Result<shm::HostOptions> HostOptionsOf(const WalProcessOptions& options,
   host.quota.bytes = options.client_bytes;
   host.quota.logs = static_cast<std::uint32_t>(
       std::min<std::uint64_t>(options.client_logs, wal::kNoticeCells));
+  if (!activated.empty() && options.takeover) {
+    return Error{ErrorCode::kConfiguration,
+                 "--takeover, and the service manager hands over a socket as well",
+                 "leave --takeover out: clients wait in that socket's queue"};
+  }
   if (!activated.empty()) host.listening_fd = activated.front().fd.get();
   for (const std::string& text : options.users) host.users.push_back(TRY(UserOf(text)));
   return host;
+}
+
+/// Of the one that runs, which lets go of its directory last.
+Result<std::unique_ptr<shm::Host>> StartInstead(const LogStoreOptions& settings,
+                                                shm::HostOptions options) {
+  const Descriptor socket = TRY(shm::TakeOver(options.socket_path));
+  options.listening_fd = socket.get();
+  const auto give_up = std::chrono::steady_clock::now() + kCloseMax;
+  while (true) {
+    Result<std::unique_ptr<shm::Host>> host = shm::Host::Start(settings, options);
+    const bool held = !host.ok() && host.error().code == ErrorCode::kInUse;
+    if (!held || Interrupted() || std::chrono::steady_clock::now() > give_up) return host;
+    (void)::poll(nullptr, 0, kHeldMs);
+  }
+}
+
+/// SIGTERM, or a successor that has the socket.
+void AwaitEnd(shm::Host& host) {
+  pollfd successor{host.handed_over_fd(), POLLIN, 0};
+  while (!Interrupted()) {
+    if (::poll(&successor, 1, kLookMs) <= 0) continue;
+    return host.FlushForSuccessor(std::chrono::steady_clock::now() + kFlushMax);
+  }
 }
 
 }  // namespace
@@ -68,7 +99,9 @@ ExitCode RunWalProcess(const WalProcessOptions& options, Terminal& terminal) {
   const Result<shm::HostOptions> host_options = HostOptionsOf(options, *activated);
   if (!host_options.ok()) return Refuse(terminal, host_options.error());
   const shm::BusGuard bus_guard;
-  Result<std::unique_ptr<shm::Host>> host = shm::Host::Start(stack->options, *host_options);
+  Result<std::unique_ptr<shm::Host>> host =
+      options.takeover ? StartInstead(stack->options, *host_options)
+                       : shm::Host::Start(stack->options, *host_options);
   if (!host.ok()) return Refuse(terminal, host.error());
   const RecoveryReport& report = (*host)->report();
   terminal.Say(report.ToText());
@@ -76,7 +109,7 @@ ExitCode RunWalProcess(const WalProcessOptions& options, Terminal& terminal) {
                std::to_string(report.boot) + "\n");
   Status status = terminal.Flush();
   (void)manager->Ready();  // Who does not hear it has its own patience.
-  while (status.ok() && !Interrupted()) (void)::poll(nullptr, 0, kLookMs);
+  if (status.ok()) AwaitEnd(**host);
   (void)manager->Stopping();
   const Status closed = (*host)->Close(std::chrono::steady_clock::now() + kCloseMax);
   if (status.ok()) status = closed;

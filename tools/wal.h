@@ -16,6 +16,7 @@ struct WalProcessOptions {
   std::string dir;
   std::string socket;
   std::vector<std::string> users;  // names or numbers, besides the own
+  bool takeover = false;  // from the WAL process that runs
   std::uint64_t clients = 64;
   std::uint64_t client_bytes = 8ULL << 30;
   std::uint64_t client_logs = 65536;

@@ -33,11 +33,12 @@ class Processes : public ::testing::Test {
     return "line " + std::to_string(line) + std::string(line % 113, 'x');
   }
   std::string Socket() const { return dir_ / "socket"; }
-  std::unique_ptr<Process> StartWal() const {
-    auto wal = std::make_unique<Process>(
-        std::vector<std::string>{DURAMEN_BINARY, "wal", "--data-dir", dir_ / "data", "--socket",
-                                 Socket(), "--wal-max-size-bytes", "256KiB", "--flush-delay", "0"},
-        dir_ / "wal.err");
+  std::unique_ptr<Process> StartWal(const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> command = {DURAMEN_BINARY, "wal", "--data-dir", dir_ / "data",
+                                        "--socket", Socket(), "--wal-max-size-bytes", "256KiB",
+                                        "--flush-delay", "0"};
+    command.insert(command.end(), more.begin(), more.end());
+    auto wal = std::make_unique<Process>(command, dir_ / "wal.err");
     const std::optional<std::string> ready = wal->Line();
     EXPECT_TRUE(ready && ready->starts_with("ready ")) << Errors("wal.err");
     return wal;
@@ -173,6 +174,27 @@ TEST_F(Processes, P2_SW3_W1_TwentyKilledWalProcessesLoseAndDoubleNothing) {
   LogStore store = LogStore::Open(options).value();
   Compare(store, "a-", true, acks_of_first);
   Compare(store, "b-", true, acks_of_second);
+}
+
+TEST_F(Processes, SW4_ASuccessorTakesOverUnderLoad) {
+  WriteInput(30000);
+  std::unique_ptr<Process> wal = StartWal();
+  const std::unique_ptr<Process> load = StartLoad("a-");
+  std::map<std::uint64_t, std::uint64_t> acked;
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_GT(ReadAcks(*load, 2000, acked), 0u) << Errors("a-.err");
+    std::unique_ptr<Process> successor = StartWal({"--takeover"});
+    EXPECT_EQ(wal->Wait(), 0) << Errors("wal.err");
+    wal = std::move(successor);
+  }
+  (void)ReadAcks(*load, UINT64_MAX, acked);
+  EXPECT_EQ(load->Wait(), 0) << Errors("a-.err");
+  {
+    LogStore store = LogStore::Open(Client()).value();
+    Compare(store, "a-", true, acked);
+    EXPECT_TRUE(store.Close(Soon()).ok());
+  }
+  EXPECT_EQ(wal->End(SIGTERM), 0) << Errors("wal.err");
 }
 
 TEST_F(Processes, SW4_ASocketOfTheServiceManagerOutlivesTheWalProcess) {

@@ -1,0 +1,17 @@
+// A live upgrade: a new WAL process asks the one that runs for its socket, and waits until that has
+// let go of its clients. They wait in the socket's queue and come back to the new one.
+#pragma once
+
+#include <string>
+
+#include "base/descriptor.h"
+#include "duramen/result.h"
+
+namespace duramen::shm {
+
+/// The listening socket of the WAL process at `socket_path`, which flushes, drains and ends. Its
+/// directory is free soon after this returns. Errors: kNotFound (nobody listens), kPermission
+/// (another user's), kIo, kUnknownVersion.
+Result<Descriptor> TakeOver(const std::string& socket_path);
+
+}  // namespace duramen::shm
