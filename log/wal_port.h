@@ -31,11 +31,11 @@ class WalPort {
   /// The file that is written now. Read behind a durable position, it is at or behind every file
   /// that the records up to there landed in [A11].
   std::uint64_t current_file() const {
-    return status().current_file.load(std::memory_order_acquire);
+    return files().current_file.load(std::memory_order_acquire);
   }
   /// What landed in WAL files up to it is in segments.
   std::uint64_t flushed_upto() const {
-    return status().flushed_upto.load(std::memory_order_acquire);
+    return files().flushed_upto.load(std::memory_order_acquire);
   }
   bool stuck() const { return status().Stuck(); }
 
@@ -63,9 +63,12 @@ class WalPort {
   virtual bool ended() const = 0;
 
  protected:
-  explicit WalPort(const wal::WalStatus& status) : status_(&status) {}
+  explicit WalPort(const wal::WalStatus& status) : status_(&status), files_(&status) {}
   const wal::WalStatus& status() const { return *status_.load(std::memory_order_acquire); }
+  const wal::WalStatus& files() const { return *files_.load(std::memory_order_acquire); }
   std::atomic<const wal::WalStatus*> status_;
+  /// What it says of files; of a WAL that is gone too, as it may have written to the last.
+  std::atomic<const wal::WalStatus*> files_;
 };
 
 /// The WAL of this process.

@@ -105,6 +105,7 @@ void RemoteWal::Use(Link connection) {
     connection_.emplace(std::move(connection));
   }
   page_.store(page, std::memory_order_release);
+  files_.store(&page->wal, std::memory_order_release);
   status_.store(&page->wal, std::memory_order_release);
   TellProgress(control());
 }

@@ -51,10 +51,6 @@ void RemoteWal::NotifyWriters() const {
 
 /// The last that it said may be why.
 void RemoteWal::OnGone() {
-  // What became durable until now landed in files up to there [A11].
-  const wal::WalStatus& last = page()->wal;
-  gone_.current_file.store(last.current_file.load());
-  gone_.flushed_upto.store(last.flushed_upto.load());
   page_.store(nullptr, std::memory_order_release);
   status_.store(&gone_, std::memory_order_release);
   {

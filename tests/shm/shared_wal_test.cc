@@ -201,6 +201,22 @@ TEST_F(SharedWal, W1_B10_WhatIsOnItsWayGoesOnWithTheNextWalProcess) {
   }
 }
 
+/// What became durable is looked at only when the WAL process is gone.
+TEST_F(SharedWal, A11_NewsOfAWalProcessThatIsGoneCount) {
+  StartHost();
+  LogStore store = Client();
+  Writer writer = store.NewWriter().value();
+  const LogRef log = store.OpenLog(writer, "log", OpenMode::kCreate).value();
+  const Ticket ticket = Put(writer, log, 1, "a").value();
+  while (writer.durable() < ticket) std::this_thread::yield();
+  StopHost();
+  while (store.pressure() != Pressure::kOverloaded) std::this_thread::yield();
+  ASSERT_EQ(writer.Poll().size(), 1u);
+  EXPECT_EQ(store.BoundsOf(log)->written_end, 2u);
+  EXPECT_TRUE(writer.Wait(ticket, Soon()).ok());
+  EXPECT_EQ(TextAt(store, log, 1), "a");
+}
+
 /// Another directory in the place of the one that the client knows.
 TEST_F(SharedWal, SW3_AContradictionIsRefusedAndNotMended) {
   StartHost();
