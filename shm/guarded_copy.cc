@@ -161,6 +161,7 @@ Status GuardedRegion::Copy(std::uint64_t offset, std::span<std::byte> out) const
                      " are not all in a region of " + std::to_string(size_bytes),
                  ""};
   }
+  if (out.empty()) return {};
   std::memcpy(out.data(), reinterpret_cast<const std::byte*>(begin + offset), out.size());
   if (lost_pages() == 0) return {};
   return Error{ErrorCode::kIo, "pages of the shared memory cannot be read",
