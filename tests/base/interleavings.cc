@@ -430,11 +430,11 @@ void CopyShared(void* to, const void* from, std::size_t size_bytes) {
   }
 }
 
-void FutexWait(Atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t) {
+void FutexWait(Atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t, FutexScope) {
   testing::Perform({.kind = testing::OpKind::kWait, .at = &word, .expected = expected});
 }
 
-void FutexWakeAll(Atomic<std::uint32_t>& word) {
+void FutexWakeAll(Atomic<std::uint32_t>& word, FutexScope) {
   testing::Perform({.kind = testing::OpKind::kWake, .at = &word});
 }
 
