@@ -54,6 +54,8 @@ TEST(Doorbell, P4_P5_AClientCannotHoldUpWhoRingsOrHears) {
     ASSERT_LT(++heard, 10'000);
   }
   EXPECT_TRUE(pair.host.Hear());
+  while (Readable(pair.client)) ASSERT_TRUE(pair.client.Hear());
+  EXPECT_TRUE(pair.client.Hear());  // Nor can it forget that it must not wait.
 }
 
 TEST(Doorbell, P4_ABellThatTheClientEndsSaysSoAndNobodyEndsWithIt) {
