@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -37,10 +38,11 @@ std::atomic<bool> guarded{false};
 struct sigaction former = {};
 std::uintptr_t page_bytes = 0;
 
+/// The bare system call: what a library or a sanitizer puts around it is not for a signal handler.
 bool PutZeros(std::uintptr_t begin, std::size_t size_bytes) {
-  void* const at = reinterpret_cast<void*>(begin);
-  return ::mmap(at, size_bytes, PROT_READ | PROT_WRITE,
-                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == at;
+  return ::syscall(SYS_mmap, begin, size_bytes, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
+                   0) == static_cast<long>(begin);
 }
 
 /// Async-signal-safe. False: the address is of no region, or nothing can be done.
