@@ -240,7 +240,7 @@ Status LogStore::Impl::CloseRemote(Deadline deadline) {
   const bool down = port->ended();
   closed.store(true);
   const std::string reason = port->state_reason();
-  shared->Leave();
+  shared->Leave(all && !down);
   started = false;
   executor->Progress();
   stat_memory->Withdraw();

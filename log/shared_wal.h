@@ -40,8 +40,8 @@ class SharedWal : public WalPort {
                       Pin::Impl& pin) = 0;
   /// All logs of the directory; LogInfo::log is not set. Errors: kWalDown.
   virtual Result<std::vector<LogInfo>> List() = 0;
-  /// Gives back all logs. Nothing is on its way any more, or is given up.
-  virtual void Leave() = 0;
+  /// Gives back all logs; before it returns where nothing is on its way any more.
+  virtual void Leave(bool drained) = 0;
 
  protected:
   using WalPort::WalPort;

@@ -68,7 +68,9 @@ Status Host::OpenStore(const LogStoreOptions& store_options) {
 
 Status Host::Listen() {
   if (options_.listening_fd < 0) {
-    listening_.emplace(TRY(Listener::Listen(options_.socket_path)));
+    SocketOptions socket;
+    if (options_.group) socket = {.mode = 0660, .group = options_.group};
+    listening_.emplace(TRY(Listener::Listen(options_.socket_path, socket)));
   } else {
     const int copy = ::fcntl(options_.listening_fd, F_DUPFD_CLOEXEC, 0);
     if (copy < 0) return PosixError("take over", options_.socket_path, errno);

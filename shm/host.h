@@ -33,6 +33,8 @@ struct HostOptions {
   int listening_fd = -1;
   /// Whose processes may attach, besides those of the user that the WAL process runs as.
   std::vector<uid_t> users;
+  /// That may open the socket at all; none: its owner alone.
+  std::optional<gid_t> group;
   std::size_t clients_max = 64;
   Quota quota;
 };

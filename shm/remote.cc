@@ -33,7 +33,7 @@ RemoteWal::RemoteWal(Private /*only*/, const std::string& socket_path, SealedMem
   gone_.entries_admitted.store(false);
 }
 
-RemoteWal::~RemoteWal() { Leave(); }
+RemoteWal::~RemoteWal() { Leave(false); }
 
 ControlPage& RemoteWal::control() const {
   return *reinterpret_cast<ControlPage*>(control_.bytes().data());
@@ -323,9 +323,10 @@ Result<std::vector<LogInfo>> RemoteWal::List() {
   return DecodeList(body);
 }
 
-void RemoteWal::Leave() {
+/// Else the WAL process finds out by the end of the connection, and waits for what is on its way.
+void RemoteWal::Leave(bool drained) {
   if (leaving_.exchange(true)) return;
-  (void)Ask(Kind::kLeave, {});
+  if (drained) (void)Ask(Kind::kLeave, {});
   const std::uint64_t one = 1;
   (void)!::write(stop_.get(), &one, sizeof one);
   if (listener_.joinable()) listener_.join();

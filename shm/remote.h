@@ -69,7 +69,7 @@ class RemoteWal final : public log::SharedWal {
   Status Read(const log::ServerLog& log, IndexRange range, std::size_t max_bytes,
               Pin::Impl& pin) override;
   Result<std::vector<LogInfo>> List() override;
-  void Leave() override;
+  void Leave(bool drained) override;
 
  private:
   /// A Writer's memory; the number of its ring is its place in `rings_`.

@@ -183,7 +183,7 @@ Result<Session::Answer> Session::Handle(const Frame& request, Message& packet) {
     case Kind::kReason:
       return OnReason();
     case Kind::kLeave:
-      EndRings();
+      EndRings(false);
       GiveBackAll();
       return Answer{};
     default:
@@ -290,7 +290,7 @@ Result<Session::Answer> Session::OnStartRing(const Frame& request) {
 Result<Session::Answer> Session::OnRemoveRing(const Frame& request) {
   const RingNumber remove = TRY(DecodeRingNumber(request.body));
   Ring* ring = TRY(FindRing(remove.ring));
-  EndRing(*ring);
+  EndRing(*ring, false);
   for (auto& [number, log] : logs_) {
     if (log.ring == remove.ring) log.ring = kNoRing;
   }
@@ -371,6 +371,7 @@ Result<Session::Answer> Session::OnClaimAgain(const Frame& request) {
   if (!hosted.ok()) {
     log::HostedLog refused{.owner = claim.log.owner, .name = claim.log.name};
     refused.gone = true;
+    Keep(claim.number, refused, claim.ring);
     if (ring != nullptr) GrantTo(*ring, claim.number, refused);
     return hosted.error();
   }
@@ -445,7 +446,7 @@ Result<Session::Answer> Session::OnTakeOver() const {
 }
 
 /// Waits until what was committed is durable; nobody touches the ring's memory any more then.
-void Session::EndRing(Ring& ring) {
+void Session::EndRing(Ring& ring, bool patient) {
   if (!ring.started) return;
   ring.started = false;
   LogStore::Impl& store = environment_.store;
@@ -453,22 +454,24 @@ void Session::EndRing(Ring& ring) {
   struct Waiting {
     const Session* session;
     const Ring* ring;
-  } waiting{this, &ring};
+    bool patient;
+  } waiting{this, &ring, patient};
   const auto drained = [](void* argument) {
     const auto* self = static_cast<const Waiting*>(argument);
-    const bool stops = self->session->kicked_.load(std::memory_order_acquire);
+    const bool gives_up =
+        !self->patient || self->session->kicked_.load(std::memory_order_acquire);
     return self->ring->guard->drained() ||
-           (stops && self->session->environment_.store.wal->stuck());
+           (gives_up && self->session->environment_.store.wal->stuck());
   };
   (void)store.executor->Await(drained, &waiting, Deadline::max());
   store.wal->RemoveRing(&ring.port);
 }
 
-void Session::EndRings() {
+void Session::EndRings(bool patient) {
   for (const auto& [number, ring] : rings_) {
     if (ring->started) environment_.store.wal->EndRing(&ring->port);
   }
-  for (const auto& [number, ring] : rings_) EndRing(*ring);
+  for (const auto& [number, ring] : rings_) EndRing(*ring, patient);
 }
 
 void Session::GiveBackAll() {
@@ -486,7 +489,7 @@ void Session::End() {
                       .body = EncodeBody(Refusal{{ErrorCode::kRefused, why_, ""}})};
     (void)SendFrame(socket_, cut, {}, kPatienceMs);
   }
-  EndRings();
+  EndRings(true);
   GiveBackAll();
   environment_.store.log_.Write(
       why_.empty() ? LogLevel::kInfo : LogLevel::kError, "shm.client_left",

@@ -100,9 +100,10 @@ class Session final : public log::LogHolder {
   void Keep(std::uint32_t number, const log::HostedLog& hosted, std::uint32_t ring);
   void GrantTo(Ring& ring, std::uint32_t number, const log::HostedLog& hosted) const;
   void Refuse(Ring& ring, std::uint32_t number, const log::HostedLog& hosted) const;
-  void EndRings();
+  /// `patient`: also while nothing can become durable.
+  void EndRings(bool patient);
   void GiveBackAll();
-  void EndRing(Ring& ring);
+  void EndRing(Ring& ring, bool patient);
   void End();
   static bool Intact(const void* argument);
   static void Notify(void* argument) noexcept;

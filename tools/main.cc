@@ -374,6 +374,7 @@ class Cli {
     verb.add_option("--user", wal_process_.users, "who may attach, besides the own user");
     verb.add_flag("--takeover", wal_process_.takeover,
                   "from the WAL process that runs; services go on");
+    verb.add_option("--group", wal_process_.group, "which may open the socket (nobody else)");
     verb.add_option("--clients", wal_process_.clients, "services at most (64)");
     verb.add_option("--client-bytes", wal_process_.client_bytes,
                     "memory of one service that is mapped, at most (8 GiB)")

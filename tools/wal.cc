@@ -1,5 +1,6 @@
 #include "tools/wal.h"
 
+#include <grp.h>
 #include <poll.h>
 #include <pwd.h>
 #include <unistd.h>
@@ -39,6 +40,15 @@ Result<uid_t> UserOf(const std::string& text) {
                "give a user's name or number"};
 }
 
+Result<gid_t> GroupOf(const std::string& text) {
+  const std::optional<std::uint64_t> number = ParseCount(text);
+  if (number && *number < UINT32_MAX) return static_cast<gid_t>(*number);
+  const ::group* group = ::getgrnam(text.c_str());
+  if (group != nullptr) return group->gr_gid;
+  return Error{ErrorCode::kInvalidArgument, "--group '" + text + "' is no group here",
+               "give a group's name or number"};
+}
+
 Result<shm::HostOptions> HostOptionsOf(const WalProcessOptions& options,
                                        const std::vector<shm::ActivatedSocket>& activated) {
   if (activated.size() > 1) {
@@ -59,6 +69,13 @@ Result<shm::HostOptions> HostOptionsOf(const WalProcessOptions& options,
   }
   if (!activated.empty()) host.listening_fd = activated.front().fd.get();
   for (const std::string& text : options.users) host.users.push_back(TRY(UserOf(text)));
+  if (!options.group.empty()) host.group = TRY(GroupOf(options.group));
+  const bool own_socket = activated.empty() && !options.takeover;
+  if (own_socket && !host.users.empty() && !host.group) {
+    return Error{ErrorCode::kConfiguration,
+                 "--user lets others attach, but they cannot open the socket",
+                 "name a group of theirs with --group: it may open the socket"};
+  }
   return host;
 }
 

@@ -16,6 +16,7 @@ struct WalProcessOptions {
   std::string dir;
   std::string socket;
   std::vector<std::string> users;  // names or numbers, besides the own
+  std::string group;               // that may open the socket; empty: the own user alone
   bool takeover = false;  // from the WAL process that runs
   std::uint64_t clients = 64;
   std::uint64_t client_bytes = 8ULL << 30;

@@ -218,6 +218,7 @@ void Wal::Handle(const Message& message) {
         SnapshotForeign(ring);
         EndAt(ring, ring.committed);
       }
+      environment_.executor.Progress();  // Somebody may wait for just that.
       break;
     case Message::Kind::kRemoveRing: {
       std::erase_if(rings_, [&](const Ring& ring) { return ring.port == message.port; });

@@ -7,7 +7,9 @@ namespace duramen::wal {
 /// Head and tail are private from here on: the word in shared memory is looked at once.
 void Wal::SnapshotForeign(Ring& ring) {
   if (ring.end) {
+    const bool drained = ring.port->guard->drained();
     EndAt(ring, *ring.end);
+    if (drained != ring.port->guard->drained()) environment_.executor.Progress();
     return;
   }
   const Result<std::uint64_t> committed = ring.port->ring->Committed();

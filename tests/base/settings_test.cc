@@ -46,8 +46,28 @@ TEST(Settings, CT1_TheTableIsWholeAndItsDefaultsAreThoseOfTheStruct) {
     LogStoreOptions options;
     EXPECT_TRUE(ParseSetting(setting.name, setting.default_value, options).ok()) << setting.name;
   }
-  EXPECT_EQ(names.size(), 26u);
+  EXPECT_EQ(names.size(), 27u);
   EXPECT_EQ(FindSetting("nonsense"), nullptr);
+}
+
+TEST(Settings, SW1_WithAWalProcessTheRestIsItsOwn) {
+  LogStoreOptions options;
+  EXPECT_TRUE(ParseSetting("wal_process", "unix:/run/wal", options).ok());
+  EXPECT_EQ(SettingText("wal_process", options), "unix:/run/wal");
+  EXPECT_EQ(WalProcessSocket(options), "/run/wal");
+  EXPECT_TRUE(ValidateOptions(options).ok());
+  options.memory_budget = 64 << 20;
+  EXPECT_TRUE(ValidateOptions(options).ok());
+  options.flush_threads = 2;
+  const Status status = ValidateOptions(options);
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().code, ErrorCode::kConfiguration);
+  EXPECT_NE(status.error().message.find("flush_threads"), std::string::npos);
+  for (const char* address : {"unix:", "/run/wal", "tcp:host:1"}) {
+    LogStoreOptions other;
+    other.wal_process = address;
+    EXPECT_FALSE(ValidateOptions(other).ok()) << address;
+  }
 }
 
 TEST(Settings, CT1_SizesAreReadWithUnits) {

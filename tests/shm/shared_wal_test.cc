@@ -241,6 +241,36 @@ TEST_F(SharedWal, SW3_AContradictionIsRefusedAndNotMended) {
   EXPECT_TRUE(writer.Wait(Put(writer, other, 1, "x").value(), Soon()).ok());
 }
 
+/// Its records in the ring are passed over, and those of other logs behind them are not.
+TEST_F(SharedWal, SW3_WhatIsBehindARefusedLogInTheRingGoesOn) {
+  StartHost();
+  LogStore store = Client();
+  Writer writer = store.NewWriter().value();
+  const LogRef log = store.OpenLog(writer, "log", OpenMode::kCreate).value();
+  ASSERT_TRUE(writer.Wait(Put(writer, log, 1, "a").value(), Soon()).ok());
+  StopHost();
+  // What it has in the other log is on its way when the WAL process is not there.
+  std::filesystem::rename(dir_ / "data", dir_ / "kept");
+  StartHost();
+  Result<LogRef> other = Error{ErrorCode::kWalDown, "", ""};
+  while (!other.ok()) other = store.OpenLog(writer, "other", OpenMode::kOpenOrCreate);
+  StopHost();
+  std::filesystem::rename(dir_ / "data", dir_ / "second");
+  std::filesystem::rename(dir_ / "kept", dir_ / "data");
+  StartHost();
+  // `other` is unknown here; whether its registration had been durable there decides.
+  const Status room = writer.WaitForRoom(log, 1, 1, Soon());
+  EXPECT_FALSE(room.ok());
+  EXPECT_EQ(room.error().code, ErrorCode::kCorruption) << room.error().message;
+  const LogRef third = [&] {
+    while (true) {
+      const Result<LogRef> opened = store.OpenLog(writer, "third", OpenMode::kOpenOrCreate);
+      if (opened.ok()) return *opened;
+    }
+  }();
+  EXPECT_TRUE(writer.Wait(Put(writer, third, 1, "x").value(), Soon()).ok());
+}
+
 TEST_F(SharedWal, P7_TheLockDecidesWhoHasTheDirectory) {
   StartHost();
   HostOptions options;
