@@ -156,10 +156,22 @@ void Host::FlushForSuccessor(Deadline deadline) {
 }
 
 /// Any thread of a session.
-void Host::WatchBell(void* argument, int fd, bool begin) {
-  const auto* host = static_cast<const Host*>(argument);
-  epoll_event bell{.events = EPOLLIN, .data = {.fd = fd}};
-  (void)::epoll_ctl(host->bells_.get(), begin ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fd, &bell);
+void Host::WatchBell(void* argument, const Doorbell& bell, bool begin) {
+  auto* host = static_cast<Host*>(argument);
+  const std::lock_guard lock(host->bells_mutex_);
+  epoll_event event{.events = EPOLLIN, .data = {.fd = bell.fd()}};
+  (void)::epoll_ctl(host->bells_.get(), begin ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, bell.fd(), &event);
+  if (begin) host->heard_[bell.fd()] = &bell;
+  if (!begin) host->heard_.erase(bell.fd());
+}
+
+/// One whose other side has ended it would be readable for ever.
+void Host::HearBell(int fd) {
+  const std::lock_guard lock(bells_mutex_);
+  const auto bell = heard_.find(fd);
+  if (bell == heard_.end() || bell->second->Hear()) return;
+  epoll_event event{};
+  (void)::epoll_ctl(bells_.get(), EPOLL_CTL_DEL, fd, &event);
 }
 
 void Host::HearBells() {
@@ -168,8 +180,7 @@ void Host::HearBells() {
     const int count = ::epoll_wait(bells_.get(), events, kBellsAtOnce, -1);
     for (int i = 0; i < count; ++i) {
       if (events[i].data.fd == stop_.get()) return;
-      std::uint64_t rung = 0;
-      (void)!::read(events[i].data.fd, &rung, sizeof rung);
+      HearBell(events[i].data.fd);
     }
     if (count > 0) executor_->Wake(*store_->wal);
   }

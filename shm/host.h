@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -67,7 +68,8 @@ class Host {
   void Admit(Connection connection);
   Status CheckPeer(const Peer& peer) const;
   void HearBells();
-  static void WatchBell(void* argument, int fd, bool begin);
+  static void WatchBell(void* argument, const Doorbell& bell, bool begin);
+  void HearBell(int fd);
   static int HandOver(void* argument);
   void Reap(bool all);
 
@@ -86,6 +88,8 @@ class Host {
   bool closed_ = false;
   mutable std::mutex mutex_;  // guards sessions_
   std::vector<std::unique_ptr<Session>> sessions_;
+  std::mutex bells_mutex_;                 // guards the next one
+  std::map<int, const Doorbell*> heard_;  // by descriptor
   std::thread accepting_;
   std::thread hearing_;
 };

@@ -55,7 +55,7 @@ struct Hello {
   std::uint64_t region_bytes = 0;
   std::uint64_t control_bytes = 0;
 };
-/// With the status page, the bell that the client rings and the one that it hears.
+/// With the status page and the client's end of the bell between them.
 struct Welcome {
   std::uint64_t boot = 0;
   std::uint64_t payload_bytes_max = 0;

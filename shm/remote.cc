@@ -66,8 +66,7 @@ void RemoteWal::Serve(LogStore::Impl& store) {
 Result<RemoteWal::Link> RemoteWal::Connect() {
   Connection socket = TRY(Connection::Connect(socket_path_));
   Link connection{.socket = std::move(socket),
-                        .doorbell = Descriptor(),
-                        .bell = Descriptor(),
+                        .bell = nullptr,
                         .page = std::nullopt};
   const Frame hello{.kind = Kind::kHello,
                       .id = ++connection.last_id,
@@ -79,14 +78,13 @@ Result<RemoteWal::Link> RemoteWal::Connect() {
   packet.descriptors.clear();
   const std::vector<std::byte> body = TRY(BodyOf(std::move(answer), packet));
   const Welcome welcome = TRY(DecodeWelcome(body));
-  if (fds.size() != 3 || welcome.status_bytes != kPageBytes) {
+  if (fds.size() != 2 || welcome.status_bytes != kPageBytes) {
     return Error{ErrorCode::kCorruption, "the WAL process answers without its status page", ""};
   }
   connection.page = TRY(SealedMemory::Adopt(
       std::move(fds[0]), {.bytes_min = kPageBytes, .bytes_max = kPageBytes,
                           .access = Access::kReadOnly}));
-  connection.doorbell = std::move(fds[1]);
-  connection.bell = std::move(fds[2]);
+  connection.bell = std::make_unique<Doorbell>(TRY(Doorbell::Adopt(std::move(fds[1]))));
   const auto* page = reinterpret_cast<const StatusPage*>(connection.page->bytes().data());
   if (page->magic != kStatusMagic) {
     return Error{ErrorCode::kCorruption, "the WAL process shows no status page", ""};
@@ -101,7 +99,7 @@ void RemoteWal::Use(Link connection) {
   const auto* page = reinterpret_cast<const StatusPage*>(pages_.back().bytes().data());
   {
     const std::lock_guard lock(request_mutex_);
-    doorbell_fd_.store(connection.doorbell.get(), std::memory_order_release);
+    bell_.store(connection.bell.get(), std::memory_order_release);
     connection_.emplace(std::move(connection));
   }
   page_.store(page, std::memory_order_release);
@@ -151,8 +149,7 @@ void RemoteWal::Wake() {
   control().posted.fetch_add(1);
   const StatusPage* status = page();
   if (status == nullptr || status->asleep.load() == 0) return;
-  const std::uint64_t one = 1;
-  (void)!::write(doorbell_fd_.load(std::memory_order_acquire), &one, sizeof one);
+  bell_.load(std::memory_order_acquire)->Ring();
 }
 
 bool RemoteWal::ended() const {

@@ -22,6 +22,7 @@
 #include "log/shared_wal.h"
 #include "shm/chunk_region.h"
 #include "shm/client_executor.h"
+#include "shm/doorbell.h"
 #include "shm/layout.h"
 #include "shm/protocol.h"
 #include "shm/sealed_memory.h"
@@ -84,8 +85,8 @@ class RemoteWal final : public log::SharedWal {
   /// What came with a WAL process; the pages of earlier ones stay mapped, for who still looks.
   struct Link {
     Connection socket;
-    Descriptor doorbell;
-    Descriptor bell;
+    std::unique_ptr<Doorbell> bell;
+    bool hears = true;  // the WAL process has not ended it
     std::optional<SealedMemory> page;
     std::uint32_t last_id = 0;
   };
@@ -123,8 +124,8 @@ class RemoteWal final : public log::SharedWal {
   wal::WalStatus gone_;                    // what Writers see while there is no WAL process
   std::vector<SealedMemory> pages_;        // the last one counts
   std::atomic<const StatusPage*> page_{nullptr};  // null: there is no WAL process
-  std::atomic<int> doorbell_fd_{-1};
-  std::vector<Descriptor> old_bells_;      // somebody may be about to ring them
+  std::atomic<const Doorbell*> bell_{nullptr};
+  std::vector<std::unique_ptr<Doorbell>> old_bells_;  // somebody may be about to ring them
   Descriptor stop_;
   std::atomic<bool> leaving_{false};
   mutable std::atomic<bool> cut_off_{false};

@@ -27,13 +27,12 @@ void RemoteWal::Listen() {
 bool RemoteWal::WaitForNews() {
   // The connection is this thread's to replace, so what is read here stays.
   pollfd waits[] = {{stop_.get(), POLLIN, 0},
-                    {connection_->bell.get(), POLLIN, 0},
+                    {connection_->hears ? connection_->bell->fd() : -1, POLLIN, 0},
                     {connection_->socket.fd(), POLLRDHUP, 0}};
   if (::poll(waits, 3, -1) < 0) return true;
   if (waits[0].revents != 0) return false;
   if (waits[1].revents != 0) {
-    std::uint64_t rung = 0;
-    (void)!::read(waits[1].fd, &rung, sizeof rung);
+    connection_->hears = connection_->bell->Hear();
     NotifyWriters();
   }
   if (waits[2].revents == 0) return true;
@@ -62,7 +61,7 @@ void RemoteWal::OnGone() {
       if (message.ok() && message->kind == Kind::kCutOff) (void)BodyOf(*message, **packet);
     }
     // Somebody may be about to ring.
-    old_bells_.push_back(std::move(connection_->doorbell));
+    old_bells_.push_back(std::move(connection_->bell));
     connection_.reset();
   }
   TellProgress(control());

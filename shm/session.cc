@@ -30,7 +30,8 @@ ControlPage& ControlOf(const SealedMemory& memory) {
   return *reinterpret_cast<ControlPage*>(memory.bytes().data());
 }
 
-void RingBell(int fd) noexcept {
+/// An eventfd that nobody else has.
+void Count(int fd) noexcept {
   const std::uint64_t one = 1;
   (void)!::write(fd, &one, sizeof one);
 }
@@ -45,16 +46,16 @@ Session::Session(Connection connection, const Environment& environment)
     process_ = std::move(*process);
   }
   kick_fd_ = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  doorbell_fd_ = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  bell_fd_ = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (Result<std::pair<Doorbell, Descriptor>> bell = Doorbell::Make(); bell.ok()) {
+    bell_.emplace(std::move(bell->first));
+    other_end_ = std::move(bell->second);
+  }
 }
 
 Session::~Session() {
   Kick();
   if (thread_.joinable()) thread_.join();
-  for (const int fd : {kick_fd_, doorbell_fd_, bell_fd_}) {
-    if (fd >= 0) ::close(fd);
-  }
+  if (kick_fd_ >= 0) ::close(kick_fd_);
 }
 
 void Session::Start() {
@@ -64,7 +65,7 @@ void Session::Start() {
 
 void Session::Kick() {
   kicked_.store(true, std::memory_order_release);
-  RingBell(kick_fd_);
+  Count(kick_fd_);
 }
 
 bool Session::Gone() const {
@@ -83,15 +84,15 @@ void Session::Notify(void* argument) noexcept {
   auto* ring = static_cast<Ring*>(argument);
   ControlPage& control = ControlOf(*ring->session->control_);
   TellProgress(control);
-  if (control.listens.load() != 0) RingBell(ring->session->bell_fd_);
-  if (ring->guard->cut_off()) RingBell(ring->session->kick_fd_);
+  if (control.listens.load() != 0) ring->session->bell_->Ring();
+  if (ring->guard->cut_off()) Count(ring->session->kick_fd_);
 }
 
 void Session::Run() {
-  environment_.watch_bell(environment_.argument, doorbell_fd_, true);
+  if (bell_) environment_.watch_bell(environment_.argument, *bell_, true);
   while (Serve()) {
   }
-  environment_.watch_bell(environment_.argument, doorbell_fd_, false);
+  if (bell_) environment_.watch_bell(environment_.argument, *bell_, false);
   End();
   done_.store(true, std::memory_order_release);
   environment_.store.executor->Progress();
@@ -194,6 +195,10 @@ Result<Session::Answer> Session::Handle(const Frame& request, Message& packet) {
 Result<Session::Answer> Session::OnHello(const Frame& request, Message& packet) {
   const Hello hello = TRY(DecodeHello(request.body));
   if (region_) return Breach("a second hello");
+  if (!bell_) {
+    return Error{ErrorCode::kIo, "the WAL process has no descriptors left for another client",
+                 "raise its limit of open files"};
+  }
   if (packet.descriptors.size() != 2) return Breach("a hello without its memory");
   const Quota& quota = environment_.quota;
   if (hello.region_bytes > quota.bytes) {
@@ -216,7 +221,7 @@ Result<Session::Answer> Session::OnHello(const Frame& request, Message& packet) 
                         .payload_bytes_max = environment_.store.payload_bytes_max,
                         .row_bytes_max = environment_.store.row_bytes_max,
                         .status_bytes = kPageBytes};
-  return Answer{EncodeBody(welcome), {environment_.status.fd(), doorbell_fd_, bell_fd_}};
+  return Answer{EncodeBody(welcome), {environment_.status.fd(), other_end_.get()}};
 }
 
 Result<Session::Answer> Session::OnAddRing(const Frame& request, Message& packet) {

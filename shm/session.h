@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "log/hosted.h"
+#include "shm/doorbell.h"
 #include "shm/guarded_copy.h"
 #include "shm/layout.h"
 #include "shm/protocol.h"
@@ -41,7 +42,7 @@ class Session final : public log::LogHolder {
     const SealedMemory& status;
     Quota quota;
     /// Called on the session's thread when its bell is there, and before it goes.
-    void (*watch_bell)(void* argument, int fd, bool begin) = nullptr;
+    void (*watch_bell)(void* argument, const Doorbell& bell, bool begin) = nullptr;
     /// A successor is there: the listening socket. The host ends soon after.
     int (*hand_over)(void* argument) = nullptr;
     void* argument = nullptr;
@@ -112,8 +113,8 @@ class Session final : public log::LogHolder {
   Connection socket_;
   Descriptor process_;  // a pidfd; none: the end of the connection has to do
   int kick_fd_ = -1;
-  int doorbell_fd_ = -1;  // the client rings it
-  int bell_fd_ = -1;      // it hears it
+  std::optional<Doorbell> bell_;  // the client rings it for the WAL's thread, and hears it
+  Descriptor other_end_;          // of it; the client has a copy
   std::optional<SealedMemory> region_;
   std::optional<SealedMemory> control_;
   std::optional<GuardedRegion> guarded_region_;   // they go before what they guard

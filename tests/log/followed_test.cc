@@ -35,7 +35,8 @@ TEST_F(Follower, SW2_CutsTakeTermsAway) {
   See({.slot = 3, .count = 10, .first = 1, .term = 1});
   See({.slot = 3, .count = 10, .first = 11, .term = 2});
   See({.slot = 3, .count = 1, .first = 15, .term = 3, .epoch = 1, .kind = RunKind::kOverwrite});
-  EXPECT_THAT(Now().terms, ElementsAre(TermsFrom(0, 0), TermsFrom(1, 1), TermsFrom(11, 2), TermsFrom(15, 3)));
+  EXPECT_THAT(Now().terms, ElementsAre(TermsFrom(0, 0), TermsFrom(1, 1), TermsFrom(11, 2),
+                                       TermsFrom(15, 3)));
   EXPECT_EQ(Now().bounds.end, 16u);
   See({.slot = 3, .first = 11, .term = 1, .epoch = 2, .kind = RunKind::kTruncateSuffix});
   EXPECT_THAT(Now().terms, ElementsAre(TermsFrom(0, 0), TermsFrom(1, 1)));

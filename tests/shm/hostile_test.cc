@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include <functional>
 
@@ -175,6 +176,28 @@ TEST_F(Hostile, SW5_MemoryThatIsNoneIsRefused) {
   const Descriptor file(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
   EXPECT_NE(refusal(file.get(), RawClient::kRegionBytes), "taken");
   EXPECT_THAT(refusal(small.fd(), 1ULL << 60), HasSubstr("a client may have"));
+}
+
+/// It makes its end of the bell wait, fills it, empties nothing, and ends it; others are heard.
+TEST_F(Hostile, P5_ABellThatIsHeldUpHoldsNobody) {
+  RawClient raw(dir_ / "socket");
+  raw.Begin("raw");
+  auto* control = reinterpret_cast<ControlPage*>(raw.control.bytes().data());
+  control->listens.store(1);
+  ASSERT_EQ(::fcntl(raw.bell.get(), F_SETFL, 0), 0);
+  raw.Push(raw.Identity());
+  OthersGoOn();
+  for (Index index = 1; index <= 2000; ++index) {
+    while (raw.producer.Free() == 0) OthersGoOn();
+    raw.Push(raw.Entry(index, ""));
+    if (index % 8 == 0) OthersGoOn();
+  }
+  const char full[64] = {};
+  while (::send(raw.bell.get(), full, sizeof full, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+  }
+  OthersGoOn();
+  EXPECT_EQ(::shutdown(raw.bell.get(), SHUT_RDWR), 0);
+  for (int i = 0; i < 20; ++i) OthersGoOn();
 }
 
 }  // namespace

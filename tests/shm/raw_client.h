@@ -30,6 +30,7 @@ class RawClient {
   Result<Frame> Next() {
     Result<Message> message = ReceiveNext(connection);
     if (!message.ok()) return std::move(message).error();
+    if (message->descriptors.size() == 2) bell = std::move(message->descriptors[1]);
     return Decode(message->bytes);
   }
   Result<Frame> Ask(Kind kind, std::vector<std::byte> body, const std::vector<int>& fds = {}) {
@@ -89,6 +90,7 @@ class RawClient {
   SealedMemory ring;
   RingProducer producer;
   log::HostedLog log;
+  Descriptor bell;  // its end
   std::uint32_t id = 0;
 
  private:
