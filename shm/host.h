@@ -55,8 +55,8 @@ class Host {
   std::size_t clients() const;
   /// Readable when a successor has taken the socket, and waits for the directory.
   int handed_over_fd() const { return handed_over_.get(); }
-  /// Before Close, for a successor: clients go on while what is in the WAL is flushed, so that it has
-  /// little to recover while they wait.
+  /// Before Close, for a successor: clients go on while what is in the WAL is flushed, so that it
+  /// has little to recover while they wait.
   void FlushForSuccessor(Deadline deadline);
   const RecoveryReport& report() const { return store_->report; }
 
