@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "base/settings.h"
 #include "base/try.h"
 #include "tools/bench_report.h"
 #include "tools/interrupt.h"
@@ -151,9 +150,7 @@ class SharedBench {
     const BenchDirectory directory = TRY(BenchDirectory::In(dir_, "shared"));
     const std::string socket = directory.path() + "/sock";
     WalKeeper wal(directory.path() + "/data");
-    std::thread wal_thread([&] {
-      wal.Run(socket, {"--wal-sync-method", options_.load.common.sync_method});
-    });
+    std::thread wal_thread([&] { wal.Run(socket, settings); });
     Result<Measured> shared = Failed("the WAL process ended before it was ready");
     if (wal.AwaitReady()) shared = Clients(Command(servers / clients, in_flight), socket, clients);
     wal.Signal(SIGTERM);

@@ -1,0 +1,65 @@
+// `demo --shared-wal` and `bench wal --shared`, as processes.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/base/temp_dir.h"
+#include "tests/shm/process.h"
+
+namespace duramen::shm::testing {
+namespace {
+
+using Json = nlohmann::json;
+
+class SharedVerbs : public ::testing::Test {
+ protected:
+  /// The last line that it prints.
+  Json LastOf(const std::vector<std::string>& arguments, int exit) {
+    std::vector<std::string> command = {DURAMEN_BINARY};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    Process process(command, dir_ / "errors");
+    std::string last;
+    while (const std::optional<std::string> line = process.Line()) last = *line;
+    EXPECT_EQ(process.Wait(), exit);
+    return Json::parse(last, nullptr, false);
+  }
+  duramen::testing::TempDir dir_;
+};
+
+TEST_F(SharedVerbs, SW1_TheDemoComparesWhatCameThroughKillsAndCountsSyncs) {
+  const Json told = LastOf(
+      {"demo", "--shared-wal", "--dir", dir_ / "demo", "--servers", "40", "--format", "jsonl"}, 0);
+  ASSERT_TRUE(told.is_object());
+  EXPECT_EQ(told["good"], true);
+  EXPECT_EQ(told["service_kills"], 3);
+  EXPECT_EQ(told["wal_kills"], 2);
+  EXPECT_GT(told["syncs"], 0);
+  EXPECT_GT(told["private_syncs"], 0);
+}
+
+TEST_F(SharedVerbs, SW1_TheBenchTellsOfBothWays) {
+  const Json told =
+      LastOf({"bench", "wal", "--shared", "--clients", "2", "--servers", "8", "--seconds", "1",
+              "--dir", dir_ / "bench", "--wal-max-size-bytes", "4MiB", "--json"},
+             0);
+  ASSERT_TRUE(told.is_object());
+  EXPECT_EQ(told["bench"], "wal_shared");
+  for (const char* key : {"embedded_entries_per_s", "shared_entries_per_s", "ratio_to_embedded",
+                          "one_embedded_p50_us", "one_shared_p50_us"}) {
+    EXPECT_GT(told[key], 0) << key;
+  }
+}
+
+TEST_F(SharedVerbs, CL11_TheFlushOfAWalProcessIsNotMeasuredFromAClient) {
+  Process wal({DURAMEN_BINARY, "wal", "--data-dir", dir_ / "data", "--socket", dir_ / "socket"},
+              dir_ / "errors");
+  ASSERT_TRUE(wal.Line().has_value());
+  (void)LastOf({"bench", "log", "--wal-process", "unix:" + (dir_ / "socket"), "--seconds", "1"}, 2);
+  EXPECT_EQ(wal.End(SIGTERM), 0);
+}
+
+}  // namespace
+}  // namespace duramen::shm::testing
