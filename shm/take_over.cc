@@ -21,7 +21,8 @@ Result<Descriptor> TakeOver(const std::string& socket_path) {
     return TRY(DecodeRefusal(answer.body)).error;
   }
   if (answer.kind != Kind::kAnswer || packet.descriptors.size() != 1) {
-    return Error{ErrorCode::kCorruption, "the WAL process at '" + socket_path + "' hands over no socket",
+    return Error{ErrorCode::kCorruption,
+                 "the WAL process at '" + socket_path + "' hands over no socket",
                  "stop it with SIGTERM, and start the new one without --takeover"};
   }
   // It hangs up when what its clients had committed is durable.

@@ -55,7 +55,7 @@ class Child {
   void Read(Stream& stream, Listener& listener);
   void Kill();
   pid_t pid_;
-  int pid_fd_;  // names this child alone, also when its number is another's; -1: the kernel gave none
+  int pid_fd_;  // this child's alone, also when its number is another's; -1: the kernel gave none
   bool kill_sent_ = false;
   Stream out_;
   Stream err_;

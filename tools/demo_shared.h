@@ -1,5 +1,6 @@
-// `duramen demo --shared-wal [FILE]`: four services on one WAL process, a text through them, services
-// and the WAL process killed on the way; then the same on four WALs, to see what sharing saved.
+// `duramen demo --shared-wal [FILE]`: four services on one WAL process, a text through them,
+// services and the WAL process killed on the way; then the same on four WALs, to see what sharing
+// saved.
 #pragma once
 
 #include "tools/demo.h"
