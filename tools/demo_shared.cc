@@ -26,6 +26,7 @@ namespace {
 
 constexpr std::size_t kServices = 4;
 constexpr std::uint64_t kLinesMin = 40'000;
+constexpr std::uint64_t kLinesOfKill = 400;  // between two of them, if there are many
 constexpr std::uint64_t kInFlight = 64;  // of each service: so few that syncs are what it waits for
 constexpr std::uint64_t kWalBytes = 8 << 20;  // so small that it rolls now and then
 
@@ -106,7 +107,8 @@ class SharedDemo {
 
   /// Line N goes to service N mod 4.
   Status MakeInputs() {
-    const DemoText text = TRY(ReadDemoText(options_.file, kLinesMin));
+    const DemoText text =
+        TRY(ReadDemoText(options_.file, std::max(kLinesMin, options_.kills * kLinesOfKill)));
     const InputText whole(text.text);
     line_count_ = whole.line_count();
     byte_count_ = whole.text().size();
