@@ -1,5 +1,7 @@
 #include "tools/keeper.h"
 
+#include <signal.h>
+
 #include <utility>
 
 #include "tools/interrupt.h"
@@ -23,6 +25,7 @@ void Keeper::Loop(const std::vector<std::string>& command) {
     {
       const std::lock_guard lock(mutex_);
       child_.emplace(std::move(*child));
+      dying_ = false;
     }
     const Result<Child::Exit> exit = child_->Run(*this);
     AfterLife();
@@ -31,6 +34,7 @@ void Keeper::Loop(const std::vector<std::string>& command) {
       child_.reset();
     }
     if (!exit.ok()) problem_ = exit.error().message;
+    if (exit.ok() && !exit->killed && exit->code != 0 && Forgives(exit->code)) continue;
     if (exit.ok() && !exit->killed && exit->code != 0 && !Interrupted()) {
       problem_ = command[1] + " ended with exit " + std::to_string(exit->code) + ": " + last_words_;
     }
@@ -42,6 +46,14 @@ void Keeper::Loop(const std::vector<std::string>& command) {
 void Keeper::Signal(int signal) {
   const std::lock_guard lock(mutex_);
   if (child_) child_->Signal(signal);
+}
+
+bool Keeper::Kill() {
+  const std::lock_guard lock(mutex_);
+  if (!child_ || dying_) return false;
+  dying_ = true;
+  child_->Signal(SIGKILL);
+  return true;
 }
 
 void WalKeeper::Run(const std::string& socket, const std::vector<std::string>& flags) {

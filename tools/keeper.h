@@ -21,6 +21,8 @@ class Keeper : public Child::Listener {
   /// A life that ends by a SIGKILL is followed by another.
   void Loop(const std::vector<std::string>& command);
   void Signal(int signal);
+  /// SIGKILL. False: there is nobody just now who has not had one.
+  bool Kill();
   void OnOut(std::string_view) override {}
   void OnErr(std::string_view line) override { last_words_ = line; }
 
@@ -30,11 +32,14 @@ class Keeper : public Child::Listener {
 
  protected:
   virtual void BeforeLife() {}
+  /// Of an end that is no success: whether it is one to begin again after.
+  virtual bool Forgives(int /*code*/) { return false; }
   virtual void AfterLife() {}
 
  private:
   std::mutex mutex_;  // guards that child_ is there while it is signalled
   std::optional<Child> child_;
+  bool dying_ = false;  // it has had a SIGKILL
   std::string last_words_;
   std::string problem_;
   std::atomic<std::uint64_t> kills_{0};
