@@ -1,5 +1,5 @@
-// The one memory budget of a store: how many bytes arenas, index blocks, rings and pinned reads may
-// take together.
+// The one memory budget of a store: how many bytes arenas, index blocks, rings, batches, flushes
+// and pinned reads may take together.
 //
 // Owned by the store; every call on any thread, none blocks. A part of it is a reserve that entries
 // never take (rule B1): rows and marks free memory, so they must not wait for memory. What recovery

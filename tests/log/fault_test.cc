@@ -435,7 +435,10 @@ TEST(Fault, G13_TenThousandLogsWithOneEntryEach) {
   machine.tuning.ring_bytes = 4 << 20;
   machine.tuning.batch_bytes_max = 1 << 20;
   machine.Start();
-  const std::uint64_t memory = machine.Metric("memory_used_bytes");
+  const auto memory_of_logs = [&] {  // What the WAL keeps for its next batch is not theirs.
+    return machine.Metric("memory_used_bytes") - machine.Metric("memory_batch_bytes");
+  };
+  const std::uint64_t memory = memory_of_logs();
   std::vector<LogRef> logs;
   Ticket last = 0;
   for (int i = 0; i < 10'000; ++i) {
@@ -446,7 +449,7 @@ TEST(Fault, G13_TenThousandLogsWithOneEntryEach) {
     }
   }
   EXPECT_GT(machine.Metric("wal_rolls"), 0u);
-  EXPECT_LT(machine.Metric("memory_used_bytes") - memory, 10'000u * 1024);
+  EXPECT_LT(memory_of_logs() - memory, 10'000u * 1024);
   const std::uint64_t syncs = machine.Metric("wal_syncs");
   for (std::size_t i = 0; i < logs.size(); ++i) {
     ASSERT_TRUE(machine.Append(logs[i], 2, 1, {"x"}).ok());
