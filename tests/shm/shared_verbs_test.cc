@@ -53,7 +53,7 @@ TEST_F(SharedVerbs, SW1_TheBenchTellsOfBothWays) {
   }
 }
 
-TEST_F(SharedVerbs, CL11_TheFlushOfAWalProcessIsNotMeasuredFromAClient) {
+TEST_F(SharedVerbs, SW1_TheFlushOfAWalProcessIsNotMeasuredFromAClient) {
   Process wal({DURAMEN_BINARY, "wal", "--data-dir", dir_ / "data", "--socket", dir_ / "socket"},
               dir_ / "errors");
   ASSERT_TRUE(wal.Line().has_value());
