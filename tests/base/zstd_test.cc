@@ -11,7 +11,7 @@
 namespace duramen {
 namespace {
 
-constexpr std::uint64_t kBlockMax = 128 << 10;  // RFC 8878: what one block becomes
+constexpr std::uint32_t kBlockMax = 128 << 10;  // RFC 8878: what one block becomes
 
 /// Magic, a descriptor with four bytes of size and no window; then blocks that each repeat a byte.
 std::vector<std::byte> Frame(std::uint32_t says_bytes, std::uint32_t blocks) {
@@ -49,8 +49,8 @@ TEST(Zstd, PW14_SG5_WhatWeCompressIsBelievedInItsSizeAlone) {
   for (std::byte& one : noise) one = static_cast<std::byte>(rng.Next());
   const std::vector<std::byte> zeros(3 << 20);
   ZstdCompressor zstd;
-  for (const std::size_t bytes : {std::size_t{1}, std::size_t{999}, kBlockMax, kBlockMax + 1,
-                                  std::size_t{1} << 20, zeros.size()}) {
+  for (const std::size_t bytes : {std::size_t{1}, std::size_t{999}, std::size_t{kBlockMax},
+                                  std::size_t{kBlockMax} + 1, std::size_t{1} << 20, zeros.size()}) {
     for (const Bytes raw : {Bytes(zeros).first(bytes), Bytes(noise).first(bytes)}) {
       std::vector<std::byte> packed(bytes + 4096);
       packed.resize(zstd.Compress(raw, packed));
