@@ -223,6 +223,16 @@ Result<LargeAnswer> DecodeLargeAnswer(Bytes bytes) {
   return Whole(reader, body, "an answer");
 }
 
+std::vector<std::byte> EncodeBody(const Takeover& body) { return Packed(body.device, body.inode); }
+
+Result<Takeover> DecodeTakeover(Bytes bytes) {
+  ByteReader reader(bytes);
+  Takeover body;
+  body.device = reader.Get<std::uint64_t>();
+  body.inode = reader.Get<std::uint64_t>();
+  return Whole(reader, body, "a takeover");
+}
+
 std::vector<std::byte> EncodeBody(const Refusal& body) {
   std::vector<std::byte> out = Packed(static_cast<std::uint16_t>(body.error.code));
   ByteWriter writer(out);

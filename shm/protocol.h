@@ -100,6 +100,12 @@ struct ReadEntry {
   EntryView entry;
   std::uint64_t checksum = 0;
 };
+/// Which directory the successor is about to open: as stat(2) tells.
+struct Takeover {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  friend bool operator==(const Takeover&, const Takeover&) = default;
+};
 /// Where an answer is too large for a message.
 struct LargeAnswer {
   std::uint64_t bytes = 0;
@@ -124,6 +130,7 @@ std::vector<std::byte> EncodeBody(const LogNumber& body);
 std::vector<std::byte> EncodeBody(const Read& body);
 std::vector<std::byte> EncodeBody(const Reason& body);
 std::vector<std::byte> EncodeBody(const LargeAnswer& body);
+std::vector<std::byte> EncodeBody(const Takeover& body);
 std::vector<std::byte> EncodeBody(const Refusal& body);
 std::vector<std::byte> EncodeBody(const log::HostedLog& body);
 std::vector<std::byte> EncodeBody(const std::vector<LogInfo>& body);
@@ -139,6 +146,7 @@ Result<LogNumber> DecodeLogNumber(Bytes bytes);
 Result<Read> DecodeRead(Bytes bytes);
 Result<Reason> DecodeReason(Bytes bytes);
 Result<LargeAnswer> DecodeLargeAnswer(Bytes bytes);
+Result<Takeover> DecodeTakeover(Bytes bytes);
 Result<Refusal> DecodeRefusal(Bytes bytes);
 Result<log::HostedLog> DecodeHostedLog(Bytes bytes);
 Result<std::vector<LogInfo>> DecodeList(Bytes bytes);

@@ -13,6 +13,7 @@
 #include "base/signals.h"
 #include "base/try.h"
 #include "shm/client_executor.h"
+#include "shm/take_over.h"
 #include "shm/wait.h"
 
 namespace duramen::shm {
@@ -160,7 +161,7 @@ bool Session::Reply(std::uint32_t id, const Result<Answer>& answer) {
 
 Result<Session::Answer> Session::Handle(const Frame& request, Message& packet) {
   if (request.kind == Kind::kHello) return OnHello(request, packet);
-  if (request.kind == Kind::kTakeOver) return OnTakeOver();
+  if (request.kind == Kind::kTakeOver) return OnTakeOver(request);
   if (!region_) return Breach("no hello before it");
   switch (request.kind) {
     case Kind::kAddRing:
@@ -440,12 +441,20 @@ Result<Session::Answer> Session::OnReason() const {
   return Answer{EncodeBody(Reason{port.state_reason(), port.free_bytes()}), {}};
 }
 
-Result<Session::Answer> Session::OnTakeOver() const {
+Result<Session::Answer> Session::OnTakeOver(const Frame& request) const {
+  const Takeover wanted = TRY(DecodeTakeover(request.body));
   if (socket_.peer().uid != ::geteuid()) {
     return Error{ErrorCode::kPermission,
                  "a WAL process of user " + std::to_string(socket_.peer().uid) +
                      " may not take over from one of user " + std::to_string(::geteuid()),
                  "start it as the same user"};
+  }
+  const std::string& data_dir = environment_.store.options.data_dir;
+  // Clients would come to a store that knows nothing of what was acknowledged to them.
+  if (wanted != TRY(TakeoverOf(data_dir))) {
+    return Error{ErrorCode::kConfiguration,
+                 "the WAL process that has this socket has another data directory, " + data_dir,
+                 "give that one as --data-dir, or another --socket"};
   }
   return Answer{{}, {environment_.hand_over(environment_.argument)}};
 }

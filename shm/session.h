@@ -95,7 +95,7 @@ class Session final : public log::LogHolder {
   Result<Answer> OnRead(const Frame& request);
   Result<Answer> OnList() const;
   Result<Answer> OnReason() const;
-  Result<Answer> OnTakeOver() const;
+  Result<Answer> OnTakeOver(const Frame& request) const;
   Result<Ring*> FindRing(std::uint32_t number);
   Status CheckNumber(std::uint32_t number) const;
   void Keep(std::uint32_t number, const log::HostedLog& hosted, std::uint32_t ring);

@@ -171,6 +171,10 @@ Result<Connection> Connection::Connect(const std::string& path) {
     return Error{ErrorCode::kInvalidArgument, "'" + path + "' is a socket of another kind",
                  "name the socket of a WAL process"};
   }
+  if (errno == ENOENT) {
+    return Error{ErrorCode::kNotFound, "there is no socket '" + path + "'",
+                 "start the WAL process: duramen wal"};
+  }
   if (errno == ECONNREFUSED) {
     return Error{ErrorCode::kNotFound, "nobody listens on '" + path + "'",
                  "start the WAL process: duramen wal"};

@@ -1,7 +1,11 @@
 #include "shm/take_over.h"
 
 #include <poll.h>
+#include <sys/stat.h>
 
+#include <cerrno>
+
+#include "base/posix_io.h"
 #include "base/try.h"
 #include "shm/wait.h"
 
@@ -12,9 +16,17 @@ constexpr int kPatienceMs = 10'000;  // with a predecessor that does not read
 
 }  // namespace
 
-Result<Descriptor> TakeOver(const std::string& socket_path) {
+Result<Takeover> TakeoverOf(const std::string& data_dir) {
+  struct stat facts = {};
+  if (::stat(data_dir.c_str(), &facts) != 0) return PosixError("take over", data_dir, errno);
+  return Takeover{facts.st_dev, facts.st_ino};
+}
+
+Result<Descriptor> TakeOver(const std::string& socket_path, const std::string& data_dir) {
+  const Takeover directory = TRY(TakeoverOf(data_dir));
   Connection connection = TRY(Connection::Connect(socket_path));
-  TRY(SendFrame(connection, {.kind = Kind::kTakeOver, .id = 1, .body = {}}, {}, kPatienceMs));
+  const Frame request{.kind = Kind::kTakeOver, .id = 1, .body = EncodeBody(directory)};
+  TRY(SendFrame(connection, request, {}, kPatienceMs));
   Message packet = TRY(ReceiveNext(connection));
   const Frame answer = TRY(Decode(packet.bytes));
   if (answer.kind == Kind::kRefusal || answer.kind == Kind::kCutOff) {

@@ -310,6 +310,11 @@ class SharedDemo {
 }  // namespace
 
 ExitCode RunSharedDemo(const DemoOptions& options, Terminal& terminal) {
+  if (options.servers < kServices || options.servers > 100'000) {
+    terminal.Complain({ErrorCode::kInvalidArgument, "--servers is out of range",
+                       "4 to 100000: a log for each service at least"});
+    return ExitCode::kUsage;
+  }
   SharedDemo demo(options, terminal);
   const ExitCode code = EndDemo(demo.Run(), terminal);
   CleanUpDemo(demo.dir(), code != ExitCode::kClean || !options.dir.empty(), terminal);

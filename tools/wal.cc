@@ -82,7 +82,7 @@ Result<shm::HostOptions> HostOptionsOf(const WalProcessOptions& options,
 /// Of the one that runs, which lets go of its directory last.
 Result<std::unique_ptr<shm::Host>> StartInstead(const LogStoreOptions& settings,
                                                 shm::HostOptions options) {
-  const Descriptor socket = TRY(shm::TakeOver(options.socket_path));
+  const Descriptor socket = TRY(shm::TakeOver(options.socket_path, settings.data_dir));
   options.listening_fd = socket.get();
   const auto give_up = std::chrono::steady_clock::now() + kCloseMax;
   while (true) {

@@ -1,6 +1,7 @@
 // Real processes, killed at seeded moments under load: what was acknowledged is there, and nothing
 // is there twice.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <fstream>
 #include <map>
@@ -194,6 +195,20 @@ TEST_F(Processes, SW4_ASuccessorTakesOverUnderLoad) {
     Compare(store, "a-", true, acked);
     EXPECT_TRUE(store.Close(Soon()).ok());
   }
+  EXPECT_EQ(wal->End(SIGTERM), 0) << Errors("wal.err");
+}
+
+TEST_F(Processes, SW4_NobodyTakesOverWithAnotherDirectory) {
+  const std::unique_ptr<Process> wal = StartWal();
+  ASSERT_EQ(::mkdir((dir_ / "other").c_str(), 0700), 0);
+  for (const char* other : {"other", "missing"}) {
+    Process stranger({DURAMEN_BINARY, "wal", "--data-dir", dir_ / other, "--socket", Socket(),
+                      "--takeover"},
+                     dir_ / "stranger.err");
+    EXPECT_NE(stranger.Wait(), 0);
+  }
+  EXPECT_NE(Errors("stranger.err").find("another data directory"), std::string::npos);
+  EXPECT_TRUE(LogStore::Open(Client()).ok()) << "it has let nobody go";
   EXPECT_EQ(wal->End(SIGTERM), 0) << Errors("wal.err");
 }
 
