@@ -1,0 +1,184 @@
+// Elections: pre-vote, votes, and who becomes what (Raft §5.2, §5.4.1; dissertation §9.6, §4.2.3,
+// §3.10).
+#include <algorithm>
+
+#include "base/check.h"
+#include "server/core/core.h"
+#include "server/core/quorum.h"
+
+namespace duramen::core {
+
+void Core::RestartElectionTimer() {
+  if (!MayCampaign()) {
+    deadline_.reset();
+    return;
+  }
+  const Microseconds spread = settings_.election_timeout_max - settings_.election_timeout_min;
+  deadline_ = now_ + settings_.election_timeout_min + rng_.Below(spread + 1);
+}
+
+bool Core::MayCampaign() const {
+  return !wal_down_ && standing() == Standing::kSound && configuration().IsVoter(uid_);
+}
+
+bool Core::HearsLeader() const {
+  const Follower* follower = std::get_if<Follower>(&role_);
+  if (follower == nullptr || !follower->leader) return false;
+  if (now_ < follower->heard_at + settings_.election_timeout_min) return true;
+  return follower->quiet && IsUp(*follower->leader);
+}
+
+/// Whether a vote would break what was promised to a leader: by having answered it, here or in the
+/// life before this, or by being one that a quorum still answers [EL3, A16].
+bool Core::Sticks() const {
+  if (const Leader* leader = std::get_if<Leader>(&role_)) {
+    const Microseconds window = settings_.election_timeout_min;
+    const Microseconds since = now_ > window ? now_ - window : 0;
+    return leader->active_since >= since ? HasLiveQuorum(leader->active_since)
+                                         : HasLiveQuorum(since);
+  }
+  return now_ < no_votes_before_ || HearsLeader();
+}
+
+void Core::BecomeFollower(std::optional<ServerUid> leader, Effects& out) {
+  FailReads(out);
+  if (Leader* former = std::get_if<Leader>(&role_)) {
+    ++counters_.step_downs;
+    // Deposed after it let go: that is what was asked for. Who leads now, the next message says.
+    if (former->transfer)
+      EndTransfer(former->transfer->sent ? Answer::kDone : Answer::kNotLeader, out);
+    if (former->change_ticket) {
+      out.reply.push_back({.ticket = *former->change_ticket, .answer = Answer::kLost});
+    }
+    out.leading = false;
+  }
+  role_ = Follower{
+      .leader = leader, .heard_at = now_, .verified = std::min(commit_, log_.last().index)};
+  if (!leader) std::get<Follower>(role_).heard_at = 0;
+  RestartElectionTimer();
+}
+
+void Core::AdoptTerm(Term term, Effects& out) {
+  CHECK(term > state_.term);
+  BecomeFollower(std::nullopt, out);
+  state_.term = term;
+  state_.voted_for = {};
+  MarkStore();
+}
+
+/// Within the term: the vote stays given [R21].
+void Core::StepDown(Effects& out) {
+  CHECK(std::holds_alternative<Leader>(role_));
+  BecomeFollower(std::nullopt, out);
+}
+
+VoteOutcome Core::CountVotes(const std::map<ServerUid, bool>& votes) const {
+  VoteCount count{.voters = configuration().voters()};
+  for (const auto& [uid, granted] : votes) {
+    if (!configuration().IsVoter(uid)) continue;
+    ++(granted ? count.granted : count.refused);
+  }
+  return OutcomeOf(count, Quorum());
+}
+
+void Core::StartPreVote(Effects& out) {
+  if (!MayCampaign()) return RestartElectionTimer();
+  FailReads(out);
+  PreCandidate round{.token = rng_.Next()};
+  round.votes[uid_] = true;
+  role_ = std::move(round);
+  RestartElectionTimer();
+  const PreCandidate& asking = std::get<PreCandidate>(role_);
+  if (CountVotes(asking.votes) == VoteOutcome::kWon) return StartElection(false, out);
+  for (const Member& member : configuration().members) {
+    if (member.uid == uid_ || member.role != MemberRole::kVoter) continue;
+    Send(member.uid,
+         PreVoteRequest{
+             .proposed_term = state_.term + 1, .last = log_.last(), .token = asking.token},
+         out);
+  }
+}
+
+void Core::StartElection(bool transfer, Effects& out) {
+  CHECK(MayCampaign());
+  FailReads(out);
+  ++counters_.elections;
+  ++state_.term;
+  state_.voted_for = uid_;
+  MarkStore();
+  role_ = Candidate{.transfer = transfer};  // Its own vote counts from Stored on.
+  RestartElectionTimer();
+  for (const Member& member : configuration().members) {
+    if (member.uid == uid_ || member.role != MemberRole::kVoter) continue;
+    Send(member.uid, VoteRequest{.last = log_.last(), .transfer = transfer}, out);
+  }
+}
+
+/// EL8: a no-op of the own term first; what came before commits with it, never by counting alone
+/// (Raft §5.4.2).
+void Core::BecomeLeader(Effects& out) {
+  role_ = Leader{.own_first = log_.end(), .active_since = now_};
+  SyncPeers();
+  out.leading = true;
+  deadline_ = now_ + settings_.heartbeat_interval;
+  AppendOwn(
+      {.run = {.term = state_.term, .count = 1},
+       .special = SpecialEntry{.machine_version = specials_.MachineVersionAt(log_.last().index)}},
+      out);
+}
+
+void Core::OnPreVoteRequest(const Message& message, const PreVoteRequest& request, Effects& out) {
+  const bool granted = standing() == Standing::kSound && request.proposed_term > state_.term &&
+                       request.last >= log_.last();
+  Send(message.from, PreVoteReply{.token = request.token, .granted = granted}, out);
+}
+
+void Core::OnPreVoteReply(const Message& message, const PreVoteReply& reply, Effects& out) {
+  PreCandidate* asking = std::get_if<PreCandidate>(&role_);
+  if (asking == nullptr || asking->token != reply.token) return;
+  asking->votes.try_emplace(message.from, reply.granted);
+  if (CountVotes(asking->votes) == VoteOutcome::kWon) StartElection(false, out);
+}
+
+/// Raft §5.2, §5.4.1. Who may not vote itself may still be asked: the candidate counts by its own
+/// newest configuration, which this server need not know yet [A21].
+void Core::OnVoteRequest(const Message& message, const VoteRequest& request, Effects& out) {
+  CHECK(message.term == state_.term);
+  const bool may_vote = state_.voted_for.is_nil() || state_.voted_for == message.from;
+  const bool up_to_date = request.last >= log_.last();
+  if (!may_vote || !up_to_date || standing() != Standing::kSound) return Refuse(message, out);
+  if (state_.voted_for.is_nil()) {
+    state_.voted_for = message.from;
+    MarkStore();
+    RestartElectionTimer();
+  }
+  Send(message.from, VoteReply{.granted = true}, out);
+}
+
+void Core::OnVoteReply(const Message& message, const VoteReply& reply, Effects& out) {
+  Candidate* candidate = std::get_if<Candidate>(&role_);
+  if (candidate == nullptr) return;
+  candidate->votes.try_emplace(message.from, reply.granted);
+  // A quorum of others does not make up for a vote of its own that is not durable: it would not be
+  // their leader after a crash, but it would have led before its own store.
+  if (stored_sequence_ < store_sequence_) return;
+  if (CountVotes(candidate->votes) == VoteOutcome::kWon) BecomeLeader(out);
+}
+
+/// §3.10: the leader lets go and has ended its lease; no pre-vote, and nobody sticks to it.
+void Core::OnTimeoutNow(const Message& message, Effects& out) {
+  const Follower* follower = std::get_if<Follower>(&role_);
+  if (follower == nullptr || follower->leader != message.from || !MayCampaign()) return;
+  StartElection(true, out);
+}
+
+void Core::OnTriggerElection(Effects& out) {
+  if (std::holds_alternative<Leader>(role_) || !MayCampaign()) return;
+  if (now_ < no_votes_before_) {
+    deadline_ = no_votes_before_;
+    return;
+  }
+  StartPreVote(out);
+}
+
+}  // namespace duramen::core
