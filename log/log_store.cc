@@ -114,6 +114,7 @@ Status LogStore::Impl::Recover() {
       .merge_bytes_max = left_out ? 0 : std::min(file_size / 4, kMergeBytesMax),
       .covered = state.covered,
       .seeds = &state.seeds,
+      .after = wal_before ? &*wal_before : nullptr,
       .away = failover_dir.get(),
       .left_out = attempt.left_out(),
       .note = [](void* argument,
@@ -433,6 +434,7 @@ void LogStore::Impl::OnRetired(std::uint64_t file) {
 }
 
 bool LogStore::Impl::FlushIsUrgent() const {
+  if (flush_now.load(std::memory_order_relaxed)) return true;
   return budget.AboveHighWater() || wal->refuses_entries().has_value();
 }
 
@@ -527,6 +529,7 @@ Status LogStore::Impl::Close(Deadline deadline) {
   executor->Stop(*pool);
   if (away_pool != nullptr) executor->Stop(*away_pool);
   const Status sealed = wal->Finish();
+  if (sealed.ok()) wal_end = wal->End();
   wal->Detach();
   started = false;
   executor->Progress();

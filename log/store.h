@@ -342,6 +342,9 @@ struct LogStore::Impl final : log::Flusher::Store {
   std::atomic<std::uint32_t>* wal_asleep = nullptr;  // there too
   log::DurableFollower follower;                   // of logs that other processes write
   std::unique_ptr<wal::Wal> wal;
+  std::optional<wal::WalEnd> wal_before;  // that ended just now, for this start to go on from
+  std::optional<wal::WalEnd> wal_end;     // of this one, once it is closed
+  std::atomic<bool> flush_now{false};     // a successor waits: no flush is put off or paced
   std::unique_ptr<log::WalPort> port;  // what Writers use of it
   log::SharedWal* shared = nullptr;    // the same; null: the WAL is ours
   std::mutex open_mutex_;              // claims of logs, one at a time; before mutex_

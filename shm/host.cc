@@ -17,6 +17,7 @@
 #include "base/stat_memory.h"
 #include "base/try.h"
 #include "log/shards.h"
+#include "shm/take_over.h"
 #include "shm/wait.h"
 
 namespace duramen::shm {
@@ -61,9 +62,10 @@ Status Host::OpenStore(const LogStoreOptions& store_options) {
   store_->wal_status = &page->wal;
   store_->wal_asleep = &page->asleep;
   hosting_ = std::make_unique<log::Hosting>(*store_);
-  const Status opened = store_->Open(
-      {*file_system_, *clock_, *executor_, store_->rng, &StatMemory::Shared});
-  return opened;
+  store_->wal_before = options_.wal_end;
+  TRY(store_->Open({*file_system_, *clock_, *executor_, store_->rng, &StatMemory::Shared}));
+  report_ = store_->report;
+  return {};
 }
 
 Status Host::Listen() {
@@ -75,6 +77,7 @@ Status Host::Listen() {
     const int copy = ::fcntl(options_.listening_fd, F_DUPFD_CLOEXEC, 0);
     if (copy < 0) return PosixError("take over", options_.socket_path, errno);
     listening_.emplace(TRY(Listener::Adopt(Descriptor(copy))));
+    if (options_.owns_socket_file) listening_->OwnFile(options_.socket_path);
   }
   epoll_event stop{.events = EPOLLIN, .data = {.fd = stop_.get()}};
   CHECK(::epoll_ctl(bells_.get(), EPOLL_CTL_ADD, stop_.get(), &stop) == 0);
@@ -135,24 +138,64 @@ void Host::Admit(Connection connection) {
 }
 
 /// Any thread of a session. Who connects from here on waits for the successor.
-int Host::HandOver(void* argument) {
+void Host::HandOver(void* argument, Connection successor, std::uint32_t request) {
   auto* host = static_cast<Host*>(argument);
+  const std::lock_guard lock(host->successor_mutex_);
+  if (!host->listening_ || host->successor_) {
+    const Error taken{ErrorCode::kInUse, "another process takes over from this WAL process",
+                      "let that one be the successor"};
+    const Frame refusal{
+        .kind = Kind::kRefusal, .id = request, .body = EncodeBody(Refusal{taken})};
+    return (void)SendFrame(successor, refusal, {}, 0);
+  }
+  const HandedSocket handed{host->listening_->owns_file()};
+  const Frame answer{.kind = Kind::kAnswer, .id = request, .body = EncodeBody(handed)};
+  // One that is gone already takes nothing over.
+  if (!SendFrame(successor, answer, {host->listening_->fd()}, 0).ok()) return;
+  host->successor_.emplace(std::move(successor));
+  host->successors_request_ = request;
   const std::uint64_t one = 1;
   (void)!::write(host->handed_over_.get(), &one, sizeof one);
-  return host->listening_->fd();
 }
 
 void Host::FlushForSuccessor(Deadline deadline) {
+  store_->flush_now.store(true, std::memory_order_relaxed);
+  const Counter& written = store_->stats->wal.bytes;
+  FlushRounds rounds;
+  std::uint64_t before = 0;
+  do {
+    before = written.value();
+  } while (FlushAll(deadline) && rounds.Again(written.value() - before));
+}
+
+/// Of what is in the WAL now. False: it takes too long, or cannot be done.
+bool Host::FlushAll(Deadline deadline) {
   struct Waiting {
-    const Host* host;
+    const LogStore::Impl& store;
     std::uint64_t file;
-  } waiting{this, store_->port->current_file()};
+    bool flushed = false;
+  } waiting{*store_, store_->port->current_file()};
   store_->wal->ForceRoll();
   const auto flushed = [](void* argument) {
-    const auto* self = static_cast<const Waiting*>(argument);
-    return self->host->store_->port->flushed_upto() >= self->file;
+    auto* self = static_cast<Waiting*>(argument);
+    self->flushed = self->store.port->flushed_upto() >= self->file;
+    return self->flushed || self->store.wal->stuck();
   };
   (void)executor_->Await(flushed, &waiting, deadline);
+  return waiting.flushed;
+}
+
+/// Its clients wait, so it need not find out by itself that the directory is free.
+void Host::TellSuccessor() {
+  const std::optional<wal::WalEnd> end = store_->wal_end;
+  hosting_.reset();
+  store_.reset();  // With the lock of the directory.
+  if (end) {
+    const Frame told{
+        .kind = Kind::kAnswer, .id = successors_request_, .body = EncodeBody(*end)};
+    (void)SendFrame(*successor_, told, {}, 0);
+  }
+  successor_.reset();
 }
 
 /// Any thread of a session.
@@ -211,13 +254,17 @@ Status Host::Close(Deadline deadline) {
   const std::uint64_t one = 1;
   (void)!::write(stop_.get(), &one, sizeof one);
   if (accepting_.joinable()) accepting_.join();
-  pollfd taken{handed_over_.get(), POLLIN, 0};
-  if (listening_ && ::poll(&taken, 1, 0) > 0) listening_->LeaveFile();
-  listening_.reset();
+  {
+    const std::lock_guard lock(successor_mutex_);
+    if (successor_) listening_->LeaveFile();
+    listening_.reset();
+  }
   Reap(true);  // The bells are heard until all that is committed is durable.
   if (hearing_.joinable()) hearing_.join();
   if (store_ == nullptr || !store_->started) return {};
-  return store_->shards->Close(deadline);
+  const Status closed = store_->shards->Close(deadline);
+  if (successor_) TellSuccessor();
+  return closed;
 }
 
 }  // namespace duramen::shm

@@ -32,6 +32,10 @@ struct HostOptions {
   std::string socket_path;
   /// A socket that listens there already, of a service manager; a copy is used. -1: there is none.
   int listening_fd = -1;
+  /// Its file is removed at the end, as that of a socket which was made here.
+  bool owns_socket_file = false;
+  /// How the WAL process that had the directory a moment ago left it.
+  std::optional<wal::WalEnd> wal_end;
   /// Whose processes may attach, besides those of the user that the WAL process runs as.
   std::vector<uid_t> users;
   /// That may open the socket at all; none: its owner alone.
@@ -58,7 +62,7 @@ class Host {
   /// Before Close, for a successor: clients go on while what is in the WAL is flushed, so that it
   /// has little to recover while they wait.
   void FlushForSuccessor(Deadline deadline);
-  const RecoveryReport& report() const { return store_->report; }
+  const RecoveryReport& report() const { return report_; }
 
  private:
   explicit Host(const HostOptions& options);
@@ -70,7 +74,9 @@ class Host {
   void HearBells();
   static void WatchBell(void* argument, const Doorbell& bell, bool begin);
   void HearBell(int fd);
-  static int HandOver(void* argument);
+  static void HandOver(void* argument, Connection successor, std::uint32_t request);
+  bool FlushAll(Deadline deadline);
+  void TellSuccessor();
   void Reap(bool all);
 
   HostOptions options_;
@@ -80,7 +86,11 @@ class Host {
   std::optional<SealedMemory> status_;
   std::unique_ptr<LogStore::Impl> store_;
   std::unique_ptr<log::Hosting> hosting_;
+  RecoveryReport report_;
+  std::mutex successor_mutex_;  // guards the next three, once sessions are there
   std::optional<Listener> listening_;
+  std::optional<Connection> successor_;
+  std::uint32_t successors_request_ = 0;
   Descriptor stop_;   // an eventfd: the threads end
   Descriptor handed_over_;  // an eventfd
   Descriptor bells_;  // an epoll of doorbells

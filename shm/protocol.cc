@@ -233,6 +233,39 @@ Result<Takeover> DecodeTakeover(Bytes bytes) {
   return Whole(reader, body, "a takeover");
 }
 
+std::vector<std::byte> EncodeBody(const HandedSocket& body) {
+  return Packed(static_cast<std::uint8_t>(body.owns_file));
+}
+
+/// Of an older WAL process it is empty.
+Result<HandedSocket> DecodeHandedSocket(Bytes bytes) {
+  if (bytes.empty()) return HandedSocket{};
+  ByteReader reader(bytes);
+  HandedSocket body;
+  body.owns_file = reader.Get<std::uint8_t>() != 0;
+  return Whole(reader, body, "a socket that is handed over");
+}
+
+std::vector<std::byte> EncodeBody(const wal::WalEnd& body) {
+  std::vector<std::byte> out =
+      Packed(body.file, body.life, body.end_offset, body.batch, body.checksum);
+  ByteWriter writer(out);
+  for (const std::uint64_t number : body.live) writer.Put(number);
+  return out;
+}
+
+Result<wal::WalEnd> DecodeWalEnd(Bytes bytes) {
+  ByteReader reader(bytes);
+  wal::WalEnd body;
+  body.file = reader.Get<std::uint64_t>();
+  body.life = reader.Get<std::uint64_t>();
+  body.end_offset = reader.Get<std::uint64_t>();
+  body.batch = reader.Get<std::uint64_t>();
+  body.checksum = reader.Get<std::uint64_t>();
+  while (reader.remaining() > 0) body.live.push_back(reader.Get<std::uint64_t>());
+  return Whole(reader, std::move(body), "the end of a WAL");
+}
+
 std::vector<std::byte> EncodeBody(const Refusal& body) {
   std::vector<std::byte> out = Packed(static_cast<std::uint16_t>(body.error.code));
   ByteWriter writer(out);

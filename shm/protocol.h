@@ -11,6 +11,7 @@
 
 #include "duramen/log_store.h"
 #include "log/hosted.h"
+#include "wal/wal_end.h"
 
 namespace duramen::shm {
 
@@ -106,6 +107,10 @@ struct Takeover {
   std::uint64_t inode = 0;
   friend bool operator==(const Takeover&, const Takeover&) = default;
 };
+/// With the listening socket. Another answer follows when the directory is free: a wal::WalEnd.
+struct HandedSocket {
+  bool owns_file = false;  // the socket file is the WAL process's to remove
+};
 /// Where an answer is too large for a message.
 struct LargeAnswer {
   std::uint64_t bytes = 0;
@@ -131,6 +136,8 @@ std::vector<std::byte> EncodeBody(const Read& body);
 std::vector<std::byte> EncodeBody(const Reason& body);
 std::vector<std::byte> EncodeBody(const LargeAnswer& body);
 std::vector<std::byte> EncodeBody(const Takeover& body);
+std::vector<std::byte> EncodeBody(const HandedSocket& body);
+std::vector<std::byte> EncodeBody(const wal::WalEnd& body);
 std::vector<std::byte> EncodeBody(const Refusal& body);
 std::vector<std::byte> EncodeBody(const log::HostedLog& body);
 std::vector<std::byte> EncodeBody(const std::vector<LogInfo>& body);
@@ -147,6 +154,8 @@ Result<Read> DecodeRead(Bytes bytes);
 Result<Reason> DecodeReason(Bytes bytes);
 Result<LargeAnswer> DecodeLargeAnswer(Bytes bytes);
 Result<Takeover> DecodeTakeover(Bytes bytes);
+Result<HandedSocket> DecodeHandedSocket(Bytes bytes);
+Result<wal::WalEnd> DecodeWalEnd(Bytes bytes);
 Result<Refusal> DecodeRefusal(Bytes bytes);
 Result<log::HostedLog> DecodeHostedLog(Bytes bytes);
 Result<std::vector<LogInfo>> DecodeList(Bytes bytes);

@@ -70,11 +70,11 @@ void RemoteWal::OnGone() {
 
 /// False: the store closes, or this process is cut off.
 bool RemoteWal::ComeBack() {
-  int patience_ms = kPatienceMsMin;
+  int patience_ms = 0;  // A successor may have the socket already.
   while (!cut_off_.load()) {
     pollfd stop{stop_.get(), POLLIN, 0};
     if (::poll(&stop, 1, patience_ms) > 0) return false;
-    patience_ms = std::min(2 * patience_ms, kPatienceMsMax);
+    patience_ms = std::clamp(2 * patience_ms, kPatienceMsMin, kPatienceMsMax);
     Result<Link> connection = Connect();
     const Status attached =
         connection.ok() ? AttachAgain(*connection) : Status(connection.error());

@@ -125,6 +125,7 @@ bool Session::Serve() {
     why_ = request.error().message;
     return false;
   }
+  if (request->kind == Kind::kTakeOver) return OnTakeOver(*request);
   const Result<Answer> answer = Handle(*request, packet);
   if (!answer.ok() && answer.error().code == ErrorCode::kCorruption &&
       request->kind != Kind::kClaimAgain && request->kind != Kind::kRead) {
@@ -161,7 +162,6 @@ bool Session::Reply(std::uint32_t id, const Result<Answer>& answer) {
 
 Result<Session::Answer> Session::Handle(const Frame& request, Message& packet) {
   if (request.kind == Kind::kHello) return OnHello(request, packet);
-  if (request.kind == Kind::kTakeOver) return OnTakeOver(request);
   if (!region_) return Breach("no hello before it");
   switch (request.kind) {
     case Kind::kAddRing:
@@ -441,8 +441,17 @@ Result<Session::Answer> Session::OnReason() const {
   return Answer{EncodeBody(Reason{port.state_reason(), port.free_bytes()}), {}};
 }
 
-Result<Session::Answer> Session::OnTakeOver(const Frame& request) const {
+/// False: the connection is the host's from here on.
+bool Session::OnTakeOver(const Frame& request) {
+  const Status allowed = CheckTakeOver(request);
+  if (!allowed.ok()) return Reply(request.id, allowed.error());
+  environment_.hand_over(environment_.argument, std::move(socket_), request.id);
+  return false;
+}
+
+Status Session::CheckTakeOver(const Frame& request) const {
   const Takeover wanted = TRY(DecodeTakeover(request.body));
+  if (region_) return Breach("a client that would take over");
   if (socket_.peer().uid != ::geteuid()) {
     return Error{ErrorCode::kPermission,
                  "a WAL process of user " + std::to_string(socket_.peer().uid) +
@@ -456,7 +465,7 @@ Result<Session::Answer> Session::OnTakeOver(const Frame& request) const {
                  "the WAL process that has this socket has another data directory, " + data_dir,
                  "give that one as --data-dir, or another --socket"};
   }
-  return Answer{{}, {environment_.hand_over(environment_.argument)}};
+  return {};
 }
 
 /// Waits until what was committed is durable; nobody touches the ring's memory any more then.

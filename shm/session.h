@@ -43,8 +43,8 @@ class Session final : public log::LogHolder {
     Quota quota;
     /// Called on the session's thread when its bell is there, and before it goes.
     void (*watch_bell)(void* argument, const Doorbell& bell, bool begin) = nullptr;
-    /// A successor is there: the listening socket. The host ends soon after.
-    int (*hand_over)(void* argument) = nullptr;
+    /// A successor is there, and waits on this connection for the answer to its request.
+    void (*hand_over)(void* argument, Connection successor, std::uint32_t request) = nullptr;
     void* argument = nullptr;
   };
   Session(Connection connection, const Environment& environment);
@@ -95,7 +95,8 @@ class Session final : public log::LogHolder {
   Result<Answer> OnRead(const Frame& request);
   Result<Answer> OnList() const;
   Result<Answer> OnReason() const;
-  Result<Answer> OnTakeOver(const Frame& request) const;
+  bool OnTakeOver(const Frame& request);
+  Status CheckTakeOver(const Frame& request) const;
   Result<Ring*> FindRing(std::uint32_t number);
   Status CheckNumber(std::uint32_t number) const;
   void Keep(std::uint32_t number, const log::HostedLog& hosted, std::uint32_t ring);

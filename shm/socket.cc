@@ -301,12 +301,17 @@ Result<Listener> Listener::Listen(const std::string& path, const SocketOptions& 
     if (named == 0 && bytes > sizeof bound.sun_family) (void)::unlink(path.c_str());
     return published.error();
   }
-  struct stat status = {};
-  if (::lstat(path.c_str(), &status) != 0) return PosixError("look at", path, errno);
-  listener.path_ = path;
-  listener.device_ = status.st_dev;
-  listener.inode_ = status.st_ino;
+  listener.OwnFile(path);
+  if (!listener.owns_file()) return PosixError("look at", path, errno);
   return listener;
+}
+
+void Listener::OwnFile(const std::string& path) {
+  struct stat status = {};
+  if (::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return;
+  path_ = path;
+  device_ = status.st_dev;
+  inode_ = status.st_ino;
 }
 
 Result<Listener> Listener::Adopt(Descriptor fd) {

@@ -104,6 +104,9 @@ class Listener {
   int fd() const { return fd_.get(); }
   /// The file is a successor's from here on, which adopts a copy of fd().
   void LeaveFile() { path_.clear(); }
+  /// The file at `path` is removed in the end, as one that was made here.
+  void OwnFile(const std::string& path);
+  bool owns_file() const { return !path_.empty(); }
 
  private:
   explicit Listener(Descriptor fd);

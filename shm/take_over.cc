@@ -1,7 +1,7 @@
 #include "shm/take_over.h"
 
-#include <poll.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -14,6 +14,19 @@ namespace {
 
 constexpr int kPatienceMs = 10'000;  // with a predecessor that does not read
 
+/// It says how its WAL ended when its directory is free, or hangs up. Who has that name is believed
+/// if it could write to the directory anyway.
+std::optional<wal::WalEnd> AwaitEnd(Connection& connection) {
+  const Result<Message> packet = ReceiveNext(connection);
+  const uid_t user = connection.peer().uid;
+  if (!packet.ok() || (user != ::geteuid() && user != 0)) return std::nullopt;
+  const Result<Frame> told = Decode(packet->bytes);
+  if (!told.ok() || told->kind != Kind::kAnswer) return std::nullopt;
+  Result<wal::WalEnd> end = DecodeWalEnd(told->body);
+  if (!end.ok()) return std::nullopt;
+  return std::move(*end);
+}
+
 }  // namespace
 
 Result<Takeover> TakeoverOf(const std::string& data_dir) {
@@ -22,7 +35,7 @@ Result<Takeover> TakeoverOf(const std::string& data_dir) {
   return Takeover{facts.st_dev, facts.st_ino};
 }
 
-Result<Descriptor> TakeOver(const std::string& socket_path, const std::string& data_dir) {
+Result<HandedOver> TakeOver(const std::string& socket_path, const std::string& data_dir) {
   const Takeover directory = TRY(TakeoverOf(data_dir));
   Connection connection = TRY(Connection::Connect(socket_path));
   const Frame request{.kind = Kind::kTakeOver, .id = 1, .body = EncodeBody(directory)};
@@ -37,11 +50,10 @@ Result<Descriptor> TakeOver(const std::string& socket_path, const std::string& d
                  "the WAL process at '" + socket_path + "' hands over no socket",
                  "stop it with SIGTERM, and start the new one without --takeover"};
   }
-  // It hangs up when what its clients had committed is durable.
-  pollfd end{connection.fd(), POLLRDHUP, 0};
-  while (::poll(&end, 1, -1) < 0) {
-  }
-  return std::move(packet.descriptors.front());
+  const HandedSocket handed = TRY(DecodeHandedSocket(answer.body));
+  return HandedOver{.socket = std::move(packet.descriptors.front()),
+                    .owns_file = handed.owns_file,
+                    .wal_end = AwaitEnd(connection)};
 }
 
 }  // namespace duramen::shm

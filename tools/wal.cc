@@ -82,8 +82,10 @@ Result<shm::HostOptions> HostOptionsOf(const WalProcessOptions& options,
 /// Of the one that runs, which lets go of its directory last.
 Result<std::unique_ptr<shm::Host>> StartInstead(const LogStoreOptions& settings,
                                                 shm::HostOptions options) {
-  const Descriptor socket = TRY(shm::TakeOver(options.socket_path, settings.data_dir));
-  options.listening_fd = socket.get();
+  const shm::HandedOver handed = TRY(shm::TakeOver(options.socket_path, settings.data_dir));
+  options.listening_fd = handed.socket.get();
+  options.owns_socket_file = handed.owns_file;
+  options.wal_end = handed.wal_end;
   const auto give_up = std::chrono::steady_clock::now() + kCloseMax;
   while (true) {
     Result<std::unique_ptr<shm::Host>> host = shm::Host::Start(settings, options);

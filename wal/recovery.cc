@@ -108,12 +108,61 @@ Status Recovery::OpenFiles() {
     std::unique_ptr<Source> source = TRY(OpenSource(number, size_bytes));
     FileSummary summary = ScanHeaders(source->window, number, options_.system);
     if (summary.unknown_version) return *summary.unknown_version;
-    if (number > options_.covered.file) ScanBatches(source->window, options_.system, summary);
-    if (source->window.refused()) return *source->window.refused();
     files_.push_back(std::move(summary));
     sources_.push_back(std::move(source));
   }
+  return ScanFiles();
+}
+
+Status Recovery::ScanFiles() {
+  const std::vector<FileSummary> headers = files_;
+  if (options_.after == nullptr || !ScanAfter(*options_.after)) {
+    files_ = headers;
+    for (std::size_t file = 0; file < files_.size(); ++file) {
+      if (files_[file].number > options_.covered.file) ScanWhole(file);
+    }
+  }
+  for (const std::unique_ptr<Source>& source : sources_) {
+    if (source->window.refused()) return *source->window.refused();
+  }
   return {};
+}
+
+void Recovery::ScanWhole(std::size_t file) {
+  ScanBatches(sources_[file]->window, options_.system, files_[file]);
+}
+
+/// The newest file is read to its end, and what was never in service is not read. Whoever said so
+/// wrote these files and saw its last sync succeed, so nothing that counts is elsewhere. False: the
+/// files are not as it says, perhaps because somebody had the directory in between, and all of them
+/// have to be read.
+bool Recovery::ScanAfter(const WalEnd& end) {
+  bool found = false;
+  for (std::size_t file = 0; file < files_.size(); ++file) {
+    const FileSummary& summary = files_[file];
+    const std::uint64_t number = summary.number;
+    if (number <= options_.covered.file) continue;
+    if (number > end.file && summary.header) return false;
+    if (number == end.file) {
+      if (!ScanLast(end, file)) return false;
+      found = true;
+    } else if (summary.header || std::ranges::count(end.live, number) > 0) {
+      ScanWhole(file);
+    }
+  }
+  return found;
+}
+
+bool Recovery::ScanLast(const WalEnd& end, std::size_t file) {
+  FileSummary& summary = files_[file];
+  if (!summary.header || summary.life != end.life) return false;
+  // With the block behind the end, in which no batch may begin.
+  ScanBatches(sources_[file]->window, options_.system, summary, end.end_offset + kBlockBytes);
+  if (summary.end_offset != end.end_offset) return false;
+  if (end.batch == 0) return summary.batches.empty();
+  if (summary.batches.empty()) return false;
+  const BatchSummary& last = summary.batches.back();
+  return last.intact && last.number == end.batch && last.checksum == end.checksum;
 }
 
 Status Recovery::OpenScanned() {

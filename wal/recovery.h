@@ -32,6 +32,7 @@
 #include "wal/replay.h"
 #include "wal/scan.h"
 #include "wal/verdict.h"
+#include "wal/wal_end.h"
 
 namespace duramen::wal {
 
@@ -65,6 +66,8 @@ struct RecoveryOptions {
   /// What ScanBatches told of the same files; they are not scanned again. Null: they are; outlives
   /// Scan.
   const std::vector<FileSummary>* scanned = nullptr;
+  /// Of the WAL that had the directory a moment ago. Null: nothing is known; outlives Scan.
+  const WalEnd* after = nullptr;
   Directory* away = nullptr;  // the fail-over directory; null: there is none; outlives Commit
   ServerUid left_out = {};    // whose entries and marks are not looked at [B9]
   /// Called before work on a log's records; may be null.
@@ -153,6 +156,10 @@ class Recovery {
         : file(std::move(opened)), place(there), window(*file, size_bytes) {}
   };
   Status OpenFiles();
+  Status ScanFiles();
+  bool ScanAfter(const WalEnd& end);
+  bool ScanLast(const WalEnd& end, std::size_t file);
+  void ScanWhole(std::size_t file);
   Result<std::unique_ptr<Source>> OpenSource(std::uint64_t number, std::uint64_t size_bytes) const;
   void GiveTo(FilePool& pool, std::size_t file) const;
   Status OpenScanned();

@@ -115,8 +115,9 @@ FileSummary ScanHeaders(FileWindow& window, std::uint64_t number, const SystemUu
   return summary;
 }
 
-void ScanBatches(FileWindow& window, const SystemUuid& system, FileSummary& summary) {
-  const std::uint64_t limit = summary.scan_bytes();
+void ScanBatches(FileWindow& window, const SystemUuid& system, FileSummary& summary,
+                 std::uint64_t end_offset) {
+  const std::uint64_t limit = std::min(summary.scan_bytes(), end_offset);
   std::uint64_t at = kFirstBatchOffset;
   std::uint64_t gap_begin = at;
   bool closings = false;  // In the gap: most have none, and are not read again.

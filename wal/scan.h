@@ -46,7 +46,9 @@ class FileWindow {
 /// Reads headers only.
 FileSummary ScanHeaders(FileWindow& window, std::uint64_t number, const SystemUuid& system);
 /// Adds batches; behind the last batch looks at every block up to the end of the file, because a
-/// later valid batch is the proof that an earlier bad one was durable [A12].
-void ScanBatches(FileWindow& window, const SystemUuid& system, FileSummary& summary);
+/// later valid batch is the proof that an earlier bad one was durable [A12]. `end_offset`: where
+/// the file ends for who is told so.
+void ScanBatches(FileWindow& window, const SystemUuid& system, FileSummary& summary,
+                 std::uint64_t end_offset = UINT64_MAX);
 
 }  // namespace duramen::wal

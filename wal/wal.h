@@ -56,6 +56,7 @@
 #include "wal/return_policy.h"
 #include "wal/status.h"
 #include "wal/telling.h"
+#include "wal/wal_end.h"
 
 namespace duramen::wal {
 
@@ -160,6 +161,8 @@ class Wal final : public Actor {
   bool stuck() const { return status_.Stuck(); }
   /// Writes the closing seal. Requires: the actor was stopped.
   Status Finish();
+  /// After Finish, for a successor; nothing where the WAL did not end well, or is not sealed.
+  std::optional<WalEnd> End() const;
 
  private:
   struct Slot {

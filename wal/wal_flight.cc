@@ -54,6 +54,23 @@ Result<std::shared_ptr<File>> Wal::WriterOf(const LiveFile& file) const {
       TRY(DirectoryOf(file.place).Open(FileName(file.number), OpenFor::kDirect)));
 }
 
+std::optional<WalEnd> Wal::End() const {
+  const bool ended_well = state() == WalState::kUp && !failure_ && !must_roll_ && !InFlight() &&
+                          stalled_.empty() && doomed_.empty() && poisoned_.empty();
+  const bool sealed = sealed_ && written_.batch == durable_.batch;
+  if (!ended_well || !sealed || current_.rows_only) return std::nullopt;
+  if (options_.sync_method == SyncMethod::kNone) return std::nullopt;
+  WalEnd end{.file = current_.live.number,
+             .life = current_.live.life,
+             .end_offset = current_.offset};
+  if (current_.offset > kFirstBatchOffset) {
+    end.batch = durable_.batch;
+    end.checksum = durable_.checksum;
+  }
+  for (const LiveFile& file : files_) end.live.push_back(file.number);
+  return end;
+}
+
 /// Between two files. The first file under `none` is synced once, header and first batch: else a
 /// power loss might leave a checkpoint with nothing behind it, and nothing that says why. What
 /// `none` wrote is synced when it ends, because from there on `durable_upto` says that all before

@@ -1,0 +1,233 @@
+// A live upgrade, both sides in this process: what the successor finds, and what it need not read.
+#include "shm/take_over.h"
+
+#include <poll.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "tests/shm/shared.h"
+
+namespace duramen::shm::testing {
+namespace {
+
+constexpr Index kEntries = 2000;
+constexpr std::uint64_t kWindowBytes = 1 << 20;  // a start reads at least so much of a file
+
+class TakeOverTest : public SharedWal {
+ protected:
+  std::string Socket() const { return dir_ / "socket"; }
+
+  /// Starts to ask; the answer is there when the predecessor is closed.
+  void AskForIt() {
+    asking_ = std::thread([this] { handed_.emplace(TakeOver(Socket(), dir_ / "data")); });
+    pollfd asked{host_->handed_over_fd(), POLLIN, 0};
+    ASSERT_EQ(::poll(&asked, 1, 60'000), 1);
+  }
+  void LetGo(bool flush) {
+    if (flush) host_->FlushForSuccessor(Soon());
+    StopHost();
+    asking_.join();
+    ASSERT_TRUE(handed_->ok()) << handed_->error().message;
+  }
+  void GoOn(const std::optional<wal::WalEnd>& end) {
+    HostOptions options;
+    options.socket_path = Socket();
+    options.listening_fd = (*handed_)->socket.get();
+    options.owns_socket_file = (*handed_)->owns_file;
+    options.wal_end = end;
+    Result<std::unique_ptr<Host>> host = Host::Start(HostSettings(), options);
+    ASSERT_TRUE(host.ok()) << host.error().message;
+    host_ = std::move(*host);
+    handed_.reset();
+  }
+  static void Fill(Writer& writer, LogRef log, Index begin, Index end) {
+    Ticket last = 0;
+    for (Index index = begin; index < end;) {
+      const Result<Ticket> put = Put(writer, log, index, TextOf(index));
+      if (put.ok()) {
+        last = *put;
+        ++index;
+        continue;
+      }
+      ASSERT_EQ(put.error().code, ErrorCode::kOverloaded) << put.error().message;
+      ASSERT_TRUE(writer.Wait(last, Soon()).ok());
+    }
+    ASSERT_TRUE(writer.Wait(last, Soon()).ok());
+  }
+  static std::string TextOf(Index index) {
+    return std::to_string(index) + std::string(500, 'x');
+  }
+  static void Compare(const LogStore& store, LogRef log, Index end) {
+    ASSERT_EQ(store.BoundsOf(log)->written_end, end);
+    for (Index index = 1; index < end; ++index) {
+      ASSERT_EQ(TextAt(store, log, index), TextOf(index));
+    }
+  }
+  /// As another client, which has nothing in memory.
+  void CompareAll(Index end) const {
+    LogStore store = Client();
+    Writer writer = store.NewWriter().value();
+    Compare(store, store.OpenLog(writer, "log", OpenMode::kOpen).value(), end);
+  }
+
+  std::thread asking_;
+  std::optional<Result<HandedOver>> handed_;
+};
+
+TEST_F(TakeOverTest, SW4_ClientsGoOnAndTheSuccessorHasNextToNothingToRead) {
+  StartHost();
+  LogStore store = Client();
+  Writer writer = store.NewWriter().value();
+  const LogRef log = store.OpenLog(writer, "log", OpenMode::kCreate).value();
+  Fill(writer, log, 1, kEntries);
+  AskForIt();
+  LetGo(true);
+  ASSERT_TRUE((*handed_)->wal_end.has_value());
+  GoOn((*handed_)->wal_end);
+  EXPECT_EQ(host_->report().entries, 0) << "they were flushed while the client went on";
+  EXPECT_LE(host_->report().bytes_read, kWindowBytes);
+  EXPECT_FALSE(host_->report().damaged());
+  ASSERT_TRUE(writer.WaitForRoom(log, 1, 0, Soon()).ok());
+  Fill(writer, log, kEntries, kEntries + 100);
+  Compare(store, log, kEntries + 100);
+}
+
+TEST_F(TakeOverTest, SW4_WhatIsNotFlushedIsReadAndTheRestOfTheFilesIsNot) {
+  StartHost();
+  {
+    LogStore store = Client();
+    Writer writer = store.NewWriter().value();
+    Fill(writer, store.OpenLog(writer, "log", OpenMode::kCreate).value(), 1, kEntries);
+  }
+  AskForIt();
+  LetGo(false);
+  const wal::WalEnd end = (*handed_)->wal_end.value();
+  EXPECT_LT(end.end_offset + kWindowBytes, HostSettings().wal_max_size_bytes);
+  GoOn(end);
+  EXPECT_EQ(host_->report().entries, kEntries - 1);
+  EXPECT_LE(host_->report().bytes_read, end.end_offset + kWindowBytes);
+  CompareAll(kEntries);
+}
+
+TEST_F(TakeOverTest, SW4_AnEndThatTheDiskDoesNotBearOutIsNotBelieved) {
+  constexpr Index kEach = 50;
+  StartHost();
+  using Change = void (*)(wal::WalEnd&);
+  const Change changes[] = {[](wal::WalEnd& end) { ++end.file; },
+                            [](wal::WalEnd& end) { --end.file; },
+                            [](wal::WalEnd& end) { ++end.life; },
+                            [](wal::WalEnd& end) { end.end_offset -= 4096; },
+                            [](wal::WalEnd& end) { end.end_offset = 8192; },
+                            [](wal::WalEnd& end) { end.end_offset = 8192, end.batch = 0; },
+                            [](wal::WalEnd& end) { end.batch = 0; },
+                            [](wal::WalEnd& end) { ++end.batch; },
+                            [](wal::WalEnd& end) { ++end.checksum; },
+                            [](wal::WalEnd& end) { end = {}; }};
+  Index written = 1;
+  for (const Change change : changes) {
+    {
+      LogStore store = Client();
+      Writer writer = store.NewWriter().value();
+      const LogRef log = store.OpenLog(writer, "log", OpenMode::kOpenOrCreate).value();
+      Fill(writer, log, written, written + kEach);
+      written += kEach;
+    }
+    AskForIt();
+    LetGo(false);
+    wal::WalEnd end = (*handed_)->wal_end.value();
+    change(end);
+    GoOn(end);
+    EXPECT_GE(host_->report().bytes_read, HostSettings().wal_max_size_bytes);
+    CompareAll(written);
+  }
+}
+
+TEST_F(TakeOverTest, SW4_WhoHadTheDirectoryInBetweenIsNotOverlooked) {
+  StartHost();
+  {
+    LogStore store = Client();
+    Writer writer = store.NewWriter().value();
+    Fill(writer, store.OpenLog(writer, "log", OpenMode::kCreate).value(), 1, kEntries);
+  }
+  AskForIt();
+  LetGo(false);
+  const std::optional<wal::WalEnd> end = (*handed_)->wal_end;
+  ASSERT_TRUE(end.has_value());
+  LogStoreOptions alone = HostSettings();
+  alone.flush_delay = 60'000;  // The file stays that was the newest.
+  {
+    LogStore store = LogStore::Open(alone).value();
+    Writer writer = store.NewWriter().value();
+    const LogRef log = store.OpenLog(writer, "log", OpenMode::kOpen).value();
+    Fill(writer, log, kEntries, 2 * kEntries);
+  }
+  GoOn(end);
+  CompareAll(2 * kEntries);
+}
+
+TEST_F(TakeOverTest, P7_ASecondSuccessorIsRefused) {
+  StartHost();
+  // It has connected before, so it is served after the socket has gone to the first.
+  Connection early = Connection::Connect(Socket()).value();
+  AskForIt();
+  const Takeover directory = TakeoverOf(dir_ / "data").value();
+  const Frame request{.kind = Kind::kTakeOver, .id = 7, .body = EncodeBody(directory)};
+  pollfd answered{early.fd(), POLLIN, 0};
+  ASSERT_TRUE(early.Send(Encode(request)).ok());
+  ASSERT_EQ(::poll(&answered, 1, 60'000), 1);
+  const std::optional<Message> packet = early.Receive(kDescriptorsMax).value();
+  const Frame answer = Decode(packet.value().bytes).value();
+  EXPECT_EQ(answer.kind, Kind::kRefusal);
+  EXPECT_EQ(DecodeRefusal(answer.body)->error.code, ErrorCode::kInUse);
+  EXPECT_TRUE(packet->descriptors.empty());
+  LetGo(false);
+}
+
+TEST_F(TakeOverTest, SW4_TheLastSuccessorRemovesTheSocketFile) {
+  StartHost();
+  for (int i = 0; i < 2; ++i) {
+    AskForIt();
+    LetGo(false);
+    EXPECT_TRUE(std::filesystem::exists(Socket()));
+    GoOn((*handed_)->wal_end);
+  }
+  StopHost();
+  EXPECT_FALSE(std::filesystem::exists(Socket()));
+}
+
+TEST_F(TakeOverTest, SW4_TheFileOfASocketThatAnotherMadeStays) {
+  const Listener manager = Listener::Listen(Socket()).value();
+  HostOptions options;
+  options.socket_path = Socket();
+  options.listening_fd = manager.fd();
+  host_ = Host::Start(HostSettings(), options).value();
+  AskForIt();
+  LetGo(false);
+  EXPECT_FALSE((*handed_)->owns_file);
+  GoOn((*handed_)->wal_end);
+  StopHost();
+  EXPECT_TRUE(std::filesystem::exists(Socket()));
+}
+
+TEST(FlushRounds, SW4_OnlyWhatShrinksAndIsStillMuchIsFlushedAgain) {
+  constexpr std::uint64_t kMuch = 40 * FlushRounds::kLittleBytes;
+  FlushRounds shrinking;
+  EXPECT_TRUE(shrinking.Again(kMuch));
+  EXPECT_TRUE(shrinking.Again(kMuch / 4));
+  EXPECT_FALSE(shrinking.Again(FlushRounds::kLittleBytes)) << "little";
+  FlushRounds steady;
+  EXPECT_TRUE(steady.Again(kMuch));
+  EXPECT_FALSE(steady.Again(kMuch - 1)) << "no flush is faster than those who write";
+  FlushRounds endless;
+  std::uint64_t left = UINT64_MAX / 2;
+  int rounds = 1;
+  while (endless.Again(left)) {
+    left = left / 4 * 3;
+    ++rounds;
+  }
+  EXPECT_EQ(rounds, FlushRounds::kRoundsMax);
+}
+
+}  // namespace
+}  // namespace duramen::shm::testing
