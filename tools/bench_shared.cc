@@ -126,22 +126,11 @@ class SharedBench {
             std::to_string(load.common.seed)};
   }
 
-  /// Of the WAL, here or there.
-  std::vector<std::string> Settings() const {
-    std::vector<std::string> settings;
-    for (const auto& [name, text] : options_.load.settings.flags) {
-      settings.insert(settings.end(), {FlagName(name), text});
-    }
-    const std::string& method = options_.load.common.sync_method;
-    if (!method.empty()) settings.insert(settings.end(), {FlagName("wal_sync_method"), method});
-    return settings;
-  }
-
   Result<Pair> Both(std::uint64_t servers, std::uint64_t in_flight, std::uint64_t clients) {
     Pair pair;
     BenchChild alone;
     std::vector<std::string> command = Command(servers, in_flight);
-    const std::vector<std::string> settings = Settings();
+    const std::vector<std::string> settings = WalFlags(options_.load);
     command.insert(command.end(), settings.begin(), settings.end());
     alone.Loop(command);
     if (!alone.problem().empty()) return Failed(alone.problem());
@@ -197,12 +186,25 @@ class SharedBench {
 
 }  // namespace
 
+Status CheckShared(const BenchSharedOptions& options) {
+  if (options.clients >= 1 && options.load.servers >= options.clients) return {};
+  return Error{ErrorCode::kInvalidArgument, "each client needs a log of its own",
+               "--servers at least as many as --clients"};
+}
+
+std::vector<std::string> WalFlags(const BenchLoadOptions& load) {
+  std::vector<std::string> flags;
+  for (const auto& [name, text] : load.settings.flags) {
+    flags.insert(flags.end(), {FlagName(name), text});
+  }
+  const std::string& method = load.common.sync_method;
+  if (!method.empty()) flags.insert(flags.end(), {FlagName("wal_sync_method"), method});
+  return flags;
+}
+
 ExitCode RunBenchShared(const BenchSharedOptions& options, Terminal& terminal) {
   const auto run = [&]() -> Status {
-    if (options.clients < 1 || options.load.servers < options.clients) {
-      return Error{ErrorCode::kInvalidArgument, "each client needs a log of its own",
-                   "--servers at least as many as --clients"};
-    }
+    TRY(CheckShared(options));
     const BenchOptions& common = options.load.common;
     const BenchDirectory directory = TRY(BenchDirectory::Make(common.dir, common.seed));
     SharedBench bench(options, directory.path());

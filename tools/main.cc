@@ -8,6 +8,7 @@
 #include "base/settings.h"
 #include "tools/bench.h"
 #include "tools/bench_shared.h"
+#include "tools/bench_takeover.h"
 #include "tools/config.h"
 #include "tools/demo.h"
 #include "tools/demo_shared.h"
@@ -448,13 +449,18 @@ class Cli {
                             [this](Terminal& terminal) {
                               bench_wal_.common.output = common_.Output();
                               if (!shared_wal_) return RunBenchWal(bench_wal_, terminal);
-                              return RunBenchShared({bench_wal_, bench_clients_}, terminal);
+                              const BenchSharedOptions shared{bench_wal_, bench_clients_,
+                                                              bench_upgrades_};
+                              return shared.upgrades == 0 ? RunBenchShared(shared, terminal)
+                                                          : RunBenchTakeover(shared, terminal);
                             });
     AddBenchLoad(wal, bench_wal_);
     wal.add_option("--log-prefix", bench_wal_.log_prefix, "before the name of each log");
     wal.add_flag("--shared", shared_wal_,
                  "a WAL process and its clients, beside the same embedded");
     wal.add_option("--clients", bench_clients_, "of the WAL process, with --shared (4)");
+    wal.add_option("--takeover", bench_upgrades_,
+                   "so many live upgrades of the WAL process instead, with --shared");
     wal.add_option("--rate", bench_wal_.rate,
                    "entries a second, counted from when they are due, instead of --in-flight")
         ->check(CLI::Range(1, 100'000'000))
@@ -565,6 +571,7 @@ class Cli {
   BenchLogOptions bench_log_;
   BenchRecoveryOptions bench_recovery_;
   std::uint64_t bench_clients_ = 4;
+  std::uint64_t bench_upgrades_ = 0;
   DemoOptions demo_;
   bool shared_wal_ = false;  // of `demo` and of `bench wal`
   WalProcessOptions wal_process_;
