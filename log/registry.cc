@@ -1,6 +1,7 @@
 // Logs by slot and name, and the Writers that own them. See log/store.h.
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -422,14 +423,22 @@ void LogStore::Impl::AddLogsTo(std::vector<LogInfo>& logs) const {
   }
 }
 
+/// Of the WAL process, those that are not open here.
+void LogStore::Impl::AddOthersTo(std::vector<LogInfo>& logs) const {
+  Result<std::vector<LogInfo>> list = shared->List();
+  if (!list.ok()) return;
+  std::unordered_set<std::string> known;
+  for (const LogInfo& log : logs) known.insert(log.uid);
+  for (LogInfo& log : *list) {
+    if (!known.contains(log.uid)) logs.push_back(std::move(log));
+  }
+}
+
 std::vector<LogInfo> LogStore::Logs() const {
   std::vector<LogInfo> logs;
   if (impl_->Forked()) return logs;
-  if (impl_->shared != nullptr) {
-    Result<std::vector<LogInfo>> list = impl_->shared->List();
-    if (list.ok()) logs = std::move(*list);
-  }
   for (const Impl* one : impl_->shards->all()) one->AddLogsTo(logs);
+  if (impl_->shared != nullptr) impl_->AddOthersTo(logs);
   std::sort(logs.begin(), logs.end(),
             [](const LogInfo& a, const LogInfo& b) { return a.name < b.name; });
   return logs;

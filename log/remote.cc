@@ -39,10 +39,20 @@ Status LogStore::Impl::OpenShared(const log::StorageEnvironment& environment,
   return {};
 }
 
-/// Under open_mutex_, so that two Writers do not claim the same log.
 Result<LogRef> LogStore::Impl::OpenRemote(Writer::Impl& writer, std::string_view name,
                                           OpenMode mode) {
   TRY(log::CheckLogName(name));
+  while (true) {
+    const std::uint64_t asked = shared->link();
+    Result<LogRef> log = TryOpenRemote(writer, name, mode);
+    const bool gone = !log.ok() && log.error().code == ErrorCode::kWalDown;
+    if (!gone || !shared->AwaitNext(asked)) return log;
+  }
+}
+
+/// Under open_mutex_, so that two Writers do not claim the same log.
+Result<LogRef> LogStore::Impl::TryOpenRemote(Writer::Impl& writer, std::string_view name,
+                                             OpenMode mode) {
   const std::lock_guard open_lock(open_mutex_);
   writer.Process();
   std::uint32_t number = 0;

@@ -40,6 +40,11 @@ class SharedWal : public WalPort {
                       Pin::Impl& pin) = 0;
   /// All logs of the directory; LogInfo::log is not set. Errors: kWalDown.
   virtual Result<std::vector<LogInfo>> List() = 0;
+  /// Counts the WAL processes that this store has had.
+  virtual std::uint64_t link() const = 0;
+  /// After kWalDown of one that hands over: waits for its successor. False: there is none, or it
+  /// did not hand over. Requires: no lock that a claim needs.
+  virtual bool AwaitNext(std::uint64_t link) const = 0;
   /// Gives back all logs; before it returns where nothing is on its way any more.
   virtual void Leave(bool drained) = 0;
 

@@ -213,6 +213,7 @@ struct LogStore::Impl final : log::Flusher::Store {
   Status OpenShared(const log::StorageEnvironment& environment,
                     std::unique_ptr<log::SharedWal> wal_process);
   Result<LogRef> OpenRemote(Writer::Impl& writer, std::string_view name, OpenMode mode);
+  Result<LogRef> TryOpenRemote(Writer::Impl& writer, std::string_view name, OpenMode mode);
   Result<LogRef> OpenKnown(Writer::Impl& writer, log::ServerLog& log, OpenMode mode);
   Result<LogRef> Install(Writer::Impl& writer, std::uint32_t number,
                          const log::HostedLog& hosted);
@@ -268,6 +269,7 @@ struct LogStore::Impl final : log::Flusher::Store {
   std::vector<std::pair<std::string, std::uint64_t>> NamedIncarnations() const;
   Status LoseName(const std::string& name);
   void AddLogsTo(std::vector<LogInfo>& logs) const;
+  void AddOthersTo(std::vector<LogInfo>& logs) const;
   void VisitMetrics(void (*visit)(void* argument, const Metric& metric), void* argument) const;
 
   // reader.cc

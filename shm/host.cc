@@ -153,6 +153,7 @@ void Host::HandOver(void* argument, Connection successor, std::uint32_t request)
   // One that is gone already takes nothing over.
   if (!SendFrame(successor, answer, {host->listening_->fd()}, 0).ok()) return;
   host->successor_.emplace(std::move(successor));
+  reinterpret_cast<StatusPage*>(host->status_->bytes().data())->hands_over.store(1);
   host->successors_request_ = request;
   const std::uint64_t one = 1;
   (void)!::write(host->handed_over_.get(), &one, sizeof one);

@@ -23,6 +23,8 @@ struct StatusPage {
   wal::WalStatus wal;
   /// The WAL's thread sleeps, or is about to: who has put something into a ring rings the bell.
   alignas(64) std::atomic<std::uint32_t> asleep{0};
+  /// A successor is there: who is let go goes on with that one, and nobody need know.
+  std::atomic<std::uint32_t> hands_over{0};
 };
 static_assert(sizeof(StatusPage) <= kPageBytes);
 

@@ -1,6 +1,7 @@
 #include "shm/remote.h"
 
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,12 +19,16 @@ namespace {
 constexpr int kTries = 3;
 constexpr int kPatienceMs = 10'000;  // with a WAL process that does not read
 
+const std::byte* Memory(const Writer::Impl& writer) { return writer.ring_memory.bytes().data(); }
+
 }  // namespace
 
-RemoteWal::RemoteWal(Private /*only*/, const std::string& socket_path, SealedMemory region,
+RemoteWal::RemoteWal(Private /*only*/, const RemoteOptions& options, SealedMemory region,
                      SealedMemory control)
     : SharedWal(gone_),
-      socket_path_(socket_path),
+      socket_path_(options.socket_path),
+      answer_ms_(options.answer_ms),
+      moving_ms_(options.moving_ms),
       region_(std::move(region)),
       control_(std::move(control)),
       chunks_(region_.bytes(), region_.fd()),
@@ -39,12 +44,11 @@ ControlPage& RemoteWal::control() const {
   return *reinterpret_cast<ControlPage*>(control_.bytes().data());
 }
 
-Result<std::unique_ptr<RemoteWal>> RemoteWal::Attach(const std::string& socket_path,
-                                                     std::uint64_t region_bytes) {
-  SealedMemory region = TRY(SealedMemory::Create("duramen-chunks", region_bytes));
+Result<std::unique_ptr<RemoteWal>> RemoteWal::Attach(const RemoteOptions& options) {
+  SealedMemory region = TRY(SealedMemory::Create("duramen-chunks", options.region_bytes));
   SealedMemory control = TRY(SealedMemory::Create("duramen-control", kPageBytes));
-  auto wal = std::make_unique<RemoteWal>(Private(), socket_path, std::move(region),
-                                         std::move(control));
+  auto wal =
+      std::make_unique<RemoteWal>(Private(), options, std::move(region), std::move(control));
   Result<Link> connection = wal->Connect();
   // One that hands over to its successor has let go of who had just come.
   for (int i = 1; i < kTries && !connection.ok() && connection.error().code == ErrorCode::kClosed;
@@ -72,7 +76,9 @@ Result<RemoteWal::Link> RemoteWal::Connect() {
                       .id = ++connection.last_id,
                       .body = EncodeBody(Hello{region_.bytes().size(), kPageBytes})};
   TRY(SendFrame(connection.socket, hello, {region_.fd(), control_.fd()}, kPatienceMs));
-  Message packet = TRY(ReceiveNext(connection.socket));
+  Result<Message> received = ReceiveNext(connection.socket, In(answer_ms_), stop_.get());
+  if (!received.ok() && received.error().code == ErrorCode::kTimeout) return Silent();
+  Message packet = TRY(std::move(received));
   Frame answer = TRY(Decode(packet.bytes));
   std::vector<Descriptor> fds = std::move(packet.descriptors);
   packet.descriptors.clear();
@@ -101,11 +107,47 @@ void RemoteWal::Use(Link connection) {
     const std::lock_guard lock(request_mutex_);
     bell_.store(connection.bell.get(), std::memory_order_release);
     connection_.emplace(std::move(connection));
+    ++links_;
   }
   page_.store(page, std::memory_order_release);
   files_.store(&page->wal, std::memory_order_release);
   status_.store(&page->wal, std::memory_order_release);
+  Wake();  // Who has put something into a ring since that was attached saw no bell.
   TellProgress(control());
+  TellLink();
+}
+
+/// The WAL process lets go of its clients, or has done so, for a successor.
+bool RemoteWal::Moves() const {
+  if (cut_off_.load(std::memory_order_acquire) || leaving_.load()) return false;
+  const StatusPage* last = page();
+  if (last != nullptr) return last->hands_over.load(std::memory_order_acquire) != 0;
+  return status_.load(std::memory_order_acquire) == &moving_;
+}
+
+void RemoteWal::TellLink() const {
+  {
+    const std::lock_guard lock(request_mutex_);  // Nobody is between a look and a sleep.
+  }
+  link_changed_.notify_all();
+}
+
+std::uint64_t RemoteWal::link() const {
+  const std::lock_guard lock(request_mutex_);
+  return links_;
+}
+
+bool RemoteWal::AwaitNext(std::uint64_t link) const {
+  std::unique_lock lock(request_mutex_);
+  link_changed_.wait(lock, [&] { return links_ != link || !Moves(); });
+  return links_ != link;
+}
+
+Error RemoteWal::Silent() const {
+  return {ErrorCode::kTimeout,
+          "the WAL process of '" + socket_path_ + "' has not answered in " +
+              std::to_string(answer_ms_) + " ms",
+          "is it stopped, or does its disk hang? It is left, and looked for again"};
 }
 
 Error RemoteWal::Gone() const {
@@ -116,6 +158,7 @@ Error RemoteWal::Gone() const {
 Error RemoteWal::CutOff(const Error& reason) const {
   const std::lock_guard lock(rings_mutex_);
   if (!cut_off_.exchange(true)) {
+    link_changed_.notify_all();  // Under request_mutex_, wherever it is heard.
     reason_ = "the WAL process has cut this process off: " + reason.message;
   }
   return {reason.code, reason_, reason.hint};
@@ -166,22 +209,33 @@ void RemoteWal::OpenSlot(std::uint32_t /*slot*/, const wal::RecordOwner& /*owner
 void RemoteWal::CloseSlot(std::uint32_t /*slot*/) {}
 
 Result<std::vector<std::byte>> RemoteWal::Ask(Kind kind, std::vector<std::byte> body) const {
-  return Ask(kind, std::move(body), {});
-}
-
-Result<std::vector<std::byte>> RemoteWal::Ask(Kind kind, std::vector<std::byte> body,
-                                              const std::vector<int>& fds) const {
   const std::lock_guard lock(request_mutex_);
   if (!connection_) return Gone();
-  return AskOn(*connection_, {.kind = kind, .id = 0, .body = std::move(body)}, fds);
+  return AskOn(*connection_, {.kind = kind, .id = 0, .body = std::move(body)}, {});
+}
+
+Result<std::vector<std::byte>> RemoteWal::AskPatiently(Kind kind,
+                                                       const std::vector<std::byte>& body) const {
+  while (true) {
+    const std::uint64_t asked = link();
+    Result<std::vector<std::byte>> answer = Ask(kind, body);
+    const bool gone = !answer.ok() && answer.error().code == ErrorCode::kWalDown;
+    if (!gone || !AwaitNext(asked)) return answer;
+  }
 }
 
 Result<std::vector<std::byte>> RemoteWal::AskOn(Link& connection, Frame request,
                                                 const std::vector<int>& fds) const {
   request.id = ++connection.last_id;
   if (!SendFrame(connection.socket, request, fds, kPatienceMs).ok()) return Gone();
+  const Deadline deadline = In(answer_ms_);
   while (true) {
-    Result<Message> packet = ReceiveNext(connection.socket);
+    Result<Message> packet = ReceiveNext(connection.socket, deadline, stop_.get());
+    if (!packet.ok() && packet.error().code == ErrorCode::kTimeout) {
+      // What it may still do is undone when it finds that this process has gone.
+      (void)::shutdown(connection.socket.fd(), SHUT_RDWR);
+      return Silent();
+    }
     if (!packet.ok()) return Gone();
     Frame answer = TRY(Decode(packet->bytes));
     if (answer.kind == Kind::kCutOff || answer.id == request.id) {
@@ -228,11 +282,24 @@ Result<SharedMemory> RemoteWal::RingMemory(std::size_t size_bytes) {
 }
 
 Status RemoteWal::AddRing(Writer::Impl& writer) {
+  while (true) {
+    const std::uint64_t asked = link();
+    const Status added = TryAddRing(writer);
+    const bool gone = !added.ok() && added.error().code == ErrorCode::kWalDown;
+    if (gone && AwaitNext(asked)) continue;
+    const std::lock_guard lock(rings_mutex_);
+    const auto is_it = [&](const auto& one) { return one->mapped == Memory(writer); };
+    if (!added.ok()) std::erase_if(rings_, is_it);
+    return added;
+  }
+}
+
+Status RemoteWal::TryAddRing(Writer::Impl& writer) {
   const std::lock_guard open_lock(store_->open_mutex_);
   Ring* ring = nullptr;
   {
     const std::lock_guard lock(rings_mutex_);
-    const auto found = std::ranges::find(rings_, writer.ring_memory.bytes().data(),
+    const auto found = std::ranges::find(rings_, Memory(writer),
                                          [](const auto& one) { return one->mapped; });
     CHECK(found != rings_.end());
     ring = found->get();
@@ -246,11 +313,10 @@ Status RemoteWal::AddRing(Writer::Impl& writer) {
     (void)TRY(AskOn(*connection_, start, {}));
     return {};
   };
-  const Status sent = send();
+  TRY(send());
   const std::lock_guard lock(rings_mutex_);
   ring->writer = &writer;
-  if (!sent.ok()) std::erase_if(rings_, [&](const auto& one) { return one.get() == ring; });
-  return sent;
+  return {};
 }
 
 Status RemoteWal::SendRing(Link& connection, const Ring& ring) const {
@@ -297,7 +363,7 @@ void RemoteWal::Drop(std::uint32_t number) {
 Status RemoteWal::Read(const log::ServerLog& log, IndexRange range, std::size_t max_bytes,
                        Pin::Impl& pin) {
   const shm::Read read{log.slot, range, max_bytes};
-  std::vector<std::byte> body = TRY(Ask(Kind::kRead, EncodeBody(read)));
+  std::vector<std::byte> body = TRY(AskPatiently(Kind::kRead, EncodeBody(read)));
   TRY(store_->ReserveBuffer(body.size(), pin));
   pin.buffers.push_back(std::move(body));
   for (const ReadEntry& one : TRY(DecodeEntries(pin.buffers.back()))) {
@@ -316,7 +382,7 @@ Status RemoteWal::Read(const log::ServerLog& log, IndexRange range, std::size_t 
 }
 
 Result<std::vector<LogInfo>> RemoteWal::List() {
-  const std::vector<std::byte> body = TRY(Ask(Kind::kList, {}));
+  const std::vector<std::byte> body = TRY(AskPatiently(Kind::kList, {}));
   return DecodeList(body);
 }
 
@@ -327,6 +393,7 @@ void RemoteWal::Leave(bool drained) {
   const std::uint64_t one = 1;
   (void)!::write(stop_.get(), &one, sizeof one);
   if (listener_.joinable()) listener_.join();
+  TellLink();
   const std::lock_guard lock(request_mutex_);
   connection_.reset();
 }

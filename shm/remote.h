@@ -2,7 +2,9 @@
 // shared, and the way back when the WAL process is gone.
 //
 // When it is gone, rings and arenas stay as they are, calls answer kWalDown, and a thread looks for
-// the successor with growing patience. It gets the same memory, and for each log what is known to
+// the successor with growing patience. Where it said that it hands over, calls go on meanwhile for
+// a while: Writers fill their rings, and what is asked waits. One that does not answer is left, and
+// is gone then. The successor gets the same memory, and for each log what is known to
 // be durable; both agree how far the log is there, what is in the rings goes on from there, and
 // positions and tickets stay what they were [B10].
 //
@@ -10,6 +12,7 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -30,17 +33,23 @@
 
 namespace duramen::shm {
 
+struct RemoteOptions {
+  std::string socket_path;
+  std::uint64_t region_bytes = 0;
+  int answer_ms = 30'000;  // a WAL process that has not answered in that time is left
+  int moving_ms = 10'000;  // so long one that hands over counts as there
+};
+
 class RemoteWal final : public log::SharedWal {
   struct Private {};
 
  public:
   /// For Attach alone.
-  RemoteWal(Private only, const std::string& socket_path, SealedMemory region,
+  RemoteWal(Private only, const RemoteOptions& options, SealedMemory region,
             SealedMemory control);
   /// Errors: kNotFound (nobody listens), kConfiguration (not a socket), kPermission, kOverloaded,
-  /// kUnknownVersion, kIo.
-  static Result<std::unique_ptr<RemoteWal>> Attach(const std::string& socket_path,
-                                                   std::uint64_t region_bytes);
+  /// kTimeout (it does not answer), kUnknownVersion, kIo.
+  static Result<std::unique_ptr<RemoteWal>> Attach(const RemoteOptions& options);
   ~RemoteWal() override;
   /// The store that has it; before its first Writer.
   void Serve(LogStore::Impl& store);
@@ -70,6 +79,8 @@ class RemoteWal final : public log::SharedWal {
   Status Read(const log::ServerLog& log, IndexRange range, std::size_t max_bytes,
               Pin::Impl& pin) override;
   Result<std::vector<LogInfo>> List() override;
+  std::uint64_t link() const override;
+  bool AwaitNext(std::uint64_t link) const override;
   void Leave(bool drained) override;
 
  private:
@@ -94,14 +105,19 @@ class RemoteWal final : public log::SharedWal {
   ControlPage& control() const;
   const StatusPage* page() const { return page_.load(std::memory_order_acquire); }
   Result<std::vector<std::byte>> Ask(Kind kind, std::vector<std::byte> body) const;
-  Result<std::vector<std::byte>> Ask(Kind kind, std::vector<std::byte> body,
-                                     const std::vector<int>& fds) const;
+  /// Where the WAL process hands over, of its successor. Not under open_mutex_, which the way to
+  /// that one needs.
+  Result<std::vector<std::byte>> AskPatiently(Kind kind, const std::vector<std::byte>& body) const;
   Result<std::vector<std::byte>> AskOn(Link& connection, Frame request,
                                        const std::vector<int>& fds) const;
   Result<std::vector<std::byte>> BodyOf(Frame message, shm::Message& packet) const;
+  bool Moves() const;
+  void TellLink() const;
+  Error Silent() const;
   Error Gone() const;
   Error CutOff(const Error& reason) const;
   Result<Link> Connect();
+  Status TryAddRing(Writer::Impl& writer);
   Status SendRing(Link& connection, const Ring& ring) const;
   void Use(Link connection);
   static Ring& RingOf(const Writer::Impl& writer);
@@ -110,11 +126,14 @@ class RemoteWal final : public log::SharedWal {
   bool WaitForNews();
   void OnGone();
   bool ComeBack();
+  void StopMoving();
   Status AttachAgain(Link& connection);
   Status ClaimAgainAll(Link& connection);
   void NotifyWriters() const;
 
   const std::string socket_path_;
+  const int answer_ms_;
+  const int moving_ms_;
   SealedMemory region_;
   SealedMemory control_;
   ChunkRegion chunks_;
@@ -122,6 +141,7 @@ class RemoteWal final : public log::SharedWal {
   log::SharedLimits limits_;
   LogStore::Impl* store_ = nullptr;
   wal::WalStatus gone_;                    // what Writers see while there is no WAL process
+  wal::WalStatus moving_;                  // or where one hands over: they fill their rings
   std::vector<SealedMemory> pages_;        // the last one counts
   std::atomic<const StatusPage*> page_{nullptr};  // null: there is no WAL process
   std::atomic<const Doorbell*> bell_{nullptr};
@@ -132,6 +152,8 @@ class RemoteWal final : public log::SharedWal {
 
   mutable std::mutex request_mutex_;  // guards the connection, for a request and its answer
   mutable std::optional<Link> connection_;
+  std::uint64_t links_ = 0;                      // that were used; guarded by it too
+  mutable std::condition_variable link_changed_;  // or is not waited for any more
   mutable std::mutex rings_mutex_;  // guards all below but the thread
   std::vector<std::unique_ptr<Ring>> rings_;
   std::uint32_t ring_count_ = 0;  // numbers that were given

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/try.h"
 #include "shm/remote.h"
+#include "shm/wait.h"
 
 namespace duramen::shm {
 namespace {
@@ -50,8 +51,8 @@ void RemoteWal::NotifyWriters() const {
 
 /// The last that it said may be why.
 void RemoteWal::OnGone() {
+  status_.store(Moves() ? &moving_ : &gone_, std::memory_order_release);
   page_.store(nullptr, std::memory_order_release);
-  status_.store(&gone_, std::memory_order_release);
   {
     const std::lock_guard lock(request_mutex_);
     while (true) {
@@ -65,12 +66,22 @@ void RemoteWal::OnGone() {
     connection_.reset();
   }
   TellProgress(control());
+  TellLink();
+  NotifyWriters();
+}
+
+/// From here on it is gone as any other.
+void RemoteWal::StopMoving() {
+  status_.store(&gone_, std::memory_order_release);
+  TellProgress(control());
+  TellLink();
   NotifyWriters();
 }
 
 /// False: the store closes, or this process is cut off.
 bool RemoteWal::ComeBack() {
   int patience_ms = 0;  // A successor may have the socket already.
+  const Deadline moves_until = In(moving_ms_);
   while (!cut_off_.load()) {
     pollfd stop{stop_.get(), POLLIN, 0};
     if (::poll(&stop, 1, patience_ms) > 0) return false;
@@ -82,6 +93,7 @@ bool RemoteWal::ComeBack() {
       const std::lock_guard lock(rings_mutex_);
       not_back_ = attached.ok() ? "" : attached.error().message;
     }
+    if (!attached.ok() && Moves() && In(0) > moves_until) StopMoving();
     if (!attached.ok()) continue;
     Use(std::move(*connection));
     NotifyWriters();
@@ -118,7 +130,10 @@ Status RemoteWal::ClaimAgainAll(Link& connection) {
     const Frame claim{.kind = Kind::kClaimAgain, .id = 0,
                         .body = EncodeBody(ClaimAgain{ring, log.number, log.reclaim})};
     const Result<std::vector<std::byte>> body = AskOn(connection, claim, {});
-    if (!body.ok() && body.error().code == ErrorCode::kWalDown) return body.error();
+    // Not free yet, where what this process had before is still on its way.
+    const bool later = !body.ok() && (body.error().code == ErrorCode::kWalDown ||
+                                      body.error().code == ErrorCode::kTimeout);
+    if (later) return body.error();
     if (!body.ok()) {
       store_->OnReclaimed(log.number, body.error());
       continue;

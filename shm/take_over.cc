@@ -12,12 +12,13 @@
 namespace duramen::shm {
 namespace {
 
-constexpr int kPatienceMs = 10'000;  // with a predecessor that does not read
+constexpr int kPatienceMs = 10'000;  // with a predecessor that does not read, or answer
+constexpr int kEndMs = 70'000;       // more than it gives its flush, its clients and its end
 
 /// It says how its WAL ended when its directory is free, or hangs up. Who has that name is believed
 /// if it could write to the directory anyway.
 std::optional<wal::WalEnd> AwaitEnd(Connection& connection) {
-  const Result<Message> packet = ReceiveNext(connection);
+  const Result<Message> packet = ReceiveNext(connection, In(kEndMs));
   const uid_t user = connection.peer().uid;
   if (!packet.ok() || (user != ::geteuid() && user != 0)) return std::nullopt;
   const Result<Frame> told = Decode(packet->bytes);
@@ -40,7 +41,7 @@ Result<HandedOver> TakeOver(const std::string& socket_path, const std::string& d
   Connection connection = TRY(Connection::Connect(socket_path));
   const Frame request{.kind = Kind::kTakeOver, .id = 1, .body = EncodeBody(directory)};
   TRY(SendFrame(connection, request, {}, kPatienceMs));
-  Message packet = TRY(ReceiveNext(connection));
+  Message packet = TRY(ReceiveNext(connection, In(kPatienceMs)));
   const Frame answer = TRY(Decode(packet.bytes));
   if (answer.kind == Kind::kRefusal || answer.kind == Kind::kCutOff) {
     return TRY(DecodeRefusal(answer.body)).error;

@@ -2,6 +2,8 @@
 
 #include <poll.h>
 
+#include <algorithm>
+#include <climits>
 #include <optional>
 
 #include "base/try.h"
@@ -18,12 +20,20 @@ Status SendFrame(Connection& connection, const Frame& frame, const std::vector<i
   return connection.Send(bytes, fds);
 }
 
-Result<Message> ReceiveNext(Connection& connection) {
+Result<Message> ReceiveNext(Connection& connection, Deadline deadline, int stop_fd) {
   while (true) {
     std::optional<Message> message = TRY(connection.Receive(kDescriptorsMax));
     if (message) return std::move(*message);
-    pollfd wait{connection.fd(), POLLIN, 0};
-    (void)::poll(&wait, 1, -1);
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(
+        deadline - std::chrono::steady_clock::now());
+    if (left.count() <= 0) {
+      return Error{ErrorCode::kTimeout, "the other side of the socket does not answer",
+                   "is that process stopped, or does its disk hang?"};
+    }
+    pollfd waits[] = {{connection.fd(), POLLIN, 0}, {stop_fd, POLLIN, 0}};
+    const auto ms = std::min<std::chrono::milliseconds::rep>(left.count(), INT_MAX);
+    const bool news = ::poll(waits, 2, static_cast<int>(ms)) > 0;
+    if (news && waits[1].revents != 0) return Error{ErrorCode::kClosed, "it is not waited for", ""};
   }
 }
 

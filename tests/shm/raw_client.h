@@ -28,7 +28,7 @@ class RawClient {
 
   /// The next message of the WAL process.
   Result<Frame> Next() {
-    Result<Message> message = ReceiveNext(connection);
+    Result<Message> message = ReceiveNext(connection, Soon());
     if (!message.ok()) return std::move(message).error();
     if (message->descriptors.size() == 2) bell = std::move(message->descriptors[1]);
     return Decode(message->bytes);

@@ -53,6 +53,17 @@ TEST_F(SharedVerbs, SW1_TheBenchTellsOfBothWays) {
   }
 }
 
+TEST_F(SharedVerbs, SW4_TheBenchOfUpgradesEndsWithoutAnErrorOfAClient) {
+  const Json told =
+      LastOf({"bench", "wal", "--shared", "--takeover", "2", "--clients", "2", "--servers", "8",
+              "--seconds", "1", "--dir", dir_ / "bench", "--wal-max-size-bytes", "4MiB", "--json"},
+             0);
+  ASSERT_TRUE(told.is_object());
+  EXPECT_EQ(told["bench"], "wal_takeover");
+  EXPECT_EQ(told["upgrades"], 2);
+  for (const char* key : {"entries_per_s", "longest_pause_ms"}) EXPECT_GT(told[key], 0) << key;
+}
+
 TEST_F(SharedVerbs, SW1_TheFlushOfAWalProcessIsNotMeasuredFromAClient) {
   Process wal({DURAMEN_BINARY, "wal", "--data-dir", dir_ / "data", "--socket", dir_ / "socket"},
               dir_ / "errors");

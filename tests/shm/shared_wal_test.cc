@@ -81,6 +81,9 @@ TEST_F(SharedWal, SW1_ClientsShareBatchesAndNotLogs) {
   for (std::thread& thread : threads) thread.join();
   LogStore store = Client();
   EXPECT_EQ(store.Logs().size(), 4);
+  Writer writer = store.NewWriter().value();
+  ASSERT_TRUE(store.OpenLog(writer, "log2", OpenMode::kOpen).ok());
+  EXPECT_EQ(store.Logs().size(), 4) << "one that is open here is listed once";
 }
 
 TEST_F(SharedWal, SW1_OverwritesTruncationsAndDeletionsGoTheSameWay) {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "shm/open.h"
 #include "tests/shm/shared.h"
 
 namespace duramen::shm::testing {
@@ -91,6 +92,56 @@ TEST_F(TakeOverTest, SW4_ClientsGoOnAndTheSuccessorHasNextToNothingToRead) {
   ASSERT_TRUE(writer.WaitForRoom(log, 1, 0, Soon()).ok());
   Fill(writer, log, kEntries, kEntries + 100);
   Compare(store, log, kEntries + 100);
+}
+
+TEST_F(TakeOverTest, SW4_AClientGetsNoErrorWhileThereIsNoWalProcess) {
+  StartHost();
+  LogStore store = Client();
+  Writer writer = store.NewWriter().value();
+  const LogRef log = store.OpenLog(writer, "log", OpenMode::kCreate).value();
+  Fill(writer, log, 1, 100);
+  AskForIt();
+  LetGo(true);
+  // It stands in the queue of the next one.
+  pollfd queue{(*handed_)->socket.get(), POLLIN, 0};
+  ASSERT_EQ(::poll(&queue, 1, 60'000), 1);
+  const Result<Ticket> put = Put(writer, log, 100, TextOf(100));
+  ASSERT_TRUE(put.ok()) << put.error().message;
+  EXPECT_TRUE(writer.PutVote(log, 3, "n2").ok());
+  EXPECT_TRUE(writer.TruncatePrefix(log, 2).ok());
+  EXPECT_EQ(store.pressure(), Pressure::kNone);
+  Result<LogRef> opened = Error{};
+  std::thread opening([&] {
+    Result<Writer> other = store.NewWriter();
+    ASSERT_TRUE(other.ok()) << other.error().message;
+    opened = store.OpenLog(*other, "other", OpenMode::kCreate);
+  });
+  GoOn((*handed_)->wal_end);
+  opening.join();
+  EXPECT_TRUE(opened.ok()) << opened.error().message;
+  EXPECT_TRUE(writer.Wait(*put, Soon()).ok());
+  EXPECT_EQ(TextAt(store, log, 100), TextOf(100));
+  EXPECT_EQ(store.Logs().size(), 2);
+}
+
+TEST_F(TakeOverTest, SW4_ASuccessorThatDoesNotComeIsAWalThatIsDown) {
+  StartHost();
+  LogStore store = OpenShared(ClientSettings(), {.moving_ms = 1}).value();
+  Writer writer = store.NewWriter().value();
+  const LogRef log = store.OpenLog(writer, "log", OpenMode::kCreate).value();
+  AskForIt();
+  LetGo(false);
+  handed_.reset();  // Nobody listens any more.
+  ErrorCode code = ErrorCode::kOverloaded;
+  for (Index index = 1; code == ErrorCode::kOverloaded;) {
+    const Result<Ticket> put = Put(writer, log, index, "text");
+    if (put.ok()) ++index;
+    if (!put.ok()) code = put.error().code;
+  }
+  EXPECT_EQ(code, ErrorCode::kWalDown);
+  EXPECT_EQ(store.NewWriter().error().code, ErrorCode::kWalDown);
+  StartHost();
+  ASSERT_TRUE(writer.WaitForRoom(log, 1, 0, Soon()).ok());
 }
 
 TEST_F(TakeOverTest, SW4_WhatIsNotFlushedIsReadAndTheRestOfTheFilesIsNot) {
