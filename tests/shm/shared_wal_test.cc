@@ -314,6 +314,34 @@ TEST_F(SharedWal, SW5_WhatCannotBeAttachedSaysWhy) {
   EXPECT_EQ(refusal(ClientSettings()).code, ErrorCode::kOverloaded);
 }
 
+TEST_F(SharedWal, B1_AClientWhoseMemoryIsFullWaitsForNoOtherWriter) {
+  constexpr Index kEntries = 20'000;
+  LogStoreOptions settings = HostSettings();
+  settings.wal_max_size_bytes = 256 << 20;  // Nothing that is written here fills one.
+  settings.memory_budget = 1ULL << 30;
+  HostOptions host;
+  host.socket_path = dir_ / "socket";
+  host_ = Host::Start(settings, host).value();
+  LogStoreOptions small = ClientSettings();
+  small.memory_budget = 16 << 20;
+  LogStore store = LogStore::Open(small).value();
+  Writer writer = store.NewWriter().value();
+  const LogRef log = store.OpenLog(writer, "log", OpenMode::kCreate).value();
+  const std::string text(4000, 'x');
+  Ticket last = 0;
+  for (Index index = 1; index <= kEntries;) {
+    const Result<Ticket> put = Put(writer, log, index, text + std::to_string(index));
+    if (put.ok()) last = *put;
+    if (put.ok() && ++index) continue;
+    ASSERT_EQ(put.error().code, ErrorCode::kOverloaded) << put.error().message;
+    ASSERT_TRUE(writer.WaitForRoom(log, 1, text.size() + 8, Soon()).ok()) << index;
+  }
+  ASSERT_TRUE(writer.Wait(last, Soon()).ok());
+  for (const Index index : {Index{1}, Index{777}, kEntries}) {
+    EXPECT_EQ(TextAt(store, log, index), text + std::to_string(index));
+  }
+}
+
 TEST_F(SharedWal, SW5_AClientHasAsManyLogsAsItMay) {
   Quota quota;
   quota.logs = 3;
