@@ -14,12 +14,13 @@ ARROWS = {
     'memtable': ['base'],
     'meta': ['base'],
     'snapshot': ['base'],
+    'history': ['base'],
     'segments': ['memtable', 'base'],
     'log': ['wal', 'memtable', 'segments', 'meta', 'snapshot', 'base'],
     'shm': ['log', 'base'],
     'server/core': ['base'],
     'server': ['server/core', 'log', 'base'],
-    'tools': ['server', 'shm', 'log', 'base'],
+    'tools': ['server', 'shm', 'log', 'history', 'base'],
 }
 LIBRARIES = [folder for folder in ARROWS if folder != 'tools']
 
@@ -27,7 +28,7 @@ LIBRARIES = [folder for folder in ARROWS if folder != 'tools']
 PURE = ['wal/format*', 'wal/batch*', 'wal/verdict*', 'meta/row*', 'meta/table*',
         'meta/sequence_audit*', 'meta/checkpoint.*', 'meta/checkpoint_server*',
         'meta/checkpoint_merge*', 'segments/format*', 'segments/segment_list*', 'log/repair_format*',
-        'server/core/*']
+        'server/core/*', 'history/*']
 IMPURE_STD = re.compile(
     r'^(thread|mutex|shared_mutex|atomic|condition_variable|future|semaphore|latch|barrier|'
     r'stop_token|chrono|ctime|time\.h|random|fstream|iostream|cstdio|stdio\.h|filesystem|'
