@@ -32,6 +32,7 @@ bool Configuration::IsValid() const {
   if (members.front().uid.is_nil()) return false;
   for (std::size_t at = 0; at < members.size(); ++at) {
     if (members[at].role > MemberRole::kNonVoter) return false;
+    if (members[at].node.size() > kNodeNameBytesMax) return false;
     if (at > 0 && !(members[at - 1].uid < members[at].uid)) return false;
   }
   return true;

@@ -25,6 +25,7 @@ struct Member {
 };
 
 inline constexpr std::size_t kMembersMax = 64;
+inline constexpr std::size_t kNodeNameBytesMax = 1024;
 
 struct Configuration {
   std::vector<Member> members;  // by uid, each once
@@ -32,7 +33,7 @@ struct Configuration {
   const Member* Find(const ServerUid& uid) const;
   bool IsVoter(const ServerUid& uid) const;
   std::size_t voters() const;
-  /// Sorted, each uid once, at most kMembersMax, at least one voter, no nil uid.
+  /// Sorted, each uid once, at most kMembersMax, at least one voter, no nil uid, no long name.
   bool IsValid() const;
   /// This with `member` put in, or in the place of the one with its uid.
   Configuration With(Member member) const;

@@ -13,8 +13,10 @@ std::optional<Answer> Core::RefusalOf(const Change& change) const {
   const Leader* leader = std::get_if<Leader>(&role_);
   if (wal_down_) return Answer::kWalDown;
   if (leader == nullptr) return Answer::kNotLeader;
-  if (change.member.uid.is_nil() || change.member.role > MemberRole::kNonVoter)
+  if (change.member.uid.is_nil() || change.member.role > MemberRole::kNonVoter ||
+      change.member.node.size() > kNodeNameBytesMax) {
     return Answer::kInvalid;
+  }
   // The bug of 2015: a change before an entry of the own term is committed can lose a committed one
   // [ME6].
   if (commit_ < leader->own_first) return Answer::kNotReady;

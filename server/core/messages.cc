@@ -17,8 +17,8 @@ bool IsSaneAppend(const AppendEntries& append, Term term) {
   Term before = append.previous.term;
   std::uint64_t count = 0;
   for (const TermRun& run : append.runs) {
-    // Within one message terms only grow, and none is above the leader's own.
-    if (run.count == 0 || run.count > kEntriesInMessageMax || run.term < before ||
+    // Within one message terms only grow, and none is above the leader's own, or before the first.
+    if (run.term == 0 || run.count == 0 || run.count > kEntriesInMessageMax || run.term < before ||
         run.term > term) {
       return false;
     }
