@@ -38,6 +38,8 @@ class LoopExecutor final : public ActorExecutor {
   bool RunUntilIdle(std::uint64_t max_steps);
   /// Moves the clock to the earliest time that an actor waits for; false when none waits for one.
   bool AdvanceToNextTimer();
+  /// The earliest time that an actor waits for; Actor::kIdle when none waits for one.
+  std::int64_t NextTimerNs() const;
   /// Steps since the beginning.
   std::uint64_t steps() const { return steps_; }
 
@@ -50,7 +52,6 @@ class LoopExecutor final : public ActorExecutor {
   };
   bool Runnable(const Slot& slot) const;
   Slot* SlotOf(const Actor& actor);
-  std::int64_t NextTimerNs() const;
 
   Rng rng_;
   ManualClock& clock_;

@@ -28,14 +28,16 @@ if(DURAMEN_SANITIZE)
 endif()
 
 # duramen_library(NAME SOURCES... [LINKS targets...]): one library per folder; LINKS are the arrows,
-# and tests/tidy holds them against its table.
+# and tests/tidy holds them against its table. INTERNAL: it is not installed.
 function(duramen_library name)
-  cmake_parse_arguments(arg "" "" "SOURCES;LINKS" ${ARGN})
+  cmake_parse_arguments(arg "INTERNAL" "" "SOURCES;LINKS" ${ARGN})
   add_library(duramen_${name} STATIC ${arg_SOURCES})
   set_target_properties(duramen_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON EXPORT_NAME ${name})
   target_link_libraries(duramen_${name} PRIVATE $<BUILD_INTERFACE:duramen_flags>)
   foreach(link IN LISTS arg_LINKS)
     target_link_libraries(duramen_${name} PUBLIC duramen_${link})
   endforeach()
-  set_property(GLOBAL APPEND PROPERTY DURAMEN_LIBRARIES duramen_${name})
+  if(NOT arg_INTERNAL)
+    set_property(GLOBAL APPEND PROPERTY DURAMEN_LIBRARIES duramen_${name})
+  endif()
 endfunction()

@@ -6,7 +6,7 @@
 
 #include <optional>
 
-#include "tests/sim/disk_state.h"
+#include "sim/disk_state.h"
 
 namespace duramen::explorer {
 

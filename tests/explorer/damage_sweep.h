@@ -27,7 +27,7 @@
 #include "tests/explorer/segment_map.h"
 #include "tests/explorer/subject.h"
 #include "tests/explorer/wal_map.h"
-#include "tests/sim/sim_file_system.h"
+#include "sim/sim_file_system.h"
 
 namespace duramen::explorer {
 

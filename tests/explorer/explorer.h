@@ -26,7 +26,7 @@
 #include "base/rng.h"
 #include "tests/explorer/session.h"
 #include "tests/explorer/workload.h"
-#include "tests/sim/crash_states.h"
+#include "sim/crash_states.h"
 
 namespace duramen::explorer {
 

@@ -6,7 +6,7 @@
 #include "base/try.h"
 #include "log/repair.h"
 #include "tests/explorer/explorer.h"
-#include "tests/sim/crash_states.h"
+#include "sim/crash_states.h"
 
 namespace duramen::explorer {
 namespace {

@@ -15,7 +15,7 @@
 #include "tests/explorer/model.h"
 #include "tests/explorer/subject.h"
 #include "tests/explorer/workload.h"
-#include "tests/sim/sim_file_system.h"
+#include "sim/sim_file_system.h"
 
 namespace duramen::explorer {
 

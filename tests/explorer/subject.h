@@ -16,7 +16,7 @@
 #include "duramen/log_store.h"
 #include "log/storage.h"
 #include "tests/explorer/model.h"
-#include "tests/sim/sim_file_system.h"
+#include "sim/sim_file_system.h"
 
 namespace duramen::explorer {
 

@@ -8,7 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/io.h"
-#include "tests/sim/disk_image.h"
+#include "sim/disk_image.h"
 
 namespace duramen::log {
 

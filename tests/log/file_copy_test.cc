@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "log/repair_format.h"
-#include "tests/sim/sim_file_system.h"
+#include "sim/sim_file_system.h"
 
 namespace duramen::log {
 namespace {

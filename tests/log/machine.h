@@ -14,8 +14,8 @@
 #include "base/loop_executor.h"
 #include "duramen/log_store.h"
 #include "log/mend.h"
-#include "tests/sim/crash_states.h"
-#include "tests/sim/sim_file_system.h"
+#include "sim/crash_states.h"
+#include "sim/sim_file_system.h"
 
 namespace duramen::log {
 

@@ -12,7 +12,7 @@
 #include "base/rng.h"
 #include "tests/base/temp_dir.h"
 #include "tests/log/disk_tree.h"
-#include "tests/sim/sim_file_system.h"
+#include "sim/sim_file_system.h"
 
 namespace duramen::log {
 namespace {

@@ -10,7 +10,7 @@
 #include "base/try.h"
 #include "tests/log/disk_tree.h"
 #include "tests/log/machine.h"
-#include "tests/sim/crash_states.h"
+#include "sim/crash_states.h"
 
 namespace duramen::log {
 namespace {

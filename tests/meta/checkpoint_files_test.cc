@@ -8,8 +8,8 @@
 #include <functional>
 
 #include "tests/meta/checkpoint_samples.h"
-#include "tests/sim/crash_states.h"
-#include "tests/sim/sim_file_system.h"
+#include "sim/crash_states.h"
+#include "sim/sim_file_system.h"
 
 namespace duramen::meta {
 namespace {

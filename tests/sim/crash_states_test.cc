@@ -1,13 +1,13 @@
 // What each profile allows after a power loss, and that a log with its syncs in place survives all
 // of it while one without any of them does not.
-#include "tests/sim/crash_states.h"
+#include "sim/crash_states.h"
 
 #include <gtest/gtest.h>
 
 #include <set>
 
 #include "base/bytes.h"
-#include "tests/sim/sim_file_system.h"
+#include "sim/sim_file_system.h"
 #include "tests/sim/toy_log.h"
 
 namespace duramen::sim {

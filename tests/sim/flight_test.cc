@@ -7,8 +7,8 @@
 #include "base/aligned.h"
 #include "base/loop_executor.h"
 #include "base/write_queue.h"
-#include "tests/sim/crash_states.h"
-#include "tests/sim/sim_file_system.h"
+#include "sim/crash_states.h"
+#include "sim/sim_file_system.h"
 
 namespace duramen::sim {
 namespace {

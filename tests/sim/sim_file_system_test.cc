@@ -1,10 +1,10 @@
 // The simulated file system keeps the contract of base/io.h and its own fault model.
-#include "tests/sim/sim_file_system.h"
+#include "sim/sim_file_system.h"
 
 #include <gtest/gtest.h>
 
 #include "base/bytes.h"
-#include "tests/sim/crash_states.h"
+#include "sim/crash_states.h"
 
 namespace duramen::sim {
 namespace {

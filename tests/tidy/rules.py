@@ -20,7 +20,9 @@ ARROWS = {
     'shm': ['log', 'base'],
     'server/core': ['base'],
     'server': ['server/core', 'log', 'base'],
-    'tools': ['server', 'shm', 'log', 'history', 'base'],
+    'sim': ['base'],
+    'simulator': ['server', 'sim', 'history', 'base'],
+    'tools': ['simulator', 'server', 'shm', 'log', 'history', 'base'],
 }
 LIBRARIES = [folder for folder in ARROWS if folder != 'tools']
 

@@ -7,7 +7,7 @@
 #include <set>
 
 #include "base/loop_executor.h"
-#include "tests/sim/sim_file_system.h"
+#include "sim/sim_file_system.h"
 
 namespace duramen::wal {
 namespace {

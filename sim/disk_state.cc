@@ -1,4 +1,4 @@
-#include "tests/sim/disk_state.h"
+#include "sim/disk_state.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "tests/sim/sim_file_system.h"
+#include "sim/sim_file_system.h"
 
 #include <algorithm>
 #include <utility>
@@ -501,7 +501,7 @@ Status SimFileSystem::Do(Op op, const std::string& file_class, const void* calle
   disk_.Apply(op);
   next_node_ = std::max(next_node_, disk_.NextNode());
   const bool failed = op.failed;
-  trace_.push_back(std::move(op));
+  if (traces_) trace_.push_back(std::move(op));
   if (!failed) return {};
   if (fault->effect == FaultEffect::kDiskFull) {
     return Error{ErrorCode::kDiskFull, "no space left on device", ""};
@@ -525,6 +525,7 @@ Status SimFileSystem::MarkRead(const char* operation, const std::string& file_cl
                                const void* caller) {
   if (crashed_) return Stopped();
   const std::uint32_t site = sites_.Intern(operation, file_class, caller);
+  if (!traces_) return {};
   if (reads_.empty() || reads_.back().site != site || reads_.back().position != trace_.size()) {
     reads_.push_back({trace_.size(), site});
   }

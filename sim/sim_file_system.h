@@ -45,7 +45,7 @@
 #include "base/io.h"
 #include "base/rng.h"
 #include "base/write_queue.h"
-#include "tests/sim/disk_state.h"
+#include "sim/disk_state.h"
 
 namespace duramen::sim {
 
@@ -130,6 +130,8 @@ class SimFileSystem final : public FileSystem {
   }
   /// How many failed for want of a descriptor.
   std::uint64_t opens_failed() const { return opens_failed_; }
+  /// What runs for long remembers nothing of how it came to be; crash states come from disk() alone.
+  void KeepNoTrace() { traces_ = false; }
   void Observe(Observer* observer) { observer_ = observer; }
   /// Everything fails from here on; the disk stays as it is.
   void Crash() { crashed_ = true; }
@@ -175,6 +177,7 @@ class SimFileSystem final : public FileSystem {
   std::map<std::string, FileSystemKind> kinds_;
   std::vector<Fault> faults_;
   std::vector<Op> trace_;
+  bool traces_ = true;
   std::vector<ReadMark> reads_;
   std::set<Node> locked_;
   std::uint64_t faults_fired_ = 0;

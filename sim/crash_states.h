@@ -22,7 +22,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/sim/disk_state.h"
+#include "sim/disk_state.h"
 
 namespace duramen::sim {
 

@@ -1,4 +1,4 @@
-#include "tests/sim/crash_states.h"
+#include "sim/crash_states.h"
 
 #include <algorithm>
 #include <array>

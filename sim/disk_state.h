@@ -35,7 +35,7 @@
 #include <utility>
 #include <vector>
 
-#include "tests/sim/disk_image.h"
+#include "sim/disk_image.h"
 
 namespace duramen::sim {
 

@@ -1,4 +1,4 @@
-#include "tests/sim/disk_image.h"
+#include "sim/disk_image.h"
 
 #include <algorithm>
 #include <cstring>
