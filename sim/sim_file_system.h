@@ -130,7 +130,7 @@ class SimFileSystem final : public FileSystem {
   }
   /// How many failed for want of a descriptor.
   std::uint64_t opens_failed() const { return opens_failed_; }
-  /// What runs for long remembers nothing of how it came to be; crash states come from disk() alone.
+  /// What runs for long does not remember how it came to be; crash states come from disk().
   void KeepNoTrace() { traces_ = false; }
   void Observe(Observer* observer) { observer_ = observer; }
   /// Everything fails from here on; the disk stays as it is.

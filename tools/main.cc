@@ -19,6 +19,7 @@
 #include "tools/load.h"
 #include "tools/shard_walk.h"
 #include "tools/sharded_repair.h"
+#include "tools/simulate.h"
 #include "tools/stat.h"
 #include "tools/top.h"
 #include "tools/tune.h"
@@ -79,6 +80,7 @@ class Cli {
         "Each verb has --help. Exit: 0 clean, 1 damage, 2 usage, 3 in use, 4 unreadable,\n"
         "5 no space, 6 unknown version, 7 refused, 130 interrupted.");
     AddDump();
+    AddSimulate();
     AddVerify();
     AddRepair();
     AddStat();
@@ -312,6 +314,24 @@ class Cli {
     verb.footer(
         "Examples:\n  duramen why-retained data 0000000000000007.wal\n"
         "  duramen why-retained data orders");
+  }
+
+  void AddSimulate() {
+    CLI::App& verb = AddVerb(app_, "simulate", "whole clusters under trouble, from a seed",
+                             [this](Terminal& terminal) {
+                               simulate_.output = common_.Output();
+                               return RunSimulate(simulate_, terminal);
+                             });
+    verb.add_option("--seed", simulate_.seed, "the first seed");
+    verb.add_option("--seeds", simulate_.seeds, "how many")->check(CLI::PositiveNumber);
+    verb.add_option("--minutes", simulate_.minutes, "stop then; without --seeds: go on until then");
+    verb.add_option("--set", simulate_.settings, "NAME=VALUE instead of what the seed draws");
+    verb.add_flag("--tell", simulate_.tell, "what happens, as it happens");
+    verb.add_flag("!--no-shrink", simulate_.shrink, "leave a failing seed as it is");
+    verb.add_option("--soak", simulate_.soak, "go on behind the last seed of this page, and add a row");
+    verb.footer(
+        "Examples:\n  duramen simulate --seed 7 --tell\n  duramen simulate --seeds 1000\n"
+        "  duramen simulate --seed 7 --set loss=0 --set kill_ms=5000");
   }
 
   void AddConfig() {
@@ -559,6 +579,7 @@ class Cli {
   TopOptions top_;
   NamesOptions names_;
   DuOptions du_;
+  SimulateOptions simulate_;
   WhyRetainedOptions why_;
   SettingSources sources_;
   SettingSources check_sources_;

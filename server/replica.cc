@@ -1,0 +1,329 @@
+#include "server/replica.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/try.h"
+
+namespace duramen::server {
+namespace {
+
+constexpr std::string_view kBirthKey = "birth";
+constexpr std::size_t kReadBytes = 1u << 20;
+
+Result<ServerUid> UidOf(const LogStore& store, LogRef log) {
+  for (const LogInfo& info : store.Logs()) {
+    if (info.log == log) return Uid128::Parse(info.uid);
+  }
+  return Error{ErrorCode::kNotFound, "a log that was just opened is not listed", ""};
+}
+
+bool WaitsForWal(ErrorCode code) {
+  return code == ErrorCode::kOverloaded || code == ErrorCode::kDiskFull ||
+         code == ErrorCode::kWalDown;
+}
+
+}  // namespace
+
+Result<ServerUid> Replica::Register(LogStore& store, Writer& writer, const std::string& name) {
+  const LogRef log = TRY(store.OpenLog(writer, name, OpenMode::kOpenOrCreate));
+  return UidOf(store, log);
+}
+
+Result<Ticket> Replica::Christen(LogStore& store, Writer& writer, const std::string& name,
+                                 const Birth& birth) {
+  const LogRef log = TRY(store.OpenLog(writer, name, OpenMode::kOpen));
+  const std::vector<std::byte> row = EncodeBirth(birth);
+  return writer.Put(log, kBirthKey, row, Durability::kSynced);
+}
+
+Result<std::unique_ptr<Replica>> Replica::Start(const ReplicaPlace& place,
+                                                const ReplicaStart& start) {
+  const LogRef log = TRY(place.store.OpenLog(place.writer, start.name, OpenMode::kOpen));
+  const ServerUid uid = TRY(UidOf(place.store, log));
+  auto replica = std::make_unique<Replica>(place, log, uid);
+  TRY(replica->Recover(start));
+  return replica;
+}
+
+Status Replica::Recover(const ReplicaStart& start) {
+  const std::string row = TRY(place_.store.Get(log_, kBirthKey));
+  const Birth birth = TRY(DecodeBirth(AsBytes(row)));
+  const Bounds bounds = TRY(place_.store.BoundsOf(log_));
+  const Vote vote = TRY(place_.store.VoteOf(log_));
+  core::CoreStart core{
+      .cluster = birth.cluster,
+      .uid = uid_,
+      .boot = start.boot,
+      .state = {.term = std::max(vote.term, bounds.term_before_begin)},
+      .log = core::TermMap(bounds.begin, bounds.term_before_begin),
+      .specials = core::SpecialHistory(
+          {.configuration = birth.configuration, .machine_version = birth.machine_version})};
+  if (!vote.voted_for.empty()) core.state.voted_for = TRY(Uid128::Parse(vote.voted_for));
+  TRY(ReadLog(core));
+  core.written = bounds.written_end - 1;
+  core.epoch = bounds.epoch;
+  core.commit = std::min<Index>(TRY(place_.store.LastAppliedOf(log_)), core.written);
+  core.applied = core.commit;
+  core.seed = start.seed;
+  core.now = now_ = start.now;
+  core.settings = start.settings;
+  submitted_end_ = bounds.end;
+  apply_end_ = core.commit + 1;
+  core_ = std::make_unique<core::Core>(std::move(core));
+  ApplyReady();
+  return {};
+}
+
+/// Terms, and the entries that the core must understand.
+Status Replica::ReadLog(core::CoreStart& start) {
+  const Bounds bounds = TRY(place_.store.BoundsOf(log_));
+  for (Index next = bounds.begin; next < bounds.end;) {
+    const Pin pin = TRY(place_.store.Read(log_, next, bounds.end, kReadBytes));
+    for (const EntryView& entry : pin.entries()) {
+      start.log.Append({entry.term, 1});
+      if (entry.kind != kCommandKind) {
+        start.specials.Append(TRY(DecodeSpecial(entry.index, entry.kind, entry.payload)));
+      }
+      next = entry.index + 1;
+    }
+  }
+  start.state.term = std::max(start.state.term, start.log.last().term);
+  return {};
+}
+
+void Replica::Step(core::Microseconds now, core::EventBody body) {
+  Run(now, std::move(body), nullptr);
+}
+
+void Replica::Deliver(core::Microseconds now, const Envelope& envelope) {
+  // A backlog that is full takes no more entries; the leader sends them again.
+  const auto* append = std::get_if<core::AppendEntries>(&envelope.message.body);
+  if (append != nullptr && !append->runs.empty() && backlog_bytes_ > kBacklogBytesMax) return;
+  if (append != nullptr && (!core::IsSane(envelope.message) || !Agrees(*append, envelope.payloads)))
+    return;
+  Run(now, envelope.message, &envelope);
+}
+
+void Replica::Propose(core::Microseconds now, std::uint64_t ticket,
+                      std::vector<std::byte> command) {
+  if (backlog_bytes_ > kBacklogBytesMax) {
+    return place_.host.OnReply(*this, {.ticket = ticket, .answer = core::Answer::kOverloaded});
+  }
+  proposal_ = std::move(command);
+  Run(now, core::Propose{.ticket = ticket, .count = 1}, nullptr);
+  proposal_.reset();
+}
+
+void Replica::OnWritten(core::Microseconds now, const Written& written) {
+  Run(now, core::WrittenUpTo{.epoch = written.epoch, .end = written.end}, nullptr);
+}
+
+bool Replica::has_news() const {
+  return !backlog_.empty() || applied_ + 1 < std::min(apply_end_, submitted_end_) ||
+         !followups_.empty() ||
+         (!stores_.empty() && stores_.front().ticket <= place_.writer.durable());
+}
+
+void Replica::Progress(core::Microseconds now) {
+  const Ticket durable = place_.writer.durable();
+  std::optional<std::uint64_t> stored;
+  while (!stores_.empty() && stores_.front().ticket <= durable) {
+    stored = stores_.front().sequence;
+    stores_.pop_front();
+  }
+  if (stored) Run(now, core::Stored{*stored}, nullptr);
+  if (stopped_) return;
+  now_ = std::max(now_, now);
+  Submit();
+  ApplyReady();
+  RunFollowups();
+}
+
+void Replica::Run(core::Microseconds now, core::EventBody body, const Envelope* envelope) {
+  if (stopped_) return;
+  now_ = std::max(now_, now);
+  core::Effects effects;
+  core_->Step({.now = now_, .body = std::move(body)}, effects);
+  Execute(effects, envelope);
+  RunFollowups();
+}
+
+void Replica::RunFollowups() {
+  while (!followups_.empty()) {
+    const core::EventBody next = std::move(followups_.front());
+    followups_.pop_front();
+    core::Effects effects;
+    core_->Step({.now = now_, .body = next}, effects);
+    Execute(effects, nullptr);
+  }
+}
+
+void Replica::Execute(core::Effects& effects, const Envelope* envelope) {
+  Enqueue(effects, envelope);
+  Submit();
+  SendAll(effects.send);
+  if (!effects.apply.empty()) apply_end_ = effects.apply.end;
+  ApplyReady();
+  for (const core::QueryReady& ready : effects.query) place_.host.OnQuery(*this, ready.ticket);
+  for (const core::Reply& reply : effects.reply) {
+    // A command's answer comes with its application.
+    const bool accepted = reply.answer == core::Answer::kDone &&
+                          proposed_.count(reply.at.index) > 0 &&
+                          proposed_.at(reply.at.index).ticket == reply.ticket;
+    if (!accepted) place_.host.OnReply(*this, reply);
+  }
+  if (effects.removed) place_.host.OnRemoved(*this);
+}
+
+/// Store, cut, entries: one operation, in that order.
+void Replica::Enqueue(const core::Effects& effects, const Envelope* envelope) {
+  if (!effects.store && !effects.truncate && effects.append.empty()) return;
+  Operation operation{.store = effects.store, .truncate = effects.truncate};
+  if (effects.truncate) FailFrom(*effects.truncate);
+  for (const core::Append& append : effects.append) {
+    if (operation.payloads.empty()) operation.begin = append.begin;
+    for (std::uint64_t at = 0; at < append.run.count; ++at) {
+      const Index index = append.begin + at;
+      operation.terms.push_back(append.run.term);
+      if (append.from_message) {
+        CHECK(envelope != nullptr);
+        const auto& entries = std::get<core::AppendEntries>(envelope->message.body);
+        operation.payloads.push_back(envelope->payloads.at(index - entries.previous.index - 1));
+      } else if (append.special) {
+        operation.payloads.push_back(EncodeSpecial(*append.special));
+      } else {
+        CHECK(proposal_);
+        operation.payloads.push_back({kCommandKind, std::move(*proposal_)});
+        proposed_[index] = {append.run.term, append.ticket};
+      }
+      operation.bytes += operation.payloads.back().bytes.size() + sizeof(Payload);
+    }
+  }
+  backlog_bytes_ += operation.bytes;
+  backlog_.push_back(std::move(operation));
+}
+
+/// Hands over what the Writer takes. What it cannot take now stays; nothing overtakes it.
+void Replica::Submit() {
+  while (!backlog_.empty()) {
+    const Result<Ticket> taken = SubmitFront();
+    if (!taken.ok()) {
+      if (taken.error().code == ErrorCode::kWalDown && !wal_down_) {
+        wal_down_ = true;
+        followups_.push_back(core::WalDown{});
+      }
+      if (!WaitsForWal(taken.error().code)) stopped_ = taken.error();
+      return;
+    }
+    backlog_bytes_ -= backlog_.front().bytes;
+    backlog_.pop_front();
+    if (wal_down_) {
+      wal_down_ = false;
+      followups_.push_back(core::WalUp{});
+    }
+  }
+}
+
+Result<Ticket> Replica::SubmitFront() {
+  Operation& operation = backlog_.front();
+  Ticket ticket = 0;
+  if (operation.store) {
+    const core::HardState& state = operation.store->state;
+    const std::string voted_for = state.voted_for.is_nil() ? "" : state.voted_for.ToString();
+    ticket = TRY(place_.writer.PutVote(log_, state.term, voted_for));
+    stores_.push_back({operation.store->sequence, ticket});
+    operation.store.reset();  // Not again, if what follows has to wait.
+  }
+  if (operation.truncate) {
+    ticket = TRY(place_.writer.TruncateSuffix(log_, *operation.truncate));
+    submitted_end_ = *operation.truncate;
+    operation.truncate.reset();
+  }
+  if (operation.payloads.empty()) return ticket;
+  std::vector<EntryView> entries;
+  for (std::size_t at = 0; at < operation.payloads.size(); ++at) {
+    const Payload& payload = operation.payloads[at];
+    entries.push_back({operation.begin + at, operation.terms[at], payload.kind, payload.bytes});
+  }
+  const LogAppend group{log_, entries};
+  ticket = TRY(place_.writer.Append({&group, 1}));
+  CHECK(operation.begin == submitted_end_);
+  submitted_end_ = operation.begin + entries.size();
+  return ticket;
+}
+
+void Replica::SendAll(std::vector<core::Message>& messages) {
+  for (core::Message& message : messages) {
+    Envelope envelope{.message = std::move(message), .payloads = {}};
+    LoadPayloads(envelope);
+    place_.host.Send(*this, std::move(envelope));
+  }
+}
+
+/// Fewer entries than the core meant to send, if the store does not have them yet: it is told, and
+/// sends them later.
+void Replica::LoadPayloads(Envelope& envelope) {
+  auto* append = std::get_if<core::AppendEntries>(&envelope.message.body);
+  if (append == nullptr || append->runs.empty()) return;
+  const Index begin = append->previous.index + 1;
+  const Index wanted = append->end();
+  Index next = begin;
+  while (next < std::min(wanted, submitted_end_)) {
+    const Result<Pin> pin =
+        place_.store.Read(log_, next, std::min(wanted, submitted_end_), kReadBytes);
+    if (!pin.ok()) break;
+    for (const EntryView& entry : pin->entries()) {
+      envelope.payloads.push_back({entry.kind, {entry.payload.begin(), entry.payload.end()}});
+      next = entry.index + 1;
+    }
+  }
+  if (next == wanted) return;
+  std::uint64_t left = next - begin;
+  for (core::TermRun& run : append->runs) {
+    run.count = std::min(run.count, left);
+    left -= run.count;
+  }
+  std::erase_if(append->runs, [](const core::TermRun& run) { return run.count == 0; });
+  std::erase_if(append->specials,
+                [&](const core::SpecialEntry& special) { return special.index >= next; });
+  followups_.push_back(core::SentUpTo{.peer = envelope.message.to, .end = next});
+}
+
+void Replica::ApplyReady() {
+  const Index end = std::min(apply_end_, submitted_end_);
+  if (applied_ + 1 >= end) return;
+  while (applied_ + 1 < end) {
+    const Result<Pin> pin = place_.store.Read(log_, applied_ + 1, end, kReadBytes);
+    if (!pin.ok()) return;  // Tried again with the next progress.
+    for (const EntryView& entry : pin->entries()) {
+      applied_ = entry.index;
+      std::string answer;
+      if (entry.kind == kCommandKind)
+        answer = place_.machine.Apply({entry.term, entry.index}, entry.payload);
+      const auto proposed = proposed_.find(entry.index);
+      if (proposed == proposed_.end()) continue;
+      if (proposed->second.term == entry.term) {
+        place_.host.OnApplied(*this, proposed->second.ticket, std::move(answer));
+      } else {
+        place_.host.OnReply(*this,
+                            {.ticket = proposed->second.ticket, .answer = core::Answer::kLost});
+      }
+      proposed_.erase(proposed);
+    }
+  }
+  followups_.push_back(core::AppliedUpTo{applied_});
+  // Lazy: it rides with the next batch, and a start needs it only to answer sooner.
+  (void)place_.writer.PutLastApplied(log_, applied_);
+}
+
+/// What was cut may still be committed by another leader: its outcome is unknown.
+void Replica::FailFrom(Index begin) {
+  for (auto at = proposed_.lower_bound(begin); at != proposed_.end(); at = proposed_.erase(at)) {
+    place_.host.OnReply(*this, {.ticket = at->second.ticket, .answer = core::Answer::kLost});
+  }
+}
+
+}  // namespace duramen::server

@@ -1,0 +1,161 @@
+// One server: its core, its log in the shared store, and its machine. It does what the core asks
+// for, in the order in which it asks, and tells it what has become durable.
+//
+// Owned by a node and used by one thread, the one that uses the node's Writer. What stays true:
+// operations on the log go to the Writer in the core's order, none is left out, and what the Writer
+// cannot take now is kept and tried again; a message carries the payloads of its entries, or fewer
+// entries, never others.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "duramen/log_store.h"
+#include "server/core/core.h"
+#include "server/entry.h"
+
+namespace duramen::server {
+
+/// What a server does with what is committed. Deterministic: the same commands give the same
+/// answers everywhere.
+class StateMachine {
+ public:
+  virtual ~StateMachine() = default;
+  virtual std::string Apply(core::LogEnd at, Bytes command) = 0;
+};
+
+/// A message with the payloads of its entries.
+struct Envelope {
+  core::Message message;
+  std::vector<Payload> payloads;
+};
+
+class Replica;
+
+/// What a server needs of the node that it lives on. Called in the course of a step; must not call
+/// the server back.
+class ReplicaHost {
+ public:
+  virtual ~ReplicaHost() = default;
+  virtual void Send(Replica& from, Envelope envelope) = 0;
+  /// Of everything but commands that were applied.
+  virtual void OnReply(Replica& replica, const core::Reply& reply) = 0;
+  /// A command that this server proposed under `ticket` was applied here.
+  virtual void OnApplied(Replica& replica, std::uint64_t ticket, std::string answer) = 0;
+  /// The machine may be asked now.
+  virtual void OnQuery(Replica& replica, std::uint64_t ticket) = 0;
+  /// A committed configuration no longer has it; it may be stopped and deleted, though not in this
+  /// call.
+  virtual void OnRemoved(Replica& replica) = 0;
+};
+
+struct ReplicaStart {
+  std::string name;  // of its log
+  std::uint64_t boot = 1;
+  std::uint64_t seed = 0;
+  core::Microseconds now = 0;
+  core::CoreSettings settings;
+};
+
+/// Everything outlives the server.
+struct ReplicaPlace {
+  LogStore& store;
+  Writer& writer;
+  ReplicaHost& host;
+  StateMachine& machine;
+};
+
+class Replica {
+ public:
+  /// Commands that one call may hold, in bytes.
+  static constexpr std::size_t kBacklogBytesMax = 16u << 20;
+
+  /// Makes the log of a server and says who it is. Errors: those of LogStore::OpenLog.
+  static Result<ServerUid> Register(LogStore& store, Writer& writer, const std::string& name);
+  /// Tells it once which cluster it belongs to. Durable when the ticket is.
+  static Result<Ticket> Christen(LogStore& store, Writer& writer, const std::string& name,
+                                 const Birth& birth);
+  /// Recovers it from its log; the machine is given what is known to be committed.
+  /// Errors: kNotFound: no such log, or nothing has told it its cluster; kFaulty; those of reads.
+  static Result<std::unique_ptr<Replica>> Start(const ReplicaPlace& place,
+                                                const ReplicaStart& start);
+
+  /// For Start alone.
+  Replica(const ReplicaPlace& place, LogRef log, const ServerUid& uid)
+      : place_(place), log_(log), uid_(uid) {}
+
+  const core::Core& core() const { return *core_; }
+  /// Set once the store refuses this log for good; the server does nothing any more.
+  const std::optional<Error>& stopped() const { return stopped_; }
+  const ServerUid& uid() const { return uid_; }
+  LogRef log() const { return log_; }
+
+  void Step(core::Microseconds now, core::EventBody body);
+  void Deliver(core::Microseconds now, const Envelope& envelope);
+  /// As one range of the log, or a reply that says why not; then OnApplied for each that this
+  /// server applies as proposed.
+  void Propose(core::Microseconds now, std::uint64_t ticket, std::vector<std::byte> command);
+  /// News of the Writer about this log; then Progress.
+  void OnWritten(core::Microseconds now, const Written& written);
+  /// Looks what has become durable, and tries again what the Writer could not take.
+  void Progress(core::Microseconds now);
+  /// Whether Progress has something to do, or to try.
+  bool has_news() const;
+  Index applied() const { return applied_; }
+
+ private:
+  /// One call of the Writer that has to be made, in order.
+  struct Operation {
+    std::optional<core::Store> store;
+    std::optional<Index> truncate;
+    Index begin = 0;  // of the entries
+    std::vector<Term> terms;
+    std::vector<Payload> payloads;
+    std::size_t bytes = 0;
+  };
+  struct PendingStore {
+    std::uint64_t sequence = 0;
+    Ticket ticket = 0;
+  };
+  struct Proposed {
+    Term term = 0;
+    std::uint64_t ticket = 0;
+  };
+
+  Status Recover(const ReplicaStart& start);
+  Status ReadLog(core::CoreStart& start);
+  void Run(core::Microseconds now, core::EventBody body, const Envelope* envelope);
+  void RunFollowups();
+  void Execute(core::Effects& effects, const Envelope* envelope);
+  void Enqueue(const core::Effects& effects, const Envelope* envelope);
+  void Submit();
+  Result<Ticket> SubmitFront();
+  void SendAll(std::vector<core::Message>& messages);
+  void LoadPayloads(Envelope& envelope);
+  void ApplyReady();
+  void FailFrom(Index begin);
+
+  ReplicaPlace place_;
+  LogRef log_;
+  ServerUid uid_;
+  std::unique_ptr<core::Core> core_;
+  core::Microseconds now_ = 0;
+  std::deque<Operation> backlog_;
+  std::size_t backlog_bytes_ = 0;
+  std::deque<PendingStore> stores_;
+  Index submitted_end_ = 1;  // the log as the store knows it ends here
+  Index apply_end_ = 1;      // the core has said to apply everything below
+  Index applied_ = 0;
+  bool wal_down_ = false;
+  std::optional<Error> stopped_;
+  std::optional<std::vector<std::byte>> proposal_;  // of the event under way
+  std::map<Index, Proposed> proposed_;              // by this server, not applied yet
+  std::deque<core::EventBody> followups_;           // what effects lead to, once they are done
+};
+
+}  // namespace duramen::server

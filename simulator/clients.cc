@@ -1,0 +1,206 @@
+// Clients of a simulated world, on a network of their own that is only slow.
+#include <algorithm>
+#include <utility>
+
+#include "simulator/world.h"
+
+namespace duramen::simulator {
+namespace {
+
+constexpr Moment kAttemptTimeout = 2 * kSecond;
+constexpr Moment kPatience = 12 * kSecond;
+
+}  // namespace
+
+void World::StartClients() {
+  for (std::uint32_t number = 0; number < settings_.clients; ++number) {
+    Client client{.number = number, .rng = Rng(rng_.Next()), .process = next_process_++};
+    client.leaders.resize(clusters_.size());
+    clients_.push_back(std::move(client));
+  }
+  for (const Client& client : clients_) {
+    In(Exponential(settings_.think_ms),
+       [this, number = client.number] { BeginOperation(clients_[number]); });
+  }
+}
+
+void World::BeginOperation(Client& client) {
+  Attempt& attempt = client.attempt;
+  attempt.client = client.number;
+  attempt.cluster = static_cast<std::uint32_t>(client.rng.Below(clusters_.size()));
+  attempt.by_query = attempt.by_lease = false;
+  Request& request = attempt.request;
+  request = {.key = client.rng.Below(settings_.keys)};
+  switch (client.rng.Below(8)) {
+    case 0:
+    case 1:
+      request.act = Act::kWrite;
+      request.value = next_value_++;
+      break;
+    case 2:
+      request.act = Act::kCas;
+      request.expected = std::max<std::int64_t>(
+          1, next_value_ - 1 - static_cast<std::int64_t>(client.rng.Below(6)));
+      request.value = next_value_++;
+      break;
+    case 3:
+      request.act = Act::kAdd;
+      request.value = next_value_++;
+      break;
+    case 4:
+      request.act = Act::kMembers;
+      attempt.by_query = true;
+      break;
+    default:
+      request.act = Act::kRead;
+      attempt.by_query = !client.rng.OneIn(4);
+      attempt.by_lease = settings_.lease_margin_ms > 0 && client.rng.OneIn(2);
+  }
+  if (!attempt.by_query) {
+    request.mark = {client.process, ++client.sequence, client.acknowledged};
+  }
+  client.busy = true;
+  client.give_up_at = now() + kPatience;
+  ++tally_.operations;
+  records_.push_back({Record::Kind::kInvoke, client.process, attempt.cluster, request, {}, now()});
+  Try(client, client.leaders[attempt.cluster]);
+}
+
+/// Sends the operation once more, under the same number in its session.
+void World::Try(Client& client, std::uint32_t node) {
+  if (now() >= client.give_up_at) return EndOperation(client, Record::Kind::kInfo, {});
+  client.attempt.number = next_ticket_++;
+  const Attempt attempt = client.attempt;
+  In(Delay(node, node), [this, node, attempt] { Arrive(node, attempt); });
+  In(kAttemptTimeout, [this, number = client.number, ticket = attempt.number] {
+    Client& waiting = clients_[number];
+    if (!waiting.busy || waiting.attempt.number != ticket) return;
+    Try(waiting, static_cast<std::uint32_t>(waiting.rng.Below(nodes_.size())));
+  });
+}
+
+void World::Arrive(std::uint32_t number, const Attempt& attempt) {
+  Node& node = *nodes_[number];
+  if (!node.is_up()) return;
+  if (node.paused_until > now())
+    return agenda_.At(node.paused_until, [=, this] { Arrive(number, attempt); });
+  Resident* resident = node.Find(attempt.cluster);
+  if (resident == nullptr || !resident->replica) {
+    return Answer(number, attempt, {.ticket = attempt.number, .answer = core::Answer::kNotLeader},
+                  "");
+  }
+  attempts_[attempt.number] = attempt;
+  StepAt(node, *resident, [&](core::Microseconds at) {
+    if (attempt.by_query) {
+      const auto kind =
+          attempt.by_lease ? core::Query::Kind::kLease : core::Query::Kind::kConsistent;
+      resident->replica->Step(at, core::Query{.ticket = attempt.number, .kind = kind});
+    } else {
+      resident->replica->Propose(at, attempt.number, Encode(attempt.request));
+    }
+  });
+}
+
+void World::OnReply(server::Replica& replica, const core::Reply& reply) {
+  const auto at = attempts_.find(reply.ticket);
+  if (at == attempts_.end()) {
+    if (reply.answer == core::Answer::kDone)
+      ++(reply.at.index > 0 ? tally_.changes : tally_.transfers);
+    return;
+  }
+  const Attempt attempt = at->second;
+  attempts_.erase(at);
+  Answer(AddressOf(replica.uid())->node, attempt, reply, "");
+}
+
+void World::OnApplied(server::Replica& replica, std::uint64_t ticket, std::string answer) {
+  const auto at = attempts_.find(ticket);
+  if (at == attempts_.end()) return;
+  const Attempt attempt = at->second;
+  attempts_.erase(at);
+  Answer(AddressOf(replica.uid())->node, attempt, {.ticket = ticket}, answer);
+}
+
+void World::OnQuery(server::Replica& replica, std::uint64_t ticket) {
+  const auto at = attempts_.find(ticket);
+  if (at == attempts_.end()) return;
+  const Attempt attempt = at->second;
+  attempts_.erase(at);
+  const Address* where = AddressOf(replica.uid());
+  ++tally_.reads;
+  Answer(where->node, attempt, {.ticket = ticket},
+         Encode(nodes_[where->node]->Find(where->cluster)->machine->Read(attempt.request)));
+}
+
+void World::Answer(std::uint32_t node, const Attempt& attempt, const core::Reply& reply,
+                   const std::string& answer) {
+  if (trouble_ && rng_.OneIn(40)) return;  // Answers get lost, too: that is what sessions are for.
+  In(Delay(node, node), [=, this] { TakeAnswer(attempt, reply, answer); });
+}
+
+void World::RetryLater(Client& client, std::uint32_t node, Moment delay) {
+  const std::uint64_t ticket = client.attempt.number;
+  In(delay, [this, number = client.number, node, ticket] {
+    Client& waiting = clients_[number];
+    if (waiting.busy && waiting.attempt.number == ticket) Try(waiting, node);
+  });
+}
+
+void World::TakeAnswer(const Attempt& attempt, const core::Reply& reply,
+                       const std::string& answer) {
+  Client& client = clients_[attempt.client];
+  if (!client.busy || client.attempt.number != attempt.number) return;  // It has moved on.
+  if (reply.answer == core::Answer::kDone) {
+    const Response response = DecodeResponse(answer);
+    if (response.expired) return EndOperation(client, Record::Kind::kInfo, {});
+    return EndOperation(client, Record::Kind::kOk, response);
+  }
+  auto next = static_cast<std::uint32_t>(client.rng.Below(nodes_.size()));
+  if (const Address* hinted = AddressOf(reply.leader)) next = hinted->node;
+  client.leaders[attempt.cluster] = next;
+  RetryLater(client, next, static_cast<Moment>(1 + client.rng.Below(100)) * kMillisecond);
+}
+
+void World::EndOperation(Client& client, Record::Kind kind, const Response& response) {
+  const Attempt& attempt = client.attempt;
+  client.busy = false;
+  records_.push_back({kind, client.process, attempt.cluster, attempt.request, response, now()});
+  if (kind == Record::Kind::kOk) {
+    client.acknowledged = client.sequence;
+    // What began after all had healed counts as service.
+    if (!trouble_ && !attempt.by_query &&
+        client.give_up_at - kPatience > static_cast<Moment>(settings_.trouble_ms) * kMillisecond) {
+      served_after_healing_.insert(attempt.cluster);
+    }
+  } else {
+    ++tally_.unknown;
+    client.process = next_process_++;
+    client.sequence = client.acknowledged = 0;
+  }
+  In(Exponential(settings_.think_ms),
+     [this, number = client.number] { BeginOperation(clients_[number]); });
+}
+
+std::string World::JudgeLiveness() {
+  for (std::uint32_t number = 0; number < clusters_.size(); ++number) {
+    if (served_after_healing_.count(number) > 0) continue;
+    std::string state;
+    for (const std::unique_ptr<Node>& node : nodes_) {
+      const Resident* resident = node->is_up() ? node->Find(number) : nullptr;
+      if (resident == nullptr || !resident->replica) continue;
+      const core::Core& core = resident->replica->core();
+      state += "; node " + std::to_string(node->number()) + " " +
+               std::string(core::NameOf(core.role_kind())) + " term " +
+               std::to_string(core.term()) + " log " + std::to_string(core.log().last().index) +
+               " written " + std::to_string(core.written()) + " commit " +
+               std::to_string(core.commit()) +
+               (core.configuration().IsVoter(resident->uid) ? " voter" : " no voter") + " of " +
+               std::to_string(core.configuration().voters());
+    }
+    return "cluster " + std::to_string(number) + " does not serve again after all has healed" +
+           state;
+  }
+  return "";
+}
+
+}  // namespace duramen::simulator

@@ -1,0 +1,213 @@
+// How nodes and clusters come to be, die, and come back.
+#include <algorithm>
+
+#include "base/check.h"
+#include "simulator/world.h"
+
+namespace duramen::simulator {
+namespace {
+
+/// What a node may take to come back: as long as a supervisor would wait.
+constexpr Moment kRestartMost = 3 * kSecond;
+
+}  // namespace
+
+core::CoreSettings World::CoreSettingsOf() const {
+  core::CoreSettings settings;
+  settings.append_entries_max = settings_.append_max;
+  settings.pipeline_entries_max = settings_.pipeline_max;
+  settings.clock_drift_margin = settings_.lease_margin_ms * 1000;
+  settings.quiet_when_idle = settings_.quiet != 0;
+  return settings;
+}
+
+/// Nodes, clusters and their first members, before there is any trouble.
+void World::Found() {
+  for (std::uint32_t number = 0; number < settings_.nodes; ++number) {
+    const double speed =
+        settings_.drift == 0 ? 1.0 : 0.5 + static_cast<double>(rng_.Below(1500)) / 1000.0;
+    nodes_.push_back(std::make_unique<Node>(number, LocalClock(speed), Rng(rng_.Next())));
+    const Status started = nodes_.back()->Start(executor_, clock_, settings_, {});
+    if (!started.ok())
+      return referee_.Fail("a new node does not start: " + started.error().message);
+  }
+  clusters_.resize(settings_.clusters);
+  for (std::uint32_t number = 0; number < clusters_.size(); ++number) {
+    Cluster& cluster = clusters_[number];
+    cluster.birth.cluster = rng_.Next();
+    const std::uint32_t first = static_cast<std::uint32_t>(rng_.Below(nodes_.size()));
+    const std::string name = "c" + std::to_string(number) + "-0";
+    std::vector<Node*> homes;
+    for (std::uint32_t member = 0; member < settings_.members; ++member) {
+      homes.push_back(nodes_[(first + member) % nodes_.size()].get());
+    }
+    for (Node* node : homes) {
+      const Result<ServerUid> uid = server::Replica::Register(node->store(), node->writer(), name);
+      CHECK(uid.ok());
+      cluster.birth.configuration = cluster.birth.configuration.With({.uid = *uid});
+    }
+    for (Node* node : homes) CHECK(Populate(*node, number, name));
+  }
+  // A promise to found a cluster is kept once it is durable.
+  for (const std::unique_ptr<Node>& node : nodes_) {
+    const Result<Ticket> last = node->writer().Append({});
+    CHECK(last.ok() && node->writer().Wait(*last, Deadline::max()).ok());
+  }
+  PumpStorage();
+}
+
+/// A server of `cluster` on the node, under a log that is there or is made; false if the store does
+/// not take it now.
+bool World::Populate(Node& node, std::uint32_t number, const std::string& name) {
+  Cluster& cluster = clusters_[number];
+  const Result<ServerUid> uid = server::Replica::Register(node.store(), node.writer(), name);
+  if (!uid.ok()) return false;
+  if (!server::Replica::Christen(node.store(), node.writer(), name, cluster.birth).ok())
+    return false;
+  addresses_[*uid] = {number, node.number()};
+  std::erase_if(node.residents(), [&](const Resident& other) { return other.cluster == number; });
+  node.residents().push_back({.cluster = number, .name = name, .uid = *uid});
+  Resident& resident = node.residents().back();
+  resident.machine = std::make_unique<Machine>(number, referee_);
+  Result<std::unique_ptr<server::Replica>> replica = server::Replica::Start(
+      {node.store(), node.writer(), *this, *resident.machine}, {.name = name,
+                                                                .boot = node.boot(),
+                                                                .seed = rng_.Next(),
+                                                                .now = node.clock().At(now()),
+                                                                .settings = CoreSettingsOf()});
+  if (!replica.ok()) {
+    node.residents().pop_back();
+    return false;
+  }
+  resident.replica = std::move(replica).value();
+  referee_.OnStart(*resident.replica);
+  Reschedule(node, resident);
+  return true;
+}
+
+void World::CrashNode(Node& node, bool power_lost) {
+  node.Crash(power_lost);
+  In(kMillisecond + static_cast<Moment>(rng_.Below(kRestartMost)),
+     [this, number = node.number()] { StartNode(number); });
+}
+
+void World::StartNode(std::uint32_t number) {
+  Node& node = *nodes_[number];
+  if (node.is_up()) return;
+  const Status started = node.Start(executor_, clock_, settings_, {});
+  if (!started.ok()) {
+    return referee_.Fail("node " + std::to_string(number) +
+                         " does not start: " + started.error().message);
+  }
+  StartServers(node);
+}
+
+void World::StartServers(Node& node) {
+  std::vector<std::string> faulty;
+  for (const LogInfo& info : node.store().Logs()) {
+    if (info.faulty) faulty.push_back(info.name);
+  }
+  if (!faulty.empty()) return Salvage(node, std::move(faulty));
+  std::vector<std::uint32_t> unreadable;
+  for (Resident& resident : node.residents()) {
+    resident.machine = std::make_unique<Machine>(resident.cluster, referee_);
+    Result<std::unique_ptr<server::Replica>> replica = server::Replica::Start(
+        {node.store(), node.writer(), *this, *resident.machine}, {.name = resident.name,
+                                                                  .boot = node.boot(),
+                                                                  .seed = rng_.Next(),
+                                                                  .now = node.clock().At(now()),
+                                                                  .settings = CoreSettingsOf()});
+    if (!replica.ok()) {
+      if (tally_.rotten_bytes + tally_.wiped == 0) {
+        return referee_.Fail("node " + std::to_string(node.number()) + ": server " + resident.name +
+                             " does not start: " + replica.error().message);
+      }
+      unreadable.push_back(resident.cluster);
+      continue;
+    }
+    resident.replica = std::move(replica).value();
+    referee_.OnStart(*resident.replica);
+    Reschedule(node, resident);
+  }
+  Tell("node " + std::to_string(node.number()) + " is up, boot " + std::to_string(node.boot()));
+  for (const std::uint32_t cluster : unreadable) Replace(node, *node.Find(cluster));
+}
+
+/// A1: what lost acknowledged entries, and perhaps a vote, comes back as somebody else.
+void World::Salvage(Node& node, std::vector<std::string> names) {
+  tally_.faulty_servers += names.size();
+  Tell("node " + std::to_string(node.number()) + ": " + std::to_string(names.size()) +
+       " server(s) lost acknowledged entries");
+  node.Crash(false);
+  const Status started = node.Start(executor_, clock_, settings_, names);
+  if (!started.ok()) {
+    return referee_.Fail("node " + std::to_string(node.number()) +
+                         " does not salvage: " + started.error().message);
+  }
+  for (Resident& resident : node.residents()) {
+    if (std::find(names.begin(), names.end(), resident.name) == names.end()) continue;
+    const ServerUid lost = resident.uid;
+    const std::uint32_t cluster = resident.cluster;
+    if (!Populate(node, cluster, resident.name)) continue;
+    clusters_[cluster].replacements.push_back({lost, node.Find(cluster)->uid});
+    return StartServers(node);  // The list of residents has changed.
+  }
+  StartServers(node);
+}
+
+/// A server whose log is gone: another one takes its place in the cluster.
+void World::Replace(Node& node, Resident& resident) {
+  const ServerUid lost = resident.uid;
+  const std::uint32_t number = resident.cluster;
+  Cluster& cluster = clusters_[number];
+  const std::string name =
+      "c" + std::to_string(number) + "-" + std::to_string(++cluster.incarnations);
+  if (!Populate(node, number, name)) {
+    return In(kSecond, [this, where = node.number(), number, lost] {
+      Resident* again = nodes_[where]->is_up() ? nodes_[where]->Find(number) : nullptr;
+      if (again != nullptr && again->uid == lost) Replace(*nodes_[where], *again);
+    });
+  }
+  cluster.replacements.push_back({lost, node.Find(number)->uid});
+}
+
+Resident* World::LeaderOf(std::uint32_t cluster, Node** home) {
+  Resident* found = nullptr;
+  for (const std::unique_ptr<Node>& node : nodes_) {
+    Resident* resident = node->is_up() ? node->Find(cluster) : nullptr;
+    if (resident == nullptr || !resident->replica) continue;
+    const core::Core& core = resident->replica->core();
+    if (core.role_kind() != core::RoleKind::kLeader) continue;
+    if (found != nullptr && found->replica->core().term() > core.term()) continue;
+    found = resident;
+    *home = node.get();
+  }
+  return found;
+}
+
+/// Whether what is acknowledged survives the loss of this node's disk: Raft promises that for a
+/// minority, so no cluster may lose a second disk before the first is replaced.
+bool World::MayLose(const Node& node) const {
+  for (const Resident& resident : const_cast<Node&>(node).residents()) {
+    const Cluster& cluster = clusters_[resident.cluster];
+    if (!cluster.replacements.empty() || !cluster.leaving.empty()) return false;
+    std::size_t sound = 0;
+    for (const std::unique_ptr<Node>& other : nodes_) {
+      const Resident* there = other->Find(resident.cluster);
+      if (other.get() == &node || there == nullptr || !there->replica) continue;
+      const core::Configuration& configuration = there->replica->core().configuration();
+      // All others, in each one's own view, make up a majority without it, with one to spare for a
+      // change under way.
+      if (configuration.IsVoter(there->uid) && configuration.voters() >= 3 &&
+          configuration.IsVoter(resident.uid) &&
+          there->replica->core().specials().configuration_index() <=
+              there->replica->core().commit()) {
+        ++sound;
+      }
+    }
+    if (sound < 2) return false;
+  }
+  return true;
+}
+
+}  // namespace duramen::simulator

@@ -1,0 +1,98 @@
+#include "simulator/node.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/try.h"
+
+namespace duramen::simulator {
+namespace {
+
+// Small, so that files roll and queues fill in a life of a minute.
+log::StorageTuning Tuning(const Settings& settings) {
+  log::StorageTuning tuning;
+  tuning.ring_records = 256;
+  tuning.ring_bytes = 64u << 10;
+  tuning.chunk_bytes = 8u << 10;
+  tuning.batch_bytes_max = 32u << 10;
+  // A disk that takes its time has all its writes in flight.
+  if (settings.disk_us > 0) tuning.alone_bytes_max = 0;
+  return tuning;
+}
+
+}  // namespace
+
+Resident* Node::Find(std::uint32_t cluster) {
+  const auto at = std::find_if(residents_.begin(), residents_.end(), [&](const Resident& resident) {
+    return resident.cluster == cluster;
+  });
+  return at == residents_.end() ? nullptr : &*at;
+}
+
+Status Node::Start(LoopExecutor& executor, ManualClock& clock, const Settings& settings,
+                   const std::vector<std::string>& salvage) {
+  CHECK(!store_);
+  machine_ = std::make_unique<sim::SimFileSystem>(disk_, sites_);
+  machine_->KeepNoTrace();
+  machine_->SeedFlight(rng_.Next());
+  if (settings.disk_us > 0)
+    machine_->SetLatency(static_cast<std::int64_t>(settings.disk_us) * kMicrosecond);
+  LogStoreOptions options;
+  options.data_dir = "/data";
+  options.wal_max_size_bytes = settings.wal_file_kb << 10;
+  options.memory_budget = 2u << 20;
+  options.flush_delay = 0;
+  if (!salvage.empty()) {
+    options.recovery_mode = RecoveryMode::kSalvage;
+    options.salvage_servers = salvage;
+  }
+  Result<LogStore> opened =
+      log::OpenLogStore(options, {*machine_, clock, executor, Rng(rng_.Next())}, Tuning(settings));
+  if (!opened.ok()) {
+    machine_->Crash();
+    disk_ = machine_->disk();
+    machine_.reset();
+    return std::move(opened).error();
+  }
+  store_.emplace(std::move(opened).value());
+  Result<Writer> writer = store_->NewWriter();
+  if (!writer.ok()) {
+    Crash(false);
+    return std::move(writer).error();
+  }
+  writer_.emplace(std::move(writer).value());
+  return {};
+}
+
+void Node::Stop() {
+  for (Resident& resident : residents_) {
+    resident.replica.reset();
+    resident.machine.reset();
+    resident.timer_at = kNever;
+    ++resident.timer_number;
+  }
+  if (machine_) machine_->Crash();
+  writer_.reset();
+  store_.reset();
+}
+
+void Node::Crash(bool power_lost) {
+  Stop();
+  disk_ = machine_->disk();
+  machine_.reset();
+  if (power_lost) {
+    const sim::CrashStates states(disk_,
+                                  rng_.OneIn(2) ? sim::Profile::kExt4 : sim::Profile::kAdversary);
+    disk_ = sim::DiskState(states.Materialize(states.At(rng_.Below(states.count()))));
+  } else {
+    disk_.SettleFlight(rng_.Next());
+  }
+}
+
+void Node::Wipe() {
+  CHECK(!store_);
+  disk_ = sim::DiskState();
+}
+
+}  // namespace duramen::simulator

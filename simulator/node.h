@@ -1,0 +1,95 @@
+// One machine of a simulated world: a disk that forgets, the real store on it, and the servers that
+// live there.
+//
+// Owned by the world, one thread. The disk outlives its lives; in between it shows what a crash may
+// leave.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/loop_executor.h"
+#include "log/storage.h"
+#include "server/replica.h"
+#include "sim/crash_states.h"
+#include "sim/sim_file_system.h"
+#include "simulator/agenda.h"
+#include "simulator/machine.h"
+#include "simulator/settings.h"
+
+namespace duramen::simulator {
+
+/// A server on a node, alive or not.
+struct Resident {
+  std::uint32_t cluster = 0;
+  std::string name;  // of its log
+  ServerUid uid;
+  std::unique_ptr<Machine> machine;
+  std::unique_ptr<server::Replica> replica;
+  Moment timer_at = kNever;  // the tick that stands in the agenda
+  std::uint64_t timer_number = 0;
+};
+
+/// A clock that runs at its own speed, in microseconds since the node came to be.
+class LocalClock {
+ public:
+  explicit LocalClock(double speed) : speed_(speed) {}
+  core::Microseconds At(Moment moment) const {
+    return static_cast<core::Microseconds>(static_cast<double>(moment) * speed_ / 1000.0);
+  }
+  Moment WhenIs(core::Microseconds local) const {
+    return static_cast<Moment>(static_cast<double>(local) * 1000.0 / speed_) + 1;
+  }
+
+ private:
+  double speed_;
+};
+
+class Node {
+ public:
+  Node(std::uint32_t number, LocalClock clock, Rng rng)
+      : number_(number), clock_(clock), rng_(rng) {}
+  ~Node() { Stop(); }
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  std::uint32_t number() const { return number_; }
+  bool is_up() const { return store_.has_value(); }
+  const LocalClock& clock() const { return clock_; }
+  std::uint64_t boot() const { return store_->recovery_report().boot; }
+  LogStore& store() { return *store_; }
+  Writer& writer() { return *writer_; }
+  sim::SimFileSystem& machine() { return *machine_; }
+  sim::DiskState& disk() { return disk_; }
+  std::vector<Resident>& residents() { return residents_; }
+  Resident* Find(std::uint32_t cluster);
+
+  /// Opens the store on what the disk shows; servers are started by the world. `salvage` names logs
+  /// that are to begin anew. Errors: those of LogStore::Open.
+  Status Start(LoopExecutor& executor, ManualClock& clock, const Settings& settings,
+               const std::vector<std::string>& salvage);
+  /// The process ends at once; `power_lost`: so does the machine, and the disk keeps what it must.
+  void Crash(bool power_lost);
+  /// An empty disk.
+  void Wipe();
+
+  Moment paused_until = 0;
+
+ private:
+  void Stop();
+  std::uint32_t number_;
+  LocalClock clock_;
+  Rng rng_;
+  sim::SiteTable sites_;
+  sim::DiskState disk_;
+  std::unique_ptr<sim::SimFileSystem> machine_;
+  std::optional<LogStore> store_;
+  std::optional<Writer> writer_;
+  std::vector<Resident> residents_;
+};
+
+}  // namespace duramen::simulator

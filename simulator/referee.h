@@ -1,0 +1,75 @@
+// Watches a simulated world and stops it at the first thing that must never be (Raft figure 3, and
+// what clients were promised). It sees every message, every application and every server between
+// steps, and remembers over crashes.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "server/replica.h"
+#include "simulator/machine.h"
+
+namespace duramen::simulator {
+
+/// What a life came to, to know that it was one.
+struct Tally {
+  std::uint64_t seconds = 0;  // simulated
+  std::uint64_t elections = 0;
+  std::uint64_t commits = 0;
+  std::uint64_t overwritten = 0;  // entries cut by another leader
+  std::uint64_t kills = 0;
+  std::uint64_t power_losses = 0;
+  std::uint64_t partitions = 0;
+  std::uint64_t pauses = 0;
+  std::uint64_t disk_errors = 0;
+  std::uint64_t full_disks = 0;
+  std::uint64_t rotten_bytes = 0;
+  std::uint64_t faulty_servers = 0;
+  std::uint64_t healed_servers = 0;  // came back as new incarnations, and were promoted
+  std::uint64_t wiped = 0;
+  std::uint64_t changes = 0;  // of members, committed
+  std::uint64_t transfers = 0;
+  std::uint64_t operations = 0;
+  std::uint64_t unknown = 0;  // outcome never learnt
+  std::uint64_t reads = 0;    // outside the log
+  std::uint64_t messages = 0;
+  void Add(const Tally& other);
+  std::string ToText() const;
+};
+
+class Referee final : public Machine::Witness {
+ public:
+  explicit Referee(Tally& tally) : tally_(tally) {}
+
+  void OnApply(const Machine& machine, core::LogEnd at, Bytes command) override;
+  void OnSend(std::uint32_t cluster, const core::Message& message);
+  /// Between steps of a server. `fresh`: it has just been started.
+  void OnStep(std::uint32_t cluster, const server::Replica& replica);
+  void OnStart(const server::Replica& replica);
+  void Fail(std::string what);
+  /// Empty: nothing so far.
+  const std::string& verdict() const { return verdict_; }
+  /// The last entry of a cluster that was ever called committed.
+  Index last_committed(std::uint32_t cluster) const;
+
+ private:
+  struct Seen {
+    Term term = 0;
+    Index commit = 0;
+    Index end = 0;
+    Term last_term = 0;
+  };
+  Tally& tally_;
+  std::string verdict_;
+  std::map<std::pair<std::uint32_t, Index>, std::pair<Term, std::uint64_t>> committed_;
+  std::map<std::pair<std::uint32_t, Term>, ServerUid> leaders_;
+  std::map<std::pair<ServerUid, Term>, ServerUid> votes_;
+  std::map<ServerUid, Term> said_;  // the highest term that a server ever said it was in
+  std::map<ServerUid, Seen> seen_;
+};
+
+}  // namespace duramen::simulator

@@ -1,0 +1,55 @@
+#include "simulator/settings.h"
+
+#include <algorithm>
+
+#include "base/rng.h"
+
+namespace duramen::simulator {
+namespace {
+
+/// Off in one of two lives, else between `low` and `high`.
+std::uint64_t Maybe(Rng& rng, std::uint64_t low, std::uint64_t high) {
+  const std::uint64_t drawn = low + rng.Below(high - low + 1);
+  return rng.OneIn(2) ? 0 : drawn;
+}
+
+}  // namespace
+
+Settings DrawSettings(std::uint64_t seed) {
+  Rng rng(seed ^ 0x73657474696E6773);
+  Settings settings;
+  settings.nodes = 1 + rng.Below(7);
+  if (rng.OneIn(2)) settings.nodes = 3;
+  settings.members = 1 + rng.Below(std::min<std::uint64_t>(settings.nodes, 5));
+  if (!rng.OneIn(3)) settings.members = std::min<std::uint64_t>(settings.nodes, 3);
+  settings.clusters = rng.OneIn(3) ? 1 + rng.Below(8) : 1;
+  settings.clients = 3 + rng.Below(8);
+  settings.think_ms = 20 + rng.Below(400);
+  settings.keys = 1 + rng.Below(4);
+  settings.trouble_ms = 20'000 + rng.Below(40'000);
+  settings.delay_us = 100 + rng.Below(20'000);
+  settings.loss = Maybe(rng, 5, 200);
+  settings.doubling = Maybe(rng, 5, 200);
+  settings.partition_ms = Maybe(rng, 3'000, 20'000);
+  settings.clog_ms = Maybe(rng, 3'000, 20'000);
+  settings.kill_ms = Maybe(rng, 4'000, 30'000);
+  settings.power_ms = Maybe(rng, 4'000, 30'000);
+  settings.pause_ms = Maybe(rng, 5'000, 30'000);
+  settings.drift = rng.Below(2);
+  settings.disk_us = Maybe(rng, 50, 20'000);
+  settings.disk_error_ms = Maybe(rng, 5'000, 30'000);
+  settings.disk_full_ms = rng.OneIn(2) ? Maybe(rng, 10'000, 40'000) : 0;
+  settings.rot_ms = rng.OneIn(2) ? Maybe(rng, 5'000, 40'000) : 0;
+  settings.wipe_ms = rng.OneIn(2) ? Maybe(rng, 10'000, 60'000) : 0;
+  settings.change_ms = Maybe(rng, 1'000, 15'000);
+  settings.transfer_ms = Maybe(rng, 2'000, 15'000);
+  // A lease is safe only where clocks keep to the margin, so not where they run at double speed.
+  settings.lease_margin_ms = settings.drift != 0 ? 0 : Maybe(rng, 10, 100);
+  settings.append_max = rng.OneIn(2) ? 128 : 1 + rng.Below(8);
+  settings.pipeline_max = rng.OneIn(2) ? 4096 : 1 + rng.Below(32);
+  settings.quiet = rng.Below(2);
+  settings.wal_file_kb = 48 + 16 * rng.Below(4);
+  return settings;
+}
+
+}  // namespace duramen::simulator

@@ -1,0 +1,156 @@
+// Trouble, each kind at its own mean interval, until all heals.
+#include <algorithm>
+
+#include "simulator/world.h"
+
+namespace duramen::simulator {
+
+void World::Every(std::uint64_t mean_ms, void (World::*trouble)()) {
+  if (mean_ms == 0) return;
+  In(Exponential(mean_ms), [this, mean_ms, trouble] {
+    if (!trouble_) return;
+    (this->*trouble)();
+    Every(mean_ms, trouble);
+  });
+}
+
+void World::StartTrouble() {
+  Every(settings_.kill_ms, &World::Kill);
+  Every(settings_.power_ms, &World::LosePower);
+  Every(settings_.partition_ms, &World::Partition);
+  Every(settings_.clog_ms, &World::Clog);
+  Every(settings_.pause_ms, &World::Pause);
+  Every(settings_.disk_error_ms, &World::BreakDisk);
+  Every(settings_.disk_full_ms, &World::FillDisk);
+  Every(settings_.rot_ms, &World::Rot);
+  Every(settings_.wipe_ms, &World::Wipe);
+  Every(settings_.change_ms, &World::ChangeMembers);
+  Every(settings_.transfer_ms, &World::TransferLeader);
+  // Whoever replaces a lost disk does so in the time of healing, too.
+  In(kSecond, [this] { MendMembers(); });
+}
+
+void World::Kill() {
+  Node& node = *nodes_[rng_.Below(nodes_.size())];
+  if (!node.is_up()) return;
+  ++tally_.kills;
+  Tell("node " + std::to_string(node.number()) + " is killed");
+  CrashNode(node, false);
+}
+
+void World::LosePower() {
+  Node& node = *nodes_[rng_.Below(nodes_.size())];
+  if (!node.is_up()) return;
+  ++tally_.power_losses;
+  Tell("node " + std::to_string(node.number()) + " loses power");
+  CrashNode(node, true);
+}
+
+/// Two sides, one direction of a link, or a ring in which each hears only its neighbour.
+void World::Partition() {
+  ++tally_.partitions;
+  const std::uint64_t shape = rng_.Below(3);
+  const auto count = static_cast<std::uint32_t>(nodes_.size());
+  std::vector<bool> side(count);
+  for (std::uint32_t node = 0; node < count; ++node) side[node] = rng_.OneIn(2);
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> cut;
+  for (std::uint32_t from = 0; from < count; ++from) {
+    for (std::uint32_t to = 0; to < count; ++to) {
+      const bool apart = shape == 0   ? side[from] != side[to]
+                         : shape == 1 ? side[from] && !side[to]
+                                      : to != (from + 1) % count;
+      if (from != to && apart) cut.emplace_back(from, to);
+    }
+  }
+  Tell("the network is cut: " + std::to_string(cut.size()) + " one-way links");
+  for (const auto& link : cut) cuts_.insert(link);
+  In(Exponential(4000), [this, cut] {
+    for (const auto& link : cut) cuts_.erase(link);
+  });
+}
+
+void World::Clog() {
+  const auto count = nodes_.size();
+  const auto from = static_cast<std::uint32_t>(rng_.Below(count));
+  const auto to = static_cast<std::uint32_t>(rng_.Below(count));
+  clogs_[{from, to}] = now() + Exponential(2000);
+}
+
+void World::Pause() {
+  Node& node = *nodes_[rng_.Below(nodes_.size())];
+  if (!node.is_up()) return;
+  ++tally_.pauses;
+  node.paused_until = now() + Exponential(3000);
+  Tell("node " + std::to_string(node.number()) + " stands still for " +
+       std::to_string((node.paused_until - now()) / kMillisecond) + " ms");
+}
+
+void World::BreakDisk() {
+  Node& node = *nodes_[rng_.Below(nodes_.size())];
+  if (!node.is_up()) return;
+  ++tally_.disk_errors;
+  Tell("node " + std::to_string(node.number()) + ": a write or sync fails");
+  node.machine().Schedule({.kind = rng_.OneIn(2) ? sim::OpKind::kWrite : sim::OpKind::kSyncData,
+                           .file_class = rng_.OneIn(3) ? "seg" : "wal",
+                           .times = 1 + rng_.Below(2)});
+}
+
+void World::FillDisk() {
+  Node& node = *nodes_[rng_.Below(nodes_.size())];
+  if (!node.is_up()) return;
+  ++tally_.full_disks;
+  Tell("node " + std::to_string(node.number()) + ": the disk is full");
+  for (const sim::OpKind kind : {sim::OpKind::kAllocate, sim::OpKind::kCreate}) {
+    node.machine().Schedule({.kind = kind,
+                             .file_class = "",
+                             .times = UINT64_MAX,
+                             .effect = sim::FaultEffect::kDiskFull});
+  }
+  In(Exponential(5000), [this, number = node.number()] {
+    if (nodes_[number]->is_up()) nodes_[number]->machine().ClearFaults();
+  });
+}
+
+/// A byte that was acknowledged long ago changes, while its node is down [C5: not in the last
+/// batches].
+void World::Rot() {
+  Node& node = *nodes_[rng_.Below(nodes_.size())];
+  if (!node.is_up() || !MayLose(node)) return;
+  CrashNode(node, false);
+  const sim::Image& image = node.disk().visible();
+  const sim::Node wal = image.FindPath("/data/wal");
+  if (wal == 0) return;
+  std::vector<sim::Node> files;
+  for (const auto& [name, file] : image.entries(wal)) {
+    if (name.size() > 4 && name.substr(name.size() - 4) == ".wal") files.push_back(file);
+  }
+  if (files.empty()) return;
+  const sim::Node file = files[rng_.Below(files.size())];
+  const std::uint64_t size = image.content(file).size_bytes();
+  if (size < 16384) return;
+  ++tally_.rotten_bytes;
+  const std::uint64_t offset = 8192 + rng_.Below(size / 4);
+  Tell("node " + std::to_string(node.number()) + ": a byte rots");
+  node.disk().Rot(file, offset, static_cast<std::byte>(rng_.Below(256)));
+}
+
+void World::Wipe() {
+  Node& node = *nodes_[rng_.Below(nodes_.size())];
+  if (!node.is_up() || !MayLose(node)) return;
+  ++tally_.wiped;
+  Tell("node " + std::to_string(node.number()) + " loses its disk");
+  CrashNode(node, true);
+  node.Wipe();
+}
+
+void World::Heal() {
+  Tell("all heals");
+  cuts_.clear();
+  clogs_.clear();
+  for (const std::unique_ptr<Node>& node : nodes_) {
+    node->paused_until = std::min(node->paused_until, now());
+    if (node->is_up()) node->machine().ClearFaults();
+  }
+}
+
+}  // namespace duramen::simulator
