@@ -1,10 +1,15 @@
 #include "simulator/run.h"
 
+#include "simulator/judge.h"
+
 namespace duramen::simulator {
 
 Outcome RunSeed(std::uint64_t seed, const Settings& settings, Narrator* narrator) {
   World world(seed, settings, narrator);
   Outcome outcome{.verdict = world.Run(), .tally = {}, .trace_hash = 0};
+  if (outcome.verdict.empty()) {
+    outcome.verdict = JudgeRecords(world.records(), settings.clusters);
+  }
   outcome.tally = world.tally();
   outcome.trace_hash = world.trace_hash();
   return outcome;

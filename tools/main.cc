@@ -328,7 +328,8 @@ class Cli {
     verb.add_option("--set", simulate_.settings, "NAME=VALUE instead of what the seed draws");
     verb.add_flag("--tell", simulate_.tell, "what happens, as it happens");
     verb.add_flag("!--no-shrink", simulate_.shrink, "leave a failing seed as it is");
-    verb.add_option("--soak", simulate_.soak, "go on behind the last seed of this page, and add a row");
+    verb.add_option("--soak", simulate_.soak,
+                    "go on behind the last seed of this page, and add a row");
     verb.footer(
         "Examples:\n  duramen simulate --seed 7 --tell\n  duramen simulate --seeds 1000\n"
         "  duramen simulate --seed 7 --set loss=0 --set kill_ms=5000");

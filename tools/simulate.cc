@@ -96,12 +96,10 @@ void AddSoakRow(const std::string& path, const Progress& progress) {
        << progress.tally.ToText() << " | " << progress.first << "-" << progress.next - 1 << " |\n";
 }
 
-void ReportFailure(std::uint64_t seed, const simulator::Settings& settings,
-                   const simulator::Outcome& outcome, const SimulateOptions& options,
+void ReportFailure(std::uint64_t seed, const simulator::Settings& settings, bool shrink,
                    Terminal& terminal) {
-  terminal.Out("seed " + std::to_string(seed) + " fails: " + outcome.verdict + "\n");
   simulator::Settings small = settings;
-  if (options.shrink) small = simulator::Shrink(seed, settings, [] { return Interrupted(); });
+  if (shrink) small = simulator::Shrink(seed, settings, [] { return Interrupted(); });
   const std::string difference = simulator::DifferenceFromDraw(seed, small);
   terminal.Out("replay (commit " + CommitOfBuild() + "): duramen simulate --seed " +
                std::to_string(seed) + (difference.empty() ? "" : " " + difference) + " --tell\n");
@@ -140,7 +138,8 @@ ExitCode RunSimulate(const SimulateOptions& options, Terminal& terminal) {
     progress.tally.Add(outcome.tally);
     if (!outcome.verdict.empty()) {
       ++progress.failed;
-      ReportFailure(seed, settings, outcome, options, terminal);
+      terminal.Out("seed " + std::to_string(seed) + " fails: " + outcome.verdict + "\n");
+      ReportFailure(seed, settings, options.shrink, terminal);
     } else if (options.tell || options.seeds == 1) {
       terminal.Out("seed " + std::to_string(seed) + ": nothing went wrong, trace " +
                    Hex({reinterpret_cast<const std::byte*>(&outcome.trace_hash), 8}) + "\n");
