@@ -257,6 +257,7 @@ Result<Session::Answer> Session::OnAddRing(const Frame& request, Message& packet
   ring->port.ring = &ring->consumer;
   ring->port.guard = ring->guard.get();
   ring->port.argument = ring.get();
+  ring->port.owner = this;
   ring->port.notify = &Session::Notify;
   ring->port.resolve = [](void* argument, const wal::Descriptor& descriptor) {
     return static_cast<const Ring*>(argument)->guard->Resolve(descriptor);

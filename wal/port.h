@@ -79,6 +79,7 @@ struct RingPort {
   /// Null: the ring is ours. Else of another process: `ring` and what `resolve` gives lie in memory
   /// that it writes, and notices go through the guard.
   RingGuard* guard = nullptr;
+  const void* owner = nullptr;  // whoever writes the ring; null: this process
 };
 
 /// Who keeps what becomes durable of logs that another process writes. WAL thread.

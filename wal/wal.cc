@@ -11,7 +11,6 @@
 namespace duramen::wal {
 namespace {
 
-constexpr std::uint64_t kQuantumBytes = 64 << 10;  // of one ring before the next has its turn
 constexpr std::uint64_t kFastBatchBytes = 1 << 20;
 constexpr std::int64_t kSlowDeviceNs = 4'000'000;    // for a batch, usually
 constexpr std::int64_t kProbeQuickNs = 500'000'000;  // where no write is given up for its slowness
@@ -209,6 +208,7 @@ void Wal::Handle(const Message& message) {
                         .taken = message.port->ring->released(),
                         .committed = message.port->ring->released(),
                         .news = {}});
+      RingsChanged();
       // Records may stand in it already, and the wake for them was the one that led here.
       environment_.executor.Wake(*this);
       break;
@@ -222,6 +222,7 @@ void Wal::Handle(const Message& message) {
       break;
     case Message::Kind::kRemoveRing: {
       std::erase_if(rings_, [&](const Ring& ring) { return ring.port == message.port; });
+      RingsChanged();
       const std::lock_guard lock(mailbox_mutex_);
       std::erase(registered_, message.port);
       break;
@@ -290,39 +291,47 @@ std::uint64_t Wal::PlanBytes(const Plan& plan) const {
                     plan.bindings.size());
 }
 
-/// Rings take turns, a quantum of bytes each, so that a noisy one delays nobody else [B7].
 void Wal::PlanRecords(Plan& plan, std::uint64_t room) {
   stranded_ = false;
-  if (rings_.empty()) return;
-  std::size_t idle = 0;
-  while (idle < rings_.size()) {
-    next_ring_ = (next_ring_ + 1) % rings_.size();
-    Ring& ring = rings_[next_ring_];
-    std::uint64_t quantum = 0;
-    while (ring.taken < ring.committed && quantum < kQuantumBytes) {
-      if (plan.records.size() >= options_.max_batch_records) return;
-      Descriptor descriptor;
-      ring.port->ring->Copy(ring.taken + 1,
-                            std::as_writable_bytes(std::span<Descriptor, 1>(&descriptor, 1)));
-      if (ring.port->guard != nullptr) {
-        const Judged judged = Judge(ring, descriptor);
-        if (judged == Judged::kCutOff) break;
-        if (judged == Judged::kSkip) {
-          ++ring.taken;
-          plan.skipped = true;
-          continue;
-        }
+  turns_.Run([&](std::size_t ring, std::uint64_t bytes) {
+    return TakeFrom(ring, {.plan = plan, .room = room, .bytes = bytes});
+  });
+}
+
+Turns::Taken Wal::TakeFrom(std::size_t ring_number, const Taking& taking) {
+  Plan& plan = taking.plan;
+  Ring& ring = rings_[ring_number];
+  std::uint64_t taken = 0;
+  while (ring.taken < ring.committed && taken < taking.bytes) {
+    if (plan.records.size() >= options_.max_batch_records) return {taken, true};
+    Descriptor descriptor;
+    ring.port->ring->Copy(ring.taken + 1,
+                          std::as_writable_bytes(std::span<Descriptor, 1>(&descriptor, 1)));
+    if (ring.port->guard != nullptr) {
+      const Judged judged = Judge(ring, descriptor);
+      if (judged == Judged::kCutOff) break;
+      if (judged == Judged::kSkip) {
+        ++ring.taken;
+        plan.skipped = true;
+        continue;
       }
-      if (!TakesHere(descriptor)) {
-        stranded_ = true;
-        break;
-      }
-      if (!PlanRecord(plan, static_cast<std::uint32_t>(next_ring_), descriptor, room)) return;
-      ++ring.taken;
-      quantum += RecordBytes(descriptor.payload_bytes);
     }
-    idle = quantum == 0 ? idle + 1 : 0;
+    if (!TakesHere(descriptor)) {
+      stranded_ = true;
+      break;
+    }
+    const auto number = static_cast<std::uint32_t>(ring_number);
+    if (!PlanRecord(plan, number, descriptor, taking.room)) return {taken, true};
+    ++ring.taken;
+    taken += RecordBytes(descriptor.payload_bytes);
   }
+  return {taken, false};
+}
+
+void Wal::RingsChanged() {
+  std::vector<const void*> owners;
+  for (const Ring& ring : rings_) owners.push_back(ring.port->owner);
+  turns_.Reset(owners);
 }
 
 /// On a fast device large batches give no more throughput, but each Writer waits for all of one,

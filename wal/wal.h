@@ -56,6 +56,7 @@
 #include "wal/return_policy.h"
 #include "wal/status.h"
 #include "wal/telling.h"
+#include "wal/turns.h"
 #include "wal/wal_end.h"
 
 namespace duramen::wal {
@@ -302,6 +303,13 @@ class Wal final : public Actor {
   std::uint64_t RecordsWaiting() const;
   void StartPlan(Plan& plan);
   void PlanRecords(Plan& plan, std::uint64_t room);
+  struct Taking {
+    Plan& plan;
+    std::uint64_t room;
+    std::uint64_t bytes;
+  };
+  Turns::Taken TakeFrom(std::size_t ring_number, const Taking& taking);
+  void RingsChanged();
   bool PlanRecord(Plan& plan, std::uint32_t ring_number, const Descriptor& descriptor,
                   std::uint64_t room);
   bool Accepts(const Slot& slot, const Descriptor& descriptor) const;
@@ -418,7 +426,7 @@ class Wal final : public Actor {
   Rng rng_;
   std::vector<Slot> slots_;
   std::vector<Ring> rings_;
-  std::size_t next_ring_ = 0;
+  Turns turns_;  // of rings_
   Current current_;
   std::deque<LiveFile> files_;  // oldest first; the last is current_
   std::vector<std::uint64_t> poisoned_;
