@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "log/shards.h"
+#include "log/shared_wal.h"
 #include "log/store.h"
 
 namespace duramen {
@@ -150,6 +151,20 @@ void LogStore::Impl::SetFaulty(log::ServerLog& log, bool faulty) {
   if (!faulty) stats->state.faulty_logs.SubShared(1);
 }
 
+namespace {
+
+/// What the WAL process did stands where an own WAL would count it.
+void TellTotals(const log::WalTotals& totals, wal::WalStats& stats) {
+  stats.batches.Set(totals.batches);
+  stats.entries.Set(totals.entries);
+  stats.rows.Set(totals.rows);
+  stats.bytes.Set(totals.bytes);
+  stats.syncs.Set(totals.syncs);
+  stats.rolls.Set(totals.rolls);
+}
+
+}  // namespace
+
 void LogStore::VisitMetrics(void (*visit)(void* argument, const Metric& metric),
                             void* argument) const {
   for (const Impl* one : impl_->shards->all()) one->VisitMetrics(visit, argument);
@@ -157,6 +172,7 @@ void LogStore::VisitMetrics(void (*visit)(void* argument, const Metric& metric),
 
 void LogStore::Impl::VisitMetrics(void (*visit)(void* argument, const Metric& metric),
                                   void* argument) const {
+  if (shared != nullptr) TellTotals(shared->totals(), stats->wal);
   const auto* values = reinterpret_cast<const std::byte*>(stats);
   const std::int64_t now_ns = clock->NowNs();
   for (const StatSpec& spec : log::StoreStatSpecs()) {

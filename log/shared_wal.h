@@ -21,6 +21,16 @@ struct SharedLimits {
   std::uint64_t row_bytes_max = 0;
 };
 
+/// What a WAL has done.
+struct WalTotals {
+  std::uint64_t batches = 0;
+  std::uint64_t entries = 0;
+  std::uint64_t rows = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t syncs = 0;
+  std::uint64_t rolls = 0;
+};
+
 class SharedWal : public WalPort {
  public:
   virtual SharedLimits limits() const = 0;
@@ -38,6 +48,8 @@ class SharedWal : public WalPort {
   /// Adds durable entries of `range` to `pin`, verified. Errors: as LogStore::Read; kWalDown.
   virtual Status Read(const ServerLog& log, IndexRange range, std::size_t max_bytes,
                       Pin::Impl& pin) = 0;
+  /// For everybody, while this store was attached.
+  virtual WalTotals totals() const = 0;
   /// All logs of the directory; LogInfo::log is not set. Errors: kWalDown.
   virtual Result<std::vector<LogInfo>> List() = 0;
   /// Counts the WAL processes that this store has had.

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "base/bytes.h"
+#include "base/counters.h"
 #include "base/ring.h"
 #include "wal/notice_table.h"
 #include "wal/status.h"
@@ -17,6 +18,11 @@ namespace duramen::shm {
 inline constexpr std::size_t kPageBytes = 4096;
 inline constexpr std::uint64_t kStatusMagic = 0x5453'4C41'5752'5544ULL;
 
+/// What the WAL has done since it began. Its thread writes them, before notices and positions.
+struct Totals {
+  Counter batches, entries, rows, bytes, syncs, rolls;
+};
+
 /// Of the WAL process, which alone writes it; clients map it for reading.
 struct StatusPage {
   std::uint64_t magic = kStatusMagic;
@@ -25,6 +31,7 @@ struct StatusPage {
   alignas(64) std::atomic<std::uint32_t> asleep{0};
   /// A successor is there: who is let go goes on with that one, and nobody need know.
   std::atomic<std::uint32_t> hands_over{0};
+  alignas(64) Totals totals;
 };
 static_assert(sizeof(StatusPage) <= kPageBytes);
 

@@ -109,12 +109,46 @@ void RemoteWal::Use(Link connection) {
     connection_.emplace(std::move(connection));
     ++links_;
   }
+  {
+    const std::lock_guard lock(rings_mutex_);
+    past_ = CountedSoFar();
+    counted_ = page;
+    base_ = TotalsOf(*page);
+  }
   page_.store(page, std::memory_order_release);
   files_.store(&page->wal, std::memory_order_release);
   status_.store(&page->wal, std::memory_order_release);
   Wake();  // Who has put something into a ring since that was attached saw no bell.
   TellProgress(control());
   TellLink();
+}
+
+log::WalTotals RemoteWal::TotalsOf(const StatusPage& page) {
+  const Totals& totals = page.totals;
+  return {.batches = totals.batches.value(),
+          .entries = totals.entries.value(),
+          .rows = totals.rows.value(),
+          .bytes = totals.bytes.value(),
+          .syncs = totals.syncs.value(),
+          .rolls = totals.rolls.value()};
+}
+
+/// Requires: rings_mutex_.
+log::WalTotals RemoteWal::CountedSoFar() const {
+  if (counted_ == nullptr) return past_;
+  const log::WalTotals now = TotalsOf(*counted_);
+  return {.batches = past_.batches + now.batches - base_.batches,
+          .entries = past_.entries + now.entries - base_.entries,
+          .rows = past_.rows + now.rows - base_.rows,
+          .bytes = past_.bytes + now.bytes - base_.bytes,
+          .syncs = past_.syncs + now.syncs - base_.syncs,
+          .rolls = past_.rolls + now.rolls - base_.rolls};
+}
+
+/// The page of a WAL process that is gone stays mapped, as it was last.
+log::WalTotals RemoteWal::totals() const {
+  const std::lock_guard lock(rings_mutex_);
+  return CountedSoFar();
 }
 
 /// The WAL process lets go of its clients, or has done so, for a successor.

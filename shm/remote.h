@@ -78,6 +78,7 @@ class RemoteWal final : public log::SharedWal {
   void Drop(std::uint32_t number) override;
   Status Read(const log::ServerLog& log, IndexRange range, std::size_t max_bytes,
               Pin::Impl& pin) override;
+  log::WalTotals totals() const override;
   Result<std::vector<LogInfo>> List() override;
   std::uint64_t link() const override;
   bool AwaitNext(std::uint64_t link) const override;
@@ -111,6 +112,8 @@ class RemoteWal final : public log::SharedWal {
   Result<std::vector<std::byte>> AskOn(Link& connection, Frame request,
                                        const std::vector<int>& fds) const;
   Result<std::vector<std::byte>> BodyOf(Frame message, shm::Message& packet) const;
+  static log::WalTotals TotalsOf(const StatusPage& page);
+  log::WalTotals CountedSoFar() const;
   bool Moves() const;
   void TellLink() const;
   Error Silent() const;
@@ -157,6 +160,9 @@ class RemoteWal final : public log::SharedWal {
   mutable std::mutex rings_mutex_;  // guards all below but the thread
   std::vector<std::unique_ptr<Ring>> rings_;
   std::uint32_t ring_count_ = 0;  // numbers that were given
+  log::WalTotals past_;                     // of earlier WAL processes
+  const StatusPage* counted_ = nullptr;     // whose totals are counted now, from
+  log::WalTotals base_;                     // these on
   mutable std::string reason_;
   std::string not_back_;  // why the way back to a WAL process has not led there
   std::thread listener_;

@@ -83,10 +83,24 @@ bool Session::Intact(const void* argument) {
 /// WAL thread. Wakes whoever waits in the client, and this session where it was cut off.
 void Session::Notify(void* argument) noexcept {
   auto* ring = static_cast<Ring*>(argument);
+  ring->session->TellTotals();
   ControlPage& control = ControlOf(*ring->session->control_);
   TellProgress(control);
   if (control.listens.load() != 0) ring->session->bell_->Ring();
   if (ring->guard->cut_off()) Count(ring->session->kick_fd_);
+}
+
+/// WAL thread, which writes nothing else in that page while it is here.
+void Session::TellTotals() const noexcept {
+  const wal::WalStats& stats = environment_.store.stats->wal;
+  Totals& totals =
+      reinterpret_cast<StatusPage*>(environment_.status.bytes().data())->totals;
+  totals.batches.Set(stats.batches.value() + 1);  // That which is told now is counted behind it.
+  totals.entries.Set(stats.entries.value());
+  totals.rows.Set(stats.rows.value());
+  totals.bytes.Set(stats.bytes.value());
+  totals.syncs.Set(stats.syncs.value());
+  totals.rolls.Set(stats.rolls.value());
 }
 
 void Session::Run() {
@@ -514,11 +528,18 @@ void Session::End() {
     (void)SendFrame(socket_, cut, {}, kPatienceMs);
   }
   EndRings(true);
+  const std::size_t logs = logs_.size();
   GiveBackAll();
   environment_.store.log_.Write(
       why_.empty() ? LogLevel::kInfo : LogLevel::kError, "shm.client_left",
       why_.empty() ? "a client of the WAL process has left" : "a client was cut off",
-      {{"pid", std::to_string(pid)}, {"reason", why_}});
+      {{"pid", std::to_string(pid)},
+       {"reason", why_},
+       {"rings", std::to_string(rings_.size())},
+       {"logs", std::to_string(logs)},
+       {"logs_max", std::to_string(environment_.quota.logs)},
+       {"bytes", std::to_string(bytes_)},
+       {"bytes_max", std::to_string(environment_.quota.bytes)}});
   (void)::shutdown(socket_.fd(), SHUT_RDWR);
   rings_.clear();
 }

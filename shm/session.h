@@ -107,6 +107,7 @@ class Session final : public log::LogHolder {
   void GiveBackAll();
   void EndRing(Ring& ring, bool patient);
   void End();
+  void TellTotals() const noexcept;
   static bool Intact(const void* argument);
   static void Notify(void* argument) noexcept;
 

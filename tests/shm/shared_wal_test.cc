@@ -39,6 +39,48 @@ TEST_F(SharedWal, SW1_WhatAClientAppendsIsDurableAndRead) {
   EXPECT_TRUE(writer.Wait(Put(writer, log, 101, "more").value(), Soon()).ok());
 }
 
+std::uint64_t MetricOf(const LogStore& store, std::string_view name) {
+  struct Wanted {
+    std::string_view name;
+    std::uint64_t value = UINT64_MAX;
+  } wanted{name};
+  store.VisitMetrics(
+      [](void* argument, const Metric& metric) {
+        auto* self = static_cast<Wanted*>(argument);
+        if (metric.name == self->name) self->value = metric.value;
+      },
+      &wanted);
+  return wanted.value;
+}
+
+TEST_F(SharedWal, SW1_AClientShowsWhatTheWalProcessDidWhileItWasThere) {
+  StartHost();
+  LogStore first = Client();
+  Writer one = first.NewWriter().value();
+  const LogRef log = first.OpenLog(one, "one", OpenMode::kCreate).value();
+  EXPECT_TRUE(one.Wait(Put(one, log, 1, "text").value(), Soon()).ok());
+  const std::uint64_t batches = MetricOf(first, "wal_batches");
+  EXPECT_GE(batches, 1u);
+  EXPECT_GE(MetricOf(first, "wal_syncs"), 1u);
+  EXPECT_GE(MetricOf(first, "wal_bytes"), 4096u);
+  EXPECT_EQ(MetricOf(first, "wal_entries"), 1u);
+  // Who comes later has seen nothing of that, and what it does the first sees as well.
+  LogStore second = Client();
+  EXPECT_EQ(MetricOf(second, "wal_entries"), 0u);
+  Writer two = second.NewWriter().value();
+  const LogRef other = second.OpenLog(two, "two", OpenMode::kCreate).value();
+  EXPECT_TRUE(two.Wait(Put(two, other, 1, "text").value(), Soon()).ok());
+  EXPECT_EQ(MetricOf(second, "wal_entries"), 1u);
+  EXPECT_EQ(MetricOf(first, "wal_entries"), 2u);
+  // And the next WAL process begins to count anew.
+  StopHost();
+  StartHost();
+  ASSERT_TRUE(one.WaitForRoom(log, 1, 0, Soon()).ok());
+  EXPECT_TRUE(one.Wait(Put(one, log, 2, "text").value(), Soon()).ok());
+  EXPECT_EQ(MetricOf(first, "wal_entries"), 3u);
+  EXPECT_GT(MetricOf(first, "wal_batches"), batches);
+}
+
 TEST_F(SharedWal, P6_ALogBelongsToOneClientAtATime) {
   StartHost();
   LogStore first = Client();

@@ -295,6 +295,36 @@ TEST(Socket, SW4_AListenerIsHandedOverWithThoseWhoWait) {
   EXPECT_TRUE(Connection::Connect(pair.path).ok());
 }
 
+/// Of who connects it is known that it did; of who listens, only who opened the socket.
+TEST(Socket, SW4_UnderSocketActivationWhoConnectsSeesTheServiceManager) {
+  TempDir directory;
+  const std::string path = directory / "s";
+  const Descriptor fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  const pid_t manager = Fork([&] {
+    sockaddr_un address = {};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path.c_str(), path.size());
+    const auto* generic = reinterpret_cast<const sockaddr*>(&address);
+    const bool listens =
+        ::bind(fd.get(), generic, sizeof address) == 0 && ::listen(fd.get(), 8) == 0;
+    return listens ? 0 : 1;
+  });
+  int status = -1;
+  ASSERT_EQ(::waitpid(manager, &status, 0), manager);
+  ASSERT_EQ(status, 0);
+  Listener service = Listener::Adopt(Descriptor(::dup(fd.get()))).value();
+  const Connection client = Connection::Connect(path).value();
+  const Connection host = std::move(*service.Accept().value());
+  EXPECT_EQ(client.peer().pid, manager);
+  EXPECT_EQ(client.peer().uid, ::geteuid());
+  EXPECT_EQ(host.peer().pid, ::getpid());
+  EXPECT_TRUE(host.PeerProcess().ok());
+  // A watch on it says that it has ended, which says nothing of who accepted.
+  const Result<Descriptor> watch = client.PeerProcess();
+  pollfd end{watch.ok() ? watch->get() : -1, POLLIN, 0};
+  EXPECT_EQ(::poll(&end, 1, 0), watch.ok() ? 1 : 0);
+}
+
 TEST(Socket, P7_WhatIsNoSocketIsLeftAlone) {
   TempDir directory;
   const std::string path = directory / "s";
