@@ -180,13 +180,12 @@ Status HistoryReader::AddHeader(std::string_view line) {
     const std::optional<ModelKind> named = name == nullptr ? std::nullopt : ModelNamed(*name);
     if (!named) return Wrong("unknown model " + TextOf(model));
     if (model_ && *named != *model_) {
-      return Error{ErrorCode::kInvalidArgument, "the history is of a " + *name,
-                   "leave --model away"};
+      return Error{ErrorCode::kConfiguration, "the history is of a " + *name, "leave --model away"};
     }
     model_ = named;
   }
   if (!model_) {
-    return Error{ErrorCode::kInvalidArgument, "the history does not say of what it is",
+    return Error{ErrorCode::kConfiguration, "the history does not say of what it is",
                  "--model register, kv or set"};
   }
   builder_.emplace(*model_);
@@ -195,7 +194,7 @@ Status HistoryReader::AddHeader(std::string_view line) {
 
 Result<History> HistoryReader::Take() {
   if (!builder_) {
-    return Error{ErrorCode::kShortRead, "no history: there is no line at all",
+    return Error{ErrorCode::kShortRead, "line 1: there is none, and so no history",
                  "docs/history-format.md says what stands in one"};
   }
   return builder_->Take();

@@ -53,6 +53,7 @@ class HistoryReader {
   explicit HistoryReader(std::optional<ModelKind> model) : model_(model) {}
   /// `line` has no newline. Errors begin with "line N: ".
   ///         kInvalidArgument, kTooLarge  it is not a line of a history, or does not fit here.
+  ///         kConfiguration               the model is another one, or nobody says which.
   ///         kUnknownVersion              a newer release wrote it.
   Status Add(std::string_view line);
   /// Errors: kShortRead: there was no header.

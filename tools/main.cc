@@ -9,6 +9,7 @@
 #include "tools/bench.h"
 #include "tools/bench_shared.h"
 #include "tools/bench_takeover.h"
+#include "tools/check_history.h"
 #include "tools/config.h"
 #include "tools/demo.h"
 #include "tools/demo_shared.h"
@@ -88,6 +89,7 @@ class Cli {
     AddNames();
     AddDu();
     AddWhyRetained();
+    AddCheckHistory();
     AddConfig();
     AddLoad();
     AddTune();
@@ -333,6 +335,27 @@ class Cli {
     verb.footer(
         "Examples:\n  duramen simulate --seed 7 --tell\n  duramen simulate --seeds 1000\n"
         "  duramen simulate --seed 7 --set loss=0 --set kill_ms=5000");
+  }
+
+  void AddCheckHistory() {
+    CLI::App& verb =
+        AddVerb(app_, "check-history", "is a recorded history linearizable, and if not, why",
+                [this](Terminal& terminal) {
+                  check_history_.output = common_.Output();
+                  return RunCheckHistory(check_history_, terminal);
+                });
+    verb.add_option("FILE", check_history_.path, "JSON lines of events; - for standard input")
+        ->required();
+    verb.add_option("--model", check_history_.model, "of what, if its header does not say")
+        ->check(CLI::IsMember({"register", "kv", "set"}));
+    verb.add_option("--max-steps", check_history_.steps_max,
+                    "operations tried for one key before it is undecided (200000000)");
+    verb.add_option("--max-memory", check_history_.memory_max_bytes,
+                    "for one key before it is undecided (1 GiB)")
+        ->transform(CLI::AsSizeValue(false));
+    verb.footer(
+        "Examples:\n  duramen check-history history.jsonl\n"
+        "  duramen check-history - --model kv --format jsonl < history.jsonl");
   }
 
   void AddConfig() {
@@ -582,6 +605,7 @@ class Cli {
   DuOptions du_;
   SimulateOptions simulate_;
   WhyRetainedOptions why_;
+  CheckHistoryOptions check_history_;
   SettingSources sources_;
   SettingSources check_sources_;
   std::string key_;

@@ -160,7 +160,7 @@ std::string Decimal(double value, int decimals) {
 std::string Plural(std::uint64_t count, std::string_view noun) {
   std::string text = Grouped(count) + " ";
   if (count != 1 && noun.ends_with("ch")) return text + std::string(noun) + "es";
-  if (count != 1 && noun.ends_with("y")) {
+  if (count != 1 && noun.ends_with("y") && !noun.ends_with("ey")) {
     return text + std::string(noun.substr(0, noun.size() - 1)) + "ies";
   }
   return text + std::string(noun) + (count == 1 ? "" : "s");

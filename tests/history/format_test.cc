@@ -152,7 +152,7 @@ TEST(HistoryFormat, CT4_TheHeaderSaysOfWhatItIs) {
   EXPECT_EQ(Refusal({kHeader}, ModelKind::kRegister), "");
   EXPECT_EQ(Refusal({R"({"v":1,"kind":"history"})"}, ModelKind::kSet), "");
   EXPECT_EQ(Refusal({R"({"v":1,"kind":"history","model":"kv","seed":7,"commit":"abc"})"}), "");
-  EXPECT_THAT(Refusal({}), HasSubstr("no line at all"));
+  EXPECT_THAT(Refusal({}), HasSubstr("line 1: there is none"));
   EXPECT_THAT(Refusal({kHeader}, ModelKind::kKv), HasSubstr("of a register"));
   EXPECT_THAT(Refusal({R"({"v":1,"kind":"history"})"}), HasSubstr("does not say"));
   EXPECT_THAT(Refusal({R"({"v":1,"kind":"history","model":"queue"})"}), HasSubstr("\"queue\""));

@@ -24,7 +24,8 @@ TEST(Cli, TL9_HelpIsAnAnswerAndHasExamples) {
   const Answer help = Duramen({"--help"});
   EXPECT_EQ(help.exit, 0);
   EXPECT_THAT(help.out, HasSubstr("Examples:"));
-  for (const char* verb : {"dump", "verify", "stat", "names", "load", "tune", "demo"}) {
+  for (const char* verb : {"dump", "verify", "stat", "names", "check-history", "load", "tune",
+                           "demo"}) {
     const Answer answer = Duramen({verb, "--help"});
     EXPECT_EQ(answer.exit, 0) << verb;
     EXPECT_THAT(answer.out, HasSubstr("Examples:")) << verb;
@@ -46,6 +47,8 @@ TEST(Cli, T4_UsageErrorsAreTwoAndSayWhatToType) {
                                                         {"verify", "x", "--format", "raw"},
                                                         {"stat", "x", "--format", "raw"},
                                                         {"repair", "x", "--undo", ""},
+                                                        {"check-history"},
+                                                        {"check-history", "x", "--model", "queue"},
                                                         {"config"},
                                                         {"config", "show", "--wal-max-files", "1"},
                                                         {"bench", "disk", "--seconds", "0"}};

@@ -50,6 +50,7 @@ TEST(Text, TL9_NumbersForPeople) {
   EXPECT_EQ(Plural(1, "batch"), "1 batch");
   EXPECT_EQ(Plural(2, "batch"), "2 batches");
   EXPECT_EQ(Plural(2, "entry"), "2 entries");
+  EXPECT_EQ(Plural(2, "key"), "2 keys");
   EXPECT_EQ(CutToWidth("abcdef", 4), "abc…");
   EXPECT_EQ(CutToWidth("ünïç", 4), "ünïç");
 }
