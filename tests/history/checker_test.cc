@@ -257,6 +257,21 @@ TEST(Checker, CT4_TwoThousandOperationsOfTenClientsAreJudgedInFewSteps) {
   }
 }
 
+/// Ten writes at once, and nobody can have seen the last one: all of their orders are tried, but
+/// each set of them once for each that may be its last, which is not ten factorial.
+TEST(Checker, CT4_APlaceIsLookedAtOnce) {
+  std::vector<std::string> events;
+  for (int i = 0; i < 10; ++i) {
+    events.push_back(std::to_string(i) + " invoke write " + std::to_string(i));
+  }
+  for (int i = 0; i < 10; ++i) events.push_back(std::to_string(i) + " ok write");
+  // A refused cas may have seen any of them.
+  events.insert(events.end(),
+                {"0 invoke cas 50 1", "1 invoke read", "1 ok read 77", "0 ok cas false"});
+  const Report report = CheckHistory(RegisterHistory(events), {.steps_max = 100'000});
+  EXPECT_EQ(report.verdict, Verdict::kNotLinearizable);
+}
+
 TEST(Checker, CT4_TheSameHistoryTakesTheSameSteps) {
   Rng rng(3);
   const History history = testing::MakeHistory({.operations = 300, .clients = 8}, rng);
