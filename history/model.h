@@ -35,6 +35,7 @@ class Model {
     kForced,      // where it may come next, it may as well be next
     kOverwrites,  // what is after it does not depend on what was before, and it answers nothing
     kHidden,      // it overwrites, or adds to what is there, and whoever could see that is placed
+    kAlike,       // as kOverwrites, of an unknown item: nobody can tell it from another such one
     kOther,
   };
 

@@ -21,6 +21,7 @@ class RegisterModel final : public Model {
     supply_.assign(values_.size(), 0);
     demand_.assign(values_.size(), 0);
     maybe_demand_.assign(values_.size(), 0);
+    refused_by_.assign(values_.size(), 0);
     for (std::size_t i = 0; i < items_.size(); ++i) {
       if (items_[i].known() || matters_[i]) Count(i, +1);
     }
@@ -51,8 +52,11 @@ class RegisterModel final : public Model {
     const Move& move = steps_[item];
     if (move.kind == Kind::kSwap) return Nature::kOther;
     if (move.kind != Kind::kWrite) return Nature::kForced;
-    const bool seen = demand_[move.value] + maybe_demand_[move.value] + refused_ > 0;
-    return seen ? Nature::kOverwrites : Nature::kHidden;
+    if (demand_[move.value] + maybe_demand_[move.value] > 0) return Nature::kOverwrites;
+    if (refused_ == 0) return Nature::kHidden;
+    // All that can be seen of it is that what was there is gone, unless a refused cas names it.
+    const bool alike = !items_[item].known() && refused_by_[move.value] == 0;
+    return alike ? Nature::kAlike : Nature::kOverwrites;
   }
 
   bool Judges(std::size_t item) const override { return steps_[item].kind != Kind::kWrite; }
@@ -97,7 +101,10 @@ class RegisterModel final : public Model {
     const auto change = static_cast<std::uint32_t>(by);  // wraps, down as well
     if (move.kind == Kind::kWrite || move.kind == Kind::kSwap) supply_[move.value] += change;
     if (move.kind == Kind::kRead) demand_[move.result] += change;
-    if (move.kind == Kind::kRefused) refused_ += change;
+    if (move.kind == Kind::kRefused) {
+      refused_ += change;
+      refused_by_[move.expected] += change;
+    }
     if (move.kind != Kind::kSwap) return;
     (items_[item].known() ? demand_ : maybe_demand_)[move.expected] += change;
   }
@@ -145,6 +152,7 @@ class RegisterModel final : public Model {
   std::vector<std::uint32_t> demand_;        // by value: known ones that see it and are not placed
   std::vector<std::uint32_t> maybe_demand_;  // the same of unknown ones
   std::uint32_t refused_ = 0;                // refused swaps that are not placed
+  std::vector<std::uint32_t> refused_by_;    // by value: those of them that expect it
 };
 
 }  // namespace

@@ -137,12 +137,16 @@ Search::Step Search::Advance(Node resume) {
     if (found) return step;
   }
   const bool hidden = HiddenCandidate().has_value();
+  bool tried_alike =
+      resume != kKnownHead && model_.NatureOf(links_[resume].item) == Model::Nature::kAlike;
   for (Node node = CandidateAfter(resume); node != kNoNode; node = CandidateAfter(node)) {
     const std::uint32_t item = links_[node].item;
     const Model::Nature nature = model_.NatureOf(item);
     if (nature == Model::Nature::kForced || nature == Model::Nature::kHidden) continue;
+    if (nature == Model::Nature::kAlike && std::exchange(tried_alike, true)) continue;
     // What hidden ones there are can as well be in front of it, where it hides them for good.
-    if (nature == Model::Nature::kOverwrites && (hidden || must_be_seen_)) continue;
+    const bool overwrites = nature == Model::Nature::kOverwrites || nature == Model::Nature::kAlike;
+    if (overwrites && (hidden || must_be_seen_)) continue;
     if (!items_[item].known() && twins_[item] && !HasBit(*twins_[item])) continue;
     const std::optional<Model::State> next = Try(state_, item);
     if (!next || (!items_[item].known() && !IsSeen(*next, item))) continue;
@@ -197,7 +201,7 @@ bool Search::IsSeen(Model::State state, std::uint32_t item) {
   for (Node node = FirstCandidate(); node != kNoNode; node = CandidateAfter(node)) {
     const std::uint32_t other = links_[node].item;
     const Model::Nature nature = model_.NatureOf(other);
-    if (nature == Model::Nature::kOverwrites || nature == Model::Nature::kHidden) continue;
+    if (nature != Model::Nature::kForced && nature != Model::Nature::kOther) continue;
     if (other != item && Try(state, other)) return true;
   }
   return false;

@@ -257,6 +257,15 @@ TEST(Checker, CT4_TwoThousandOperationsOfTenClientsAreJudgedInFewSteps) {
   }
 }
 
+/// 1,500 writes of unknown outcome and as many refused cases, each of which any of them explains.
+TEST(Checker, CT4_ALongHistoryOfOneRegisterIsJudgedInFewSteps) {
+  Rng rng(1);
+  const History history = testing::MakeHistory(
+      {.operations = 30'000, .clients = 10, .values = 0, .unknown_percent = 5}, rng);
+  const Report report = CheckHistory(history, {.steps_max = 2'000'000});
+  EXPECT_EQ(report.verdict, Verdict::kLinearizable);
+}
+
 /// Ten writes at once, and nobody can have seen the last one: all of their orders are tried, but
 /// each set of them once for each that may be its last, which is not ten factorial.
 TEST(Checker, CT4_APlaceIsLookedAtOnce) {
