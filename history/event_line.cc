@@ -89,7 +89,8 @@ std::string LineOf(const Event& event) {
   Append(line, "process", std::to_string(event.process));
   Append(line, "f", Quoted(NameOf(event.function)));
   Append(line, "key", Quoted(event.key));
-  if (event.function == Function::kCas && event.kind == EventKind::kInvoke) {
+  const bool swaps = event.function == Function::kCas && event.kind == EventKind::kInvoke;
+  if (swaps || !IsNull(event.expected)) {
     Append(line, "expected", TextOf(event.expected));
   }
   if (!IsNull(event.value)) Append(line, "value", TextOf(event.value));
