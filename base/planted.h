@@ -48,6 +48,31 @@ enum class PlantedBug : std::uint8_t {
   kFrameUnchecked,             // a frame of a packed run likewise
   kFramesKeepTheirPlace,       // recovery copies packed runs with the checksums of their old place
   kPoisonPill,                 // a CHECK trips while the second log is scanned or replayed [B9]
+  // Of Raft; the simulator and the core's own tests catch them.
+  kVoteNotDurable,         // messages leave before the vote behind them is stored [EL9]
+  kVoteDropped,            // a step-down within the term forgets the vote [R21]
+  kUnwrittenAcknowledged,  // a follower acknowledges what it has not written
+  kUnverifiedAcknowledged,  // it acknowledges all that is written, its own diverged tail too [A19]
+  kOldTermCommitted,       // entries of earlier terms commit by counting (Raft figure 8)
+  kTailNotTruncated,       // a conflicting entry stays
+  kQuorumOffByOne,         // half is enough
+  kLogNotCompared,         // a vote for whoever asks, however short its log
+  kChangeAtCommit,         // a change of members counts once committed, not once appended
+  kChangeNotReverted,      // a truncation leaves the configuration that it cut [C11]
+  kChangeBeforeNoOp,       // a change before an entry of the own term is committed [ME6]
+  kLeaseFromAnswer,        // a lease counts from the arrival of answers [A16]
+  kLeaseOutlivesTransfer,  // a leader that let go still reads by its lease [A16]
+  kPromiseForgotten,       // a restarted server votes at once, whatever it had promised [A16]
+  kStaleClock,             // a lease is judged by the time of the last tick
+  kReadBeforeNoOp,         // a new leader reads at a commit index that it does not know yet
+  kReadWithoutRound,       // a leader reads without asking whether it still leads
+  kVotesCountedTwice,      // by message, not by sender [EL11]
+  kStrangersVoteCounts,    // of one that is no voter of the newest configuration
+  kWipedMemberVotes,       // a new incarnation keeps the identity of the one that was lost [A15]
+  kBootIgnored,            // what a member said in an earlier life stays true [A4]
+  kOldEpochWritten,        // a notice of writes that were cut since raises what is written [C2]
+  kSessionByHighest,       // a command below the highest number of its session is a repetition [A20]
+  kFaultyCounts,           // a server that lost acknowledged entries goes on as if it had none [A3]
   kCount,
 };
 

@@ -5,6 +5,8 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/checksum.h"
+#include "base/planted.h"
 #include "base/try.h"
 
 namespace duramen::server {
@@ -15,7 +17,14 @@ constexpr std::size_t kReadBytes = 1u << 20;
 
 Result<ServerUid> UidOf(const LogStore& store, LogRef log) {
   for (const LogInfo& info : store.Logs()) {
-    if (info.log == log) return Uid128::Parse(info.uid);
+    if (!(info.log == log)) continue;
+    if (Planted(PlantedBug::kWipedMemberVotes) || Planted(PlantedBug::kFaultyCounts)) {
+      const std::string stem = info.name.substr(0, info.name.rfind('-'));
+      ServerUid uid;
+      StoreLe(reinterpret_cast<std::byte*>(uid.bytes.data()), Checksum(AsBytes(stem), 1));
+      return uid;
+    }
+    return Uid128::Parse(info.uid);
   }
   return Error{ErrorCode::kNotFound, "a log that was just opened is not listed", ""};
 }

@@ -39,8 +39,8 @@ void World::ChangeMembers() {
   const core::Configuration configuration = leader->replica->core().configuration();
   const std::uint32_t free = FreeNode(number);
   if (free < nodes_.size() && (configuration.members.size() < 3 || rng_.OneIn(2))) {
-    const std::string name =
-        "c" + std::to_string(number) + "-" + std::to_string(++cluster.incarnations);
+    ++cluster.incarnations;
+    const std::string name = NameFor(number, *nodes_[free]);
     if (!Populate(*nodes_[free], number, name)) return;
     const auto role = rng_.OneIn(4) ? core::MemberRole::kNonVoter : core::MemberRole::kPromotable;
     Tell("cluster " + std::to_string(number) + ": a member is added on node " +

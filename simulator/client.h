@@ -44,6 +44,7 @@ struct Client {
   std::uint64_t acknowledged = 0;
   bool busy = false;
   Attempt attempt;  // the newest of the operation under way
+  Moment began_at = 0;
   Moment give_up_at = 0;
   std::vector<std::uint32_t> leaders;  // by cluster: the node that it asks first
 };

@@ -9,6 +9,8 @@ namespace {
 
 constexpr Moment kAttemptTimeout = 2 * kSecond;
 constexpr Moment kPatience = 12 * kSecond;
+/// Some give up while the answer is on its way.
+constexpr Moment kHaste = 3 * kMillisecond;
 
 }  // namespace
 
@@ -60,7 +62,8 @@ void World::BeginOperation(Client& client) {
     request.mark = {client.process, ++client.sequence, client.acknowledged};
   }
   client.busy = true;
-  client.give_up_at = now() + kPatience;
+  client.began_at = now();
+  client.give_up_at = now() + (client.rng.OneIn(12) ? kHaste : kPatience);
   ++tally_.operations;
   records_.push_back({Record::Kind::kInvoke, client.process, attempt.cluster, request, {}, now()});
   Try(client, client.leaders[attempt.cluster]);
@@ -72,11 +75,12 @@ void World::Try(Client& client, std::uint32_t node) {
   client.attempt.number = next_ticket_++;
   const Attempt attempt = client.attempt;
   In(Delay(node, node), [this, node, attempt] { Arrive(node, attempt); });
-  In(kAttemptTimeout, [this, number = client.number, ticket = attempt.number] {
-    Client& waiting = clients_[number];
-    if (!waiting.busy || waiting.attempt.number != ticket) return;
-    Try(waiting, static_cast<std::uint32_t>(waiting.rng.Below(nodes_.size())));
-  });
+  In(std::min(kAttemptTimeout, client.give_up_at - now()),
+     [this, number = client.number, ticket = attempt.number] {
+       Client& waiting = clients_[number];
+       if (!waiting.busy || waiting.attempt.number != ticket) return;
+       Try(waiting, static_cast<std::uint32_t>(waiting.rng.Below(nodes_.size())));
+     });
 }
 
 void World::Arrive(std::uint32_t number, const Attempt& attempt) {
@@ -169,7 +173,7 @@ void World::EndOperation(Client& client, Record::Kind kind, const Response& resp
     client.acknowledged = client.sequence;
     // What began after all had healed counts as service.
     if (!trouble_ && !attempt.by_query &&
-        client.give_up_at - kPatience > static_cast<Moment>(settings_.trouble_ms) * kMillisecond) {
+        client.began_at > static_cast<Moment>(settings_.trouble_ms) * kMillisecond) {
       served_after_healing_.insert(attempt.cluster);
     }
   } else {

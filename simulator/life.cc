@@ -36,17 +36,17 @@ void World::Found() {
     Cluster& cluster = clusters_[number];
     cluster.birth.cluster = rng_.Next();
     const std::uint32_t first = static_cast<std::uint32_t>(rng_.Below(nodes_.size()));
-    const std::string name = "c" + std::to_string(number) + "-0";
     std::vector<Node*> homes;
     for (std::uint32_t member = 0; member < settings_.members; ++member) {
       homes.push_back(nodes_[(first + member) % nodes_.size()].get());
     }
     for (Node* node : homes) {
-      const Result<ServerUid> uid = server::Replica::Register(node->store(), node->writer(), name);
+      const Result<ServerUid> uid =
+          server::Replica::Register(node->store(), node->writer(), NameFor(number, *node));
       CHECK(uid.ok());
       cluster.birth.configuration = cluster.birth.configuration.With({.uid = *uid});
     }
-    for (Node* node : homes) CHECK(Populate(*node, number, name));
+    for (Node* node : homes) CHECK(Populate(*node, number, NameFor(number, *node)));
   }
   // A promise to found a cluster is kept once it is durable.
   for (const std::unique_ptr<Node>& node : nodes_) {
@@ -54,6 +54,12 @@ void World::Found() {
     CHECK(last.ok() && node->writer().Wait(*last, Deadline::max()).ok());
   }
   PumpStorage();
+}
+
+/// Of a log: the cluster, the node, and which server of it there.
+std::string World::NameFor(std::uint32_t cluster, const Node& node) const {
+  return "c" + std::to_string(cluster) + "-n" + std::to_string(node.number()) + "-" +
+         std::to_string(clusters_[cluster].incarnations);
 }
 
 /// A server of `cluster` on the node, under a log that is there or is made; false if the store does
@@ -149,7 +155,7 @@ void World::Salvage(Node& node, std::vector<std::string> names) {
     const ServerUid lost = resident.uid;
     const std::uint32_t cluster = resident.cluster;
     if (!Populate(node, cluster, resident.name)) continue;
-    clusters_[cluster].replacements.push_back({lost, node.Find(cluster)->uid});
+    Await(cluster, lost, node.Find(cluster)->uid);
     return StartServers(node);  // The list of residents has changed.
   }
   StartServers(node);
@@ -160,15 +166,20 @@ void World::Replace(Node& node, Resident& resident) {
   const ServerUid lost = resident.uid;
   const std::uint32_t number = resident.cluster;
   Cluster& cluster = clusters_[number];
-  const std::string name =
-      "c" + std::to_string(number) + "-" + std::to_string(++cluster.incarnations);
+  ++cluster.incarnations;
+  const std::string name = NameFor(number, node);
   if (!Populate(node, number, name)) {
     return In(kSecond, [this, where = node.number(), number, lost] {
       Resident* again = nodes_[where]->is_up() ? nodes_[where]->Find(number) : nullptr;
       if (again != nullptr && again->uid == lost) Replace(*nodes_[where], *again);
     });
   }
-  cluster.replacements.push_back({lost, node.Find(number)->uid});
+  Await(number, lost, node.Find(number)->uid);
+}
+
+void World::Await(std::uint32_t cluster, const ServerUid& lost, const ServerUid& fresh) {
+  if (lost == fresh) return;  // A planted bug.
+  clusters_[cluster].replacements.push_back({lost, fresh});
 }
 
 Resident* World::LeaderOf(std::uint32_t cluster, Node** home) {

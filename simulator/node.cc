@@ -90,6 +90,30 @@ void Node::Crash(bool power_lost) {
   }
 }
 
+std::vector<sim::Node> Node::FilesIn(const std::string& path, std::string_view ending) const {
+  std::vector<sim::Node> files;
+  const sim::Image& image = disk_.visible();
+  const sim::Node directory = image.FindPath(path);
+  if (directory == 0) return files;
+  for (const auto& [name, node] : image.entries(directory)) {
+    const bool ends =
+        name.size() >= ending.size() && name.substr(name.size() - ending.size()) == ending;
+    if (ends && !image.IsDirectory(node)) files.push_back(node);
+  }
+  return files;
+}
+
+std::vector<std::string> Node::DirectoriesIn(const std::string& path) const {
+  std::vector<std::string> paths;
+  const sim::Image& image = disk_.visible();
+  const sim::Node directory = image.FindPath(path);
+  if (directory == 0) return paths;
+  for (const auto& [name, node] : image.entries(directory)) {
+    if (image.IsDirectory(node)) paths.push_back(path + "/" + name);
+  }
+  return paths;
+}
+
 void Node::Wipe() {
   CHECK(!store_);
   disk_ = sim::DiskState();

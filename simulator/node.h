@@ -74,6 +74,9 @@ class Node {
                const std::vector<std::string>& salvage);
   /// The process ends at once; `power_lost`: so does the machine, and the disk keeps what it must.
   void Crash(bool power_lost);
+  /// What the disk shows while it is down: files by name, and paths of directories.
+  std::vector<sim::Node> FilesIn(const std::string& path, std::string_view ending) const;
+  std::vector<std::string> DirectoriesIn(const std::string& path) const;
   /// An empty disk.
   void Wipe();
 

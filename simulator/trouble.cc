@@ -111,27 +111,39 @@ void World::FillDisk() {
   });
 }
 
-/// A byte that was acknowledged long ago changes, while its node is down [C5: not in the last
-/// batches].
+/// A byte that was acknowledged a while ago changes, while its node is down: the last batches are
+/// left alone, where damage cannot be told from a tear [C5].
 void World::Rot() {
   Node& node = *nodes_[rng_.Below(nodes_.size())];
   if (!node.is_up() || !MayLose(node)) return;
   CrashNode(node, false);
-  const sim::Image& image = node.disk().visible();
-  const sim::Node wal = image.FindPath("/data/wal");
-  if (wal == 0) return;
-  std::vector<sim::Node> files;
-  for (const auto& [name, file] : image.entries(wal)) {
-    if (name.size() > 4 && name.substr(name.size() - 4) == ".wal") files.push_back(file);
+  std::vector<sim::Node> files = node.FilesIn("/data/wal", ".wal");
+  if (rng_.OneIn(3)) {
+    for (const std::string& path : node.DirectoriesIn("/data/servers")) {
+      const std::vector<sim::Node> segments = node.FilesIn(path, ".seg");
+      files.insert(files.end(), segments.begin(), segments.end());
+    }
   }
   if (files.empty()) return;
   const sim::Node file = files[rng_.Below(files.size())];
-  const std::uint64_t size = image.content(file).size_bytes();
-  if (size < 16384) return;
+  const sim::FileContent& content = node.disk().visible().content(file);
+  std::uint64_t end = 0;  // of what was written
+  std::vector<std::byte> block(4096);
+  for (std::uint64_t at = 0; at < content.size_bytes(); at += block.size()) {
+    const std::size_t got = content.Read(at, block);
+    const auto written =
+        std::any_of(block.begin(), block.begin() + static_cast<std::ptrdiff_t>(got),
+                    [](std::byte byte) { return byte != std::byte{0}; });
+    if (written) end = at + got;
+  }
+  constexpr std::uint64_t kLastBatches = 10 * 4096;
+  if (end <= 8192 + kLastBatches) return;
   ++tally_.rotten_bytes;
-  const std::uint64_t offset = 8192 + rng_.Below(size / 4);
+  const std::uint64_t offset = 8192 + rng_.Below(end - 8192 - kLastBatches);
   Tell("node " + std::to_string(node.number()) + ": a byte rots");
-  node.disk().Rot(file, offset, static_cast<std::byte>(rng_.Below(256)));
+  std::byte was{};
+  (void)content.Read(offset, {&was, 1});
+  node.disk().Rot(file, offset, was ^ static_cast<std::byte>(1 + rng_.Below(255)));
 }
 
 void World::Wipe() {

@@ -86,12 +86,14 @@ class World final : public server::ReplicaHost {
 
   // life.cc: nodes and clusters come and go
   void Found();
+  std::string NameFor(std::uint32_t cluster, const Node& node) const;
   bool Populate(Node& node, std::uint32_t cluster, const std::string& name);
   void StartNode(std::uint32_t number);
   void StartServers(Node& node);
   void Salvage(Node& node, std::vector<std::string> names);
   void CrashNode(Node& node, bool power_lost);
   void Replace(Node& node, Resident& resident);
+  void Await(std::uint32_t cluster, const ServerUid& lost, const ServerUid& fresh);
   bool MayLose(const Node& node) const;
   core::CoreSettings CoreSettingsOf() const;
   Resident* LeaderOf(std::uint32_t cluster, Node** node);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/planted.h"
 
 namespace duramen::core {
 namespace {
@@ -97,6 +98,12 @@ void SpecialHistory::Append(SpecialEntry entry) {
 }
 
 void SpecialHistory::CutFrom(Index new_end) {
+  if (Planted(PlantedBug::kChangeNotReverted) && !entries_.empty() &&
+      entries_.back().index >= new_end) {
+    base_.configuration = configuration();
+    std::erase_if(entries_,
+                  [](const SpecialEntry& entry) { return entry.configuration.has_value(); });
+  }
   while (!entries_.empty() && entries_.back().index >= new_end) entries_.pop_back();
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/check.h"
+#include "base/planted.h"
 
 namespace duramen::core {
 namespace {
@@ -200,7 +201,8 @@ bool Core::Admit(const Message& message, Effects& out) {
   const bool member = configuration().Find(message.from) != nullptr;
   if (member) {
     const auto seen = seen_.find(message.from);
-    if (seen != seen_.end() && message.boot < seen->second.boot) {
+    if (seen != seen_.end() && message.boot < seen->second.boot &&
+        !Planted(PlantedBug::kBootIgnored)) {
       ++counters_.void_messages;
       return false;
     }
@@ -240,7 +242,7 @@ bool Core::Admit(const Message& message, Effects& out) {
 
 void Core::NoteBoot(const ServerUid& from, std::uint64_t boot, Effects& out) {
   const auto [seen, first] = seen_.try_emplace(from, LastSeen{.boot = boot});
-  if (first || boot == seen->second.boot) return;
+  if (first || boot == seen->second.boot || Planted(PlantedBug::kBootIgnored)) return;
   seen->second.boot = boot;
   if (Leader* leader = std::get_if<Leader>(&role_)) {
     const auto at = leader->peers.find(from);
@@ -301,7 +303,7 @@ void Core::Send(const ServerUid& to, MessageBody body, Effects& out) {
                   .boot = boot_,
                   .term = state_.term,
                   .body = std::move(body)};
-  if (store_sequence_ == stored_sequence_) {
+  if (store_sequence_ == stored_sequence_ || Planted(PlantedBug::kVoteNotDurable)) {
     out.send.push_back(std::move(message));
     return;
   }
@@ -330,6 +332,7 @@ void Core::OnWritten(const WrittenUpTo& written, Effects& out) {
   noticed_epoch_ = written.epoch;
   Index end = written.end;
   for (const Cut& cut : cuts_) {
+    if (Planted(PlantedBug::kOldEpochWritten)) break;
     if (cut.epoch > written.epoch) end = std::min(end, cut.end);
   }
   std::erase_if(cuts_, [&](const Cut& cut) { return cut.epoch <= written.epoch; });

@@ -21,6 +21,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/planted.h"
 #include "base/rng.h"
 #include "base/types.h"
 #include "server/core/configuration.h"
@@ -131,7 +132,8 @@ struct Leader {
   bool may_lease = true;  // until TimeoutNow was sent, for the rest of the term [A16]
   bool quiet = false;
   std::optional<std::uint64_t> rest_round;  // the round after which silence is safe
-  Microseconds active_since = 0;            // silence before that is no lack of answers
+  Microseconds ticked_at = 0;
+  Microseconds active_since = 0;  // silence before that is no lack of answers
 };
 using Role = std::variant<Follower, PreCandidate, Candidate, Leader>;
 
@@ -160,7 +162,10 @@ class Core {
   const HardState& state() const { return state_; }
   const TermMap& log() const { return log_; }
   const SpecialHistory& specials() const { return specials_; }
-  const Configuration& configuration() const { return specials_.configuration(); }
+  const Configuration& configuration() const {
+    if (Planted(PlantedBug::kChangeAtCommit)) return specials_.ConfigurationAt(commit_);
+    return specials_.configuration();
+  }
   Index commit() const { return commit_; }
   Index written() const { return written_; }
   /// How often this log was cut in the life of the core, from where the store counted at its start.

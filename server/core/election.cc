@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "server/core/core.h"
 #include "server/core/quorum.h"
 
@@ -37,7 +38,8 @@ bool Core::Sticks() const {
     return leader->active_since >= since ? HasLiveQuorum(leader->active_since)
                                          : HasLiveQuorum(since);
   }
-  return now_ < no_votes_before_ || HearsLeader();
+  const bool promised = now_ < no_votes_before_ && !Planted(PlantedBug::kPromiseForgotten);
+  return promised || HearsLeader();
 }
 
 void Core::BecomeFollower(std::optional<ServerUid> leader, Effects& out) {
@@ -51,6 +53,7 @@ void Core::BecomeFollower(std::optional<ServerUid> leader, Effects& out) {
       out.reply.push_back({.ticket = *former->change_ticket, .answer = Answer::kLost});
     }
     out.leading = false;
+    if (Planted(PlantedBug::kVoteDropped)) state_.voted_for = {};
   }
   role_ = Follower{
       .leader = leader, .heard_at = now_, .verified = std::min(commit_, log_.last().index)};
@@ -75,7 +78,7 @@ void Core::StepDown(Effects& out) {
 VoteOutcome Core::CountVotes(const std::map<ServerUid, bool>& votes) const {
   VoteCount count{.voters = configuration().voters()};
   for (const auto& [uid, granted] : votes) {
-    if (!configuration().IsVoter(uid)) continue;
+    if (!configuration().IsVoter(uid) && !Planted(PlantedBug::kStrangersVoteCounts)) continue;
     ++(granted ? count.granted : count.refused);
   }
   return OutcomeOf(count, Quorum());
@@ -129,7 +132,7 @@ void Core::BecomeLeader(Effects& out) {
 
 void Core::OnPreVoteRequest(const Message& message, const PreVoteRequest& request, Effects& out) {
   const bool granted = standing() == Standing::kSound && request.proposed_term > state_.term &&
-                       request.last >= log_.last();
+                       (request.last >= log_.last() || Planted(PlantedBug::kLogNotCompared));
   Send(message.from, PreVoteReply{.token = request.token, .granted = granted}, out);
 }
 
@@ -145,7 +148,7 @@ void Core::OnPreVoteReply(const Message& message, const PreVoteReply& reply, Eff
 void Core::OnVoteRequest(const Message& message, const VoteRequest& request, Effects& out) {
   CHECK(message.term == state_.term);
   const bool may_vote = state_.voted_for.is_nil() || state_.voted_for == message.from;
-  const bool up_to_date = request.last >= log_.last();
+  const bool up_to_date = request.last >= log_.last() || Planted(PlantedBug::kLogNotCompared);
   if (!may_vote || !up_to_date || standing() != Standing::kSound) return Refuse(message, out);
   if (state_.voted_for.is_nil()) {
     state_.voted_for = message.from;
@@ -158,7 +161,12 @@ void Core::OnVoteRequest(const Message& message, const VoteRequest& request, Eff
 void Core::OnVoteReply(const Message& message, const VoteReply& reply, Effects& out) {
   Candidate* candidate = std::get_if<Candidate>(&role_);
   if (candidate == nullptr) return;
-  candidate->votes.try_emplace(message.from, reply.granted);
+  const bool first = candidate->votes.try_emplace(message.from, reply.granted).second;
+  if (!first && reply.granted && Planted(PlantedBug::kVotesCountedTwice)) {
+    for (const Member& member : configuration().members) {
+      if (candidate->votes.try_emplace(member.uid, true).second) break;
+    }
+  }
   // A quorum of others does not make up for a vote of its own that is not durable: it would not be
   // their leader after a crash, but it would have led before its own store.
   if (stored_sequence_ < store_sequence_) return;

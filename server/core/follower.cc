@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "server/core/core.h"
 
 namespace duramen::core {
@@ -56,6 +57,7 @@ bool Core::TakeEntries(const AppendEntries& append, Effects& out) {
     return true;  // All of it lies behind a snapshot, so it is committed.
   const Index from = FirstDifference(append);
   if (from == append.end()) return true;
+  if (from < log_.end() && Planted(PlantedBug::kTailNotTruncated)) return true;
   if (from <= commit_ && from < log_.end()) {
     ++counters_.void_messages;  // Nobody replaces what is committed.
     return false;
@@ -122,6 +124,8 @@ void Core::RefuseAppend(const ServerUid& leader, const AppendEntries& append, Ef
 /// A19: durable here, and verified against this leader in this term.
 void Core::Acknowledge(Follower& follower, Effects& out) {
   follower.acked = std::min(written_, follower.verified);
+  if (Planted(PlantedBug::kUnwrittenAcknowledged)) follower.acked = follower.verified;
+  if (Planted(PlantedBug::kUnverifiedAcknowledged)) follower.acked = written_;
   Send(*follower.leader,
        AppendReply{.success = true,
                    .match = follower.acked,

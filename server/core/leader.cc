@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "server/core/core.h"
 #include "server/core/quorum.h"
 
@@ -113,6 +114,7 @@ void Core::OnAppendReply(const Message& message, const AppendReply& reply, Effec
   Peer& peer = at->second;
   peer.acked_round = std::max(peer.acked_round, reply.round);
   peer.acked_sent_at = std::max(peer.acked_sent_at, reply.sent_at);
+  if (Planted(PlantedBug::kLeaseFromAnswer)) peer.acked_sent_at = now_;
   if (reply.number > peer.reply_number) {
     peer.reply_number = reply.number;
     peer.standing = reply.standing;
@@ -192,8 +194,9 @@ void Core::AdvanceCommit(Effects& out) {
   Leader& leader = std::get<Leader>(role_);
   const Index reached =
       ReachedByQuorum(PerVoter(written_, [](const Peer& peer) { return peer.match; }), Quorum());
-  if (reached <= commit_ || reached < leader.own_first) return;
-  CHECK(log_.TermAt(reached) == state_.term);
+  const bool by_counting = Planted(PlantedBug::kOldTermCommitted);
+  if (reached <= commit_ || (reached < leader.own_first && !by_counting)) return;
+  CHECK(log_.TermAt(reached) == state_.term || by_counting);
   const bool ready_before = commit_ >= leader.own_first;
   RaiseCommit(reached, out);
   if (!ready_before) {
@@ -268,6 +271,7 @@ void Core::TickLeader(Effects& out) {
     EndTransfer(leader.transfer->sent ? Answer::kTimeout : Answer::kNotUpToDate, out);
   }
   if (!deadline_ || now_ < *deadline_) return;
+  leader.ticked_at = now_;
   deadline_ = now_ + settings_.heartbeat_interval;
   DropTold();
   // Check-quorum, on rounds that a quorum answered in this term [EL4, A16].

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "server/core/core.h"
 #include "server/core/quorum.h"
 
@@ -19,7 +20,8 @@ std::optional<Answer> Core::RefusalOf(const Change& change) const {
   }
   // The bug of 2015: a change before an entry of the own term is committed can lose a committed one
   // [ME6].
-  if (commit_ < leader->own_first) return Answer::kNotReady;
+  if (commit_ < leader->own_first && !Planted(PlantedBug::kChangeBeforeNoOp))
+    return Answer::kNotReady;
   if (change.expected_index && *change.expected_index != specials_.configuration_index()) {
     return Answer::kConfigurationMoved;
   }
@@ -192,7 +194,7 @@ void Core::MaybeHandOver(Effects& out) {
   const auto peer = leader.peers.find(leader.transfer->target);
   if (peer == leader.peers.end()) return EndTransfer(Answer::kUnknownMember, out);
   if (peer->second.match < log_.last().index) return;
-  leader.may_lease = false;
+  leader.may_lease = Planted(PlantedBug::kLeaseOutlivesTransfer);
   leader.transfer->sent = true;
   Send(leader.transfer->target, TimeoutNow{}, out);
 }

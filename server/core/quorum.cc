@@ -3,10 +3,12 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/planted.h"
 
 namespace duramen::core {
 
 std::size_t QuorumSize(std::size_t voters, std::size_t floor) {
+  if (Planted(PlantedBug::kQuorumOffByOne)) return std::max<std::size_t>((voters + 1) / 2, 1);
   return std::max(voters / 2 + 1, std::min(floor, voters));
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "server/core/core.h"
 #include "server/core/quorum.h"
 
@@ -15,7 +16,8 @@ bool Core::HoldsLease() const {
   if (settings_.clock_drift_margin == 0 || !leader.may_lease) return false;
   const std::uint64_t sent = ReachedByQuorum(
       PerVoter(now_, [](const Peer& peer) { return peer.acked_sent_at; }), Quorum());
-  return sent > 0 && now_ < sent + settings_.election_timeout_min - settings_.clock_drift_margin;
+  const Microseconds now = Planted(PlantedBug::kStaleClock) ? leader.ticked_at : now_;
+  return sent > 0 && now < sent + settings_.election_timeout_min - settings_.clock_drift_margin;
 }
 
 void Core::OnQuery(const Query& query, Effects& out) {
@@ -55,12 +57,13 @@ void Core::OnReadRequest(const Message& message, const ReadRequest& request, Eff
 void Core::AddRead(PendingRead read, Effects& out) {
   Leader& leader = std::get<Leader>(role_);
   Wake(out);
-  if (commit_ < leader.own_first) {
+  if (commit_ < leader.own_first && !Planted(PlantedBug::kReadBeforeNoOp)) {
     leader.early.push_back(std::move(read));
     return;
   }
   read.index = commit_;
   read.round = 0;  // Rides the next round.
+  if (Planted(PlantedBug::kReadWithoutRound)) return GrantRead(read, out);
   leader.reads.push_back(std::move(read));
   StartReadRound(out);
 }
