@@ -66,7 +66,8 @@ Core::Core(CoreStart start)
   CHECK(settings_.clock_drift_margin < settings_.election_timeout_min);
   CHECK(log_.last().term <= state_.term && written_ <= log_.last().index);
   CHECK(commit_ <= written_ && applied_ <= commit_ && commit_ + 1 >= log_.begin());
-  role_ = Follower{.heard_at = now_, .verified = std::min(commit_, log_.last().index)};
+  if (state_.fault) fault_id_ = rng_.Next();
+  role_ = Follower{.verified = std::min(commit_, log_.last().index)};
   RestartElectionTimer();
   if (MayCampaign() && configuration().voters() == 1) {
     deadline_ = now_;  // Nobody to ask, and nobody to have promised anything to [CL1].
@@ -216,8 +217,11 @@ bool Core::Admit(const Message& message, Effects& out) {
     // Who asks for votes does not lead [B6].
     const Term asks_from =
         state_.term + (vote ? 1 : 0);  // Its request of this term came before it led.
-    if (follower != nullptr && follower->leader == message.from && message.term >= asks_from) {
-      BecomeFollower(std::nullopt, out);
+    if (message.term >= asks_from) {
+      Release(message.from);
+      if (follower != nullptr && follower->leader == message.from) {
+        BecomeFollower(std::nullopt, out);
+      }
     }
     if (member) Wake(out);  // A leader in silence shows that it is there.
     const bool transfer = vote && std::get<VoteRequest>(message.body).transfer && member;
@@ -233,7 +237,9 @@ bool Core::Admit(const Message& message, Effects& out) {
                      std::holds_alternative<InstallSnapshot>(message.body);
   const Leader* leader = std::get_if<Leader>(&role_);
   const bool leaving = leader != nullptr && leader->peers.count(message.from) > 0;
-  if (!leads && !member && (!leaving || message.term > state_.term)) {
+  // A leader that has removed itself is no member here, and yet it leads and hands over [ME4].
+  const bool followed = this->leader() == message.from && message.term == state_.term;
+  if (!leads && !member && !followed && (!leaving || message.term > state_.term)) {
     ++counters_.void_messages;
     return false;
   }
@@ -244,6 +250,7 @@ void Core::NoteBoot(const ServerUid& from, std::uint64_t boot, Effects& out) {
   const auto [seen, first] = seen_.try_emplace(from, LastSeen{.boot = boot});
   if (first || boot == seen->second.boot || Planted(PlantedBug::kBootIgnored)) return;
   seen->second.boot = boot;
+  Release(from);
   if (Leader* leader = std::get_if<Leader>(&role_)) {
     const auto at = leader->peers.find(from);
     if (at == leader->peers.end()) return;
@@ -338,7 +345,7 @@ void Core::OnWritten(const WrittenUpTo& written, Effects& out) {
   std::erase_if(cuts_, [&](const Cut& cut) { return cut.epoch <= written.epoch; });
   if (end == 0 || end - 1 <= written_) return;
   written_ = std::min(end - 1, log_.last().index);
-  if (std::holds_alternative<Leader>(role_)) return AdvanceCommit(out);
+  if (std::holds_alternative<Leader>(role_)) return Progress(out);
   Follower* follower = std::get_if<Follower>(&role_);
   if (follower == nullptr || !follower->leader) return;
   MaybeHeal(*follower);
@@ -354,11 +361,21 @@ void Core::OnApplied(const AppliedUpTo& applied, Effects& out) {
 void Core::RaiseCommit(Index index, Effects& out) {
   CHECK(index <= log_.last().index);
   if (index <= commit_) return;
-  const Index change = specials_.configuration_index();
-  out.removed =
-      out.removed || (commit_ < change && change <= index && configuration().Find(uid_) == nullptr);
+  out.removed = out.removed || IsRemovedBy(index);
   commit_ = index;
   EmitApply(out);
+}
+
+/// ME2: whether what becomes committed up to `index` takes away a membership that was there. Who is
+/// being caught up sees configurations from before it came; they do not say that it has left.
+bool Core::IsRemovedBy(Index index) const {
+  const Index change = specials_.configuration_index();
+  if (change <= commit_ || change > index || configuration().Find(uid_) != nullptr) return false;
+  if (specials_.ConfigurationAt(commit_).Find(uid_) != nullptr) return true;
+  const std::vector<SpecialEntry> changes = specials_.Within({commit_ + 1, change});
+  return std::any_of(changes.begin(), changes.end(), [this](const SpecialEntry& entry) {
+    return entry.configuration && entry.configuration->Find(uid_) != nullptr;
+  });
 }
 
 /// SM8: a member whose machine does not know a version keeps replicating and stops applying before
@@ -451,9 +468,8 @@ void Core::OnDamaged(const Damaged& damaged, Effects& out) {
     StepDown(out);
   }
   const Index from = std::max(damaged.from, log_.begin());
-  if (state_.fault && state_.fault->from <= from) return;
-  state_.fault = Fault{.from = from, .to = damaged.to};
-  MarkStore();
+  if (state_.fault && from >= log_.end()) return;  // Behind the hole that it has anyway.
+  SetFault({.from = from, .to = damaged.to});
   if (from < log_.end()) {
     // What lies above the hole cannot be told equal to anybody's log; it is kept on disk until it
     // is replaced.

@@ -76,6 +76,7 @@ struct Peer {
   Index acknowledged = 0;  // the highest match in this term, over restarts of the member [A4]
   Index commit_sent = 0;
   Index heal_upto = 0;
+  std::uint64_t heal_fault = 0;  // the fault that was reported when that was set
   bool probe_sent = false;
   bool lost_data = false;  // it came back with less than it had acknowledged
   bool flow_open = true;
@@ -92,7 +93,6 @@ struct Peer {
 
 struct Follower {
   std::optional<ServerUid> leader;
-  Microseconds heard_at = 0;
   Index verified = 0;  // equal to this leader's log up to here [A19]
   Index heal_upto = 0;
   bool quiet = false;  // the leader said that it will be silent
@@ -192,6 +192,10 @@ class Core {
     std::uint64_t ticket = 0;
     Microseconds deadline = 0;
   };
+  struct Promise {
+    ServerUid to;
+    Microseconds until = 0;
+  };
   struct LastSeen {
     std::uint64_t boot = 0;
     bool up = true;
@@ -214,6 +218,7 @@ class Core {
   void MarkStore();
   void Send(const ServerUid& to, MessageBody body, Effects& out);
   void RaiseCommit(Index index, Effects& out);
+  bool IsRemovedBy(Index index) const;
   void EmitApply(Effects& out);
   void CutLog(Index new_end, Effects& out);
   void ForgetStrangers();
@@ -223,6 +228,9 @@ class Core {
   void RestartElectionTimer();
   bool MayCampaign() const;
   bool Sticks() const;
+  void PromiseTo(const ServerUid& leader);
+  void Release(const ServerUid& former);
+  Microseconds PromisedUntil() const;
   bool HearsLeader() const;
   void BecomeFollower(std::optional<ServerUid> leader, Effects& out);
   void AdoptTerm(Term term, Effects& out);
@@ -243,6 +251,7 @@ class Core {
   bool TakeEntries(const AppendEntries& append, Effects& out);
   void RefuseAppend(const ServerUid& leader, const AppendEntries& append, Effects& out);
   void Acknowledge(Follower& follower, Effects& out);
+  void SetFault(Fault fault);
   void MaybeHeal(Follower& follower);
   Index FirstDifference(const AppendEntries& append) const;
   void OnInstallSnapshot(const Message& message, const InstallSnapshot& install, Effects& out);
@@ -257,6 +266,7 @@ class Core {
   void OnInstallReply(const Message& message, const InstallReply& reply, Effects& out);
   void OnSentUpTo(const SentUpTo& sent);
   void OnPeerFlow(const PeerFlow& flow, Effects& out);
+  void Progress(Effects& out);
   void AdvanceCommit(Effects& out);
   void ReplicateAll(Effects& out);
   void Replicate(const ServerUid& uid, Peer& peer, Effects& out);
@@ -307,6 +317,7 @@ class Core {
   Role role_ = Follower{};
   Microseconds now_ = 0;
   Microseconds no_votes_before_ = 0;      // the promise of an earlier life may still hold [A16]
+  Promise promise_;  // to the leader heard last; its lease may stand on it, whatever came since
   std::optional<Microseconds> deadline_;  // election, or heartbeat
   bool wal_down_ = false;
 
@@ -318,6 +329,7 @@ class Core {
   Index given_;    // handed out to be applied up to here
   Index applied_;  // said to be applied up to here
 
+  std::uint64_t fault_id_ = 0;  // of the newest fault, known to nobody before it was reported [A3]
   bool tail_kept_;  // behind the hole of a faulty log stand entries that nothing has replaced yet
 
   bool store_needed_ = false;

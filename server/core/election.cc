@@ -22,12 +22,24 @@ bool Core::MayCampaign() const {
   return !wal_down_ && standing() == Standing::kSound && configuration().IsVoter(uid_);
 }
 
+/// A leader that said it would be silent, and whose process is there.
 bool Core::HearsLeader() const {
   const Follower* follower = std::get_if<Follower>(&role_);
-  if (follower == nullptr || !follower->leader) return false;
-  if (now_ < follower->heard_at + settings_.election_timeout_min) return true;
-  return follower->quiet && IsUp(*follower->leader);
+  return follower != nullptr && follower->leader && follower->quiet && IsUp(*follower->leader);
 }
+
+/// A16: what was answered may be half of a lease, so nobody else is voted for, this server
+/// included, for the shortest election timeout of this clock. No newer term, no WAL that was down
+/// for a moment and no wish for an election ends that; the leader itself can.
+void Core::PromiseTo(const ServerUid& leader) {
+  promise_ = {.to = leader, .until = now_ + settings_.election_timeout_min};
+}
+
+void Core::Release(const ServerUid& former) {
+  if (promise_.to == former) promise_ = {};
+}
+
+Microseconds Core::PromisedUntil() const { return std::max(no_votes_before_, promise_.until); }
 
 /// Whether a vote would break what was promised to a leader: by having answered it, here or in the
 /// life before this, or by being one that a quorum still answers [EL3, A16].
@@ -38,7 +50,7 @@ bool Core::Sticks() const {
     return leader->active_since >= since ? HasLiveQuorum(leader->active_since)
                                          : HasLiveQuorum(since);
   }
-  const bool promised = now_ < no_votes_before_ && !Planted(PlantedBug::kPromiseForgotten);
+  const bool promised = now_ < PromisedUntil() && !Planted(PlantedBug::kPromiseForgotten);
   return promised || HearsLeader();
 }
 
@@ -55,9 +67,8 @@ void Core::BecomeFollower(std::optional<ServerUid> leader, Effects& out) {
     out.leading = false;
     if (Planted(PlantedBug::kVoteDropped)) state_.voted_for = {};
   }
-  role_ = Follower{
-      .leader = leader, .heard_at = now_, .verified = std::min(commit_, log_.last().index)};
-  if (!leader) std::get<Follower>(role_).heard_at = 0;
+  role_ = Follower{.leader = leader, .verified = std::min(commit_, log_.last().index)};
+  if (leader) PromiseTo(*leader);
   RestartElectionTimer();
 }
 
@@ -182,8 +193,8 @@ void Core::OnTimeoutNow(const Message& message, Effects& out) {
 
 void Core::OnTriggerElection(Effects& out) {
   if (std::holds_alternative<Leader>(role_) || !MayCampaign()) return;
-  if (now_ < no_votes_before_) {
-    deadline_ = no_votes_before_;
+  if (now_ < PromisedUntil()) {
+    deadline_ = PromisedUntil();
     return;
   }
   StartPreVote(out);

@@ -18,17 +18,17 @@ void Core::OnAppend(const Message& message, const AppendEntries& append, Effects
     ++counters_.void_messages;  // Two leaders of one term: one of them is none.
     return;
   }
-  follower->heard_at = now_;
+  PromiseTo(message.from);
   follower->quiet = false;
   follower->round = std::max(follower->round, append.round);
   follower->sent_at = std::max(follower->sent_at, append.sent_at);
   if (append.acknowledged > log_.last().index && !state_.fault) {
     // It was told durable here, and it is not there: lost, whatever the reason [A4].
-    state_.fault = Fault{.from = log_.end(), .to = append.acknowledged + 1};
+    SetFault({.from = log_.end(), .to = append.acknowledged + 1});
     tail_kept_ = false;
-    MarkStore();
   }
-  follower->heal_upto = state_.fault ? append.heal_upto : 0;
+  const bool of_this_fault = state_.fault && append.heal_fault == fault_id_;
+  follower->heal_upto = of_this_fault ? append.heal_upto : 0;
   const Index end_before = log_.end();
   const bool fits = TakeEntries(append, out);
   RestartElectionTimer();  // Behind the entries, which may make this server a voter.
@@ -116,6 +116,7 @@ void Core::RefuseAppend(const ServerUid& leader, const AppendEntries& append, Ef
                    .round = follower.round,
                    .sent_at = follower.sent_at,
                    .standing = standing(),
+                   .fault = state_.fault ? fault_id_ : 0,
                    .number = ++replies_,
                    .machine_version = settings_.machine_version},
        out);
@@ -133,9 +134,21 @@ void Core::Acknowledge(Follower& follower, Effects& out) {
                    .round = follower.round,
                    .sent_at = follower.sent_at,
                    .standing = standing(),
+                   .fault = state_.fault ? fault_id_ : 0,
                    .number = ++replies_,
                    .machine_version = settings_.machine_version},
        out);
+}
+
+/// A3: one row for all that is lost. What a leader says of an earlier fault is not for this one.
+void Core::SetFault(Fault fault) {
+  if (state_.fault) {
+    fault.from = std::min(fault.from, state_.fault->from);
+    fault.to = fault.to == 0 || state_.fault->to == 0 ? 0 : std::max(fault.to, state_.fault->to);
+  }
+  state_.fault = fault;
+  fault_id_ = rng_.Next();
+  MarkStore();
 }
 
 /// A3: sound again when what is written equals the leader's log through the end that it had when it
@@ -159,7 +172,7 @@ void Core::OnInstallSnapshot(const Message& message, const InstallSnapshot& inst
     ++counters_.void_messages;
     return;
   }
-  follower->heard_at = now_;
+  PromiseTo(message.from);
   follower->quiet = false;
   RestartElectionTimer();
   if (install.last.index <= commit_ && !state_.fault) {

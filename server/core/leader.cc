@@ -122,8 +122,11 @@ void Core::OnAppendReply(const Message& message, const AppendReply& reply, Effec
     peer.version_known = true;
     if (reply.standing == Standing::kSound) peer.heal_upto = 0;
     // The exit is exact: this log's end at the time of the report [A3].
-    if (reply.standing == Standing::kFaulty && peer.heal_upto == 0)
+    if (reply.standing == Standing::kFaulty &&
+        (peer.heal_upto == 0 || peer.heal_fault != reply.fault)) {
       peer.heal_upto = log_.last().index;
+      peer.heal_fault = reply.fault;
+    }
     peer.lost_data = reply.standing == Standing::kSound && reply.last_index < peer.acknowledged;
   }
   if (reply.success) {
@@ -137,8 +140,13 @@ void Core::OnAppendReply(const Message& message, const AppendReply& reply, Effec
     TakeRefusal(peer, reply);
     Wake(out);
   }
+  Progress(out);
+}
+
+/// What more can be done now that somebody, or this server's own disk, has got further.
+void Core::Progress(Effects& out) {
   AdvanceCommit(out);
-  if (!std::holds_alternative<Leader>(role_)) return;
+  if (!std::holds_alternative<Leader>(role_)) return;  // It has removed itself.
   ServeReads(out);
   MaybePromote(out);
   MaybeRaiseVersion(out);
@@ -147,8 +155,13 @@ void Core::OnAppendReply(const Message& message, const AppendReply& reply, Effec
 
 void Core::TakeRefusal(Peer& peer, const AppendReply& reply) {
   if (reply.last_index < peer.match) peer.match = 0;  // It has less than it had: begin anew.
-  const Index equal =
+  Index equal =
       log_.LastOfTermAtMost(std::min(reply.hint.index, log_.last().index), reply.hint.term);
+  const LogEnd before{*log_.TermAt(log_.begin() - 1), log_.begin() - 1};
+  // What may be equal lies where this log is no more: only a snapshot helps [RE6].
+  if (before.index > 0 && reply.hint.index <= before.index && reply.hint != before) {
+    equal = std::min(reply.hint.index, before.index - 1);
+  }
   peer.next = std::max(equal, peer.match) + 1;
   peer.probe_sent = false;
   if (peer.progress == Peer::Progress::kPipeline) peer.progress = Peer::Progress::kProbe;
@@ -167,7 +180,7 @@ void Core::OnInstallReply(const Message& message, const InstallReply& reply, Eff
   peer.next = peer.match + 1;
   peer.progress = Peer::Progress::kProbe;
   peer.probe_sent = false;
-  AdvanceCommit(out);
+  Progress(out);
 }
 
 /// RE1: what was not sent for its size is sent by the next message.
@@ -248,6 +261,7 @@ void Core::SendAppend(const ServerUid& uid, Peer& peer, Index end, Effects& out)
   append.sent_at = now_;
   append.quiet = leader.quiet;
   append.heal_upto = peer.heal_upto;
+  append.heal_fault = peer.heal_upto == 0 ? 0 : peer.heal_fault;
   append.acknowledged = peer.lost_data ? peer.acknowledged : 0;
   peer.commit_sent = commit_;
   Send(uid, std::move(append), out);
@@ -335,6 +349,7 @@ void Core::MaybeRaiseVersion(Effects& out) {
     known = std::min<std::uint64_t>(known, settings_.machine_version);
   } else {
     for (const auto& [uid, peer] : leader.peers) {
+      if (peer.leaving_since) continue;
       known = std::min<std::uint64_t>(known, peer.version_known ? peer.machine_version : 0);
     }
   }

@@ -58,6 +58,7 @@ struct AppendEntries {
   bool quiet = false;        // nothing more will come until there is news [RE9]
   Index heal_upto =
       0;  // to a faulty member: sound again once it equals the leader's log so far [A3]
+  std::uint64_t heal_fault = 0;  // the fault that this is for: a late word heals no other
   Index acknowledged = 0;  // what this member once said it had; less than that is lost data [A4]
 
   Index end() const;
@@ -71,6 +72,7 @@ struct AppendReply {
   std::uint64_t round = 0;
   Microseconds sent_at = 0;
   Standing standing = Standing::kSound;
+  std::uint64_t fault = 0;   // kFaulty: which of its faults; drawn anew for each, and at each start
   std::uint64_t number = 0;  // of the replies of one boot, so that a late one takes nothing back
   std::uint32_t machine_version = 0;  // the newest that it knows [SM8]
 };

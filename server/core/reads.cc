@@ -25,7 +25,8 @@ void Core::OnQuery(const Query& query, Effects& out) {
   if (wal_down_) {
     reply.answer = Answer::kWalDown;
   } else if (Leader* leader = std::get_if<Leader>(&role_)) {
-    if (leader->reads.size() + leader->early.size() < settings_.waiting_reads_max) {
+    if (leader->reads.size() + leader->early.size() + granted_.size() <
+        settings_.waiting_reads_max) {
       PendingRead read{.id = query.ticket};
       if (query.kind == Query::Kind::kLease && commit_ >= leader->own_first && HoldsLease()) {
         read.index = commit_;
@@ -35,7 +36,7 @@ void Core::OnQuery(const Query& query, Effects& out) {
     }
     reply.answer = Answer::kOverloaded;
   } else if (const std::optional<ServerUid> to = this->leader()) {
-    if (forwarded_.size() < settings_.waiting_reads_max) {
+    if (forwarded_.size() + granted_.size() < settings_.waiting_reads_max) {
       const std::uint64_t id = next_id_++;
       forwarded_.push_back({id, query.ticket, now_ + settings_.election_timeout_max});
       return Send(*to, ReadRequest{.id = id}, out);

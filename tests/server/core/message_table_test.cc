@@ -254,11 +254,11 @@ struct NumbersOf {
   Numbers operator()(AppendEntries& body) const {
     return {&body.previous.term, &body.previous.index, &body.runs[0].term,
             &body.runs[0].count, &body.commit,         &body.round,
-            &body.sent_at,       &body.heal_upto,      &body.acknowledged};
+            &body.sent_at,       &body.heal_upto,      &body.heal_fault, &body.acknowledged};
   }
   Numbers operator()(AppendReply& body) const {
     return {&body.match, &body.hint.term, &body.hint.index, &body.last_index,
-            &body.round, &body.sent_at,   &body.number};
+            &body.round, &body.sent_at,   &body.fault, &body.number};
   }
   Numbers operator()(TimeoutNow&) const { return {}; }
   Numbers operator()(ReadRequest& body) const { return {&body.id}; }

@@ -145,7 +145,7 @@ std::string Scene::Fingerprint() const {
   if (const PreCandidate* asking = std::get_if<PreCandidate>(&core_->role()))
     line << " votes " << asking->votes.size();
   if (const Follower* follower = std::get_if<Follower>(&core_->role()))
-    line << " verified " << follower->verified << " heard " << follower->heard_at;
+    line << " verified " << follower->verified;
   return line.str();
 }
 
