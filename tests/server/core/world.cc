@@ -45,11 +45,19 @@ int World::Leader() const {
 void World::Restart(int id) {
   Node& node = nodes_.at(id);
   CHECK(!node.core);
+  if (node.hole != 0 && node.hole < node.disk_tape.end()) {
+    // Recovery ends before the hole. What lies behind it is kept; nobody here looks at it.
+    node.disk_tape.cells.resize(node.hole - node.disk_tape.begin);
+    std::erase_if(node.disk_specials,
+                  [&](const SpecialEntry& entry) { return entry.index >= node.hole; });
+  }
+  node.hole = 0;
   CoreStart start{.cluster = kCluster,
                   .uid = node.uid,
                   .boot = ++node.boot,
                   .state = node.disk_state,
-                  .log = TermMap(node.disk_tape.begin, 0)};
+                  .log = TermMap(node.disk_tape.begin, node.disk_tape.term_before),
+                  .vote_lost = node.vote_lost};
   start.specials = SpecialHistory(node.base);
   for (const Cell& cell : node.disk_tape.cells) start.log.Append({cell.term, 1});
   for (const SpecialEntry& special : node.disk_specials) start.specials.Append(special);
@@ -71,6 +79,7 @@ void World::Crash(int id, std::size_t kept) {
   node.on_the_way.clear();
   node.reads.clear();
   node.replies.clear();
+  node.installing.reset();
 }
 
 void World::EndStores(int id, std::size_t count) {
@@ -80,6 +89,7 @@ void World::EndStores(int id, std::size_t count) {
     node.on_the_way.pop_front();
     if (operation.store) node.disk_state = operation.store->state;
     if (operation.truncate) {
+      if (*operation.truncate <= node.hole) node.hole = 0;
       node.disk_tape.cells.resize(*operation.truncate - node.disk_tape.begin);
       std::erase_if(node.disk_specials,
                     [&](const SpecialEntry& entry) { return entry.index >= *operation.truncate; });
@@ -120,6 +130,18 @@ void World::Drop(std::size_t position) {
   wires_.erase(wires_.begin() + static_cast<std::ptrdiff_t>(position));
 }
 
+void World::Trim(std::size_t position, std::uint64_t entries) {
+  Wire& wire = wires_.at(position);
+  AppendEntries& append = std::get<AppendEntries>(wire.message.body);
+  const Index end = append.previous.index + 1 + entries;
+  CHECK(end <= append.end());
+  wire.cells.resize(entries);
+  std::erase_if(append.specials, [&](const SpecialEntry& entry) { return entry.index >= end; });
+  append.runs.clear();
+  for (const Cell& cell : wire.cells) append.runs.push_back({cell.term, 1});
+  Step(IdOf(wire.message.from), SentUpTo{.peer = wire.message.to, .end = end});
+}
+
 void World::Deliver(std::size_t position, bool keep) {
   const Wire wire = wires_.at(position);
   if (!keep) Drop(position);
@@ -139,7 +161,50 @@ std::vector<Cell> World::CellsOf(const Node& node, const Message& message) const
   return cells;
 }
 
+/// The first words of a snapshot at what is applied; that is all that travels here.
+void World::StartSnapshot(const Node& node, const SendSnapshot& send) {
+  const Core& core = *node.core;
+  const SpecialHistory& specials = core.specials();
+  InstallSnapshot snapshot{.last = {*core.log().TermAt(node.applied), node.applied},
+                           .transfer = send.transfer};
+  snapshot.base = {.index = std::min(specials.configuration_index(), node.applied),
+                   .configuration = specials.ConfigurationAt(node.applied),
+                   .machine_version = specials.MachineVersionAt(node.applied)};
+  wires_.push_back({{.cluster = kCluster,
+                     .from = node.uid,
+                     .to = send.peer,
+                     .boot = node.boot,
+                     .term = core.term(),
+                     .body = snapshot},
+                    {}});
+}
+
+void World::BeginAnew(Node& node, const Effects& effects) {
+  node.tape = Tape{.begin = effects.reset_to.index + 1, .term_before = effects.reset_to.term};
+  node.disk_tape = node.tape;
+  node.base = *effects.reset;
+  node.disk_specials.clear();
+}
+
+void World::EndInstall(int id) {
+  Node& node = nodes_.at(id);
+  CHECK(node.core && node.installing);
+  EndStores(id, node.on_the_way.size());
+  const Installed installed = *node.installing;
+  node.installing.reset();
+  node.disk_applied = std::max(node.disk_applied, installed.snapshot.last.index);
+  node.applied = std::max(node.applied, installed.snapshot.last.index);
+  Step(id, installed);
+}
+
 void World::Execute(Node& node, const Effects& effects, const Wire* wire) {
+  if (listener_) listener_(IdOf(node.uid), effects);
+  if (effects.reset) BeginAnew(node, effects);
+  if (effects.install) {
+    const Message& message = wire->message;
+    node.installing =
+        Installed{.from = message.from, .term = message.term, .snapshot = *effects.install};
+  }
   StoreOperation operation{.store = effects.store, .truncate = effects.truncate};
   if (effects.truncate) {
     overwritten_ += node.tape.end() - *effects.truncate;
@@ -169,6 +234,7 @@ void World::Execute(Node& node, const Effects& effects, const Wire* wire) {
     node.on_the_way.push_back(std::move(operation));
   }
   for (const Message& message : effects.send) wires_.push_back({message, CellsOf(node, message)});
+  for (const SendSnapshot& send : effects.send_snapshot) StartSnapshot(node, send);
   for (const QueryReady& ready : effects.query) node.reads.push_back(ready.ticket);
   node.replies.insert(node.replies.end(), effects.reply.begin(), effects.reply.end());
   if (effects.apply.empty()) return;
@@ -197,6 +263,7 @@ void World::Check() {
     if (!first) continue;
     for (const auto& [index, cell] : committed_) {
       if (cell.term >= core.term()) continue;
+      if (index < node.tape.begin) continue;
       CHECK(index < node.tape.end() && node.tape.At(index) == cell);  // Leader completeness.
     }
   }
@@ -204,7 +271,8 @@ void World::Check() {
   for (auto a = nodes_.begin(); a != nodes_.end(); ++a) {
     for (auto b = std::next(a); b != nodes_.end(); ++b) {
       bool below = false;  // an entry of equal term was seen, so all from here on is equal
-      for (Index at = std::min(a->second.tape.end(), b->second.tape.end()); at-- > 1;) {
+      const Index begin = std::max(a->second.tape.begin, b->second.tape.begin);
+      for (Index at = std::min(a->second.tape.end(), b->second.tape.end()); at-- > begin;) {
         const Cell& left = a->second.tape.At(at);
         const Cell& right = b->second.tape.At(at);
         below = below || left.term == right.term;

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -26,6 +27,7 @@ struct Cell {
 struct Tape {
   Index begin = 1;
   std::vector<Cell> cells;
+  Term term_before = 0;  // of what stands before the begin
   Index end() const { return begin + cells.size(); }
   const Cell& At(Index index) const { return cells.at(index - begin); }
 };
@@ -60,6 +62,8 @@ class Node {
   std::vector<SpecialEntry> disk_specials;  // by index
   SpecialEntry base;
   Index disk_applied = 0;
+  Index hole = 0;          // entries from here on cannot be read; 0: all can
+  bool vote_lost = false;  // the row of its term and vote could not be read
 
   // What does not.
   Tape tape;
@@ -67,6 +71,7 @@ class Node {
   Index applied = 0;
   std::vector<std::uint64_t> reads;  // tickets that may be answered
   std::vector<Reply> replies;
+  std::optional<Installed> installing;  // a snapshot that it is being sent
 };
 
 class World {
@@ -75,6 +80,12 @@ class World {
 
   /// Nodes 1 to `count`, all voters of the first configuration.
   void AddCluster(int count, const CoreSettings& settings);
+  /// The configuration that all logs begin with.
+  void SetFirst(Configuration members) { first_ = std::move(members); }
+  /// Told of all effects, right behind the step, with the number of the node.
+  void Listen(std::function<void(int, const Effects&)> listener) {
+    listener_ = std::move(listener);
+  }
   /// A node that belongs to nobody yet.
   void AddNode(int id, const CoreSettings& settings);
   static ServerUid UidOf(int id);
@@ -94,10 +105,15 @@ class World {
   void EndStores(int id, std::size_t count);
   void Deliver(std::size_t position, bool keep);
   void Drop(std::size_t position);
+  /// The sender's host sends only the first `entries` of that message, as when they are too large
+  /// for one.
+  void Trim(std::size_t position, std::uint64_t entries);
   /// Keeps the oldest `kept` operations that were on their way; what the WAL had written beyond
   /// that is gone.
   void Crash(int id, std::size_t kept);
   void Restart(int id);
+  /// The snapshot that it was sent is all there, and durable.
+  void EndInstall(int id);
 
   /// Raft's properties over all that was ever seen; aborts the test with what it found (Raft figure
   /// 3).
@@ -110,6 +126,8 @@ class World {
   void Execute(Node& node, const Effects& effects, const Wire* wire);
   void NoteCommitted(Node& node, IndexRange range);
   std::vector<Cell> CellsOf(const Node& node, const Message& message) const;
+  void StartSnapshot(const Node& node, const SendSnapshot& send);
+  void BeginAnew(Node& node, const Effects& effects);
 
   Rng rng_;
   std::map<int, Node> nodes_;
@@ -119,6 +137,7 @@ class World {
   std::uint64_t values_ = 0;
   std::uint64_t overwritten_ = 0;
   Configuration first_;
+  std::function<void(int, const Effects&)> listener_;
 };
 
 /// Ids of tests stand in the last byte of a uid.
