@@ -267,38 +267,43 @@ Result<Ticket> Replica::SubmitFront() {
 void Replica::SendAll(std::vector<core::Message>& messages) {
   for (core::Message& message : messages) {
     Envelope envelope{.message = std::move(message), .payloads = {}};
-    LoadPayloads(envelope);
+    if (!LoadPayloads(envelope)) continue;  // Lost, as on a bad network; a heartbeat finds out.
     place_.host.Send(*this, std::move(envelope));
   }
 }
 
-/// Fewer entries than the core meant to send, if the store does not have them yet: it is told, and
-/// sends them later.
-void Replica::LoadPayloads(Envelope& envelope) {
-  auto* append = std::get_if<core::AppendEntries>(&envelope.message.body);
-  if (append == nullptr || append->runs.empty()) return;
-  const Index begin = append->previous.index + 1;
-  const Index wanted = append->end();
-  Index next = begin;
-  while (next < std::min(wanted, submitted_end_)) {
+/// What the store does not have yet is on its way there. False if it cannot be read now.
+bool Replica::LoadPayloads(Envelope& envelope) {
+  const auto* append = std::get_if<core::AppendEntries>(&envelope.message.body);
+  if (append == nullptr || append->runs.empty()) return true;
+  const Index end = append->end();
+  Index next = append->previous.index + 1;
+  while (next < std::min(end, submitted_end_)) {
     const Result<Pin> pin =
-        place_.store.Read(log_, next, std::min(wanted, submitted_end_), kReadBytes);
-    if (!pin.ok()) break;
+        place_.store.Read(log_, next, std::min(end, submitted_end_), kReadBytes);
+    if (!pin.ok()) return false;
     for (const EntryView& entry : pin->entries()) {
       envelope.payloads.push_back({entry.kind, {entry.payload.begin(), entry.payload.end()}});
       next = entry.index + 1;
     }
   }
-  if (next == wanted) return;
-  std::uint64_t left = next - begin;
-  for (core::TermRun& run : append->runs) {
-    run.count = std::min(run.count, left);
-    left -= run.count;
+  for (; next < end; ++next) {
+    const Payload* payload = InBacklog(next);
+    if (payload == nullptr) return false;
+    envelope.payloads.push_back(*payload);
   }
-  std::erase_if(append->runs, [](const core::TermRun& run) { return run.count == 0; });
-  std::erase_if(append->specials,
-                [&](const core::SpecialEntry& special) { return special.index >= next; });
-  followups_.push_back(core::SentUpTo{.peer = envelope.message.to, .end = next});
+  return true;
+}
+
+/// The newest that waits for that index.
+const Payload* Replica::InBacklog(Index index) const {
+  for (auto operation = backlog_.rbegin(); operation != backlog_.rend(); ++operation) {
+    const Index begin = operation->begin;
+    if (index >= begin && index < begin + operation->payloads.size()) {
+      return &operation->payloads[index - begin];
+    }
+  }
+  return nullptr;
 }
 
 void Replica::ApplyReady() {

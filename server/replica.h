@@ -136,7 +136,8 @@ class Replica {
   void Submit();
   Result<Ticket> SubmitFront();
   void SendAll(std::vector<core::Message>& messages);
-  void LoadPayloads(Envelope& envelope);
+  bool LoadPayloads(Envelope& envelope);
+  const Payload* InBacklog(Index index) const;
   void ApplyReady();
   void FailFrom(Index begin);
 

@@ -8,6 +8,8 @@ namespace duramen::simulator {
 namespace {
 
 /// What a node may take to come back: as long as a supervisor would wait.
+const ServerUid kLastUid{
+    {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255}};
 constexpr Moment kRestartMost = 3 * kSecond;
 
 }  // namespace
@@ -86,9 +88,15 @@ bool World::Populate(Node& node, std::uint32_t number, const std::string& name) 
     return false;
   }
   resident.replica = std::move(replica).value();
+  ForgetOthers(resident.uid);
   referee_.OnStart(*resident.replica);
   Reschedule(node, resident);
   return true;
+}
+
+/// What a server that starts has heard of the others: nothing.
+void World::ForgetOthers(const ServerUid& uid) {
+  known_.erase(known_.lower_bound({uid, ServerUid{}}), known_.upper_bound({uid, kLastUid}));
 }
 
 void World::CrashNode(Node& node, bool power_lost) {
@@ -132,6 +140,7 @@ void World::StartServers(Node& node) {
       continue;
     }
     resident.replica = std::move(replica).value();
+    ForgetOthers(resident.uid);
     referee_.OnStart(*resident.replica);
     Reschedule(node, resident);
   }

@@ -10,6 +10,8 @@ namespace {
 
 /// Steps of storage at one moment before messages and timers have their turn.
 constexpr int kStorageSteps = 4;
+constexpr Moment kNodeHeartbeat = 300 * kMillisecond;
+constexpr Moment kNodeSilence = kSecond;
 /// After the trouble: what a cluster may take to serve again, in the longest election timeouts.
 constexpr Moment kHealingTime = 30 * kSecond;
 
@@ -48,6 +50,7 @@ std::string World::Run() {
   Found();
   if (!referee_.verdict().empty()) return referee_.verdict();
   StartClients();
+  DetectFailures();
   trouble_ = true;
   StartTrouble();
   if (!RunUntil(now() + static_cast<Moment>(settings_.trouble_ms) * kMillisecond))
@@ -145,6 +148,49 @@ void World::OnTimer(std::uint32_t number, std::uint32_t cluster, std::uint64_t t
   } else {
     Reschedule(node, *resident);
   }
+}
+
+/// Nodes tell each other that they live, and which servers do [B6]: it explains silence and proves
+/// nothing.
+void World::DetectFailures() {
+  for (const std::unique_ptr<Node>& node : nodes_) {
+    if (!node->is_up() || node->paused_until > now()) continue;
+    for (const std::unique_ptr<Node>& other : nodes_) {
+      const bool speaks = other->is_up() && other->paused_until <= now();
+      if (speaks && !IsCut(other->number(), node->number())) {
+        heard_[{node->number(), other->number()}] = now();
+      }
+    }
+    for (Resident& resident : node->residents()) {
+      if (!resident.replica) continue;
+      const std::vector<core::Member> members = resident.replica->core().configuration().members;
+      for (const core::Member& member : members) {
+        if (resident.replica && member.uid != resident.uid) Hear(*node, resident, member.uid);
+      }
+    }
+  }
+  In(kNodeHeartbeat, [this] { DetectFailures(); });
+}
+
+void World::Hear(Node& at, Resident& resident, const ServerUid& peer) {
+  const Address* where = AddressOf(peer);
+  if (where == nullptr) return;
+  Node& home = *nodes_[where->node];
+  const bool silent = heard_[{at.number(), where->node}] + kNodeSilence < now();
+  const Resident* there = home.is_up() ? home.Find(where->cluster) : nullptr;
+  const bool lives = !silent && there != nullptr && there->uid == peer && there->replica;
+  if (!lives && !silent && !home.is_up()) return;  // Not missed yet.
+  const std::uint64_t boot = lives ? home.boot() : 0;
+  const auto [known, first] = known_.try_emplace({resident.uid, peer}, boot);
+  if (!first && known->second == boot) return;
+  known->second = boot;
+  StepAt(at, resident, [&](core::Microseconds local) {
+    if (boot > 0) {
+      resident.replica->Step(local, core::PeerUp{.peer = peer, .boot = boot});
+    } else {
+      resident.replica->Step(local, core::PeerDown{.peer = peer});
+    }
+  });
 }
 
 const World::Address* World::AddressOf(const ServerUid& uid) const {

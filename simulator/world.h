@@ -78,6 +78,8 @@ class World final : public server::ReplicaHost {
   void PumpStorage();
   void StepAt(Node& node, Resident& resident, const std::function<void(core::Microseconds)>& step);
   void Reschedule(Node& node, Resident& resident);
+  void DetectFailures();
+  void Hear(Node& at, Resident& resident, const ServerUid& peer);
   void OnTimer(std::uint32_t node, std::uint32_t cluster, std::uint64_t number);
   void Deliver(const server::Envelope& envelope);
   Moment Delay(std::uint32_t from, std::uint32_t to);
@@ -91,6 +93,7 @@ class World final : public server::ReplicaHost {
   void StartNode(std::uint32_t number);
   void StartServers(Node& node);
   void Salvage(Node& node, std::vector<std::string> names);
+  void ForgetOthers(const ServerUid& uid);
   void CrashNode(Node& node, bool power_lost);
   void Replace(Node& node, Resident& resident);
   void Await(std::uint32_t cluster, const ServerUid& lost, const ServerUid& fresh);
@@ -146,8 +149,10 @@ class World final : public server::ReplicaHost {
   std::vector<Cluster> clusters_;
   std::vector<Client> clients_;
   std::map<ServerUid, Address> addresses_;
-  std::map<std::uint64_t, Attempt> attempts_;               // at a server, by ticket
-  std::set<std::pair<std::uint32_t, std::uint32_t>> cuts_;  // one-way
+  std::map<std::pair<std::uint32_t, std::uint32_t>, Moment> heard_;  // who, of whom
+  std::map<std::pair<ServerUid, ServerUid>, std::uint64_t> known_;   // boot of whom, 0: down
+  std::map<std::uint64_t, Attempt> attempts_;                        // at a server, by ticket
+  std::set<std::pair<std::uint32_t, std::uint32_t>> cuts_;           // one-way
   std::map<std::pair<std::uint32_t, std::uint32_t>, Moment> clogs_;
   std::vector<Record> records_;
   std::uint64_t next_ticket_ = 1;

@@ -83,6 +83,7 @@ struct Peer {
   std::uint64_t acked_round = 0;
   Microseconds acked_sent_at = 0;  // when the newest message that it answered was sent
   Standing standing = Standing::kSound;
+  std::uint64_t stream = 0;        // of messages that a refusal may speak of
   std::uint64_t reply_number = 0;  // the newest whose standing counts
   std::uint32_t machine_version = 0;
   bool version_known = false;
@@ -316,7 +317,7 @@ class Core {
   bool vote_lost_;
   Role role_ = Follower{};
   Microseconds now_ = 0;
-  Microseconds no_votes_before_ = 0;      // the promise of an earlier life may still hold [A16]
+  Microseconds no_votes_before_ = 0;  // the promise of an earlier life may still hold [A16]
   Promise promise_;  // to the leader heard last; its lease may stand on it, whatever came since
   std::optional<Microseconds> deadline_;  // election, or heartbeat
   bool wal_down_ = false;

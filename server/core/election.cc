@@ -19,7 +19,12 @@ void Core::RestartElectionTimer() {
 }
 
 bool Core::MayCampaign() const {
-  return !wal_down_ && standing() == Standing::kSound && configuration().IsVoter(uid_);
+  if (wal_down_ || standing() != Standing::kSound) return false;
+  if (configuration().IsVoter(uid_)) return true;
+  // §4.2.2: who is leaving may have the only copy of the change that lets it go. Its own vote does
+  // not count, but until that change is committed the others may be unable to elect anybody else.
+  return specials_.configuration_index() > commit_ &&
+         specials_.ConfigurationAt(commit_).IsVoter(uid_);
 }
 
 /// A leader that said it would be silent, and whose process is there.

@@ -112,6 +112,7 @@ void Core::RefuseAppend(const ServerUid& leader, const AppendEntries& append, Ef
   const Follower& follower = std::get<Follower>(role_);
   Send(leader,
        AppendReply{.hint = {log_.TermAt(at).value_or(0), at},
+                   .stream = append.stream,
                    .last_index = log_.last().index,
                    .round = follower.round,
                    .sent_at = follower.sent_at,

@@ -153,7 +153,12 @@ void Core::Progress(Effects& out) {
   MaybeHandOver(out);
 }
 
+/// One refusal of a stream of messages moves the peer, and begins the next stream: all others of
+/// the old one, whether doubled by the network or caused by one that was overtaken, would each
+/// begin it again, and messages would grow without bound.
 void Core::TakeRefusal(Peer& peer, const AppendReply& reply) {
+  if (reply.stream != peer.stream || peer.progress == Peer::Progress::kSnapshot) return;
+  ++peer.stream;
   if (reply.last_index < peer.match) peer.match = 0;  // It has less than it had: begin anew.
   Index equal =
       log_.LastOfTermAtMost(std::min(reply.hint.index, log_.last().index), reply.hint.term);
@@ -258,6 +263,7 @@ void Core::SendAppend(const ServerUid& uid, Peer& peer, Index end, Effects& out)
     append.specials = specials_.Within({previous + 1, end});
   }
   append.round = leader.round;
+  append.stream = peer.stream;
   append.sent_at = now_;
   append.quiet = leader.quiet;
   append.heal_upto = peer.heal_upto;

@@ -50,8 +50,9 @@ struct Sanity {
   bool operator()(const VoteReply&) const { return true; }
   bool operator()(const AppendEntries& append) const { return IsSaneAppend(append, term); }
   bool operator()(const AppendReply& reply) const {
-    return reply.match < kIndexEnd && InRange(reply.hint) && reply.last_index < kIndexEnd &&
-           reply.standing <= Standing::kVoteLost && reply.match <= reply.last_index;
+    return reply.match < kIndexEnd && InRange(reply.hint) &&
+           reply.last_index < kIndexEnd && reply.standing <= Standing::kVoteLost &&
+           reply.match <= reply.last_index;
   }
   bool operator()(const TimeoutNow&) const { return true; }
   bool operator()(const ReadRequest&) const { return true; }

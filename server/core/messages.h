@@ -59,6 +59,7 @@ struct AppendEntries {
   Index heal_upto =
       0;  // to a faulty member: sound again once it equals the leader's log so far [A3]
   std::uint64_t heal_fault = 0;  // the fault that this is for: a late word heals no other
+  std::uint64_t stream = 0;      // counted up by each refusal that was taken
   Index acknowledged = 0;  // what this member once said it had; less than that is lost data [A4]
 
   Index end() const;
@@ -66,9 +67,10 @@ struct AppendEntries {
 
 struct AppendReply {
   bool success = false;
-  Index match = 0;       // success: durable and equal to the leader's log up to here [A19]
-  LogEnd hint;           // refused: no entry beyond it can match [RE3]
-  Index last_index = 0;  // the end of its log
+  Index match = 0;           // success: durable and equal to the leader's log up to here [A19]
+  LogEnd hint;               // refused: no entry beyond it can match [RE3]
+  std::uint64_t stream = 0;  // refused: of the message
+  Index last_index = 0;      // the end of its log
   std::uint64_t round = 0;
   Microseconds sent_at = 0;
   Standing standing = Standing::kSound;
