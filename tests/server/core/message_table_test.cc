@@ -220,6 +220,22 @@ TEST(MessageTable, EL11_A21_OfAStrangerOnlyEntriesAndVotesCountAndReplies) {
   });
 }
 
+/// Two of three elect; nobody's word counts for two, and none that is no voter's.
+TEST(MessageTable, EL10_EL11_OnlyVotersElect) {
+  for (const RoleKind role : {RoleKind::kPreCandidate, RoleKind::kCandidate}) {
+    Scene scene(role, true);
+    Message message = scene.Sane(role == RoleKind::kCandidate ? 3 : 1, TermRelation::kSame);
+    for (const int from : {4, 4, 9}) {
+      message.from = Scene::Uid(from);
+      scene.Step(message);
+      EXPECT_EQ(scene.core().role_kind(), role);
+    }
+    message.from = Scene::Uid(3);
+    scene.Step(message);
+    EXPECT_NE(scene.core().role_kind(), role);
+  }
+}
+
 /// What a quorum still answers, no stranger ends, and no member that asks for votes.
 TEST(MessageTable, EL3_EL11_ALeaderThatIsHeardRefusesVotes) {
   for (const std::size_t kind : {std::size_t{0}, std::size_t{2}}) {

@@ -47,13 +47,14 @@ ServerUid Scene::Uid(int id) {
   return uid;
 }
 
-Scene::Scene(RoleKind role) {
+Scene::Scene(RoleKind role, bool learner) {
   CoreStart start{
       .cluster = kSceneCluster, .uid = Uid(1), .state = {.term = 5}, .log = TermMap(1, 0)};
   start.log.Append({1, 2});
   start.log.Append({3, 2});
   Configuration members;
   for (int id = 1; id <= 3; ++id) members = members.With({.uid = Uid(id)});
+  if (learner) members = members.With({.uid = Uid(4), .role = MemberRole::kNonVoter});
   start.specials = SpecialHistory({.index = 0, .configuration = members});
   start.written = 4;
   start.commit = start.applied = 2;

@@ -16,7 +16,8 @@ inline constexpr ClusterId kSceneCluster = 7;
 /// stickiness does not answer in the table's place.
 class Scene {
  public:
-  explicit Scene(RoleKind role);
+  /// `learner`: server 4 is a member too, without a vote.
+  explicit Scene(RoleKind role, bool learner = false);
 
   Core& core() { return *core_; }
   Effects Step(EventBody body);

@@ -71,6 +71,7 @@ TEST(Transcript, A3_RuleA3DamageDuringRepair) { Plays("rule_A3_damage_during_rep
 TEST(Transcript, A3_RuleA3DamageWhileLeading) { Plays("rule_A3_damage_while_leading"); }
 TEST(Transcript, A3_R19_RuleA3FaultyMember) { Plays("rule_A3_faulty_member"); }
 TEST(Transcript, A3_RuleA3HealIsOfTheFault) { Plays("rule_A3_heal_is_of_the_fault"); }
+TEST(Transcript, A3_RuleA3NoVote) { Plays("rule_A3_no_vote"); }
 TEST(Transcript, A3_RuleA3QuorumSizesStay) { Plays("rule_A3_quorum_sizes_stay"); }
 TEST(Transcript, A3_RuleA3SecondRestart) { Plays("rule_A3_second_restart"); }
 TEST(Transcript, A4_RuleA4OldAnswers) { Plays("rule_A4_old_answers"); }
