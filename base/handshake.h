@@ -1,5 +1,5 @@
-// How one thread sleeps and others wake it without a lock, so that no wake-up is lost. Both are
-// words of their owner; tests/base/ring_interleaving_test.cc tries all interleavings of them.
+// How one thread sleeps and others wake it without a lock, so that no wake-up is lost. All are
+// words of their owner; tests/base/*_interleaving_test.cc try all interleavings of them.
 #pragma once
 
 #include <cstdint>
@@ -52,13 +52,15 @@ class Bed {
 
 /// Many wait for something that one of many does. Dekker's pattern in sequentially consistent
 /// operations: either Ring sees the waiter and wakes it, or the waiter's load of rings_ sees the
-/// count of Ring, and with it everything done before.
-class Bell {
+/// count of Ring, and with it everything done before. Zeros are one that never rang, so it may lie
+/// in memory that processes share.
+template <FutexScope kScope>
+class BellOf {
  public:
   /// Any thread, after what may be waited for.
   void Ring() {
     rings_.fetch_add(1);
-    if (waiting_.load() != 0) FutexWakeAll(rings_);
+    if (waiting_.load() != 0) FutexWakeAll(rings_, kScope);
   }
   /// How often it rang, to look at `done` only after another time.
   std::uint32_t rings() const { return rings_.load(); }
@@ -71,7 +73,7 @@ class Bell {
       const std::uint32_t seen = rings_.load();  // Before the look: what it misses rings later.
       is_done = done();
       if (is_done || late()) break;
-      FutexWait(rings_, seen, until_ns);
+      FutexWait(rings_, seen, until_ns, kScope);
     }
     waiting_.fetch_sub(1);
     return is_done;
@@ -80,6 +82,28 @@ class Bell {
  private:
   Atomic<std::uint32_t> rings_{0};
   Atomic<std::uint32_t> waiting_{0};  // threads in Wait
+};
+using Bell = BellOf<FutexScope::kPrivate>;
+using SharedBell = BellOf<FutexScope::kShared>;
+
+/// What a thread that looks for work in memory of other processes tells them: awake it looks by
+/// itself, asleep it has to be rung for. It shows that it sleeps before its last look.
+class SleepSign {
+ public:
+  /// The sleeper. An exchange, so that what others have put there is looked at behind it.
+  void Show(bool asleep) { asleep_.exchange(asleep ? 1 : 0); }
+  /// Who has put work there: whether it has to be rung for. `posted` is a word of his own, whose
+  /// count puts the work before the look. `find` gives the sign, or null where no sleeper is known;
+  /// who makes one known afterwards asks for all that was put there meanwhile.
+  template <typename Find>
+  static bool MustRing(Atomic<std::uint32_t>& posted, Find find) {
+    posted.fetch_add(1);
+    const SleepSign* const sign = find();
+    return sign != nullptr && sign->asleep_.load() != 0;
+  }
+
+ private:
+  Atomic<std::uint32_t> asleep_{0};
 };
 
 }  // namespace duramen

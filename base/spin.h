@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <thread>
 
 namespace duramen {
 
@@ -31,6 +32,12 @@ class SpinPolicy {
   static constexpr std::int64_t kLongNs = 5 * kSpinNs;
   std::atomic<std::int64_t> usual_ns_{kLongNs};
 };
+
+/// On one processor a wait that does not sleep keeps off whom it waits for.
+inline bool SpinsAtAll() {
+  static const bool several = std::thread::hardware_concurrency() > 1;
+  return several;
+}
 
 /// Tells the processor that this is a loop that waits.
 inline void SpinPause() {

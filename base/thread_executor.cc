@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/await.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/signals.h"
@@ -16,12 +17,6 @@ namespace {
 /// With fewer processors than busy threads the scheduler gives each its turn of some milliseconds,
 /// for which a batch would wait; beside this much niceness it waits seldom.
 constexpr int kBackgroundNice = 5;
-
-/// On one processor a wait that does not sleep keeps off whom it waits for.
-bool SpinsAtAll() {
-  static const bool several = std::thread::hardware_concurrency() > 1;
-  return several;
-}
 
 std::int64_t NowNs() { return SystemClock().NowNs(); }
 
@@ -105,37 +100,7 @@ void ThreadExecutor::Park(Slot& slot, Actor& actor, std::int64_t until_ns) {
 }
 
 bool ThreadExecutor::Await(bool (*done)(void*), void* argument, Deadline deadline) {
-  if (done(argument)) return true;
-  const std::int64_t until_ns =
-      deadline == Deadline::max()
-          ? INT64_MAX
-          : std::chrono::duration_cast<std::chrono::nanoseconds>(deadline.time_since_epoch())
-                .count();
-  const std::int64_t begin_ns = NowNs();
-  if (SpinsUntilDone(done, argument, until_ns)) {
-    await_spin_.Waited(NowNs() - begin_ns, false);
-    return true;
-  }
-  const bool is_done =
-      progress_.Wait([&] { return done(argument); },
-                     [&] { return until_ns != INT64_MAX && NowNs() >= until_ns; }, until_ns);
-  await_spin_.Waited(NowNs() - begin_ns, true);
-  return is_done;
-}
-
-bool ThreadExecutor::SpinsUntilDone(bool (*done)(void*), void* argument,
-                                    std::int64_t until_ns) const {
-  if (!SpinsAtAll() || await_spin_.SpinNs() == 0) return false;
-  const std::int64_t end_ns = std::min(until_ns, NowNs() + await_spin_.SpinNs());
-  std::uint32_t seen = progress_.rings();
-  if (done(argument)) return true;
-  while (NowNs() < end_ns) {
-    const std::uint32_t now = progress_.rings();
-    if (now != seen && done(argument)) return true;
-    seen = now;
-    SpinPause();
-  }
-  return false;
+  return AwaitRing(progress_, await_spin_, {done, argument, deadline});
 }
 
 void ThreadExecutor::Progress() { progress_.Ring(); }

@@ -44,8 +44,6 @@ class ThreadExecutor final : public ActorExecutor {
   static void Run(Slot& slot, Actor& actor);
   static void Park(Slot& slot, Actor& actor, std::int64_t until_ns);
 
-  bool SpinsUntilDone(bool (*done)(void*), void* argument, std::int64_t until_ns) const;
-
   std::array<std::atomic<Actor*>, kActorsMax>
       actors_{};                        // close together, for Wake to look through
   std::array<Slot, kActorsMax> slots_;  // of each

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/fork_guard.h"
+#include "base/handshake.h"
 #include "base/memory_budget.h"
 #include "base/ring_queue.h"
 #include "base/shared_memory.h"
@@ -341,7 +342,7 @@ struct LogStore::Impl final : log::Flusher::Store {
   std::unique_ptr<wal::FilePool> away_pool;  // of failover_dir
   wal::WalStatus own_wal_status;
   wal::WalStatus* wal_status = &own_wal_status;    // or in a page of the WAL process
-  std::atomic<std::uint32_t>* wal_asleep = nullptr;  // there too
+  SleepSign* wal_asleep = nullptr;                 // there too
   log::DurableFollower follower;                   // of logs that other processes write
   std::unique_ptr<wal::Wal> wal;
   std::optional<wal::WalEnd> wal_before;  // that ended just now, for this start to go on from

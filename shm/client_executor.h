@@ -1,17 +1,17 @@
-// How threads of a client wait: on a word that the WAL process counts up as well, so that one
-// wake-up leads from there to who waits. A client has no actors.
+// How threads of a client wait: on a bell that the WAL process rings as well, so that one wake-up
+// leads from there to who waits. A client has no actors.
 #pragma once
 
 #include "base/actor.h"
+#include "base/handshake.h"
 #include "base/spin.h"
-#include "shm/layout.h"
 
 namespace duramen::shm {
 
 class ClientExecutor final : public ActorExecutor {
  public:
   /// Outlives the executor.
-  explicit ClientExecutor(ControlPage& control) : control_(control) {}
+  explicit ClientExecutor(SharedBell& progress) : progress_(progress) {}
   void Start(Actor& actor) override;
   void Wake(Actor& actor) override;
   void Stop(Actor& actor) override;
@@ -19,12 +19,8 @@ class ClientExecutor final : public ActorExecutor {
   void Progress() override;
 
  private:
-  bool SpinsUntilDone(bool (*done)(void*), void* argument, std::int64_t until_ns) const;
-  ControlPage& control_;
+  SharedBell& progress_;
   SpinPolicy spin_;
 };
-
-/// Tells the threads of a client that something may have changed. Of either process.
-void TellProgress(ControlPage& control) noexcept;
 
 }  // namespace duramen::shm

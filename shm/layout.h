@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/counters.h"
+#include "base/handshake.h"
 #include "base/ring.h"
 #include "wal/notice_table.h"
 #include "wal/status.h"
@@ -28,7 +29,7 @@ struct StatusPage {
   std::uint64_t magic = kStatusMagic;
   wal::WalStatus wal;
   /// The WAL's thread sleeps, or is about to: who has put something into a ring rings the bell.
-  alignas(64) std::atomic<std::uint32_t> asleep{0};
+  alignas(64) SleepSign asleep;
   /// A successor is there: who is let go goes on with that one, and nobody need know.
   std::atomic<std::uint32_t> hands_over{0};
   alignas(64) Totals totals;
@@ -37,9 +38,8 @@ static_assert(sizeof(StatusPage) <= kPageBytes);
 
 /// Of a client; both write it. All that the WAL process does by it is to wake that client.
 struct ControlPage {
-  std::atomic<std::uint32_t> progress{0};  // counts what may have changed; a futex
-  std::atomic<std::uint32_t> waiting{0};   // threads that sleep on it
-  std::atomic<std::uint32_t> listens{0};   // somebody looks at the bell too
+  SharedBell progress;                    // something may have changed
+  std::atomic<std::uint32_t> listens{0};  // somebody looks at the doorbell too
   /// Counts what was put into rings, so that each look at StatusPage::asleep is behind it.
   alignas(64) std::atomic<std::uint32_t> posted{0};
 };

@@ -32,7 +32,7 @@ RemoteWal::RemoteWal(Private /*only*/, const RemoteOptions& options, SealedMemor
       region_(std::move(region)),
       control_(std::move(control)),
       chunks_(region_.bytes(), region_.fd()),
-      executor_(this->control()),
+      executor_(this->control().progress),
       stop_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
   gone_.state.store(wal::WalState::kDown);
   gone_.entries_admitted.store(false);
@@ -119,7 +119,7 @@ void RemoteWal::Use(Link connection) {
   files_.store(&page->wal, std::memory_order_release);
   status_.store(&page->wal, std::memory_order_release);
   Wake();  // Who has put something into a ring since that was attached saw no bell.
-  TellProgress(control());
+  control().progress.Ring();
   TellLink();
 }
 
@@ -223,10 +223,11 @@ std::uint64_t RemoteWal::free_bytes() const {
 
 /// The bell is rung only where the WAL's thread sleeps: who is awake looks into the rings.
 void RemoteWal::Wake() {
-  control().posted.fetch_add(1);
-  const StatusPage* status = page();
-  if (status == nullptr || status->asleep.load() == 0) return;
-  bell_.load(std::memory_order_acquire)->Ring();
+  const auto sign = [this]() -> const SleepSign* {
+    const StatusPage* status = page();
+    return status == nullptr ? nullptr : &status->asleep;
+  };
+  if (SleepSign::MustRing(control().posted, sign)) bell_.load(std::memory_order_acquire)->Ring();
 }
 
 bool RemoteWal::ended() const {

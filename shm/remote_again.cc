@@ -65,7 +65,7 @@ void RemoteWal::OnGone() {
     old_bells_.push_back(std::move(connection_->bell));
     connection_.reset();
   }
-  TellProgress(control());
+  control().progress.Ring();
   TellLink();
   NotifyWriters();
 }
@@ -73,7 +73,7 @@ void RemoteWal::OnGone() {
 /// From here on it is gone as any other.
 void RemoteWal::StopMoving() {
   status_.store(&gone_, std::memory_order_release);
-  TellProgress(control());
+  control().progress.Ring();
   TellLink();
   NotifyWriters();
 }
@@ -99,7 +99,7 @@ bool RemoteWal::ComeBack() {
     NotifyWriters();
     return true;
   }
-  TellProgress(control());
+  control().progress.Ring();
   return false;
 }
 

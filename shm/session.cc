@@ -12,7 +12,6 @@
 #include "base/checksum.h"
 #include "base/signals.h"
 #include "base/try.h"
-#include "shm/client_executor.h"
 #include "shm/take_over.h"
 #include "shm/wait.h"
 
@@ -85,7 +84,7 @@ void Session::Notify(void* argument) noexcept {
   auto* ring = static_cast<Ring*>(argument);
   ring->session->TellTotals();
   ControlPage& control = ControlOf(*ring->session->control_);
-  TellProgress(control);
+  control.progress.Ring();
   if (control.listens.load() != 0) ring->session->bell_->Ring();
   if (ring->guard->cut_off()) Count(ring->session->kick_fd_);
 }
@@ -304,7 +303,7 @@ Result<Session::Answer> Session::OnStartRing(const Frame& request) {
   ring->started = true;
   environment_.store.wal->AddRing(&ring->port);
   environment_.store.executor->Wake(*environment_.store.wal);
-  TellProgress(ControlOf(*control_));
+  ControlOf(*control_).progress.Ring();
   return Answer{};
 }
 

@@ -43,6 +43,7 @@
 #include "base/actor.h"
 #include "base/aligned.h"
 #include "base/clock.h"
+#include "base/handshake.h"
 #include "base/log.h"
 #include "base/memory_budget.h"
 #include "base/rng.h"
@@ -110,7 +111,7 @@ class Wal final : public Actor {
     WalStats& stats;
     WalStatus& status;  // what Writers see
     RunFollower* follower = nullptr;
-    std::atomic<std::uint32_t>* asleep = nullptr;  // told to other processes
+    SleepSign* asleep = nullptr;  // told to other processes
   };
   /// `recovery` has been committed; everything in `environment` outlives the WAL.
   Wal(const WalOptions& options, const Environment& environment, Recovery& recovery, Rng rng);

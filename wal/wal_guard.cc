@@ -73,8 +73,7 @@ bool Wal::HasWork() const {
 }
 
 void Wal::OnSleep(bool asleep) {
-  // An exchange, so that what others have put into rings is looked at behind it.
-  if (environment_.asleep != nullptr) environment_.asleep->exchange(asleep ? 1 : 0);
+  if (environment_.asleep != nullptr) environment_.asleep->Show(asleep);
 }
 
 /// The payload is judged where it was copied to; what it was copied from may change.

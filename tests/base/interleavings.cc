@@ -13,8 +13,8 @@
 namespace duramen::testing {
 namespace {
 
-constexpr std::size_t kWordsMax = 32;
-constexpr std::size_t kThreadsMax = 4;
+constexpr std::size_t kWordsMax = 36;
+constexpr std::size_t kThreadsMax = 6;
 constexpr std::size_t kBufferMax = 12;
 constexpr std::size_t kPieceBytes = kRingRecordBytes / 2;
 constexpr std::size_t kStepsShown = 80;

@@ -3,6 +3,9 @@
 // a consumer that sleeps, a producer that waits for room, and either side killed at every step.
 //
 // A consumer may see a record again after its predecessor was killed, never another than the next.
+//
+// Apart, the sides are a client and a WAL process: the producer rings a doorbell where the consumer
+// shows that it sleeps, a thread hears it, and a successor brings a doorbell and a sign of its own.
 // Planted mistakes show that each promise can be seen broken.
 #include <gtest/gtest.h>
 
@@ -24,11 +27,23 @@ using testing::Violation;
 
 constexpr std::uint32_t kCapacityMax = 4;
 
+/// What is one consumer's: of the first, and apart of its successor, too.
+struct Life {
+  Bed bed;
+  SleepSign sign;
+  Atomic<std::uint32_t> doorbell;  // rung and not heard yet
+};
+
+enum Link : std::uint32_t { kFirst, kNobody, kSuccessor };
+
 struct Shared {
   alignas(64) std::byte ring[RingBytes(kCapacityMax)];
-  Bed bed;
   Bell bell;
   Atomic<std::uint64_t> seen;  // what consumers have done for good: the WAL's file
+  Life lives[2];
+  Atomic<std::uint32_t> posted;    // the producer's
+  Atomic<std::uint32_t> linked;    // a Link: who the producer knows
+  Atomic<std::uint32_t> attached;  // the successor has the ring
 };
 
 enum class Mistake {
@@ -41,6 +56,8 @@ enum class Mistake {
   kDeathUnnoticed,    // nobody wakes the consumer for what a dead producer left
   kDeathNotified,     // by Notify, which trusts what the dead one left in the word
   kSeenAfterRelease,  // released before it is durable
+  kSignAfterLook,     // apart: the consumer shows that it sleeps behind its last look
+  kSilentLink,        // apart: who makes a successor known does not ring its doorbell
 };
 
 struct Case {
@@ -49,6 +66,7 @@ struct Case {
   std::uint8_t taken_max = kCapacityMax;  // how many records the consumer takes in a turn
   bool kill_producer = false;
   bool kill_consumer = false;
+  bool apart = false;  // one of the two is killed at most
   Mistake mistake = Mistake::kNone;
 };
 
@@ -58,6 +76,7 @@ constexpr std::size_t kCommitted = 1;  // the producer's last record
 constexpr std::size_t kReleased = 2;   // the consumer's
 constexpr std::size_t kSeen = 3;       // the consumer's last record
 constexpr std::size_t kAttached = 4;
+constexpr std::size_t kLife = 5;  // the consumer's
 
 class RingProgram {
  public:
@@ -75,6 +94,7 @@ class RingProgram {
         {"consumer", [this](Local& local) { Consume(local); }, consumer, case_.kill_consumer},
         {"reaper", [this](Local& local) { Reap(local); }, {}, false, 0},
         {"successor", [this](Local& local) { Consume(local); }, {}, false, 1}};
+    if (case_.apart) SetApart();
     program_.judge = [this](const auto& word, const auto& dead, bool at_end) {
       return Judge(word, dead, at_end);
     };
@@ -85,6 +105,18 @@ class RingProgram {
   std::span<std::byte> memory() { return {shared_.ring, RingBytes(case_.capacity)}; }
   RingHeader& header() { return *reinterpret_cast<RingHeader*>(shared_.ring); }
   bool Is(Mistake mistake) const { return case_.mistake == mistake; }
+  Life& LifeOf(const Local& local) { return shared_.lives[case_.apart ? local.numbers[kLife] : 0]; }
+
+  /// Where there are two consumers, a doorbell is heard as it is rung: it is fewer states.
+  void SetApart() {
+    program_.threads[3].start.numbers[kLife] = 1;
+    if (case_.kill_consumer) {
+      program_.threads.push_back(
+          {"listener", [this](Local& local) { Relink(local); }, {}, false, 1});
+    } else {
+      program_.threads.push_back({"hearing", [this](Local& local) { Hear(local); }, {}});
+    }
+  }
 
   void Produce(Local& local) {
     if (local.numbers[kGroup] == case_.groups.size()) {
@@ -105,7 +137,46 @@ class RingProgram {
     }
     local.numbers[kCommitted] = static_cast<std::uint8_t>(local.producer.committed());
     ++local.numbers[kGroup];
-    shared_.bed.Notify();
+    if (case_.apart) {
+      RingWhereAsleep();
+    } else {
+      shared_.lives[0].bed.Notify();
+    }
+  }
+
+  /// As RemoteWal::Wake.
+  void RingWhereAsleep() {
+    Life* life = nullptr;
+    const bool must = SleepSign::MustRing(shared_.posted, [&]() -> const SleepSign* {
+      const std::uint32_t link = shared_.linked.load();
+      if (link == kNobody) return nullptr;
+      life = &shared_.lives[link == kFirst ? 0 : 1];
+      return &life->sign;
+    });
+    if (must) RingDoor(*life);
+  }
+
+  void RingDoor(Life& life) const {
+    if (case_.kill_consumer) return life.bed.Notify();
+    life.doorbell.exchange(1);
+    FutexWakeAll(life.doorbell);
+  }
+
+  void Hear(Local& /*local*/) {
+    Life& life = shared_.lives[0];
+    FutexWait(life.doorbell, 0, INT64_MAX);
+    if (life.doorbell.exchange(0) != 0) life.bed.Notify();
+  }
+
+  /// As the listener of RemoteWal does it: OnGone, and Use of the next.
+  void Relink(Local& local) {
+    shared_.linked.exchange(kNobody);
+    shared_.bell.Ring();
+    FutexWait(shared_.attached, 0, INT64_MAX);
+    shared_.linked.store(kSuccessor, std::memory_order_release);
+    if (!Is(Mistake::kSilentLink)) RingWhereAsleep();
+    shared_.bell.Ring();
+    local.finished = true;
   }
 
   void WaitForRoom(Local& local, std::uint8_t count) {
@@ -130,19 +201,34 @@ class RingProgram {
       TakeOver(local);
       return;
     }
-    if (!Is(Mistake::kNoticeAfterLook)) shared_.bed.TakeNotice();
+    Bed& bed = LifeOf(local).bed;
+    if (!Is(Mistake::kNoticeAfterLook)) bed.TakeNotice();
     const Result<std::uint64_t> committed = local.consumer.Committed();
     if (!committed.ok()) throw Violation{committed.error().message};
     CheckGroups(*committed);
-    if (Is(Mistake::kNoticeAfterLook)) shared_.bed.TakeNotice();
+    if (Is(Mistake::kNoticeAfterLook)) bed.TakeNotice();
     if (*committed == local.consumer.released()) {
-      shared_.bed.Sleep(INT64_MAX, [] { return false; });
+      Sleep(local);
       return;
     }
     const std::uint64_t last =
         std::min<std::uint64_t>(*committed, local.consumer.released() + case_.taken_max);
     TakeUpTo(local, last);
     local.numbers[kReleased] = static_cast<std::uint8_t>(local.consumer.released());
+  }
+
+  /// As ThreadExecutor::Park does it.
+  void Sleep(Local& local) {
+    Life& life = LifeOf(local);
+    if (case_.apart && !Is(Mistake::kSignAfterLook)) life.sign.Show(true);
+    bool looked = false;
+    life.bed.Sleep(INT64_MAX, [&] {
+      const bool has_work =
+          case_.apart && local.consumer.Committed().value() != local.consumer.released();
+      if (Is(Mistake::kSignAfterLook) && !std::exchange(looked, true)) life.sign.Show(true);
+      return has_work;
+    });
+    if (case_.apart) life.sign.Show(false);
   }
 
   void TakeOver(Local& local) {
@@ -153,6 +239,9 @@ class RingProgram {
     local.numbers[kSeen] = static_cast<std::uint8_t>(testing::ReadNote(&shared_.seen));
     local.numbers[kAttached] = 1;
     if (!Is(Mistake::kSilentSuccessor)) shared_.bell.Ring();
+    if (!case_.apart) return;
+    shared_.attached.exchange(1);
+    FutexWakeAll(shared_.attached);
   }
 
   void TakeUpTo(Local& local, std::uint64_t last) {
@@ -162,7 +251,7 @@ class RingProgram {
     if (Is(Mistake::kReleaseBeforeCopy) || Is(Mistake::kSeenAfterRelease)) {
       local.consumer.Release(last);
       // A load that frees no room for anybody: the release has its moment to be seen.
-      if (Is(Mistake::kSeenAfterRelease)) (void)shared_.bed.Noticed();
+      if (Is(Mistake::kSeenAfterRelease)) (void)shared_.lives[0].bed.Noticed();
     }
     for (std::uint64_t position = first; position <= last; ++position) {
       std::array<std::byte, kRingRecordBytes> copy;
@@ -197,10 +286,11 @@ class RingProgram {
 
   /// Who watches the producer's process wakes the consumer for what it has left.
   void Reap(Local& local) {
-    if (Is(Mistake::kDeathNotified)) {
-      shared_.bed.Notify();
+    Bed& bed = shared_.lives[0].bed;
+    if (Is(Mistake::kDeathNotified) || case_.apart) {  // Apart, the dead has not touched it.
+      bed.Notify();
     } else if (!Is(Mistake::kDeathUnnoticed)) {
-      shared_.bed.Rouse();
+      bed.Rouse();
     }
     local.finished = true;
   }
@@ -287,6 +377,18 @@ TEST(RingInterleaving, P3_BothKilledAtAnyStep) {
   }
 }
 
+TEST(RingInterleaving, SW1_TwoProcessesWakeEachOther) {
+  ExpectClean("apart, one slot", {.capacity = 1, .groups = {1, 1, 1}, .apart = true});
+  ExpectClean("apart, two slots", {.capacity = 2, .groups = {1, 2, 1, 2}, .apart = true});
+  ExpectClean("apart, producer killed",
+              {.capacity = 2, .groups = {1, 2, 1}, .kill_producer = true, .apart = true});
+}
+
+TEST(RingInterleaving, P2_SW3_AProducerFindsTheNextProcessAndIsHeardThere) {
+  ExpectClean("apart, consumer killed",
+              {.capacity = 2, .groups = {2, 1}, .kill_consumer = true, .apart = true});
+}
+
 TEST(RingInterleaving, P1_ACommitThatOvertakesItsRecordsIsFound) {
   ExpectFound({.capacity = 2, .groups = {1, 2}}, "has halves of", {.release_stores = true});
 }
@@ -312,6 +414,24 @@ TEST(RingInterleaving, SW1_EachLostWakeUpIsFound) {
     wrong.mistake = mistake;
     ExpectFound(wrong, mistake == Mistake::kNoticeAfterLook ? "all sleep" : "waits for room");
   }
+}
+
+TEST(RingInterleaving, SW1_ASignThatIsShownBehindTheLastLookIsFound) {
+  const Case apart{.capacity = 2, .groups = {1, 1}, .apart = true};
+  Case wrong = apart;
+  wrong.mistake = Mistake::kSignAfterLook;
+  ExpectFound(wrong, "all sleep");
+  ExpectFound(apart, "all sleep", {.exchange = true});
+  ExpectFound(apart, "all sleep", {.add = true});
+}
+
+TEST(RingInterleaving, P2_ANewLinkThatDoesNotRingIsFound) {
+  ExpectFound({.capacity = 2,
+               .groups = {1, 1},
+               .kill_consumer = true,
+               .apart = true,
+               .mistake = Mistake::kSilentLink},
+              "all sleep");
 }
 
 TEST(RingInterleaving, P2_ASuccessorThatDoesNotRingIsFound) {
