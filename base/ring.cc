@@ -5,6 +5,8 @@
 #include <new>
 #include <string>
 
+#include "base/kill_step.h"
+
 namespace duramen {
 namespace {
 
@@ -89,7 +91,9 @@ std::optional<std::uint64_t> RingProducer::Push(std::span<const std::byte> recor
     CopyShared(slots_, records.data() + head_bytes, records.size() - head_bytes);
   }
   committed_ += count;
+  Pass(KillStep::kSlotsWritten);
   header_->committed.store(committed_, std::memory_order_release);  // The commit: one store.
+  Pass(KillStep::kCommitted);
   return committed_;
 }
 

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/check.h"
+#include "base/kill_step.h"
 #include "base/ring_queue.h"
 #include "base/signals.h"
 
@@ -98,8 +99,10 @@ WriteDone RunWrite(const WriteRequest& request, const Clock& clock) {
   done.status = file.Write(request.offset, request.bytes);
   done.written_ns = done.synced_ns = clock.NowNs();
   if (!done.status.ok() || request.how == MadeDurable::kNot) return done;
+  Pass(KillStep::kBatchWritten);
   done.status = request.how == MadeDurable::kAll ? file.SyncAll() : file.SyncData();
   done.synced_ns = clock.NowNs();
+  Pass(KillStep::kBatchSynced);
   return done;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/kill_step.h"
 #include "base/try.h"
 #include "log/shards.h"
 #include "log/shared_wal.h"
@@ -144,6 +145,7 @@ Result<LogRef> LogStore::Impl::Install(Writer::Impl& writer, std::uint32_t numbe
       GiveSlot(number);
       return posted.error();
     }
+    Pass(KillStep::kLogInstalled);
   }
   const std::lock_guard lock(mutex_);
   names[log.name] = log.slot;

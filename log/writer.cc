@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/kill_step.h"
 #include "base/planted.h"
 #include "base/try.h"
 #include "log/shards.h"
@@ -147,6 +148,7 @@ void Writer::Impl::Process() {
   store.port->TakeNotices(*this, taken);
   for (const wal::Notice& notice : taken) OnNotice(notice);
   Landed(released);
+  Pass(KillStep::kNoticesApplied);
   std::erase_if(deleting, [&](const auto& pending) {
     if (pending.first > released) return false;
     if (!pending.second->stopped.load(std::memory_order_relaxed)) Finish(*pending.second);
@@ -344,6 +346,7 @@ Status Writer::Impl::StoreEntries(log::ServerLog& log, std::span<const EntryView
          .kind = entry.kind,
          .run_kind = overwrites ? wal::RunKind::kOverwrite : wal::RunKind::kNext});
   }
+  Pass(KillStep::kPayloadStored);
   return {};
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/directories.h"
+#include "base/kill_step.h"
 #include "base/settings.h"
 #include "base/signals.h"
 #include "base/stat_memory.h"
@@ -65,6 +66,7 @@ Status Host::OpenStore(const LogStoreOptions& store_options) {
   store_->wal_before = options_.wal_end;
   TRY(store_->Open({*file_system_, *clock_, *executor_, store_->rng, &StatMemory::Shared}));
   report_ = store_->report;
+  Pass(KillStep::kStoreOpened);
   return {};
 }
 
@@ -84,6 +86,7 @@ Status Host::Listen() {
   const SignalsBlocked blocked;
   hearing_ = std::thread([this] { HearBells(); });
   accepting_ = std::thread([this] { Accept(); });
+  Pass(KillStep::kListening);
   return {};
 }
 
@@ -95,6 +98,7 @@ void Host::Accept() {
     if (::poll(waits, 3, -1) < 0) continue;
     if (waits[1].revents != 0 || waits[2].revents != 0) return;  // The rest waits in the queue.
     Result<std::optional<Connection>> accepted = listening_->Accept();
+    if (accepted.ok() && *accepted) Pass(KillStep::kAccepted);
     Reap(false);
     if (accepted.ok() && *accepted) Admit(std::move(**accepted));
     if (!accepted.ok()) (void)::poll(&waits[1], 1, kRestMs);  // Until descriptors are free again.
@@ -112,6 +116,7 @@ Status Host::CheckPeer(const Peer& peer) const {
 
 void Host::Admit(Connection connection) {
   Status allowed = CheckPeer(connection.peer());
+  Pass(KillStep::kAdmitted);
   const std::lock_guard lock(mutex_);
   if (allowed.ok() && sessions_.size() >= options_.clients_max) {
     allowed = Error{ErrorCode::kOverloaded,
@@ -135,6 +140,7 @@ void Host::Admit(Connection connection) {
                                               .hand_over = &Host::HandOver,
                                               .argument = this}));
   sessions_.back()->Start();
+  Pass(KillStep::kSessionStarted);
 }
 
 /// Any thread of a session. Who connects from here on waits for the successor.
@@ -152,6 +158,7 @@ void Host::HandOver(void* argument, Connection successor, std::uint32_t request)
   const Frame answer{.kind = Kind::kAnswer, .id = request, .body = EncodeBody(handed)};
   // One that is gone already takes nothing over.
   if (!SendFrame(successor, answer, {host->listening_->fd()}, 0).ok()) return;
+  Pass(KillStep::kSocketGiven);
   host->successor_.emplace(std::move(successor));
   reinterpret_cast<StatusPage*>(host->status_->bytes().data())->hands_over.store(1);
   host->successors_request_ = request;
@@ -167,6 +174,7 @@ void Host::FlushForSuccessor(Deadline deadline) {
   do {
     before = written.value();
   } while (FlushAll(deadline) && rounds.Again(written.value() - before));
+  Pass(KillStep::kSuccessorFlushed);
 }
 
 /// Of what is in the WAL now. False: it takes too long, or cannot be done.
@@ -197,6 +205,7 @@ void Host::TellSuccessor() {
     (void)SendFrame(*successor_, told, {}, 0);
   }
   successor_.reset();
+  Pass(KillStep::kSuccessorTold);
 }
 
 /// Any thread of a session.
@@ -262,8 +271,10 @@ Status Host::Close(Deadline deadline) {
   }
   Reap(true);  // The bells are heard until all that is committed is durable.
   if (hearing_.joinable()) hearing_.join();
+  Pass(KillStep::kClientsReleased);
   if (store_ == nullptr || !store_->started) return {};
   const Status closed = store_->shards->Close(deadline);
+  Pass(KillStep::kDirectoryClosed);
   if (successor_) TellSuccessor();
   return closed;
 }

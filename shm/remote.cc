@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/checksum.h"
+#include "base/kill_step.h"
 #include "base/signals.h"
 #include "base/try.h"
 #include "shm/wait.h"
@@ -47,6 +48,7 @@ ControlPage& RemoteWal::control() const {
 Result<std::unique_ptr<RemoteWal>> RemoteWal::Attach(const RemoteOptions& options) {
   SealedMemory region = TRY(SealedMemory::Create("duramen-chunks", options.region_bytes));
   SealedMemory control = TRY(SealedMemory::Create("duramen-control", kPageBytes));
+  Pass(KillStep::kMemoryMade);
   auto wal =
       std::make_unique<RemoteWal>(Private(), options, std::move(region), std::move(control));
   Result<Link> connection = wal->Connect();
@@ -57,6 +59,7 @@ Result<std::unique_ptr<RemoteWal>> RemoteWal::Attach(const RemoteOptions& option
   }
   if (!connection.ok()) return std::move(connection).error();
   wal->Use(std::move(*connection));
+  Pass(KillStep::kAttached);
   return wal;
 }
 
@@ -69,6 +72,7 @@ void RemoteWal::Serve(LogStore::Impl& store) {
 /// Shows the memory of this process, and gets what there is to know.
 Result<RemoteWal::Link> RemoteWal::Connect() {
   Connection socket = TRY(Connection::Connect(socket_path_));
+  Pass(KillStep::kConnected);
   Link connection{.socket = std::move(socket),
                         .bell = nullptr,
                         .page = std::nullopt};
@@ -76,9 +80,11 @@ Result<RemoteWal::Link> RemoteWal::Connect() {
                       .id = ++connection.last_id,
                       .body = EncodeBody(Hello{region_.bytes().size(), kPageBytes})};
   TRY(SendFrame(connection.socket, hello, {region_.fd(), control_.fd()}, kPatienceMs));
+  Pass(KillStep::kHelloSent);
   Result<Message> received = ReceiveNext(connection.socket, In(answer_ms_), stop_.get());
   if (!received.ok() && received.error().code == ErrorCode::kTimeout) return Silent();
   Message packet = TRY(std::move(received));
+  Pass(KillStep::kWelcomed);
   Frame answer = TRY(Decode(packet.bytes));
   std::vector<Descriptor> fds = std::move(packet.descriptors);
   packet.descriptors.clear();
@@ -95,6 +101,7 @@ Result<RemoteWal::Link> RemoteWal::Connect() {
   if (page->magic != kStatusMagic) {
     return Error{ErrorCode::kCorruption, "the WAL process shows no status page", ""};
   }
+  Pass(KillStep::kStatusMapped);
   limits_ = {welcome.boot, welcome.payload_bytes_max, welcome.row_bytes_max};
   return connection;
 }
@@ -227,7 +234,10 @@ void RemoteWal::Wake() {
     const StatusPage* status = page();
     return status == nullptr ? nullptr : &status->asleep;
   };
-  if (SleepSign::MustRing(control().posted, sign)) bell_.load(std::memory_order_acquire)->Ring();
+  if (SleepSign::MustRing(control().posted, sign)) {
+    bell_.load(std::memory_order_acquire)->Ring();
+    Pass(KillStep::kBellRung);
+  }
 }
 
 bool RemoteWal::ended() const {
@@ -263,6 +273,7 @@ Result<std::vector<std::byte>> RemoteWal::AskOn(Link& connection, Frame request,
                                                 const std::vector<int>& fds) const {
   request.id = ++connection.last_id;
   if (!SendFrame(connection.socket, request, fds, kPatienceMs).ok()) return Gone();
+  Pass(KillStep::kRequestSent);
   const Deadline deadline = In(answer_ms_);
   while (true) {
     Result<Message> packet = ReceiveNext(connection.socket, deadline, stop_.get());
@@ -311,6 +322,7 @@ Result<SharedMemory> RemoteWal::RingMemory(std::size_t size_bytes) {
                                                        NoticesAt(size_bytes));
   ring->notices = std::make_unique<wal::NoticeSink>(*notices);
   const std::lock_guard lock(rings_mutex_);
+  Pass(KillStep::kRingMade);
   ring->number = ring_count_++;
   rings_.push_back(std::move(ring));
   return mapped;
@@ -344,8 +356,10 @@ Status RemoteWal::TryAddRing(Writer::Impl& writer) {
     const std::lock_guard lock(request_mutex_);
     if (!connection_) return Gone();
     TRY(SendRing(*connection_, *ring));
+    Pass(KillStep::kRingShown);
     const Frame start{.kind = Kind::kStartRing, .body = EncodeBody(RingNumber{ring->number})};
     (void)TRY(AskOn(*connection_, start, {}));
+    Pass(KillStep::kRingStarted);
     return {};
   };
   TRY(send());
@@ -365,6 +379,7 @@ void RemoteWal::RemoveRing(Writer::Impl& writer) {
   const std::lock_guard open_lock(store_->open_mutex_);
   Ring& ring = RingOf(writer);
   (void)Ask(Kind::kRemoveRing, EncodeBody(RingNumber{ring.number}));
+  Pass(KillStep::kRingGivenBack);
   const std::lock_guard lock(rings_mutex_);
   std::erase_if(rings_, [&](const auto& one) { return one.get() == &ring; });
   writer.port_state = nullptr;
@@ -377,12 +392,14 @@ bool RemoteWal::HasNotices(const Writer::Impl& writer) const {
 void RemoteWal::TakeNotices(Writer::Impl& writer, std::vector<wal::Notice>& out) {
   out.clear();
   if (writer.port_state != nullptr) RingOf(writer).notices->Take(out);
+  if (!out.empty()) Pass(KillStep::kNoticesTaken);
 }
 
 Result<log::HostedLog> RemoteWal::Claim(Writer::Impl& writer, std::uint32_t number,
                                         std::string_view name, OpenMode mode) {
   const shm::Claim claim{RingOf(writer).number, number, mode, std::string(name)};
   const std::vector<std::byte> body = TRY(Ask(Kind::kClaim, EncodeBody(claim)));
+  Pass(KillStep::kClaimAnswered);
   return DecodeHostedLog(body);
 }
 
@@ -399,6 +416,7 @@ Status RemoteWal::Read(const log::ServerLog& log, IndexRange range, std::size_t 
                        Pin::Impl& pin) {
   const shm::Read read{log.slot, range, max_bytes};
   std::vector<std::byte> body = TRY(AskPatiently(Kind::kRead, EncodeBody(read)));
+  Pass(KillStep::kReadAnswered);
   TRY(store_->ReserveBuffer(body.size(), pin));
   pin.buffers.push_back(std::move(body));
   for (const ReadEntry& one : TRY(DecodeEntries(pin.buffers.back()))) {
@@ -425,12 +443,14 @@ Result<std::vector<LogInfo>> RemoteWal::List() {
 void RemoteWal::Leave(bool drained) {
   if (leaving_.exchange(true)) return;
   if (drained) (void)Ask(Kind::kLeave, {});
+  Pass(KillStep::kLeaveAnswered);
   const std::uint64_t one = 1;
   (void)!::write(stop_.get(), &one, sizeof one);
   if (listener_.joinable()) listener_.join();
   TellLink();
   const std::lock_guard lock(request_mutex_);
   connection_.reset();
+  Pass(KillStep::kLeft);
 }
 
 }  // namespace duramen::shm

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/kill_step.h"
 #include "base/try.h"
 #include "shm/remote.h"
 #include "shm/wait.h"
@@ -51,6 +52,7 @@ void RemoteWal::NotifyWriters() const {
 
 /// The last that it said may be why.
 void RemoteWal::OnGone() {
+  Pass(KillStep::kGoneSeen);
   status_.store(Moves() ? &moving_ : &gone_, std::memory_order_release);
   page_.store(nullptr, std::memory_order_release);
   {
@@ -68,6 +70,7 @@ void RemoteWal::OnGone() {
   control().progress.Ring();
   TellLink();
   NotifyWriters();
+  Pass(KillStep::kGoneTold);
 }
 
 /// From here on it is gone as any other.
@@ -87,6 +90,7 @@ bool RemoteWal::ComeBack() {
     if (::poll(&stop, 1, patience_ms) > 0) return false;
     patience_ms = std::clamp(2 * patience_ms, kPatienceMsMin, kPatienceMsMax);
     Result<Link> connection = Connect();
+    if (connection.ok()) Pass(KillStep::kBackConnected);
     const Status attached =
         connection.ok() ? AttachAgain(*connection) : Status(connection.error());
     {
@@ -96,6 +100,7 @@ bool RemoteWal::ComeBack() {
     if (!attached.ok() && Moves() && In(0) > moves_until) StopMoving();
     if (!attached.ok()) continue;
     Use(std::move(*connection));
+    Pass(KillStep::kBackInUse);
     NotifyWriters();
     return true;
   }
@@ -113,12 +118,17 @@ Status RemoteWal::AttachAgain(Link& connection) {
       if (ring->writer != nullptr) rings.push_back(ring.get());
     }
   }
-  for (const Ring* ring : rings) TRY(SendRing(connection, *ring));
+  for (const Ring* ring : rings) {
+    TRY(SendRing(connection, *ring));
+    Pass(KillStep::kBackRingShown);
+  }
   TRY(ClaimAgainAll(connection));
+  Pass(KillStep::kBackClaimed);
   for (const Ring* ring : rings) {
     const Frame start{.kind = Kind::kStartRing, .id = 0,
                         .body = EncodeBody(RingNumber{ring->number})};
     (void)TRY(AskOn(connection, start, {}));
+    Pass(KillStep::kBackStarted);
   }
   return {};
 }
@@ -130,6 +140,7 @@ Status RemoteWal::ClaimAgainAll(Link& connection) {
     const Frame claim{.kind = Kind::kClaimAgain, .id = 0,
                         .body = EncodeBody(ClaimAgain{ring, log.number, log.reclaim})};
     const Result<std::vector<std::byte>> body = AskOn(connection, claim, {});
+    if (body.ok()) Pass(KillStep::kBackLogClaimed);
     // Not free yet, where what this process had before is still on its way.
     const bool later = !body.ok() && (body.error().code == ErrorCode::kWalDown ||
                                       body.error().code == ErrorCode::kTimeout);

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/checksum.h"
+#include "base/kill_step.h"
 #include "base/signals.h"
 #include "base/try.h"
 #include "shm/take_over.h"
@@ -86,6 +87,7 @@ void Session::Notify(void* argument) noexcept {
   ControlPage& control = ControlOf(*ring->session->control_);
   control.progress.Ring();
   if (control.listens.load() != 0) ring->session->bell_->Ring();
+  Pass(KillStep::kClientWoken);
   if (ring->guard->cut_off()) Count(ring->session->kick_fd_);
 }
 
@@ -106,6 +108,7 @@ void Session::Run() {
   if (bell_) environment_.watch_bell(environment_.argument, *bell_, true);
   while (Serve()) {
   }
+  Pass(KillStep::kClientGone);
   if (bell_) environment_.watch_bell(environment_.argument, *bell_, false);
   End();
   done_.store(true, std::memory_order_release);
@@ -168,7 +171,10 @@ bool Session::Reply(std::uint32_t id, const Result<Answer>& answer) {
     message.body = EncodeBody(size);
     fds = {large->fd()};
   }
-  if (SendFrame(socket_, message, fds, kPatienceMs).ok()) return true;
+  if (SendFrame(socket_, message, fds, kPatienceMs).ok()) {
+    Pass(KillStep::kAnswered);
+    return true;
+  }
   if (why_.empty()) why_ = "it does not read what it asked for";
   return false;
 }
@@ -227,9 +233,11 @@ Result<Session::Answer> Session::OnHello(const Frame& request, Message& packet) 
       {.bytes_min = hello.region_bytes, .bytes_max = hello.region_bytes}));
   control_ = TRY(SealedMemory::Adopt(std::move(packet.descriptors[1]),
                                      {.bytes_min = kPageBytes, .bytes_max = kPageBytes}));
+  Pass(KillStep::kRegionMapped);
   region_ = std::move(region);
   guarded_region_.emplace(TRY(GuardedRegion::Over(region_->bytes())));
   guarded_control_.emplace(TRY(GuardedRegion::Over(control_->bytes())));
+  Pass(KillStep::kHelloJudged);
   bytes_ = hello.region_bytes;
   const Welcome welcome{.boot = environment_.store.report.boot,
                         .payload_bytes_max = environment_.store.payload_bytes_max,
@@ -275,6 +283,7 @@ Result<Session::Answer> Session::OnAddRing(const Frame& request, Message& packet
   ring->port.resolve = [](void* argument, const wal::Descriptor& descriptor) {
     return static_cast<const Ring*>(argument)->guard->Resolve(descriptor);
   };
+  Pass(KillStep::kRingMapped);
   bytes_ += add.memory_bytes;
   rings_[add.ring] = std::move(ring);
   return Answer{};
@@ -299,9 +308,12 @@ Result<Session::Answer> Session::OnStartRing(const Frame& request) {
   const std::uint64_t committed = TRY(ring->consumer.Committed());
   const std::uint64_t done = wal::RingResume(known).DoneUpto(ring->consumer, committed);
   if (committed != 0) ring->guard->Publish(notices);
+  Pass(KillStep::kRingTold);
   ring->consumer.Release(done);
+  Pass(KillStep::kRingPassedOver);
   ring->started = true;
   environment_.store.wal->AddRing(&ring->port);
+  Pass(KillStep::kRingAdded);
   environment_.store.executor->Wake(*environment_.store.wal);
   ControlOf(*control_).progress.Ring();
   return Answer{};
@@ -376,8 +388,10 @@ Result<Session::Answer> Session::OnClaim(const Frame& request) {
   TRY(CheckNumber(claim.number));
   const log::HostedLog hosted = TRY(
       WhenFree([&] { return environment_.hosting.Claim(*this, claim.name, claim.mode); }));
+  Pass(KillStep::kLogClaimed);
   Keep(claim.number, hosted, claim.ring);
   GrantTo(*ring, claim.number, hosted);
+  Pass(KillStep::kLogGranted);
   return Answer{EncodeBody(hosted), {}};
 }
 
@@ -395,8 +409,10 @@ Result<Session::Answer> Session::OnClaimAgain(const Frame& request) {
     if (ring != nullptr) GrantTo(*ring, claim.number, refused);
     return hosted.error();
   }
+  Pass(KillStep::kLogClaimedAgain);
   Keep(claim.number, *hosted, claim.ring);
   if (ring != nullptr) GrantTo(*ring, claim.number, *hosted);
+  Pass(KillStep::kLogGrantedAgain);
   return Answer{EncodeBody(*hosted), {}};
 }
 
@@ -441,6 +457,7 @@ Result<Session::Answer> Session::OnRead(const Frame& request) {
     const EntryIdentity identity{hosted.owner.cluster_id, entry.term, entry.index, entry.kind};
     entries.push_back({entry, EntryChecksum(identity, entry.payload)});
   }
+  Pass(KillStep::kReadServed);
   return Answer{EncodeBody(entries), {}};
 }
 
@@ -479,6 +496,7 @@ Status Session::CheckTakeOver(const Frame& request) const {
                  "the WAL process that has this socket has another data directory, " + data_dir,
                  "give that one as --data-dir, or another --socket"};
   }
+  Pass(KillStep::kSocketAsked);
   return {};
 }
 
@@ -501,7 +519,9 @@ void Session::EndRing(Ring& ring, bool patient) {
            (gives_up && self->session->environment_.store.wal->stuck());
   };
   (void)store.executor->Await(drained, &waiting, Deadline::max());
+  Pass(KillStep::kRingDrained);
   store.wal->RemoveRing(&ring.port);
+  Pass(KillStep::kRingRemoved);
 }
 
 void Session::EndRings(bool patient) {
@@ -512,7 +532,10 @@ void Session::EndRings(bool patient) {
 }
 
 void Session::GiveBackAll() {
-  for (const std::uint32_t slot : held_) environment_.hosting.GiveBack(*this, slot);
+  for (const std::uint32_t slot : held_) {
+    environment_.hosting.GiveBack(*this, slot);
+    Pass(KillStep::kLogGivenBack);
+  }
   held_.clear();
   logs_.clear();
   environment_.store.executor->Progress();
@@ -529,6 +552,7 @@ void Session::End() {
   EndRings(true);
   const std::size_t logs = logs_.size();
   GiveBackAll();
+  Pass(KillStep::kLogsGivenBack);
   environment_.store.log_.Write(
       why_.empty() ? LogLevel::kInfo : LogLevel::kError, "shm.client_left",
       why_.empty() ? "a client of the WAL process has left" : "a client was cut off",
@@ -541,6 +565,7 @@ void Session::End() {
        {"bytes_max", std::to_string(environment_.quota.bytes)}});
   (void)::shutdown(socket_.fd(), SHUT_RDWR);
   rings_.clear();
+  Pass(KillStep::kClientUnmapped);
 }
 
 }  // namespace duramen::shm

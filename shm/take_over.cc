@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "base/kill_step.h"
 #include "base/posix_io.h"
 #include "base/try.h"
 #include "shm/wait.h"
@@ -41,6 +42,7 @@ Result<HandedOver> TakeOver(const std::string& socket_path, const std::string& d
   Connection connection = TRY(Connection::Connect(socket_path));
   const Frame request{.kind = Kind::kTakeOver, .id = 1, .body = EncodeBody(directory)};
   TRY(SendFrame(connection, request, {}, kPatienceMs));
+  Pass(KillStep::kSuccessorAsked);
   Message packet = TRY(ReceiveNext(connection, In(kPatienceMs)));
   const Frame answer = TRY(Decode(packet.bytes));
   if (answer.kind == Kind::kRefusal || answer.kind == Kind::kCutOff) {
@@ -52,9 +54,12 @@ Result<HandedOver> TakeOver(const std::string& socket_path, const std::string& d
                  "stop it with SIGTERM, and start the new one without --takeover"};
   }
   const HandedSocket handed = TRY(DecodeHandedSocket(answer.body));
-  return HandedOver{.socket = std::move(packet.descriptors.front()),
-                    .owns_file = handed.owns_file,
-                    .wal_end = AwaitEnd(connection)};
+  Pass(KillStep::kSuccessorHasSocket);
+  HandedOver over{.socket = std::move(packet.descriptors.front()),
+                  .owns_file = handed.owns_file,
+                  .wal_end = AwaitEnd(connection)};
+  Pass(KillStep::kSuccessorsTurn);
+  return over;
 }
 
 }  // namespace duramen::shm

@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "base/check.h"
+#include "base/kill_step.h"
 
 namespace duramen::wal {
 namespace {
@@ -19,12 +20,14 @@ void NoticeSource::Publish(std::span<const Notice> notices) {
     cell.version.store(odd, std::memory_order_release);
     // Each of them after `version`, for who sees it.
     cell.epoch.store(notice.epoch, std::memory_order_release);
+    Pass(KillStep::kNoticeHalf);
     cell.end.store(notice.end, std::memory_order_release);
     cell.row_sequence.store(notice.row_sequence, std::memory_order_release);
     cell.refused_position.store(notice.refused_position, std::memory_order_release);
     cell.refused.store(notice.refused ? 1 : 0, std::memory_order_release);
     cell.refusal.store(static_cast<std::uint32_t>(notice.refusal), std::memory_order_release);
     cell.version.store(odd + 1, std::memory_order_release);
+    Pass(KillStep::kNoticeWritten);
     const std::uint32_t word = notice.slot / 64;
     memory_.words[word].fetch_or(1ULL << (notice.slot % 64), std::memory_order_acq_rel);
     memory_.groups[word / 64].fetch_or(1ULL << (word % 64), std::memory_order_acq_rel);

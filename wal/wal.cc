@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/kill_step.h"
 #include "base/planted.h"
 #include "wal/ring_guard.h"
 
@@ -308,7 +309,9 @@ Turns::Taken Wal::TakeFrom(std::size_t ring_number, const Taking& taking) {
     ring.port->ring->Copy(ring.taken + 1,
                           std::as_writable_bytes(std::span<Descriptor, 1>(&descriptor, 1)));
     if (ring.port->guard != nullptr) {
+      Pass(KillStep::kSlotCopied);
       const Judged judged = Judge(ring, descriptor);
+      Pass(KillStep::kRecordJudged);
       if (judged == Judged::kCutOff) break;
       if (judged == Judged::kSkip) {
         ++ring.taken;
@@ -524,6 +527,7 @@ void Wal::AnswerRings(const Plan& plan) {
     RingGuard* const guard = ring.port->guard;
     if (guard != nullptr) {
       guard->Publish(ring.news);
+      if (!ring.news.empty()) Pass(KillStep::kNoticesPublished);
     } else if (!ring.news.empty()) {
       ring.port->notices->Publish(ring.news);
     }
@@ -531,6 +535,7 @@ void Wal::AnswerRings(const Plan& plan) {
     ring.news.clear();
     if (plan.ring_taken[i] > ring.port->ring->released()) {
       ring.port->ring->Release(plan.ring_taken[i]);
+      Pass(KillStep::kRingReleased);
     }
     if (guard != nullptr && ring.end) EndAt(ring, *ring.end);
     if (news) ring.port->notify(ring.port->argument);

@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/kill_step.h"
 #include "base/planted.h"
 #include "base/try.h"
 #include "wal/wal.h"
@@ -133,6 +134,7 @@ bool Wal::MayPlan() const {
 }
 
 void Wal::Send(std::unique_ptr<Plan> plan) {
+  Pass(KillStep::kBatchEncoded);
   plan->submitted = true;
   newest_plan_ = plan->id;
   ++writes_in_flight_;

@@ -1,4 +1,5 @@
 // Rings that lie in memory of other processes; see wal/wal.h and wal/ring_guard.h.
+#include "base/kill_step.h"
 #include "wal/ring_guard.h"
 #include "wal/wal.h"
 
@@ -88,6 +89,7 @@ bool Wal::AddForeign(Ring& ring, const RecordSource& source, const Descriptor& d
     CutOff(ring, "a payload that does not match its checksum, or cannot be read");
     return false;
   }
+  Pass(KillStep::kPayloadCopied);
   if (descriptor.run_kind != RunKind::kRows) return true;
   const Status judged = guard.JudgeRow(descriptor, encoder.last_payload());
   if (judged.ok()) return true;

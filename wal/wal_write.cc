@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/kill_step.h"
 #include "base/planted.h"
 #include "base/try.h"
 #include "base/zeros.h"
@@ -486,6 +487,7 @@ void Wal::Publish(Plan& plan) {
   environment_.landed.Apply(plan.changes);
   if (!plan.followed.empty() && environment_.follower != nullptr) {
     environment_.follower->OnDurable(plan.followed);
+    Pass(KillStep::kBatchFollowed);
   }
   for (const Repeat& repeat : plan.repeats) {
     // Unless its log was forgotten meanwhile.
