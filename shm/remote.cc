@@ -397,6 +397,7 @@ void RemoteWal::TakeNotices(Writer::Impl& writer, std::vector<wal::Notice>& out)
 
 Result<log::HostedLog> RemoteWal::Claim(Writer::Impl& writer, std::uint32_t number,
                                         std::string_view name, OpenMode mode) {
+  if (WasNotDropped(number)) Drop(number);
   const shm::Claim claim{RingOf(writer).number, number, mode, std::string(name)};
   const std::vector<std::byte> body = TRY(Ask(Kind::kClaim, EncodeBody(claim)));
   Pass(KillStep::kClaimAnswered);
@@ -408,8 +409,17 @@ Status RemoteWal::Assign(Writer::Impl& writer, std::uint32_t number) {
   return {};
 }
 
+/// Said between the death of a WAL process and the use of the next one, it reaches neither, and the
+/// next one may have been told of the log before: so it is said again before the number's next use.
 void RemoteWal::Drop(std::uint32_t number) {
-  (void)Ask(Kind::kDrop, EncodeBody(LogNumber{number}));
+  if (Ask(Kind::kDrop, EncodeBody(LogNumber{number})).ok()) return;
+  const std::lock_guard lock(rings_mutex_);
+  not_dropped_.insert(number);
+}
+
+bool RemoteWal::WasNotDropped(std::uint32_t number) {
+  const std::lock_guard lock(rings_mutex_);
+  return not_dropped_.erase(number) > 0;
 }
 
 Status RemoteWal::Read(const log::ServerLog& log, IndexRange range, std::size_t max_bytes,

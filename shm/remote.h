@@ -18,6 +18,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -124,6 +125,7 @@ class RemoteWal final : public log::SharedWal {
   Status SendRing(Link& connection, const Ring& ring) const;
   void Use(Link connection);
   static Ring& RingOf(const Writer::Impl& writer);
+  bool WasNotDropped(std::uint32_t number);
   // remote_again.cc: a WAL process that is gone, and the next one
   void Listen();
   bool WaitForNews();
@@ -163,6 +165,7 @@ class RemoteWal final : public log::SharedWal {
   log::WalTotals past_;                     // of earlier WAL processes
   const StatusPage* counted_ = nullptr;     // whose totals are counted now, from
   log::WalTotals base_;                     // these on
+  std::set<std::uint32_t> not_dropped_;  // numbers of logs
   mutable std::string reason_;
   std::string not_back_;  // why the way back to a WAL process has not led there
   std::thread listener_;
