@@ -25,14 +25,14 @@ RingGuard::RingGuard(const Environment& environment)
 void RingGuard::Grant(std::uint32_t number, const RingGrant& grant) {
   const std::lock_guard lock(mutex_);
   grants_[number] = grant;
-  by_slot_[grant.slot] = grant;
+  if (!grant.skip) by_slot_[grant.slot] = grant;  // What is passed over has no slot.
 }
 
 void RingGuard::Revoke(std::uint32_t number) {
   const std::lock_guard lock(mutex_);
   const auto found = grants_.find(number);
   if (found == grants_.end()) return;
-  by_slot_.erase(found->second.slot);
+  if (!found->second.skip) by_slot_.erase(found->second.slot);
   grants_.erase(found);
 }
 

@@ -106,6 +106,17 @@ TEST_F(Guard, C12_ARowIsJudgedWhereItWasCopiedTo) {
   EXPECT_FALSE(guard_->JudgeRow(row, Bytes(payload).first(4)).ok());
 }
 
+/// A log that is gone has no slot, so the one that its grant shows by default stays another's.
+TEST_F(Guard, SW3_ALogThatIsGoneTakesNoSlotAway) {
+  guard_->Grant(6, {.slot = 0, .owner = {}});
+  guard_->Grant(7, {.slot = 0, .owner = {}, .skip = true});
+  guard_->Revoke(7);
+  const Descriptor row{.index = 9, .slot = 0, .chunk = 1, .payload_bytes = 12, .kind = 2};
+  std::vector<std::byte> payload(12);
+  payload[0] = std::byte{9};
+  EXPECT_TRUE(guard_->JudgeRow(row, payload).ok());
+}
+
 TEST(RingOrder, P4_WhatDoesNotFollowItsLogIsABreach) {
   const SlotBounds bounds{.begin = 5, .end = 10, .last_term = 4, .epoch = 2};
   const auto check = [&](Descriptor descriptor) {
