@@ -14,6 +14,14 @@
 
 namespace duramen::shm::testing {
 
+/// A directory for a run, in memory where that is to be had.
+inline std::string RunDirectory() {
+  const char* parent = ::access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+  std::string path = std::string(parent) + "/duramen-run-XXXXXX";
+  if (::mkdtemp(path.data()) == nullptr) std::abort();
+  return path;
+}
+
 class Child {
  public:
   /// `more`: "NAME=VALUE" for its environment, or empty. Errors of it go to the end of a file.

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/shm/child.h"
 #include "tests/shm/kill_run.h"
 
 namespace duramen::shm::testing {
@@ -106,7 +107,7 @@ class Matrix {
 
   /// Every jobs-th of all runs; false where something was wrong.
   bool Work(unsigned worker, const std::set<std::string>& before) const {
-    const std::string directory = KillDirectory();
+    const std::string directory = RunDirectory();
     bool clean = true;
     unsigned number = 0;
     for (unsigned repeat = 1; repeat <= options_.repeats; ++repeat) {

@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "tests/shm/child.h"
 #include "tests/shm/kill_model.h"
 #include "tests/shm/kill_run.h"
 
@@ -54,7 +55,7 @@ KillStep StepAt(std::size_t number) { return static_cast<KillStep>(number); }
 
 /// Each of that side alone; how many there are.
 int EachAlone(KillSide side) {
-  const std::string directory = KillDirectory();
+  const std::string directory = RunDirectory();
   int steps = 0;
   for (std::size_t i = 0; i < kKillSteps; ++i) {
     if (kKillStepFacts[i].side != side) continue;
@@ -74,7 +75,7 @@ TEST(KillMatrix, P2_SW3_AWalProcessThatEndsAtAnyStep) {
 /// Every step has its turn with one of the other side, and after one of its own.
 TEST(KillMatrix, P3_SW3_BothEndAndOneEndsTwice) {
   constexpr std::size_t kStride = 29;  // has no divisor in common with the number of steps
-  const std::string directory = KillDirectory();
+  const std::string directory = RunDirectory();
   for (std::size_t i = 0; i < kKillSteps; ++i) {
     const std::size_t other = (i * kStride + 7) % kKillSteps;
     const std::vector<Kill> kills = {{StepAt(i)}, {StepAt(other)}};

@@ -317,11 +317,4 @@ class KillRun {
 
 std::string RunKills(const KillRunOptions& options) { return KillRun(options).Go(); }
 
-std::string KillDirectory() {
-  const char* parent = ::access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-  std::string path = std::string(parent) + "/duramen-kills-XXXXXX";
-  if (::mkdtemp(path.data()) == nullptr) std::abort();
-  return path;
-}
-
 }  // namespace duramen::shm::testing

@@ -28,7 +28,4 @@ struct KillRunOptions {
 /// What was wrong, or "". A step that was not reached is.
 std::string RunKills(const KillRunOptions& options);
 
-/// A directory for runs, in memory where that is to be had.
-std::string KillDirectory();
-
 }  // namespace duramen::shm::testing
