@@ -42,8 +42,10 @@ Error BadRow(const std::string& what) {
 
 }  // namespace
 
+/// Under the store's lock. A tombstone may be forgotten before its log's holder says that it is
+/// done with it: to take that log for one that was never registered would give its uid again.
 Hosting::Rows Hosting::RowsOf(const ServerUid& uid) const {
-  return store_.rows.With([&](const meta::Table& table) {
+  Rows rows = store_.rows.With([&](const meta::Table& table) {
     Rows found;
     const meta::ServerRows* server = table.Find(uid);
     if (server == nullptr) return found;
@@ -52,6 +54,9 @@ Hosting::Rows Hosting::RowsOf(const ServerUid& uid) const {
     found.rows = *server;
     return found;
   });
+  for (const ServerUid& one : store_.rows.TakeForgotten()) store_.forgotten.push_back(one);
+  rows.deleted = rows.deleted || std::ranges::find(store_.forgotten, uid) != store_.forgotten.end();
+  return rows;
 }
 
 Result<HostedLog> Hosting::Claim(const LogHolder& holder, std::string_view name, OpenMode mode) {

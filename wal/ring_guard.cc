@@ -109,7 +109,9 @@ Status RingGuard::CheckOrder(const Descriptor& descriptor, const SlotBounds& bou
                     descriptor.run_kind == RunKind::kReset;
   const std::uint64_t epoch = bounds.epoch + (cuts ? 1 : 0);
   if (descriptor.epoch != epoch) {
-    return Breach("epoch " + Number(descriptor.epoch) + " where " + Number(epoch) + " is due");
+    return Breach("epoch " + Number(descriptor.epoch) + " where " + Number(epoch) +
+                  " is due, at index " + Number(descriptor.index) + " of run kind " +
+                  Number(static_cast<std::uint64_t>(descriptor.run_kind)));
   }
   const Index index = descriptor.index;
   switch (descriptor.run_kind) {
