@@ -71,7 +71,7 @@ enum class PlantedBug : std::uint8_t {
   kWipedMemberVotes,       // a new incarnation keeps the identity of the one that was lost [A15]
   kBootIgnored,            // what a member said in an earlier life stays true [A4]
   kOldEpochWritten,        // a notice of writes that were cut since raises what is written [C2]
-  kSessionByHighest,       // a command below the highest number of its session is a repetition [A20]
+  kSessionByHighest,       // a command below a session's highest number is a repetition [A20]
   kFaultyCounts,           // a server that lost acknowledged entries goes on as if it had none [A3]
   kCount,
 };

@@ -35,7 +35,7 @@ void World::ChangeMembers() {
   Cluster& cluster = clusters_[number];
   Node* home = nullptr;
   Resident* leader = LeaderOf(number, &home);
-  if (leader == nullptr || !cluster.replacements.empty()) return;
+  if (leader == nullptr || !cluster.replacements.empty() || !cluster.endangered.empty()) return;
   const core::Configuration configuration = leader->replica->core().configuration();
   const std::uint32_t free = FreeNode(number);
   if (free < nodes_.size() && (configuration.members.size() < 3 || rng_.OneIn(2))) {

@@ -132,7 +132,9 @@ void World::StartServers(Node& node) {
                                                                   .now = node.clock().At(now()),
                                                                   .settings = CoreSettingsOf()});
     if (!replica.ok()) {
-      if (tally_.rotten_bytes + tally_.wiped == 0) {
+      // One that came to be just before the crash may be gone: it had not said anything yet.
+      const bool never_was = replica.error().code == ErrorCode::kNotFound;
+      if (!never_was && tally_.rotten_bytes + tally_.wiped == 0) {
         return referee_.Fail("node " + std::to_string(node.number()) + ": server " + resident.name +
                              " does not start: " + replica.error().message);
       }
@@ -146,6 +148,9 @@ void World::StartServers(Node& node) {
   }
   Tell("node " + std::to_string(node.number()) + " is up, boot " + std::to_string(node.boot()));
   for (const std::uint32_t cluster : unreadable) Replace(node, *node.Find(cluster));
+  for (const Resident& resident : node.residents()) {
+    if (resident.replica) clusters_[resident.cluster].endangered.erase(resident.uid);
+  }
 }
 
 /// A1: what lost acknowledged entries, and perhaps a vote, comes back as somebody else.
@@ -187,6 +192,7 @@ void World::Replace(Node& node, Resident& resident) {
 }
 
 void World::Await(std::uint32_t cluster, const ServerUid& lost, const ServerUid& fresh) {
+  clusters_[cluster].endangered.erase(lost);
   if (lost == fresh) return;  // A planted bug.
   clusters_[cluster].replacements.push_back({lost, fresh});
 }
@@ -210,7 +216,7 @@ Resident* World::LeaderOf(std::uint32_t cluster, Node** home) {
 bool World::MayLose(const Node& node) const {
   for (const Resident& resident : const_cast<Node&>(node).residents()) {
     const Cluster& cluster = clusters_[resident.cluster];
-    if (!cluster.replacements.empty() || !cluster.leaving.empty()) return false;
+    if (!cluster.replacements.empty() || !cluster.endangered.empty()) return false;
     std::size_t sound = 0;
     for (const std::unique_ptr<Node>& other : nodes_) {
       const Resident* there = other->Find(resident.cluster);

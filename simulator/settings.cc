@@ -45,6 +45,16 @@ Settings DrawSettings(std::uint64_t seed) {
   settings.transfer_ms = Maybe(rng, 2'000, 15'000);
   // A lease is safe only where clocks keep to the margin, so not where they run at double speed.
   settings.lease_margin_ms = settings.drift != 0 ? 0 : Maybe(rng, 10, 100);
+  if (rng.OneIn(3)) {
+    // Hard times: what takes a crash at just the wrong moment needs many of them, and moments that last.
+    settings.kill_ms = 300 + rng.Below(3'000);
+    settings.power_ms = Maybe(rng, 500, 4'000);
+    settings.disk_us = 1'000 + rng.Below(300'000);
+    settings.delay_us = 1'000 + rng.Below(150'000);
+    settings.think_ms = 20 + rng.Below(60);
+    settings.change_ms = Maybe(rng, 500, 4'000);
+    settings.transfer_ms = Maybe(rng, 500, 4'000);
+  }
   settings.append_max = rng.OneIn(2) ? 128 : 1 + rng.Below(8);
   settings.pipeline_max = rng.OneIn(2) ? 4096 : 1 + rng.Below(32);
   settings.quiet = rng.Below(2);

@@ -139,6 +139,9 @@ void World::Rot() {
   constexpr std::uint64_t kLastBatches = 10 * 4096;
   if (end <= 8192 + kLastBatches) return;
   ++tally_.rotten_bytes;
+  for (const Resident& resident : node.residents()) {
+    clusters_[resident.cluster].endangered.insert(resident.uid);
+  }
   const std::uint64_t offset = 8192 + rng_.Below(end - 8192 - kLastBatches);
   Tell("node " + std::to_string(node.number()) + ": a byte rots");
   std::byte was{};
@@ -150,6 +153,9 @@ void World::Wipe() {
   Node& node = *nodes_[rng_.Below(nodes_.size())];
   if (!node.is_up() || !MayLose(node)) return;
   ++tally_.wiped;
+  for (const Resident& resident : node.residents()) {
+    clusters_[resident.cluster].endangered.insert(resident.uid);
+  }
   Tell("node " + std::to_string(node.number()) + " loses its disk");
   CrashNode(node, true);
   node.Wipe();

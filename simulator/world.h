@@ -64,7 +64,7 @@ class World final : public server::ReplicaHost {
     server::Birth birth;
     std::uint32_t incarnations = 0;
     std::vector<Replacement> replacements;
-    std::set<ServerUid> leaving;  // to be removed, in good order
+    std::set<ServerUid> endangered;  // whose disk was touched; what became of it shows at its start
     std::uint64_t change_ticket = 0;
   };
 
