@@ -131,7 +131,7 @@ void Replica::OnWritten(core::Microseconds now, const Written& written) {
 }
 
 bool Replica::has_news() const {
-  return !backlog_.empty() || applied_ + 1 < std::min(apply_end_, submitted_end_) ||
+  return !backlog_.empty() || applied_ + 1 < std::min(apply_end_, ReadableEnd()) ||
          !followups_.empty() ||
          (!stores_.empty() && stores_.front().ticket <= place_.writer.durable());
 }
@@ -277,10 +277,10 @@ bool Replica::LoadPayloads(Envelope& envelope) {
   const auto* append = std::get_if<core::AppendEntries>(&envelope.message.body);
   if (append == nullptr || append->runs.empty()) return true;
   const Index end = append->end();
+  const Index readable = ReadableEnd();
   Index next = append->previous.index + 1;
-  while (next < std::min(end, submitted_end_)) {
-    const Result<Pin> pin =
-        place_.store.Read(log_, next, std::min(end, submitted_end_), kReadBytes);
+  while (next < std::min(end, readable)) {
+    const Result<Pin> pin = place_.store.Read(log_, next, std::min(end, readable), kReadBytes);
     if (!pin.ok()) return false;
     for (const EntryView& entry : pin->entries()) {
       envelope.payloads.push_back({entry.kind, {entry.payload.begin(), entry.payload.end()}});
@@ -295,6 +295,15 @@ bool Replica::LoadPayloads(Envelope& envelope) {
   return true;
 }
 
+/// What the store shows below it is this log; from there on a cut may still be on its way to it.
+Index Replica::ReadableEnd() const {
+  Index end = submitted_end_;
+  for (const Operation& operation : backlog_) {
+    if (operation.truncate) end = std::min(end, *operation.truncate);
+  }
+  return end;
+}
+
 /// The newest that waits for that index.
 const Payload* Replica::InBacklog(Index index) const {
   for (auto operation = backlog_.rbegin(); operation != backlog_.rend(); ++operation) {
@@ -307,7 +316,7 @@ const Payload* Replica::InBacklog(Index index) const {
 }
 
 void Replica::ApplyReady() {
-  const Index end = std::min(apply_end_, submitted_end_);
+  const Index end = std::min(apply_end_, ReadableEnd());
   if (applied_ + 1 >= end) return;
   while (applied_ + 1 < end) {
     const Result<Pin> pin = place_.store.Read(log_, applied_ + 1, end, kReadBytes);

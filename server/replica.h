@@ -138,6 +138,7 @@ class Replica {
   void SendAll(std::vector<core::Message>& messages);
   bool LoadPayloads(Envelope& envelope);
   const Payload* InBacklog(Index index) const;
+  Index ReadableEnd() const;
   void ApplyReady();
   void FailFrom(Index begin);
 

@@ -46,7 +46,7 @@ Settings DrawSettings(std::uint64_t seed) {
   // A lease is safe only where clocks keep to the margin, so not where they run at double speed.
   settings.lease_margin_ms = settings.drift != 0 ? 0 : Maybe(rng, 10, 100);
   if (rng.OneIn(3)) {
-    // Hard times: what takes a crash at just the wrong moment needs many of them, and moments that last.
+    // Hard times: what takes a crash at the wrong moment needs many crashes, and moments that last.
     settings.kill_ms = 300 + rng.Below(3'000);
     settings.power_ms = Maybe(rng, 500, 4'000);
     settings.disk_us = 1'000 + rng.Below(300'000);
