@@ -31,13 +31,13 @@ TEST(Simulator, CT2_SettingsThatDifferFromTheDrawAreNamed) {
 /// Histories of some length, with 10 clients and outcomes that stay unknown.
 TEST(Simulator, CT4_AHistoryWithOneAnswerAlteredIsNoHistory) {
   for (const std::uint64_t seed : {21, 22, 23}) {
-    Settings settings = DrawSettings(seed);
-    settings.clients = 10;
-    settings.clusters = 1;
-    settings.think_ms = 40;
+    Settings settings{.clients = 10, .think_ms = 60, .loss = 50, .partition_ms = 10'000};
+    settings.kill_ms = settings.power_ms = 8'000;
+    settings.disk_us = 2'000;
     World world(seed, settings, nullptr);
     ASSERT_EQ(world.Run(), "");
     EXPECT_GE(world.tally().operations, 2000U);
+    EXPECT_GE(world.tally().unknown * 20, world.tally().operations);  // 5 %
     EXPECT_EQ(JudgeRecords(world.records(), 1), "");
     for (const history::ModelKind model :
          {history::ModelKind::kRegister, history::ModelKind::kSet}) {
