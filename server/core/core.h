@@ -250,6 +250,7 @@ class Core {
   // follower.cc
   void OnAppend(const Message& message, const AppendEntries& append, Effects& out);
   bool TakeEntries(const AppendEntries& append, Effects& out);
+  AppendReply ReplyTo(const Follower& follower);
   void RefuseAppend(const ServerUid& leader, const AppendEntries& append, Effects& out);
   void Acknowledge(Follower& follower, Effects& out);
   void SetFault(Fault fault);

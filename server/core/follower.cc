@@ -105,22 +105,25 @@ Index Core::FirstDifference(const AppendEntries& append) const {
   return begin;
 }
 
+/// What every reply to this leader says, whatever became of its entries.
+AppendReply Core::ReplyTo(const Follower& follower) {
+  return {.last_index = log_.last().index,
+          .round = follower.round,
+          .sent_at = follower.sent_at,
+          .standing = standing(),
+          .fault = state_.fault ? fault_id_ : 0,
+          .number = ++replies_,
+          .machine_version = settings_.machine_version};
+}
+
 /// RE3: names the last entry that could still be equal, so that the leader skips a term per round
 /// trip.
 void Core::RefuseAppend(const ServerUid& leader, const AppendEntries& append, Effects& out) {
   const Index at = log_.LastOfTermAtMost(append.previous.index, append.previous.term);
-  const Follower& follower = std::get<Follower>(role_);
-  Send(leader,
-       AppendReply{.hint = {log_.TermAt(at).value_or(0), at},
-                   .stream = append.stream,
-                   .last_index = log_.last().index,
-                   .round = follower.round,
-                   .sent_at = follower.sent_at,
-                   .standing = standing(),
-                   .fault = state_.fault ? fault_id_ : 0,
-                   .number = ++replies_,
-                   .machine_version = settings_.machine_version},
-       out);
+  AppendReply reply = ReplyTo(std::get<Follower>(role_));
+  reply.hint = {log_.TermAt(at).value_or(0), at};
+  reply.stream = append.stream;
+  Send(leader, std::move(reply), out);
 }
 
 /// A19: durable here, and verified against this leader in this term.
@@ -128,17 +131,10 @@ void Core::Acknowledge(Follower& follower, Effects& out) {
   follower.acked = std::min(written_, follower.verified);
   if (Planted(PlantedBug::kUnwrittenAcknowledged)) follower.acked = follower.verified;
   if (Planted(PlantedBug::kUnverifiedAcknowledged)) follower.acked = written_;
-  Send(*follower.leader,
-       AppendReply{.success = true,
-                   .match = follower.acked,
-                   .last_index = log_.last().index,
-                   .round = follower.round,
-                   .sent_at = follower.sent_at,
-                   .standing = standing(),
-                   .fault = state_.fault ? fault_id_ : 0,
-                   .number = ++replies_,
-                   .machine_version = settings_.machine_version},
-       out);
+  AppendReply reply = ReplyTo(follower);
+  reply.success = true;
+  reply.match = follower.acked;
+  Send(*follower.leader, std::move(reply), out);
 }
 
 /// A3: one row for all that is lost. What a leader says of an earlier fault is not for this one.
