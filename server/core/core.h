@@ -69,6 +69,7 @@ struct CoreStart {
 
 /// A leader's view of one member [RE7].
 struct Peer {
+  static constexpr Index kWholeWindow = ~Index{0};
   enum class Progress : std::uint8_t { kProbe, kPipeline, kSnapshot };
   Progress progress = Progress::kProbe;
   Index match = 0;         // durable there and equal to ours
@@ -84,6 +85,7 @@ struct Peer {
   Microseconds acked_sent_at = 0;  // when the newest message that it answered was sent
   Standing standing = Standing::kSound;
   std::uint64_t stream = 0;        // of messages that a refusal may speak of
+  Index window = kWholeWindow;     // entries that may be under way; small after a refusal
   std::uint64_t reply_number = 0;  // the newest whose standing counts
   std::uint32_t machine_version = 0;
   bool version_known = false;

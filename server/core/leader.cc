@@ -130,6 +130,7 @@ void Core::OnAppendReply(const Message& message, const AppendReply& reply, Effec
     peer.lost_data = reply.standing == Standing::kSound && reply.last_index < peer.acknowledged;
   }
   if (reply.success) {
+    if (reply.match > peer.match && peer.window < settings_.pipeline_entries_max) peer.window *= 2;
     peer.match = std::max(peer.match, reply.match);
     peer.acknowledged = std::max(peer.acknowledged, peer.match);
     peer.next = std::max(peer.next, peer.match + 1);
@@ -155,7 +156,9 @@ void Core::Progress(Effects& out) {
 
 /// One refusal of a stream of messages moves the peer, and begins the next stream: all others of
 /// the old one, whether doubled by the network or caused by one that was overtaken, would each
-/// begin it again, and messages would grow without bound.
+/// begin it again, and messages would grow without bound. The window begins small again, as in TCP:
+/// where messages overtake each other, a whole one for each entry that gets through would be the
+/// square of what is missing.
 void Core::TakeRefusal(Peer& peer, const AppendReply& reply) {
   if (reply.stream != peer.stream || peer.progress == Peer::Progress::kSnapshot) return;
   ++peer.stream;
@@ -169,6 +172,7 @@ void Core::TakeRefusal(Peer& peer, const AppendReply& reply) {
   }
   peer.next = std::max(equal, peer.match) + 1;
   peer.probe_sent = false;
+  peer.window = settings_.append_entries_max;
   if (peer.progress == Peer::Progress::kPipeline) peer.progress = Peer::Progress::kProbe;
 }
 
@@ -244,9 +248,10 @@ void Core::Replicate(const ServerUid& uid, Peer& peer, Effects& out) {
     return SendAppend(uid, peer, std::min(log_.end(), peer.next + settings_.append_entries_max),
                       out);
   }
-  while (peer.next < log_.end() && peer.next - peer.match <= settings_.pipeline_entries_max) {
-    const Index end = std::min({log_.end(), peer.next + settings_.append_entries_max,
-                                peer.match + 1 + settings_.pipeline_entries_max});
+  const Index window = std::min<Index>(peer.window, settings_.pipeline_entries_max);
+  while (peer.next < log_.end() && peer.next - peer.match <= window) {
+    const Index end = std::min(
+        {log_.end(), peer.next + settings_.append_entries_max, peer.match + 1 + window});
     SendAppend(uid, peer, end, out);
     peer.next = end;
   }

@@ -392,13 +392,15 @@ void Transcript::Deliver(const Command& command) { Deliver(command, false); }
 void Transcript::Duplicate(const Command& command) { Deliver(command, true); }
 
 void Transcript::Lose(const Command& command) {
-  for (std::size_t at = 0; at < world_.wires().size();) {
+  std::uint64_t count = command.Number("n", 1000);
+  for (std::size_t at = 0; at < world_.wires().size() && count > 0;) {
     const Wire& wire = world_.wires().at(at);
     if (!Selects(command, wire)) {
       ++at;
       continue;
     }
     world_.Drop(at);
+    --count;
   }
 }
 

@@ -47,6 +47,7 @@ TEST(Transcript, EL11_Raft52EachVotesOnce) { Plays("raft_5_2_each_votes_once"); 
 TEST(Transcript, EL2_EL8_EL9_Raft52Election) { Plays("raft_5_2_election"); }
 TEST(Transcript, EL7_R2_Raft52SplitVote) { Plays("raft_5_2_split_vote"); }
 TEST(Transcript, RE4_Raft53Replication) { Plays("raft_5_3_replication"); }
+TEST(Transcript, RE2_RE3_Raft53SlowStart) { Plays("raft_5_3_slow_start"); }
 TEST(Transcript, EL2_Raft541Restriction) { Plays("raft_5_4_1_restriction"); }
 TEST(Transcript, RE4_Raft55RepeatedMessages) { Plays("raft_5_5_repeated_messages"); }
 TEST(Transcript, RE6_ME10_Raft7Snapshot) { Plays("raft_7_snapshot"); }
