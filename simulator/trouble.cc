@@ -4,6 +4,12 @@
 #include "simulator/world.h"
 
 namespace duramen::simulator {
+namespace {
+
+/// The most that a message or a write takes once all has healed, mean.
+constexpr std::uint64_t kSoundDelayUs = 20'000;
+
+}  // namespace
 
 void World::Every(std::uint64_t mean_ms, void (World::*trouble)()) {
   if (mean_ms == 0) return;
@@ -165,9 +171,14 @@ void World::Heal() {
   Tell("all heals");
   cuts_.clear();
   clogs_.clear();
+  // Raft §5.6: who takes as long as an election timeout elects nobody.
+  settings_.delay_us = std::min(settings_.delay_us, kSoundDelayUs);
+  settings_.disk_us = std::min(settings_.disk_us, kSoundDelayUs);
   for (const std::unique_ptr<Node>& node : nodes_) {
     node->paused_until = std::min(node->paused_until, now());
-    if (node->is_up()) node->machine().ClearFaults();
+    if (!node->is_up()) continue;
+    node->machine().ClearFaults();
+    node->machine().SetLatency(static_cast<std::int64_t>(settings_.disk_us) * kMicrosecond);
   }
 }
 
