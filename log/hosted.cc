@@ -290,6 +290,11 @@ Status Hosting::JudgeRow(const wal::RingGrant& grant, std::uint8_t kind, Bytes p
       return {};
     case meta::RowKind::kIdentity:
       break;
+    case meta::RowKind::kFaulty: {
+      const bool vote_lost = RowsOf(grant.owner.uid).rows.faulty.rows_lost;
+      if (!vote_lost || std::get_if<meta::FaultyRow>(&*row)->rows_lost) return {};
+      return BadRow("it takes back that a vote is lost");
+    }
     default:
       return BadRow(std::string("it is of kind ") + meta::RowKindName(meta::KindOf(*row)));
   }

@@ -54,11 +54,7 @@ void Mender::Own(ServerLog& log) {
   log.writer = &writer_;
   log.news_round = 0;
   log.arena.store(writer_.arena, std::memory_order_release);
-  // The flusher may have added a fault of its own.
-  log.row_sequence = std::max(log.row_sequence, store_.rows.With([&](const meta::Table& table) {
-    const meta::ServerRows* rows = table.Find(log.owner.uid);
-    return rows == nullptr ? 0 : rows->highest_sequence;
-  }));
+  writer_.SkipRowsOf(log);
 }
 
 Status Mender::Wait() {

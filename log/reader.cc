@@ -307,6 +307,14 @@ Result<Vote> LogStore::VoteOf(LogRef ref) const {
   return log->vote;
 }
 
+Result<LogFault> LogStore::FaultOf(LogRef ref) const {
+  const log::ServerLog* log = TRY(impl_->shards->Of(ref).Find(ref));
+  if (!log->faulty.load(std::memory_order_acquire)) return LogFault{};
+  const std::lock_guard lock(log->mutex);
+  const meta::FaultyRow& row = log->fault;
+  return LogFault{row.from, row.to, row.rows_lost, row.reason};
+}
+
 Result<Index> LogStore::LastAppliedOf(LogRef ref) const {
   const log::ServerLog* log = TRY(impl_->shards->Of(ref).Find(ref));
   const std::lock_guard lock(log->mutex);

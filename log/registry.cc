@@ -167,6 +167,7 @@ Result<LogRef> LogStore::Impl::OpenLog(Writer::Impl& writer, std::string_view na
                      (process ? "process" : "Writer"),
                  "a log belongs to one Writer; use that one or destroy it"};
   }
+  if (log.writer == nullptr) log.repaired = false;
   log.writer = &writer;
   log.news_round = 0;
   log.arena.store(writer.arena, std::memory_order_release);
@@ -219,6 +220,7 @@ log::ServerLog& LogStore::Impl::InitLog(std::string_view name, const wal::Record
   log.incarnation = ++common.incarnation;
   log.row_sequence = 0;
   log.cuts.clear();
+  log.repaired = false;
   log.news_round = 0;
   log.epoch.store(0, std::memory_order_relaxed);
   log.written_end.store(1, std::memory_order_relaxed);

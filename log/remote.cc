@@ -105,6 +105,7 @@ Result<LogRef> LogStore::Impl::OpenKnown(Writer::Impl& writer, log::ServerLog& l
     return log.stopped_by;
   }
   TRY(shared->Assign(writer, log.slot));
+  log.repaired = false;
   log.writer = &writer;
   log.news_round = 0;
   log.arena.store(writer.arena, std::memory_order_release);
@@ -119,6 +120,7 @@ Result<LogRef> LogStore::Impl::Install(Writer::Impl& writer, std::uint32_t numbe
   log.incarnation = hosted.incarnation;
   log.row_sequence = hosted.row_sequence;
   log.cuts.clear();
+  log.repaired = false;
   log.news_round = 0;
   log.epoch.store(hosted.bounds.epoch, std::memory_order_release);
   log.written_end.store(hosted.bounds.end, std::memory_order_release);

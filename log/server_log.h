@@ -63,6 +63,7 @@ class ServerLog {
   std::uint64_t refused_position = 0;   // in the ring, once stopped
   std::uint64_t news_round = 0;         // of its Writer's Poll in which news_place holds
   std::size_t news_place = 0;
+  bool repaired = false;  // by its Writer: it takes entries though it is faulty
   bool identity_unposted = false;  // see PlantedBug::kRegistrationAfterFirstAck
 
   // Under `mutex`.

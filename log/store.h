@@ -151,6 +151,7 @@ struct Writer::Impl {
   Status MarksAdmitted() const;
   Result<Ticket> PostMark(log::ServerLog& log, const wal::Descriptor& mark);
   Result<Ticket> Delete(log::ServerLog& log);
+  void SkipRowsOf(log::ServerLog& log) const;
   Result<Ticket> PostRow(log::ServerLog& log, const meta::Row& row, Durability durability);
   Result<wal::Descriptor> StoreRow(log::ServerLog& log, const meta::Row& row);
   void FreeMemory();

@@ -269,7 +269,7 @@ void Writer::Impl::ForgetFlushed() {
 }
 
 Status Writer::Impl::CheckGroup(log::ServerLog& log, std::span<const EntryView> entries) const {
-  if (log.faulty.load(std::memory_order_relaxed) && !mends) {
+  if (log.faulty.load(std::memory_order_relaxed) && !mends && !log.repaired) {
     const std::lock_guard lock(log.mutex);
     return Error{ErrorCode::kFaulty, "log '" + log.name + "' is faulty: " + log.fault.reason,
                  "run `duramen verify` on the directory; it stays readable around the damage"};
@@ -533,75 +533,6 @@ Result<Ticket> Writer::Reset(LogRef ref, Index begin, Term term_before_begin) {
                                 .epoch = epoch,
                                 .slot = log->slot,
                                 .run_kind = wal::RunKind::kReset});
-}
-
-Result<Ticket> Writer::PutVote(LogRef ref, Term term, std::string_view voted_for) {
-  impl_->Process();
-  log::ServerLog* log = TRY(impl_->Own(ref));
-  {
-    const std::lock_guard lock(log->mutex);
-    if (log->faulty.load(std::memory_order_relaxed) && log->fault.rows_lost) {
-      return Error{ErrorCode::kFaulty, "a stored vote of this log may be lost, so it votes no more",
-                   "run `duramen verify` on the directory"};
-    }
-    if (term < log->vote.term) {
-      return Error{ErrorCode::kTermBelowPredecessor,
-                   "term " + std::to_string(term) + " is below the stored one, " +
-                       std::to_string(log->vote.term),
-                   "terms never go down"};
-    }
-    // A step-down within a term keeps the vote: forgotten, it could be cast twice.
-    if (term == log->vote.term && !log->vote.voted_for.empty() &&
-        voted_for != log->vote.voted_for) {
-      return Error{ErrorCode::kInvalidArgument,
-                   "the vote of term " + std::to_string(term) + " was given to '" +
-                       log->vote.voted_for + "'",
-                   "a vote is kept for the whole term"};
-    }
-  }
-  const Ticket ticket =
-      TRY(impl_->PostRow(*log, meta::VoteRow{term, std::string(voted_for)}, Durability::kSynced));
-  const std::lock_guard lock(log->mutex);
-  log->vote = {term, std::string(voted_for)};
-  return ticket;
-}
-
-Result<Ticket> Writer::PutLastApplied(LogRef ref, Index index) {
-  impl_->Process();
-  log::ServerLog* log = TRY(impl_->Own(ref));
-  if (index >= log->table.Bounds().end) {
-    return Error{ErrorCode::kOutOfRange, "an index at or above the log's end cannot be applied",
-                 ""};
-  }
-  const Ticket ticket = TRY(impl_->PostRow(*log, meta::LastAppliedRow{index}, Durability::kLazy));
-  const std::lock_guard lock(log->mutex);
-  log->last_applied = index;
-  return ticket;
-}
-
-Result<Ticket> Writer::Put(LogRef ref, std::string_view key, Bytes value, Durability durability) {
-  impl_->Process();
-  log::ServerLog* log = TRY(impl_->Own(ref));
-  const std::string text(AsText(value));
-  constexpr std::size_t kRowOverheadBytes = 32;
-  if (key.size() + value.size() + kRowOverheadBytes > impl_->store.payload_bytes_max) {
-    return Error{ErrorCode::kTooLarge, "the value does not fit into a WAL file's batch",
-                 "raise wal_max_size_bytes"};
-  }
-  const auto refused = impl_->store.port->refuses_entries();
-  // It would not fit a row file [B3].
-  if (refused && key.size() + value.size() + kRowOverheadBytes > impl_->store.row_bytes_max) {
-    return impl_->RefusedBy(*refused);
-  }
-  const Ticket ticket =
-      TRY(impl_->PostRow(*log, meta::ValueRow{std::string(key), text}, durability));
-  const std::lock_guard lock(log->mutex);
-  if (text.empty()) {
-    log->values.erase(std::string(key));
-  } else {
-    log->values[std::string(key)] = text;
-  }
-  return ticket;
 }
 
 Ticket Writer::durable() const noexcept { return impl_->producer.released(); }

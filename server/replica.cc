@@ -18,7 +18,7 @@ constexpr std::size_t kReadBytes = 1u << 20;
 Result<ServerUid> UidOf(const LogStore& store, LogRef log) {
   for (const LogInfo& info : store.Logs()) {
     if (!(info.log == log)) continue;
-    if (Planted(PlantedBug::kWipedMemberVotes) || Planted(PlantedBug::kFaultyCounts)) {
+    if (Planted(PlantedBug::kWipedMemberVotes)) {
       const std::string stem = info.name.substr(0, info.name.rfind('-'));
       ServerUid uid;
       StoreLe(reinterpret_cast<std::byte*>(uid.bytes.data()), Checksum(AsBytes(stem), 1));
@@ -27,6 +27,18 @@ Result<ServerUid> UidOf(const LogStore& store, LogRef log) {
     return Uid128::Parse(info.uid);
   }
   return Error{ErrorCode::kNotFound, "a log that was just opened is not listed", ""};
+}
+
+/// Says that the entry is gone, whatever is tried.
+bool IsLost(ErrorCode code) {
+  return code == ErrorCode::kFaulty || code == ErrorCode::kCorruption ||
+         code == ErrorCode::kNotFound;
+}
+
+/// As the core counts: half-open.
+std::optional<core::Fault> InCore(const LogFault& fault) {
+  if (fault.from == 0) return std::nullopt;
+  return core::Fault{.from = fault.from, .to = fault.to == 0 ? 0 : fault.to + 1};
 }
 
 bool WaitsForWal(ErrorCode code) {
@@ -62,6 +74,11 @@ Status Replica::Recover(const ReplicaStart& start) {
   const Birth birth = TRY(DecodeBirth(AsBytes(row)));
   const Bounds bounds = TRY(place_.store.BoundsOf(log_));
   const Vote vote = TRY(place_.store.VoteOf(log_));
+  fault_ = TRY(place_.store.FaultOf(log_));
+  if (fault_.vote_lost) {
+    return Error{ErrorCode::kFaulty, "a vote of server '" + start.name + "' may be lost",
+                 "replace it by a new incarnation: open the store in mode salvage with its name"};
+  }
   core::CoreStart core{
       .cluster = birth.cluster,
       .uid = uid_,
@@ -72,8 +89,9 @@ Status Replica::Recover(const ReplicaStart& start) {
           {.configuration = birth.configuration, .machine_version = birth.machine_version})};
   if (!vote.voted_for.empty()) core.state.voted_for = TRY(Uid128::Parse(vote.voted_for));
   TRY(ReadLog(core));
-  core.written = bounds.written_end - 1;
   core.epoch = bounds.epoch;
+  TRY(StateFault(core));
+  core.written = std::min(bounds.written_end, core.log.end()) - 1;
   core.commit = std::min<Index>(TRY(place_.store.LastAppliedOf(log_)), core.written);
   core.applied = core.commit;
   core.seed = start.seed;
@@ -86,12 +104,35 @@ Status Replica::Recover(const ReplicaStart& start) {
   return {};
 }
 
-/// Terms, and the entries that the core must understand.
+/// A3: what is lost is a durable row before anything that hides the damage, and the store takes
+/// entries from then on. What stands behind the hole stays until a leader's entries take its place.
+Status Replica::StateFault(core::CoreStart& start) {
+  start.state.fault = InCore(fault_);
+  start.tail_kept = start.log.end() < TRY(place_.store.BoundsOf(log_)).end;
+  if (!fault_.faulty()) return {};
+  TRY(place_.writer.PutFault(log_, fault_));
+  if (!Planted(PlantedBug::kFaultyCounts)) return {};
+  TRY(place_.writer.TruncateSuffix(log_, start.log.end()));
+  TRY(place_.writer.PutFault(log_, {}));
+  start.epoch = TRY(place_.store.BoundsOf(log_)).epoch;
+  start.state.fault.reset();
+  return {};
+}
+
+/// Terms, and the entries that the core must understand; up to the first that is lost.
 Status Replica::ReadLog(core::CoreStart& start) {
   const Bounds bounds = TRY(place_.store.BoundsOf(log_));
-  for (Index next = bounds.begin; next < bounds.end;) {
-    const Pin pin = TRY(place_.store.Read(log_, next, bounds.end, kReadBytes));
-    for (const EntryView& entry : pin.entries()) {
+  Index end = bounds.end;
+  if (fault_.from != 0) end = std::clamp(fault_.from, bounds.begin, end);
+  for (Index next = bounds.begin; next < end;) {
+    const Result<Pin> pin = place_.store.Read(log_, next, end, kReadBytes);
+    if (!pin.ok() && !IsLost(pin.error().code)) return pin.error();
+    if (!pin.ok()) {
+      const bool open_end = fault_.from != 0 && fault_.to == 0;
+      fault_ = {.from = next, .to = open_end ? 0 : bounds.end - 1, .reason = pin.error().message};
+      break;
+    }
+    for (const EntryView& entry : pin->entries()) {
       start.log.Append({entry.term, 1});
       if (entry.kind != kCommandKind) {
         start.specials.Append(TRY(DecodeSpecial(entry.index, entry.kind, entry.payload)));
@@ -218,7 +259,8 @@ void Replica::Enqueue(const core::Effects& effects, const Envelope* envelope) {
 /// Hands over what the Writer takes. What it cannot take now stays; nothing overtakes it.
 void Replica::Submit() {
   while (!backlog_.empty()) {
-    const Result<Ticket> taken = SubmitFront();
+    const Status fault = NoticeFault();
+    const Result<Ticket> taken = fault.ok() ? SubmitFront() : Result<Ticket>(fault.error());
     if (!taken.ok()) {
       if (taken.error().code == ErrorCode::kWalDown && !wal_down_) {
         wal_down_ = true;
@@ -236,6 +278,42 @@ void Replica::Submit() {
   }
 }
 
+/// The store may find damage while it runs, and refuses entries until it is told that they repair
+/// the log.
+Status Replica::NoticeFault() {
+  const LogFault found = TRY(place_.store.FaultOf(log_));
+  if (found == fault_) return {};
+  TRY(place_.writer.PutFault(log_, found));
+  fault_ = found;
+  if (const auto fault = InCore(fault_))
+    followups_.push_back(core::Damaged{fault->from, fault->to});
+  return {};
+}
+
+/// The core's word on what is lost, as a row. An end of a fault waits while the core has not heard
+/// of another.
+Result<Ticket> Replica::SubmitFault(const std::optional<core::Fault>& fault) {
+  LogFault row{.reason = "entries that were acknowledged here are lost; a leader sends them again"};
+  if (fault) {
+    row.from = fault->from;
+    row.to = fault->to == 0 ? 0 : fault->to - 1;
+  } else {
+    row = {};
+  }
+  const bool unheard = std::any_of(followups_.begin(), followups_.end(), [](const auto& event) {
+    return std::holds_alternative<core::Damaged>(event);
+  });
+  if (row == fault_ || (!row.faulty() && unheard)) return Ticket{0};
+  const Ticket ticket = TRY(place_.writer.PutFault(log_, row));
+  fault_ = row;
+  return ticket;
+}
+
+/// Told to the core, which cuts its log there and asks its leader.
+void Replica::OnUnreadable(const Error& error, Index index) {
+  if (IsLost(error.code)) followups_.push_back(core::Damaged{index, index + 1});
+}
+
 Result<Ticket> Replica::SubmitFront() {
   Operation& operation = backlog_.front();
   Ticket ticket = 0;
@@ -243,6 +321,7 @@ Result<Ticket> Replica::SubmitFront() {
     const core::HardState& state = operation.store->state;
     const std::string voted_for = state.voted_for.is_nil() ? "" : state.voted_for.ToString();
     ticket = TRY(place_.writer.PutVote(log_, state.term, voted_for));
+    ticket = std::max(ticket, TRY(SubmitFault(state.fault)));
     stores_.push_back({operation.store->sequence, ticket});
     operation.store.reset();  // Not again, if what follows has to wait.
   }
@@ -281,7 +360,10 @@ bool Replica::LoadPayloads(Envelope& envelope) {
   Index next = append->previous.index + 1;
   while (next < std::min(end, readable)) {
     const Result<Pin> pin = place_.store.Read(log_, next, std::min(end, readable), kReadBytes);
-    if (!pin.ok()) return false;
+    if (!pin.ok()) {
+      OnUnreadable(pin.error(), next);
+      return false;
+    }
     for (const EntryView& entry : pin->entries()) {
       envelope.payloads.push_back({entry.kind, {entry.payload.begin(), entry.payload.end()}});
       next = entry.index + 1;
@@ -295,9 +377,10 @@ bool Replica::LoadPayloads(Envelope& envelope) {
   return true;
 }
 
-/// What the store shows below it is this log; from there on a cut may still be on its way to it.
+/// What the store shows below it is this log; from there on a cut may still be on its way to it, or
+/// it lies behind a hole.
 Index Replica::ReadableEnd() const {
-  Index end = submitted_end_;
+  Index end = std::min(submitted_end_, core_->log().end());
   for (const Operation& operation : backlog_) {
     if (operation.truncate) end = std::min(end, *operation.truncate);
   }
@@ -320,7 +403,7 @@ void Replica::ApplyReady() {
   if (applied_ + 1 >= end) return;
   while (applied_ + 1 < end) {
     const Result<Pin> pin = place_.store.Read(log_, applied_ + 1, end, kReadBytes);
-    if (!pin.ok()) return;  // Tried again with the next progress.
+    if (!pin.ok()) return OnUnreadable(pin.error(), applied_ + 1);  // Or tried again later.
     for (const EntryView& entry : pin->entries()) {
       applied_ = entry.index;
       std::string answer;

@@ -129,6 +129,10 @@ class Replica {
 
   Status Recover(const ReplicaStart& start);
   Status ReadLog(core::CoreStart& start);
+  Status StateFault(core::CoreStart& start);
+  void OnUnreadable(const Error& error, Index index);
+  Status NoticeFault();
+  Result<Ticket> SubmitFault(const std::optional<core::Fault>& fault);
   void Run(core::Microseconds now, core::EventBody body, const Envelope* envelope);
   void RunFollowups();
   void Execute(core::Effects& effects, const Envelope* envelope);
@@ -153,6 +157,7 @@ class Replica {
   Index submitted_end_ = 1;  // the log as the store knows it ends here
   Index apply_end_ = 1;      // the core has said to apply everything below
   Index applied_ = 0;
+  LogFault fault_;           // as the store knows it
   bool wal_down_ = false;
   std::optional<Error> stopped_;
   std::optional<std::vector<std::byte>> proposal_;  // of the event under way

@@ -90,7 +90,7 @@ void World::MendMembers() {
       change.member = {.uid = next.fresh, .role = core::MemberRole::kPromotable};
       AskChange(number, change);
     } else if (settled && configuration.IsVoter(next.fresh)) {
-      ++tally_.healed_servers;
+      ++tally_.replaced_servers;
       Tell("cluster " + std::to_string(number) + ": a lost member is replaced");
       cluster.replacements.erase(cluster.replacements.begin());
     }

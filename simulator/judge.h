@@ -14,7 +14,8 @@ namespace duramen::simulator {
 std::vector<history::Event> EventsOf(const std::vector<Record>& records, std::uint32_t cluster,
                                      history::ModelKind model);
 
-/// Whether the records of each cluster are linearizable. Empty, or what is not, for people.
+/// Whether the records of each cluster are linearizable, and with one answer altered are not any
+/// more. Empty, or what is wrong, for people.
 std::string JudgeRecords(const std::vector<Record>& records, std::uint64_t clusters);
 
 /// The same history with one answer altered, so that no order explains it any more; nothing if it

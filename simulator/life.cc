@@ -119,7 +119,7 @@ void World::StartNode(std::uint32_t number) {
 void World::StartServers(Node& node) {
   std::vector<std::string> faulty;
   for (const LogInfo& info : node.store().Logs()) {
-    if (info.faulty) faulty.push_back(info.name);
+    if (info.faulty && node.store().FaultOf(info.log)->vote_lost) faulty.push_back(info.name);
   }
   if (!faulty.empty()) return Salvage(node, std::move(faulty));
   std::vector<std::uint32_t> unreadable;
@@ -146,18 +146,40 @@ void World::StartServers(Node& node) {
     referee_.OnStart(*resident.replica);
     Reschedule(node, resident);
   }
-  Tell("node " + std::to_string(node.number()) + " is up, boot " + std::to_string(node.boot()));
+  TellStart(node);
   for (const std::uint32_t cluster : unreadable) Replace(node, *node.Find(cluster));
   for (const Resident& resident : node.residents()) {
-    if (resident.replica) clusters_[resident.cluster].endangered.erase(resident.uid);
+    if (resident.replica) NoteStanding(resident);
   }
 }
 
-/// A1: what lost acknowledged entries, and perhaps a vote, comes back as somebody else.
+/// Whose disk was touched, and who is sound, or sound again, is not in danger any more.
+void World::NoteStanding(const Resident& resident) {
+  const bool sound = resident.replica->core().standing() == core::Standing::kSound;
+  if (!sound || clusters_[resident.cluster].endangered.erase(resident.uid) == 0) return;
+  Tell("cluster " + std::to_string(resident.cluster) + ": the server on node " +
+       std::to_string(addresses_[resident.uid].node) + " is sound");
+}
+
+void World::TellStart(Node& node) {
+  if (narrator_ == nullptr) return;
+  const RecoveryReport& report = node.store().recovery_report();
+  Tell("node " + std::to_string(node.number()) + " is up, boot " + std::to_string(report.boot) +
+       ": " + std::to_string(report.batches) + " batches of " + std::to_string(report.wal_files) +
+       " WAL files, " + std::to_string(report.entries) + " entries");
+  for (const Finding& finding : report.findings) Tell("  it found: " + finding.sentence);
+  for (const Resident& resident : node.residents()) {
+    if (!resident.replica) continue;
+    if (resident.replica->core().standing() == core::Standing::kSound) continue;
+    Tell("  cluster " + std::to_string(resident.cluster) +
+         ": its server lost acknowledged entries and counts for nothing until it has them again");
+  }
+}
+
+/// A1: what may have lost a vote comes back as somebody else.
 void World::Salvage(Node& node, std::vector<std::string> names) {
-  tally_.faulty_servers += names.size();
   Tell("node " + std::to_string(node.number()) + ": " + std::to_string(names.size()) +
-       " server(s) lost acknowledged entries");
+       " server(s) may have lost a vote");
   node.Crash(false);
   const Status started = node.Start(executor_, clock_, settings_, names);
   if (!started.ok()) {
@@ -225,6 +247,7 @@ bool World::MayLose(const Node& node) const {
       // All others, in each one's own view, make up a majority without it, with one to spare for a
       // change under way.
       if (configuration.IsVoter(there->uid) && configuration.voters() >= 3 &&
+          there->replica->core().standing() == core::Standing::kSound &&
           configuration.IsVoter(resident.uid) &&
           there->replica->core().specials().configuration_index() <=
               there->replica->core().commit()) {

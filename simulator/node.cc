@@ -3,11 +3,15 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/try.h"
+#include "wal/format.h"
 
 namespace duramen::simulator {
 namespace {
+
+constexpr char kServers[] = "/data/servers";
 
 // Small, so that files roll and queues fill in a life of a minute.
 log::StorageTuning Tuning(const Settings& settings) {
@@ -103,15 +107,46 @@ std::vector<sim::Node> Node::FilesIn(const std::string& path, std::string_view e
   return files;
 }
 
-std::vector<std::string> Node::DirectoriesIn(const std::string& path) const {
-  std::vector<std::string> paths;
+std::vector<Stretch> Node::Segments() const {
+  std::vector<Stretch> segments;
   const sim::Image& image = disk_.visible();
-  const sim::Node directory = image.FindPath(path);
-  if (directory == 0) return paths;
-  for (const auto& [name, node] : image.entries(directory)) {
-    if (image.IsDirectory(node)) paths.push_back(path + "/" + name);
+  const sim::Node servers = image.FindPath(kServers);
+  if (servers == 0) return segments;
+  for (const auto& [name, directory] : image.entries(servers)) {
+    if (!image.IsDirectory(directory)) continue;
+    for (const sim::Node file : FilesIn(kServers + ("/" + name), ".seg")) {
+      segments.push_back({file, 0, image.content(file).size_bytes(), true});
+    }
   }
-  return paths;
+  return segments;
+}
+
+/// Without what pads them. By their headers, each behind the one before it; what a file held in an
+/// earlier life is not of its chain.
+std::vector<Stretch> Node::WalBatches() const {
+  std::map<std::uint64_t, std::vector<Stretch>> files;
+  for (const sim::Node file : FilesIn("/data/wal", ".wal")) {
+    const sim::FileContent& content = disk_.visible().content(file);
+    std::vector<std::byte> block(wal::kBlockBytes);
+    if (content.Read(0, block) < block.size()) continue;
+    const Result<wal::FileHeader> header = wal::DecodeFileHeader(block, 0);
+    if (!header.ok()) continue;
+    for (std::uint64_t at = wal::kFirstBatchOffset;;) {
+      if (content.Read(at, block) < block.size()) break;
+      const std::byte* in = block.data();
+      const bool ours = LoadLe<std::uint32_t>(in) == wal::kBatchMagic &&
+                        LoadLe<std::uint64_t>(in + 16) == header->life &&
+                        LoadLe<std::uint64_t>(in + 24) == header->number;
+      const std::uint64_t bytes = LoadLe<std::uint32_t>(in + 64);
+      if (!ours || bytes == 0) break;
+      files[header->number].push_back({file, at, LoadLe<std::uint32_t>(in + 88)});
+      at += bytes;
+    }
+  }
+  std::vector<Stretch> batches;
+  for (const auto& [number, of_file] : files)
+    batches.insert(batches.end(), of_file.begin(), of_file.end());
+  return batches;
 }
 
 void Node::Wipe() {

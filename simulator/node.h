@@ -34,6 +34,14 @@ struct Resident {
   std::uint64_t timer_number = 0;
 };
 
+/// Bytes on a disk that were written and stay so.
+struct Stretch {
+  sim::Node file;
+  std::uint64_t offset = 0;
+  std::uint64_t bytes = 0;
+  bool is_segment = false;
+};
+
 /// A clock that runs at its own speed, in microseconds since the node came to be.
 class LocalClock {
  public:
@@ -74,9 +82,9 @@ class Node {
                const std::vector<std::string>& salvage);
   /// The process ends at once; `power_lost`: so does the machine, and the disk keeps what it must.
   void Crash(bool power_lost);
-  /// What the disk shows while it is down: files by name, and paths of directories.
-  std::vector<sim::Node> FilesIn(const std::string& path, std::string_view ending) const;
-  std::vector<std::string> DirectoriesIn(const std::string& path) const;
+  /// What the disk shows while it is down: whole segments; batches of the WAL in their order.
+  std::vector<Stretch> Segments() const;
+  std::vector<Stretch> WalBatches() const;
   /// An empty disk.
   void Wipe();
 
@@ -84,6 +92,7 @@ class Node {
 
  private:
   void Stop();
+  std::vector<sim::Node> FilesIn(const std::string& path, std::string_view ending) const;
   std::uint32_t number_;
   LocalClock clock_;
   Rng rng_;

@@ -20,6 +20,7 @@ void Tally::Add(const Tally& other) {
   rotten_bytes += other.rotten_bytes;
   faulty_servers += other.faulty_servers;
   healed_servers += other.healed_servers;
+  replaced_servers += other.replaced_servers;
   wiped += other.wiped;
   changes += other.changes;
   transfers += other.transfers;
@@ -48,6 +49,7 @@ std::string Tally::ToText() const {
   add(rotten_bytes, "rotten bytes");
   add(faulty_servers, "faulty");
   add(healed_servers, "healed");
+  add(replaced_servers, "replaced");
   add(wiped, "wiped");
   add(changes, "changes");
   add(transfers, "transfers");
@@ -103,6 +105,9 @@ void Referee::OnStart(const server::Replica& replica) {
     Fail("a server restarted in term " + std::to_string(replica.core().term()) +
          " after it had spoken in term " + std::to_string(said->second));
   }
+  if (faulty_.count(replica.uid()) > 0 && replica.core().standing() == core::Standing::kSound) {
+    Fail("a server that had lost entries restarted as if it had none");
+  }
 }
 
 void Referee::OnStep(std::uint32_t cluster, const server::Replica& replica) {
@@ -112,6 +117,11 @@ void Referee::OnStep(std::uint32_t cluster, const server::Replica& replica) {
   if (core.term() < seen.term || core.commit() < seen.commit) {
     Fail("cluster " + std::to_string(cluster) +
          ": a server went back in its term or its commit index");
+  }
+  if (core.standing() == core::Standing::kFaulty) {
+    if (faulty_.insert(replica.uid()).second) ++tally_.faulty_servers;
+  } else if (faulty_.erase(replica.uid()) > 0) {
+    ++tally_.healed_servers;
   }
   const core::LogEnd last = core.log().last();
   if (seen.end > core.log().end() ||

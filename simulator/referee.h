@@ -28,8 +28,9 @@ struct Tally {
   std::uint64_t disk_errors = 0;
   std::uint64_t full_disks = 0;
   std::uint64_t rotten_bytes = 0;
-  std::uint64_t faulty_servers = 0;
-  std::uint64_t healed_servers = 0;  // came back as new incarnations, and were promoted
+  std::uint64_t faulty_servers = 0;    // lost entries that they had acknowledged
+  std::uint64_t healed_servers = 0;    // of these: equal to a leader again, under their own uid
+  std::uint64_t replaced_servers = 0;  // came back as new incarnations, and were promoted
   std::uint64_t wiped = 0;
   std::uint64_t changes = 0;  // of members, committed
   std::uint64_t transfers = 0;
@@ -70,6 +71,7 @@ class Referee final : public Machine::Witness {
   std::map<std::pair<ServerUid, Term>, ServerUid> votes_;
   std::map<ServerUid, Term> said_;  // the highest term that a server ever said it was in
   std::map<ServerUid, Seen> seen_;
+  std::set<ServerUid> faulty_;
 };
 
 }  // namespace duramen::simulator

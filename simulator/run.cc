@@ -6,12 +6,13 @@ namespace duramen::simulator {
 
 Outcome RunSeed(std::uint64_t seed, const Settings& settings, Narrator* narrator) {
   World world(seed, settings, narrator);
-  Outcome outcome{.verdict = world.Run(), .tally = {}, .trace_hash = 0};
+  Outcome outcome{.verdict = world.Run(), .tally = {}, .trace_hash = 0, .records = {}};
   if (outcome.verdict.empty()) {
     outcome.verdict = JudgeRecords(world.records(), settings.clusters);
   }
   outcome.tally = world.tally();
   outcome.trace_hash = world.trace_hash();
+  outcome.records = world.TakeRecords();
   return outcome;
 }
 

@@ -14,6 +14,7 @@ struct Outcome {
   std::string verdict;  // empty: nothing went wrong
   Tally tally;
   std::uint64_t trace_hash = 0;
+  std::vector<Record> records = {};  // what the clients did and saw
 };
 
 /// A life, and the judgement of what its clients saw.

@@ -58,7 +58,7 @@ Settings DrawSettings(std::uint64_t seed) {
   settings.append_max = rng.OneIn(2) ? 128 : 1 + rng.Below(8);
   settings.pipeline_max = rng.OneIn(2) ? 4096 : 1 + rng.Below(32);
   settings.quiet = rng.Below(2);
-  settings.wal_file_kb = 48 + 16 * rng.Below(4);
+  settings.wal_file_kb = 48 + 16 * rng.Below(rng.OneIn(2) ? 4 : 64);
   return settings;
 }
 

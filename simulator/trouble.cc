@@ -117,42 +117,31 @@ void World::FillDisk() {
   });
 }
 
-/// A byte that was acknowledged a while ago changes, while its node is down: the last batches are
-/// left alone, where damage cannot be told from a tear [C5].
+/// A byte that was acknowledged changes, while its node is down. In the WAL not one of the last
+/// batches, where damage cannot be told from a tear [C5].
 void World::Rot() {
   Node& node = *nodes_[rng_.Below(nodes_.size())];
   if (!node.is_up() || !MayLose(node)) return;
   CrashNode(node, false);
-  std::vector<sim::Node> files = node.FilesIn("/data/wal", ".wal");
-  if (rng_.OneIn(3)) {
-    for (const std::string& path : node.DirectoriesIn("/data/servers")) {
-      const std::vector<sim::Node> segments = node.FilesIn(path, ".seg");
-      files.insert(files.end(), segments.begin(), segments.end());
-    }
-  }
-  if (files.empty()) return;
-  const sim::Node file = files[rng_.Below(files.size())];
-  const sim::FileContent& content = node.disk().visible().content(file);
-  std::uint64_t end = 0;  // of what was written
-  std::vector<std::byte> block(4096);
-  for (std::uint64_t at = 0; at < content.size_bytes(); at += block.size()) {
-    const std::size_t got = content.Read(at, block);
-    const auto written =
-        std::any_of(block.begin(), block.begin() + static_cast<std::ptrdiff_t>(got),
-                    [](std::byte byte) { return byte != std::byte{0}; });
-    if (written) end = at + got;
-  }
-  constexpr std::uint64_t kLastBatches = 10 * 4096;
-  if (end <= 8192 + kLastBatches) return;
+  const std::vector<Stretch> written = rng_.OneIn(3) ? node.Segments() : node.WalBatches();
+  constexpr std::size_t kLastBatches = 8;
+  const std::size_t kept = written.empty() || written.front().is_segment ? 0 : kLastBatches;
+  if (written.size() <= kept) return;
+  // The newest are what the WAL alone holds.
+  const std::size_t count = written.size() - kept;
+  const std::size_t back = rng_.OneIn(2) ? count : std::min<std::size_t>(count, 8);
+  const Stretch& where = written[count - 1 - rng_.Below(back)];
+  if (where.bytes == 0) return;
   ++tally_.rotten_bytes;
   for (const Resident& resident : node.residents()) {
     clusters_[resident.cluster].endangered.insert(resident.uid);
   }
-  const std::uint64_t offset = 8192 + rng_.Below(end - 8192 - kLastBatches);
-  Tell("node " + std::to_string(node.number()) + ": a byte rots");
+  const std::uint64_t offset = where.offset + rng_.Below(where.bytes);
+  Tell("node " + std::to_string(node.number()) + ": a byte of " +
+       (where.is_segment ? "a segment" : "the WAL") + " rots");
   std::byte was{};
-  (void)content.Read(offset, {&was, 1});
-  node.disk().Rot(file, offset, was ^ static_cast<std::byte>(1 + rng_.Below(255)));
+  (void)node.disk().visible().content(where.file).Read(offset, {&was, 1});
+  node.disk().Rot(where.file, offset, was ^ static_cast<std::byte>(1 + rng_.Below(255)));
 }
 
 void World::Wipe() {

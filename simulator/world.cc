@@ -40,6 +40,26 @@ void World::Tell(const std::string& sentence) {
   if (narrator_ != nullptr) narrator_->Tell(now(), sentence);
 }
 
+void World::TellLeader(const Node& node, const Resident& resident) {
+  const core::Core& core = resident.replica->core();
+  Term& told = told_leaders_[resident.cluster];
+  if (core.term() <= told) return;
+  told = core.term();
+  Tell("cluster " + std::to_string(resident.cluster) + ": node " + std::to_string(node.number()) +
+       " leads in term " + std::to_string(core.term()) + ", its log ends at " +
+       std::to_string(core.log().last().index));
+}
+
+/// Every few seconds, how far it has come.
+void World::TellService() {
+  constexpr Moment kInterval = 5 * kSecond;
+  if (narrator_ == nullptr || now() < told_service_at_ + kInterval) return;
+  told_service_at_ = now();
+  Tell(std::to_string(tally_.commits) + " entries committed, " +
+       std::to_string(tally_.operations) + " operations begun, " + std::to_string(tally_.unknown) +
+       " given up");
+}
+
 Moment World::Exponential(std::uint64_t mean_ms) {
   const double uniform =
       (static_cast<double>(rng_.Below(1u << 20)) + 1) / static_cast<double>(1u << 20);
@@ -115,7 +135,10 @@ void World::StepAt(Node& node, Resident& resident,
                          ": a server stopped: " + stopped->message);
   }
   referee_.OnStep(resident.cluster, *resident.replica);
+  NoteStanding(resident);
   const core::Core& core = resident.replica->core();
+  if (narrator_ != nullptr && core.role_kind() == core::RoleKind::kLeader)
+    TellLeader(node, resident);
   Note(node.number() << 8 | static_cast<std::uint64_t>(core.role_kind()),
        core.term() << 32 ^ core.commit());
   Reschedule(node, resident);
@@ -169,6 +192,7 @@ void World::DetectFailures() {
       }
     }
   }
+  TellService();
   In(kNodeHeartbeat, [this] { DetectFailures(); });
 }
 

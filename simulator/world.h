@@ -41,6 +41,7 @@ class World final : public server::ReplicaHost {
   std::string Run();
   const Tally& tally() const { return tally_; }
   const std::vector<Record>& records() const { return records_; }
+  std::vector<Record> TakeRecords() { return std::move(records_); }
   /// Over all that happened, in its order.
   std::uint64_t trace_hash() const { return trace_hash_; }
 
@@ -71,6 +72,8 @@ class World final : public server::ReplicaHost {
   // world.cc: time, servers' steps, messages
   void Note(std::uint64_t what, std::uint64_t more);
   void Tell(const std::string& sentence);
+  void TellLeader(const Node& node, const Resident& resident);
+  void TellService();
   Moment now() const { return clock_.NowNs() - start_; }
   void In(Moment delay, std::function<void()> what) { agenda_.At(now() + delay, std::move(what)); }
   Moment Exponential(std::uint64_t mean_ms);
@@ -92,9 +95,11 @@ class World final : public server::ReplicaHost {
   bool Populate(Node& node, std::uint32_t cluster, const std::string& name);
   void StartNode(std::uint32_t number);
   void StartServers(Node& node);
+  void TellStart(Node& node);
   void Salvage(Node& node, std::vector<std::string> names);
   void ForgetOthers(const ServerUid& uid);
   void CrashNode(Node& node, bool power_lost);
+  void NoteStanding(const Resident& resident);
   void Replace(Node& node, Resident& resident);
   void Await(std::uint32_t cluster, const ServerUid& lost, const ServerUid& fresh);
   bool MayLose(const Node& node) const;
@@ -162,6 +167,8 @@ class World final : public server::ReplicaHost {
   bool trouble_ = false;
   std::uint64_t answered_after_healing_ = 0;
   std::set<std::uint32_t> served_after_healing_;  // clusters
+  std::map<std::uint32_t, Term> told_leaders_;    // by cluster
+  Moment told_service_at_ = 0;
 };
 
 }  // namespace duramen::simulator

@@ -13,6 +13,7 @@
 #include "tools/config.h"
 #include "tools/demo.h"
 #include "tools/demo_shared.h"
+#include "tools/demo_simulated.h"
 #include "tools/du.h"
 #include "tools/dump.h"
 #include "tools/interrupt.h"
@@ -330,6 +331,8 @@ class Cli {
     verb.add_option("--set", simulate_.settings, "NAME=VALUE instead of what the seed draws");
     verb.add_flag("--tell", simulate_.tell, "what happens, as it happens");
     verb.add_flag("!--no-shrink", simulate_.shrink, "leave a failing seed as it is");
+    verb.add_option("--histories", simulate_.histories,
+                    "a directory for what the clients saw, for check-history");
     verb.add_option("--soak", simulate_.soak,
                     "go on behind the last seed of this page, and add a row");
     verb.footer(
@@ -572,6 +575,7 @@ class Cli {
         AddVerb(app_, "demo", "a text into 200 logs on one WAL, killed on the way",
                 [this](Terminal& terminal) {
                   demo_.output = common_.Output();
+                  if (simulated_) return RunSimulatedDemo(demo_, terminal);
                   return shared_wal_ ? RunSharedDemo(demo_, terminal) : RunDemo(demo_, terminal);
                 });
     verb.add_option("FILE", demo_.file, "a text; the licences of Debian without it");
@@ -581,9 +585,11 @@ class Cli {
     verb.add_option("--dir", demo_.dir, "where; kept afterwards");
     verb.add_flag("--shared-wal", shared_wal_,
                   "four services on one WAL process, which is killed too");
+    verb.add_flag("--simulate", simulated_, "a minute of a Raft cluster under faults instead")
+        ->excludes("--shared-wal");
     verb.footer(
         "Examples:\n  duramen demo\n  duramen demo book.txt --kills 20 --seed 7 --dir "
-        "/var/tmp/demo");
+        "/var/tmp/demo\n  duramen demo --simulate --seed 3");
   }
 
   void AddVersion() {
@@ -619,6 +625,7 @@ class Cli {
   std::uint64_t bench_clients_ = 4;
   std::uint64_t bench_upgrades_ = 0;
   DemoOptions demo_;
+  bool simulated_ = false;   // of `demo`
   bool shared_wal_ = false;  // of `demo` and of `bench wal`
   WalProcessOptions wal_process_;
 };

@@ -7,6 +7,8 @@
 
 #include "simulator/run.h"
 #include "tools/interrupt.h"
+#include "tools/simulated_histories.h"
+#include "tools/teller.h"
 #include "tools/text.h"
 #include "tools/version.h"
 
@@ -18,19 +20,6 @@ using SteadyClock = std::chrono::steady_clock;
 double SecondsSince(SteadyClock::time_point start) {
   return std::chrono::duration<double>(SteadyClock::now() - start).count();
 }
-
-class Teller final : public simulator::Narrator {
- public:
-  explicit Teller(Terminal& terminal) : terminal_(terminal) {}
-  void Tell(simulator::Moment at, const std::string& sentence) override {
-    std::string when = Decimal(static_cast<double>(at) / 1e9, 3);
-    when.insert(0, 9 - std::min<std::size_t>(9, when.size()), ' ');
-    terminal_.Out(when + " s  " + sentence + "\n");
-  }
-
- private:
-  Terminal& terminal_;
-};
 
 /// NAME=VALUE into `settings`; an error that names what there is.
 Status Override(simulator::Settings& settings, const std::string& text) {
@@ -143,6 +132,13 @@ ExitCode RunSimulate(const SimulateOptions& options, Terminal& terminal) {
     } else if (options.tell || options.seeds == 1) {
       terminal.Out("seed " + std::to_string(seed) + ": nothing went wrong, trace " +
                    Hex({reinterpret_cast<const std::byte*>(&outcome.trace_hash), 8}) + "\n");
+    }
+    if (!options.histories.empty()) {
+      const Status written = WriteHistories(options.histories, seed, settings.clusters, outcome);
+      if (!written.ok()) {
+        terminal.Complain(written.error());
+        return ExitCodeOf(written.error().code);
+      }
     }
     terminal.Progress("seed " + std::to_string(seed));
   }

@@ -18,6 +18,7 @@ struct SimulateOptions {
   std::vector<std::string> settings;  // NAME=VALUE, over what the seed draws
   bool tell = false;                  // what happens, as it happens
   bool shrink = true;                 // a failing seed
+  std::string histories;              // a directory for what the clients did and saw
   std::string soak;  // a page of tallies that a row is added to; its seeds go on behind the last
   OutputOptions output;
 };

@@ -174,6 +174,16 @@ struct LogInfo {
   std::uint32_t shard = 0;  // of the WAL: a Writer of NewWriter(shard) opens it
 };
 
+/// What was acknowledged and is lost. Entries of [from, to] cannot be read.
+struct LogFault {
+  Index from = 0;          // 0: no entry
+  Index to = 0;            // 0, where `from` is not: unknown
+  bool vote_lost = false;  // term or vote may be lost: for good, only a new incarnation may vote
+  std::string reason;
+  bool faulty() const noexcept { return from != 0 || to != 0 || vote_lost; }
+  friend bool operator==(const LogFault&, const LogFault&) = default;
+};
+
 enum class MetricKind : std::uint8_t { kCounter, kGauge, kHistogram };
 
 /// One metric, as the visitor sees it: a stable name, unit, help and what it is at this moment.
@@ -237,6 +247,11 @@ class Writer final {
   Result<Ticket> PutLastApplied(LogRef log, Index index);
   /// A named value. An empty value removes it. Errors: kTooLarge (key 255 bytes, value 64 KiB).
   Result<Ticket> Put(LogRef log, std::string_view key, Bytes value, Durability durability);
+  /// For who repairs a log with another's copy of it: what is lost from now on; nothing: all is
+  /// there again. From this call on, until it says that, the Writer may append to and cut the log
+  /// though it is faulty. Durable when the ticket is.
+  /// Errors: kInvalidArgument, kRefused when it takes back vote_lost.
+  Result<Ticket> PutFault(LogRef log, const LogFault& fault);
   /// Everything up to it is on disk.
   Ticket durable() const noexcept;
   /// News since the last call, coalesced per log; valid until the next call.
@@ -299,6 +314,7 @@ class LogStore final {
   Result<Bounds> BoundsOf(LogRef log) const;
   Result<Vote> VoteOf(LogRef log) const;
   Result<Index> LastAppliedOf(LogRef log) const;
+  Result<LogFault> FaultOf(LogRef log) const;
   /// Errors: kNotFound.
   Result<std::string> Get(LogRef log, std::string_view key) const;
   std::vector<LogInfo> Logs() const;

@@ -60,7 +60,7 @@ Core::Core(CoreStart start)
       commit_(start.commit),
       given_(start.applied),
       applied_(start.applied),
-      tail_kept_(state_.fault.has_value()) {
+      tail_kept_(state_.fault.has_value() && start.tail_kept) {
   CHECK(settings_.election_timeout_min < settings_.election_timeout_max);
   CHECK(settings_.append_entries_max > 0 && settings_.append_entries_max <= kEntriesInMessageMax);
   CHECK(settings_.clock_drift_margin < settings_.election_timeout_min);
@@ -471,6 +471,7 @@ void Core::OnDamaged(const Damaged& damaged, Effects& out) {
   if (state_.fault && from >= log_.end()) return;  // Behind the hole that it has anyway.
   SetFault({.from = from, .to = damaged.to});
   if (from < log_.end()) {
+    tail_kept_ = true;
     // What lies above the hole cannot be told equal to anybody's log; it is kept on disk until it
     // is replaced.
     log_.CutFrom(from);
@@ -478,7 +479,6 @@ void Core::OnDamaged(const Damaged& damaged, Effects& out) {
     written_ = std::min(written_, from - 1);
     ForgetStrangers();
   }
-  tail_kept_ = true;
   BecomeFollower(std::nullopt, out);
 }
 

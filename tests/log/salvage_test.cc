@@ -4,7 +4,7 @@
 
 #include "base/bytes.h"
 #include "log/mender.h"
-#include "tests/log/machine.h"
+#include "tests/log/damaged_log.h"
 
 namespace duramen::log {
 namespace {
@@ -13,27 +13,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::SizeIs;
-
-/// "a" has lost its third entry of five; "b" is whole.
-sim::DiskState Damaged(std::string& uid) {
-  Machine machine;
-  machine.Start();
-  const LogRef a = machine.Log("a");
-  machine.Write(a, 1, 1, {"a1", "a2", "a-third", "a4"});
-  EXPECT_TRUE(machine.Wait(machine.writer().PutVote(a, 3, "n1").value()).ok());
-  machine.Write(machine.Log("b"), 1, 2, {"b1", "b2"});
-  machine.Write(a, 5, 3, {"a5"});
-  machine.Idle();
-  uid = machine.UidOf("a");
-  EXPECT_TRUE(machine.Close().ok());
-  for (const std::string& name : machine.WalFiles()) {
-    const std::string path = "/data/wal/" + name;
-    const std::vector<std::byte> bytes = machine.FileBytes(path);
-    const std::size_t at = AsText(bytes).find("a-third");
-    if (at != std::string_view::npos) machine.Rot(path, at);
-  }
-  return machine.disk().disk();
-}
 
 /// One record a batch, so that a crash finds every step of it alone.
 void Salvage(Machine& machine, const std::string& named) {
@@ -46,7 +25,7 @@ void Salvage(Machine& machine, const std::string& named) {
 std::string StartSalvage(Machine& machine, bool by_uid) {
   std::string uid;
   machine.seed = 2000;
-  machine.UseDisk(Damaged(uid));
+  machine.UseDisk(DamagedLog(uid));
   Salvage(machine, by_uid ? uid : "a");
   machine.Start();
   return uid;
@@ -101,7 +80,7 @@ TEST(Salvage, PW8_AnotherStartWithTheSameSettingsDoesNothing) {
 TEST(Salvage, PW8_WhoIsNotNamedStaysFaulty) {
   std::string uid;
   Machine machine;
-  machine.UseDisk(Damaged(uid));
+  machine.UseDisk(DamagedLog(uid));
   Salvage(machine, "b");
   machine.Start();
   EXPECT_TRUE(machine.Faulty("a"));
@@ -112,7 +91,7 @@ TEST(Salvage, PW8_WhoIsNotNamedStaysFaulty) {
 TEST(Salvage, PW8_AnUnknownNameIsRefusedBeforeAnythingIsChanged) {
   std::string uid;
   Machine machine;
-  machine.UseDisk(Damaged(uid));
+  machine.UseDisk(DamagedLog(uid));
   machine.options.recovery_mode = RecoveryMode::kSalvage;
   machine.options.salvage_servers = {"a", "nobody"};
   const std::vector<std::string> before = machine.WalFiles();
@@ -182,7 +161,7 @@ void ExpectWholeOrFaulty(const sim::DiskState& disk, bool through_contain) {
 
 TEST(Salvage, PW8_W17_CutOffAnywhereItIsFaultyOrWholeAndTheNextOneFinishes) {
   std::string uid;
-  const sim::DiskState disk = Damaged(uid);
+  const sim::DiskState disk = DamagedLog(uid);
   constexpr std::uint64_t kSamples = 4;
   bool over = false;
   for (std::uint64_t skip = 0; !over; ++skip) {
@@ -207,7 +186,7 @@ TEST(Salvage, PW8_W17_CutOffAnywhereItIsFaultyOrWholeAndTheNextOneFinishes) {
 
 TEST(Salvage, PW8_W13_CutOffTwice) {
   std::string uid;
-  const sim::DiskState disk = Damaged(uid);
+  const sim::DiskState disk = DamagedLog(uid);
   bool over = false;
   for (std::uint64_t first = 1; !over; first += 3) {
     const sim::DiskState once = Interrupted(disk, first, over);
@@ -271,7 +250,7 @@ TEST(Salvage, PW8_A11_ALongOneIsFlushedOnItsWay) {
 
 TEST(Salvage, C9_AStartInAnotherModeLeavesAnUnfinishedOneFaultyAndSaysSo) {
   std::string uid;
-  const sim::DiskState disk = Damaged(uid);
+  const sim::DiskState disk = DamagedLog(uid);
   bool over = false;
   int seen = 0;
   for (std::uint64_t skip = 0; !over; ++skip) {
