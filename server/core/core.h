@@ -95,6 +95,18 @@ struct Peer {
       leaving_since;  // no member any more; it is told that, and counts for nothing [ME2]
 };
 
+/// The same for people and programs [RE7].
+struct PeerStatus {
+  ServerUid uid;
+  Peer::Progress progress = Peer::Progress::kProbe;
+  Standing standing = Standing::kSound;
+  Index match = 0;
+  Index next = 0;
+  Index lag = 0;            // entries of this log that it does not have durable
+  Microseconds heard = 0;   // the newest of our messages that it has answered was sent then; 0: none
+  bool responsive = false;  // it answered within the longest election timeout, or nobody asked it
+};
+
 struct Follower {
   std::optional<ServerUid> leader;
   Index verified = 0;  // equal to this leader's log up to here [A19]
@@ -175,6 +187,8 @@ class Core {
   /// How often this log was cut in the life of the core, from where the store counted at its start.
   std::uint64_t epoch() const { return epoch_; }
   std::optional<ServerUid> leader() const;
+  /// Of each peer, by uid; nothing unless it leads.
+  std::vector<PeerStatus> Peers() const;
   Standing standing() const;
   const CoreCounters& counters() const { return counters_; }
   /// Invariants that hold between steps; tests and the simulator call it after each.

@@ -229,6 +229,25 @@ void Core::AdvanceCommit(Effects& out) {
   OnConfigurationCommitted(out);
 }
 
+std::vector<PeerStatus> Core::Peers() const {
+  std::vector<PeerStatus> statuses;
+  const Leader* leader = std::get_if<Leader>(&role_);
+  if (leader == nullptr) return statuses;
+  const Microseconds window = settings_.election_timeout_max;
+  for (const auto& [uid, peer] : leader->peers) {
+    const bool recent = std::max(peer.acked_sent_at, leader->active_since) + window >= now_;
+    statuses.push_back({.uid = uid,
+                        .progress = peer.progress,
+                        .standing = peer.standing,
+                        .match = peer.match,
+                        .next = peer.next,
+                        .lag = log_.last().index - peer.match,
+                        .heard = peer.acked_sent_at,
+                        .responsive = recent || leader->quiet});
+  }
+  return statuses;
+}
+
 void Core::ReplicateAll(Effects& out) {
   Leader& leader = std::get<Leader>(role_);
   for (auto& [uid, peer] : leader.peers) Replicate(uid, peer, out);
