@@ -103,8 +103,8 @@ struct PeerStatus {
   Index match = 0;
   Index next = 0;
   Index lag = 0;            // entries of this log that it does not have durable
-  Microseconds heard = 0;   // the newest of our messages that it has answered was sent then; 0: none
-  bool responsive = false;  // it answered within the longest election timeout, or nobody asked it
+  Microseconds heard = 0;   // when the newest of our messages that it has answered was sent
+  bool responsive = false;  // within the longest election timeout, or nobody asked it
 };
 
 struct Follower {
