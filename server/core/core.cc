@@ -60,7 +60,8 @@ Core::Core(CoreStart start)
       commit_(start.commit),
       given_(start.applied),
       applied_(start.applied),
-      tail_kept_(state_.fault.has_value() && start.tail_kept) {
+      tail_kept_(state_.fault.has_value() && start.tail_kept),
+      next_id_(((boot_ - 1) << 32) + 1) {
   CHECK(settings_.election_timeout_min < settings_.election_timeout_max);
   CHECK(settings_.append_entries_max > 0 && settings_.append_entries_max <= kEntriesInMessageMax);
   CHECK(settings_.clock_drift_margin < settings_.election_timeout_min);

@@ -359,7 +359,7 @@ class Core {
 
   std::vector<Forwarded> forwarded_;
   std::vector<PendingRead> granted_;  // own reads that wait for the machine
-  std::uint64_t next_id_ = 1;
+  std::uint64_t next_id_;  // never one of an earlier life, whose answers may yet come [R22]
   std::uint64_t replies_ = 0;
   CoreCounters counters_;
 };

@@ -91,6 +91,9 @@ TEST(Transcript, C13_R21_ScenarioR21StepDownKeepsTheVote) {
   Plays("scenario_R21_step_down_keeps_the_vote");
 }
 TEST(Transcript, R22_ScenarioR22ReadInFlight) { Plays("scenario_R22_read_in_flight"); }
+TEST(Transcript, A4_R22_ScenarioR22AnswerToAnEarlierLife) {
+  Plays("scenario_R22_answer_to_an_earlier_life");
+}
 TEST(Transcript, R24_ScenarioR24HugeTerm) { Plays("scenario_R24_huge_term"); }
 TEST(Transcript, EL10_R5_ScenarioR5MutualPreVotes) { Plays("scenario_R5_mutual_pre_votes"); }
 TEST(Transcript, C11_R6_ScenarioR6OverwrittenByAChange) {
