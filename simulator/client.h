@@ -1,11 +1,13 @@
 // A client of a simulated cluster: one operation at a time, each sent again under its session until
-// it is answered or the client gives up; and a record of all of it.
+// it is answered or the client gives up; and a record of all of it. Several may share a session, as
+// the lanes of a client that has many operations under way.
 //
 // Owned by the world. What stays true: an operation that was given up has an unknown outcome for
 // ever, and the client goes on as somebody else, as it can no longer say what it has done.
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -34,14 +36,23 @@ struct Attempt {
   Request request;
   bool by_query = false;  // a read outside the log
   bool by_lease = false;
+  Index floor = 0;  // of a read: what was acknowledged when it reached the server
+};
+
+struct Session {
+  std::uint64_t number = 0;
+  std::uint64_t sequence = 0;          // of the newest command
+  std::set<std::uint64_t> unanswered;  // those that may be sent again
+  std::uint64_t acknowledged() const {
+    return unanswered.empty() ? sequence : *unanswered.begin() - 1;
+  }
 };
 
 struct Client {
   std::uint32_t number = 0;
   Rng rng{0};
-  std::uint64_t process = 0;   // who it is in the history
-  std::uint64_t sequence = 0;  // of its session, which has the process's number
-  std::uint64_t acknowledged = 0;
+  std::uint64_t process = 0;  // who it is in the history
+  std::size_t session = 0;    // of the world's
   bool busy = false;
   Attempt attempt;  // the newest of the operation under way
   Moment began_at = 0;

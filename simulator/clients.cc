@@ -15,8 +15,10 @@ constexpr Moment kHaste = 3 * kMillisecond;
 }  // namespace
 
 void World::StartClients() {
-  for (std::uint32_t number = 0; number < settings_.clients; ++number) {
+  for (std::uint32_t number = 0; number < settings_.clients * settings_.lanes; ++number) {
     Client client{.number = number, .rng = Rng(rng_.Next()), .process = next_process_++};
+    if (number % settings_.lanes == 0) sessions_.push_back({.number = client.process});
+    client.session = sessions_.size() - 1;
     client.leaders.resize(clusters_.size());
     clients_.push_back(std::move(client));
   }
@@ -27,6 +29,12 @@ void World::StartClients() {
 }
 
 void World::BeginOperation(Client& client) {
+  Session& session = sessions_[client.session];
+  if (session.sequence - session.acknowledged() >= server::SessionTable::kWindow) {
+    // One of its commands is long under way; the servers keep no more answers than that.
+    return In(kAttemptTimeout,
+              [this, number = client.number] { BeginOperation(clients_[number]); });
+  }
   Attempt& attempt = client.attempt;
   attempt.client = client.number;
   attempt.cluster = static_cast<std::uint32_t>(client.rng.Below(clusters_.size()));
@@ -59,7 +67,10 @@ void World::BeginOperation(Client& client) {
       attempt.by_lease = settings_.lease_margin_ms > 0 && client.rng.OneIn(2);
   }
   if (!attempt.by_query) {
-    request.mark = {client.process, ++client.sequence, client.acknowledged};
+    request.mark.acknowledged = session.acknowledged();
+    request.mark.client = session.number;
+    request.mark.sequence = ++session.sequence;
+    session.unanswered.insert(session.sequence);
   }
   client.busy = true;
   client.began_at = now();
@@ -87,13 +98,14 @@ void World::Arrive(std::uint32_t number, const Attempt& attempt) {
   Node& node = *nodes_[number];
   if (!node.is_up()) return;
   if (node.paused_until > now())
-    return agenda_.At(node.paused_until, [=, this] { Arrive(number, attempt); });
+    return agenda_.At(node.paused_until + Late(), [=, this] { Arrive(number, attempt); });
   Resident* resident = node.Find(attempt.cluster);
   if (resident == nullptr || !resident->replica) {
     return Answer(number, attempt, {.ticket = attempt.number, .answer = core::Answer::kNotLeader},
                   "");
   }
   attempts_[attempt.number] = attempt;
+  attempts_[attempt.number].floor = referee_.acknowledged(attempt.cluster);
   StepAt(node, *resident, [&](core::Microseconds at) {
     if (attempt.by_query) {
       const auto kind =
@@ -122,7 +134,8 @@ void World::OnApplied(server::Replica& replica, std::uint64_t ticket, std::strin
   if (at == attempts_.end()) return;
   const Attempt attempt = at->second;
   attempts_.erase(at);
-  Answer(AddressOf(replica.uid())->node, attempt, {.ticket = ticket}, answer);
+  Answer(AddressOf(replica.uid())->node, attempt,
+         {.ticket = ticket, .at = {0, replica.applied()}}, answer);
 }
 
 void World::OnQuery(server::Replica& replica, std::uint64_t ticket) {
@@ -132,6 +145,7 @@ void World::OnQuery(server::Replica& replica, std::uint64_t ticket) {
   attempts_.erase(at);
   const Address* where = AddressOf(replica.uid());
   ++tally_.reads;
+  referee_.OnRead(where->cluster, attempt.floor, replica);
   Answer(where->node, attempt, {.ticket = ticket},
          Encode(nodes_[where->node]->Find(where->cluster)->machine->Read(attempt.request)));
 }
@@ -156,6 +170,7 @@ void World::TakeAnswer(const Attempt& attempt, const core::Reply& reply,
   if (!client.busy || client.attempt.number != attempt.number) return;  // It has moved on.
   if (reply.answer == core::Answer::kDone) {
     const Response response = DecodeResponse(answer);
+    referee_.OnAcknowledged(attempt.cluster, reply.at.index);
     if (response.expired) return EndOperation(client, Record::Kind::kInfo, {});
     return EndOperation(client, Record::Kind::kOk, response);
   }
@@ -167,10 +182,11 @@ void World::TakeAnswer(const Attempt& attempt, const core::Reply& reply,
 
 void World::EndOperation(Client& client, Record::Kind kind, const Response& response) {
   const Attempt& attempt = client.attempt;
+  Session& session = sessions_[client.session];
+  session.unanswered.erase(attempt.request.mark.sequence);
   client.busy = false;
   records_.push_back({kind, client.process, attempt.cluster, attempt.request, response, now()});
   if (kind == Record::Kind::kOk) {
-    client.acknowledged = client.sequence;
     // What began after all had healed counts as service.
     if (!trouble_ && !attempt.by_query &&
         client.began_at > static_cast<Moment>(settings_.trouble_ms) * kMillisecond) {
@@ -179,7 +195,8 @@ void World::EndOperation(Client& client, Record::Kind kind, const Response& resp
   } else {
     ++tally_.unknown;
     client.process = next_process_++;
-    client.sequence = client.acknowledged = 0;
+    // Who has others under way in it goes on in its session.
+    if (settings_.lanes == 1) session = {.number = client.process};
   }
   In(Exponential(settings_.think_ms),
      [this, number = client.number] { BeginOperation(clients_[number]); });

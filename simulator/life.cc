@@ -48,6 +48,7 @@ void World::Found() {
       CHECK(uid.ok());
       cluster.birth.configuration = cluster.birth.configuration.With({.uid = *uid});
     }
+    referee_.OnFound(number, cluster.birth.configuration);
     for (Node* node : homes) CHECK(Populate(*node, number, NameFor(number, *node)));
   }
   // A promise to found a cluster is kept once it is durable.
@@ -100,6 +101,9 @@ void World::ForgetOthers(const ServerUid& uid) {
 }
 
 void World::CrashNode(Node& node, bool power_lost) {
+  for (const Resident& resident : node.residents()) {
+    if (resident.replica) referee_.OnCrash(*resident.replica);
+  }
   node.Crash(power_lost);
   In(kMillisecond + static_cast<Moment>(rng_.Below(kRestartMost)),
      [this, number = node.number()] { StartNode(number); });

@@ -21,7 +21,7 @@ log::StorageTuning Tuning(const Settings& settings) {
   tuning.chunk_bytes = 8u << 10;
   tuning.batch_bytes_max = 32u << 10;
   // A disk that takes its time has all its writes in flight.
-  if (settings.disk_us > 0) tuning.alone_bytes_max = 0;
+  if (settings.disk_us + settings.stall_ms > 0) tuning.alone_bytes_max = 0;
   return tuning;
 }
 

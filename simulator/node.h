@@ -32,6 +32,7 @@ struct Resident {
   std::unique_ptr<server::Replica> replica;
   Moment timer_at = kNever;  // the tick that stands in the agenda
   std::uint64_t timer_number = 0;
+  Term hunted = 0;  // the newest term that it led
 };
 
 /// Bytes on a disk that were written and stay so.

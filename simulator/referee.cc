@@ -17,6 +17,7 @@ void Tally::Add(const Tally& other) {
   pauses += other.pauses;
   disk_errors += other.disk_errors;
   full_disks += other.full_disks;
+  stalls += other.stalls;
   rotten_bytes += other.rotten_bytes;
   faulty_servers += other.faulty_servers;
   healed_servers += other.healed_servers;
@@ -46,6 +47,7 @@ std::string Tally::ToText() const {
   add(pauses, "pauses");
   add(disk_errors, "disk errors");
   add(full_disks, "full disks");
+  add(stalls, "disk stalls");
   add(rotten_bytes, "rotten bytes");
   add(faulty_servers, "faulty");
   add(healed_servers, "healed");
@@ -84,33 +86,61 @@ void Referee::OnApply(const Machine& machine, core::LogEnd at, Bytes command) {
   }
 }
 
-void Referee::OnSend(std::uint32_t cluster, const core::Message& message) {
+void Referee::OnSend(std::uint32_t cluster, const server::Replica& from,
+                     const core::Message& message, const server::Replica* to) {
   ++tally_.messages;
   Term& said = said_[message.from];
   said = std::max(said, message.term);
+  if (const auto* append = std::get_if<core::AppendEntries>(&message.body)) {
+    return NoteChanges(cluster, *append);
+  }
+  if (std::holds_alternative<core::AppendReply>(message.body)) {
+    return CheckAcknowledgement(cluster, from, message, to);
+  }
   const auto* reply = std::get_if<core::VoteReply>(&message.body);
-  if (reply == nullptr || !reply->granted) return;
-  const auto [place, first] = votes_.try_emplace({message.from, message.term}, message.to);
-  if (!first && place->second != message.to) {
+  const bool granted = reply != nullptr && reply->granted;
+  // Who asks for votes has given itself its own.
+  if (!granted && !std::holds_alternative<core::VoteRequest>(message.body)) return;
+  const ServerUid& candidate = granted ? message.to : message.from;
+  const auto [place, first] = votes_.try_emplace({message.from, message.term}, candidate);
+  if (!first && place->second != candidate) {
     Fail("cluster " + std::to_string(cluster) + ": a server voted twice in term " +
          std::to_string(message.term));
   }
 }
 
-/// What a server said before a crash it must know after it [EL9].
-void Referee::OnStart(const server::Replica& replica) {
-  seen_.erase(replica.uid());
-  const auto said = said_.find(replica.uid());
-  if (said != said_.end() && replica.core().term() < said->second) {
-    Fail("a server restarted in term " + std::to_string(replica.core().term()) +
-         " after it had spoken in term " + std::to_string(said->second));
-  }
-  if (faulty_.count(replica.uid()) > 0 && replica.core().standing() == core::Standing::kSound) {
-    Fail("a server that had lost entries restarted as if it had none");
-  }
+void Referee::OnCrash(const server::Replica& replica) {
+  left_[replica.uid()] = {replica.core().written(), replica.core().log()};
 }
 
-void Referee::OnStep(std::uint32_t cluster, const server::Replica& replica) {
+/// What a server said before a crash it must know after it [EL9], and what it had written it must
+/// have, unless it says that it is faulty.
+void Referee::OnStart(const server::Replica& replica) {
+  seen_.erase(replica.uid());
+  const core::Core& core = replica.core();
+  const auto said = said_.find(replica.uid());
+  if (said != said_.end() && core.term() < said->second) {
+    Fail("a server restarted in term " + std::to_string(core.term()) +
+         " after it had spoken in term " + std::to_string(said->second));
+  }
+  if (faulty_.count(replica.uid()) > 0 && core.standing() == core::Standing::kSound) {
+    Fail("a server that had lost entries restarted as if it had none");
+  }
+  const auto left = left_.find(replica.uid());
+  if (left == left_.end()) return;
+  if (core.standing() == core::Standing::kSound) {
+    const Left& had = left->second;
+    for (Index at = std::max(core.log().begin(), had.log.begin()); at <= had.written; ++at) {
+      if (core.log().TermAt(at) == had.log.TermAt(at)) continue;
+      Fail("a server restarted without its entry " + std::to_string(at) + ", which was written");
+      break;
+    }
+  }
+  left_.erase(left);
+}
+
+void Referee::OnStep(std::uint32_t cluster, const server::Replica& replica,
+                     const LogStore& store) {
   const core::Core& core = replica.core();
   core.CheckInvariants();
   Seen& seen = seen_[replica.uid()];
@@ -123,30 +153,27 @@ void Referee::OnStep(std::uint32_t cluster, const server::Replica& replica) {
   } else if (faulty_.erase(replica.uid()) > 0) {
     ++tally_.healed_servers;
   }
+  const ServerUid& vote = core.state().voted_for;
+  if (core.term() == seen.term && !seen.voted_for.is_nil() && vote != seen.voted_for) {
+    Fail("cluster " + std::to_string(cluster) + ": a server forgot its vote in term " +
+         std::to_string(core.term()));
+  }
   const core::LogEnd last = core.log().last();
   if (seen.end > core.log().end() ||
       (seen.end > 0 && core.log().TermAt(seen.end - 1) != seen.last_term)) {
     ++tally_.overwritten;
   }
-  seen = {core.term(), core.commit(), core.log().end(), last.term};
-  if (core.role_kind() != core::RoleKind::kLeader) return;
-  const auto [place, first] = leaders_.try_emplace({cluster, core.term()}, replica.uid());
-  if (place->second != replica.uid()) {
-    Fail("cluster " + std::to_string(cluster) + ": two leaders in term " +
-         std::to_string(core.term()));
+  const bool leads = core.role_kind() == core::RoleKind::kLeader;
+  const Index change = core.specials().configuration_index();
+  // Whoever has entries of the term in which it voted for itself has made them.
+  if (vote == core.uid() && core.log().TermAt(change) == core.term()) {
+    NoteChange(cluster, {core.term(), change}, core.specials().configuration());
   }
-  if (!first) return;
-  ++tally_.elections;
-  // Leader completeness: all that any server ever applied stands in its log.
-  for (auto entry = committed_.lower_bound({cluster, core.log().begin()});
-       entry != committed_.end() && entry->first.first == cluster; ++entry) {
-    if (entry->second.first >= core.term()) continue;
-    if (core.log().TermAt(entry->first.second) == entry->second.first) continue;
-    return Fail("cluster " + std::to_string(cluster) + ": the leader of term " +
-                std::to_string(core.term()) + " lacks the committed entry " +
-                std::to_string(entry->first.second) + " of term " +
-                std::to_string(entry->second.first));
-  }
+  CheckConfiguration(cluster, core);
+  if (core.written() != seen.written) CheckWritten(cluster, replica, store);
+  CheckCommits(cluster, core, seen);
+  seen = {core.term(), core.commit(), core.log().end(), last.term, core.written(), vote};
+  if (leads) CheckElection(cluster, core);
 }
 
 }  // namespace duramen::simulator

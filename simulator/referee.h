@@ -27,6 +27,7 @@ struct Tally {
   std::uint64_t pauses = 0;
   std::uint64_t disk_errors = 0;
   std::uint64_t full_disks = 0;
+  std::uint64_t stalls = 0;  // of disks
   std::uint64_t rotten_bytes = 0;
   std::uint64_t faulty_servers = 0;    // lost entries that they had acknowledged
   std::uint64_t healed_servers = 0;    // of these: equal to a leader again, under their own uid
@@ -47,10 +48,20 @@ class Referee final : public Machine::Witness {
   explicit Referee(Tally& tally) : tally_(tally) {}
 
   void OnApply(const Machine& machine, core::LogEnd at, Bytes command) override;
-  void OnSend(std::uint32_t cluster, const core::Message& message);
-  /// Between steps of a server. `fresh`: it has just been started.
-  void OnStep(std::uint32_t cluster, const server::Replica& replica);
+  /// A cluster begins with these members.
+  void OnFound(std::uint32_t cluster, const core::Configuration& first);
+  /// `to`: the server that it is for, if there is one at the moment.
+  void OnSend(std::uint32_t cluster, const server::Replica& from, const core::Message& message,
+              const server::Replica* to);
+  /// Between steps of a server.
+  void OnStep(std::uint32_t cluster, const server::Replica& replica, const LogStore& store);
   void OnStart(const server::Replica& replica);
+  void OnCrash(const server::Replica& replica);
+  /// A client has the answer to a command; from then on no read may be older.
+  void OnAcknowledged(std::uint32_t cluster, Index at);
+  Index acknowledged(std::uint32_t cluster) const;
+  /// Asked when `floor` was acknowledged.
+  void OnRead(std::uint32_t cluster, Index floor, const server::Replica& replica);
   void Fail(std::string what);
   /// Empty: nothing so far.
   const std::string& verdict() const { return verdict_; }
@@ -63,7 +74,31 @@ class Referee final : public Machine::Witness {
     Index commit = 0;
     Index end = 0;
     Term last_term = 0;
+    Index written = 0;
+    ServerUid voted_for;
   };
+  /// What a server had durable when it died.
+  struct Left {
+    Index written = 0;
+    core::TermMap log;
+  };
+  struct Cluster {
+    core::Configuration first;
+    std::map<Index, std::map<Term, core::Configuration>> changes;  // by where they stand
+    std::map<Index, Term> decided;  // what any server ever knew committed
+    Index acknowledged = 0;
+  };
+  void NoteChange(std::uint32_t cluster, core::LogEnd at, const core::Configuration& change);
+  void NoteChanges(std::uint32_t cluster, const core::AppendEntries& append);
+  const core::Configuration& ConfigurationOf(std::uint32_t cluster, const core::TermMap& log,
+                                             Index end) const;
+  void CheckAcknowledgement(std::uint32_t cluster, const server::Replica& from,
+                            const core::Message& message, const server::Replica* to);
+  void CheckWritten(std::uint32_t cluster, const server::Replica& replica, const LogStore& store);
+  void CheckConfiguration(std::uint32_t cluster, const core::Core& core);
+  void CheckCommits(std::uint32_t cluster, const core::Core& core, const Seen& before);
+  bool IsReached(const core::Core& core, const core::Configuration& configuration) const;
+  void CheckElection(std::uint32_t cluster, const core::Core& core);
   Tally& tally_;
   std::string verdict_;
   std::map<std::pair<std::uint32_t, Index>, std::pair<Term, std::uint64_t>> committed_;
@@ -72,6 +107,9 @@ class Referee final : public Machine::Witness {
   std::map<ServerUid, Term> said_;  // the highest term that a server ever said it was in
   std::map<ServerUid, Seen> seen_;
   std::set<ServerUid> faulty_;
+  std::map<ServerUid, Left> left_;
+  std::map<std::uint32_t, Cluster> clusters_;
+  std::map<std::pair<ServerUid, Term>, Index> acks_;  // the most that it said it had, being sound
 };
 
 }  // namespace duramen::simulator

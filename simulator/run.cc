@@ -1,5 +1,8 @@
 #include "simulator/run.h"
 
+#include <algorithm>
+
+#include "base/check.h"
 #include "simulator/judge.h"
 
 namespace duramen::simulator {
@@ -45,6 +48,22 @@ std::string DifferenceFromDraw(std::uint64_t seed, const Settings& settings) {
             std::to_string(settings.*field.member);
   }
   return text;
+}
+
+Settings SettingsOf(std::uint64_t seed, std::string_view text) {
+  Settings settings = DrawSettings(seed);
+  while (!text.empty()) {
+    const std::string_view one = text.substr(0, text.find(' '));
+    text.remove_prefix(std::min(one.size() + 1, text.size()));
+    if (one.empty()) continue;
+    const std::size_t equals = std::min(one.find('='), one.size());
+    std::uint64_t value = 0;
+    for (const char digit : one.substr(std::min(equals + 1, one.size()))) {
+      value = value * 10 + static_cast<std::uint64_t>(digit - '0');
+    }
+    CHECK(SetByName(settings, one.substr(0, equals), value));
+  }
+  return settings;
 }
 
 bool SetByName(Settings& settings, std::string_view name, std::uint64_t value) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "simulator/settings.h"
 #include "simulator/world.h"
@@ -27,6 +28,9 @@ Settings Shrink(std::uint64_t seed, const Settings& failing, const std::function
 /// "--set loss=0 --set kill_ms=0": how `settings` differ from what the seed draws; empty if they do
 /// not.
 std::string DifferenceFromDraw(std::uint64_t seed, const Settings& settings);
+
+/// What a seed draws, but for what `text` says: "loss=0 kill_ms=500". Requires: names of settings.
+Settings SettingsOf(std::uint64_t seed, std::string_view text);
 
 /// Sets the member that is called `name`; false if there is none.
 bool SetByName(Settings& settings, std::string_view name, std::uint64_t value);

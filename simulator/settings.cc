@@ -13,6 +13,21 @@ std::uint64_t Maybe(Rng& rng, std::uint64_t low, std::uint64_t high) {
   return rng.OneIn(2) ? 0 : drawn;
 }
 
+/// What it takes to be in the wrong place at the wrong time: rare in most lives, frequent in some.
+void DrawSharpTroubles(Rng& rng, Settings& settings) {
+  const auto sometimes = [&rng](std::uint64_t low, std::uint64_t high) {
+    const std::uint64_t drawn = low + rng.Below(high - low + 1);
+    return rng.OneIn(4) ? drawn : 0;
+  };
+  settings.lanes = std::max<std::uint64_t>(1, sometimes(2, 4));
+  if (settings.lanes > 1) settings.clients = std::min<std::uint64_t>(settings.clients, 4);
+  settings.straggle = sometimes(3, 50);
+  settings.hunt_ms = sometimes(200, 4'000);
+  settings.lasting_ms = sometimes(500, 3'000);
+  settings.stall_ms = sometimes(500, 10'000);
+  settings.late_us = sometimes(1'000, 50'000);
+}
+
 }  // namespace
 
 Settings DrawSettings(std::uint64_t seed) {
@@ -59,6 +74,7 @@ Settings DrawSettings(std::uint64_t seed) {
   settings.pipeline_max = rng.OneIn(2) ? 4096 : 1 + rng.Below(32);
   settings.quiet = rng.Below(2);
   settings.wal_file_kb = 48 + 16 * rng.Below(rng.OneIn(2) ? 4 : 64);
+  DrawSharpTroubles(rng, settings);
   return settings;
 }
 

@@ -42,6 +42,13 @@ struct Settings {
   std::uint64_t pipeline_max = 4096;
   std::uint64_t quiet = 1;
   std::uint64_t wal_file_kb = 64;
+
+  std::uint64_t lanes = 1;       // operations that a client has under way in its session
+  std::uint64_t straggle = 0;    // one in so many messages comes late; 0: none
+  std::uint64_t hunt_ms = 0;     // from an election until the new leader is struck, mean
+  std::uint64_t lasting_ms = 0;  // of cuts, clogs and pauses, mean; 0: seconds
+  std::uint64_t stall_ms = 0;    // a disk of which nothing comes back for a while
+  std::uint64_t late_us = 0;     // what a process does comes late by up to that
 };
 
 struct SettingField {
@@ -49,7 +56,7 @@ struct SettingField {
   std::uint64_t Settings::*member;
   bool is_trouble;  // may be set to zero when a failure is shrunk
 };
-inline constexpr std::array<SettingField, 28> kSettingFields = {{
+inline constexpr std::array<SettingField, 34> kSettingFields = {{
     {"nodes", &Settings::nodes, false},
     {"members", &Settings::members, false},
     {"clusters", &Settings::clusters, false},
@@ -78,6 +85,12 @@ inline constexpr std::array<SettingField, 28> kSettingFields = {{
     {"pipeline_max", &Settings::pipeline_max, false},
     {"quiet", &Settings::quiet, true},
     {"wal_file_kb", &Settings::wal_file_kb, false},
+    {"lanes", &Settings::lanes, false},
+    {"straggle", &Settings::straggle, true},
+    {"hunt_ms", &Settings::hunt_ms, true},
+    {"lasting_ms", &Settings::lasting_ms, false},
+    {"stall_ms", &Settings::stall_ms, true},
+    {"late_us", &Settings::late_us, true},
 }};
 
 /// What a seed says.

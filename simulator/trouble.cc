@@ -8,6 +8,7 @@ namespace {
 
 /// The most that a message or a write takes once all has healed, mean.
 constexpr std::uint64_t kSoundDelayUs = 20'000;
+constexpr const char* kWalDirectory = "/data/wal";
 
 }  // namespace
 
@@ -28,6 +29,7 @@ void World::StartTrouble() {
   Every(settings_.pause_ms, &World::Pause);
   Every(settings_.disk_error_ms, &World::BreakDisk);
   Every(settings_.disk_full_ms, &World::FillDisk);
+  Every(settings_.stall_ms, &World::StallDisk);
   Every(settings_.rot_ms, &World::Rot);
   Every(settings_.wipe_ms, &World::Wipe);
   Every(settings_.change_ms, &World::ChangeMembers);
@@ -70,7 +72,7 @@ void World::Partition() {
   }
   Tell("the network is cut: " + std::to_string(cut.size()) + " one-way links");
   for (const auto& link : cut) cuts_.insert(link);
-  In(Exponential(4000), [this, cut] {
+  In(Exponential(Lasting(4000)), [this, cut] {
     for (const auto& link : cut) cuts_.erase(link);
   });
 }
@@ -79,14 +81,14 @@ void World::Clog() {
   const auto count = nodes_.size();
   const auto from = static_cast<std::uint32_t>(rng_.Below(count));
   const auto to = static_cast<std::uint32_t>(rng_.Below(count));
-  clogs_[{from, to}] = now() + Exponential(2000);
+  clogs_[{from, to}] = now() + Exponential(Lasting(2000));
 }
 
 void World::Pause() {
   Node& node = *nodes_[rng_.Below(nodes_.size())];
   if (!node.is_up()) return;
   ++tally_.pauses;
-  node.paused_until = now() + Exponential(3000);
+  node.paused_until = now() + Exponential(Lasting(3000));
   Tell("node " + std::to_string(node.number()) + " stands still for " +
        std::to_string((node.paused_until - now()) / kMillisecond) + " ms");
 }
@@ -115,6 +117,17 @@ void World::FillDisk() {
   In(Exponential(5000), [this, number = node.number()] {
     if (nodes_[number]->is_up()) nodes_[number]->machine().ClearFaults();
   });
+}
+
+/// What was given to the disk stays on its way for a while.
+void World::StallDisk() {
+  Node& node = *nodes_[rng_.Below(nodes_.size())];
+  if (!node.is_up()) return;
+  ++tally_.stalls;
+  const Moment lasts = Exponential(Lasting(2000));
+  Tell("node " + std::to_string(node.number()) + ": the disk stalls for " +
+       std::to_string(lasts / kMillisecond) + " ms");
+  node.machine().StallUntil(kWalDirectory, clock_.NowNs() + lasts);
 }
 
 /// A byte that was acknowledged changes, while its node is down. In the WAL not one of the last
@@ -167,6 +180,7 @@ void World::Heal() {
     node->paused_until = std::min(node->paused_until, now());
     if (!node->is_up()) continue;
     node->machine().ClearFaults();
+    node->machine().StallUntil(kWalDirectory, 0);
     node->machine().SetLatency(static_cast<std::int64_t>(settings_.disk_us) * kMicrosecond);
   }
 }

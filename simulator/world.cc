@@ -134,11 +134,15 @@ void World::StepAt(Node& node, Resident& resident,
     return referee_.Fail("node " + std::to_string(node.number()) +
                          ": a server stopped: " + stopped->message);
   }
-  referee_.OnStep(resident.cluster, *resident.replica);
+  referee_.OnStep(resident.cluster, *resident.replica, node.store());
   NoteStanding(resident);
   const core::Core& core = resident.replica->core();
-  if (narrator_ != nullptr && core.role_kind() == core::RoleKind::kLeader)
-    TellLeader(node, resident);
+  const bool leads = core.role_kind() == core::RoleKind::kLeader;
+  if (narrator_ != nullptr && leads) TellLeader(node, resident);
+  if (leads && core.term() != resident.hunted) {
+    resident.hunted = core.term();
+    Hunt(node, resident);
+  }
   Note(node.number() << 8 | static_cast<std::uint64_t>(core.role_kind()),
        core.term() << 32 ^ core.commit());
   Reschedule(node, resident);
@@ -147,7 +151,7 @@ void World::StepAt(Node& node, Resident& resident,
 void World::Reschedule(Node& node, Resident& resident) {
   const std::optional<core::Microseconds> due = resident.replica->core().next_deadline();
   if (!due) return;
-  const Moment at = std::max(node.clock().WhenIs(*due), now());
+  const Moment at = std::max(node.clock().WhenIs(*due), now()) + Late();
   if (at >= resident.timer_at) return;
   resident.timer_at = at;
   const std::uint64_t number = ++resident.timer_number;
@@ -159,7 +163,7 @@ void World::Reschedule(Node& node, Resident& resident) {
 void World::OnTimer(std::uint32_t number, std::uint32_t cluster, std::uint64_t timer) {
   Node& node = *nodes_[number];
   if (node.paused_until > now()) {
-    return agenda_.At(node.paused_until, [=, this] { OnTimer(number, cluster, timer); });
+    return agenda_.At(node.paused_until + Late(), [=, this] { OnTimer(number, cluster, timer); });
   }
   Resident* resident = node.Find(cluster);
   if (resident == nullptr || !resident->replica || resident->timer_number != timer) return;
@@ -229,17 +233,35 @@ Moment World::Delay(std::uint32_t from, std::uint32_t to) {
   return delay;
 }
 
+/// How much later than it could a process does something.
+Moment World::Late() {
+  if (settings_.late_us == 0 || !trouble_) return 0;
+  return static_cast<Moment>(rng_.Below(settings_.late_us)) * kMicrosecond;
+}
+
+/// How long a trouble lasts on average, where that is `usual` if the settings say nothing.
+std::uint64_t World::Lasting(std::uint64_t usual_ms) const {
+  return settings_.lasting_ms == 0 ? usual_ms : settings_.lasting_ms;
+}
+
 void World::Send(server::Replica& from, server::Envelope envelope) {
   const Address* source = AddressOf(from.uid());
   const Address* target = AddressOf(envelope.message.to);
   CHECK(source != nullptr);
-  referee_.OnSend(source->cluster, envelope.message);
+  const Resident* there = target == nullptr ? nullptr : nodes_[target->node]->Find(target->cluster);
+  const bool present = there != nullptr && there->uid == envelope.message.to;
+  referee_.OnSend(source->cluster, from, envelope.message,
+                  present ? there->replica.get() : nullptr);
   if (target == nullptr || IsCut(source->node, target->node)) return;
   if (trouble_ && settings_.loss > 0 && rng_.OneIn(settings_.loss)) return;
   const bool doubled = trouble_ && settings_.doubling > 0 && rng_.OneIn(settings_.doubling);
   auto shared = std::make_shared<server::Envelope>(std::move(envelope));
   for (int copy = 0; copy < (doubled ? 2 : 1); ++copy) {
-    In(Delay(source->node, target->node), [this, shared] { Deliver(*shared); });
+    Moment delay = Delay(source->node, target->node);
+    if (trouble_ && settings_.straggle > 0 && rng_.OneIn(settings_.straggle)) {
+      delay += Exponential(Lasting(1500));
+    }
+    In(delay, [this, shared] { Deliver(*shared); });
   }
 }
 
@@ -248,7 +270,7 @@ void World::Deliver(const server::Envelope& envelope) {
   Node& node = *nodes_[target->node];
   if (!node.is_up()) return;
   if (node.paused_until > now()) {
-    return agenda_.At(node.paused_until, [this, copy = envelope] { Deliver(copy); });
+    return agenda_.At(node.paused_until + Late(), [this, copy = envelope] { Deliver(copy); });
   }
   Resident* resident = node.Find(target->cluster);
   if (resident == nullptr || !resident->replica || resident->uid != envelope.message.to) return;

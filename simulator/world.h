@@ -86,6 +86,8 @@ class World final : public server::ReplicaHost {
   void OnTimer(std::uint32_t node, std::uint32_t cluster, std::uint64_t number);
   void Deliver(const server::Envelope& envelope);
   Moment Delay(std::uint32_t from, std::uint32_t to);
+  Moment Late();
+  std::uint64_t Lasting(std::uint64_t usual_ms) const;
   bool IsCut(std::uint32_t from, std::uint32_t to) const { return cuts_.count({from, to}) > 0; }
   const Address* AddressOf(const ServerUid& uid) const;
 
@@ -116,9 +118,15 @@ class World final : public server::ReplicaHost {
   void Pause();
   void BreakDisk();
   void FillDisk();
+  void StallDisk();
   void Rot();
   void Wipe();
   void Heal();
+
+  // hunt.cc: trouble that is meant for leaders
+  void Hunt(const Node& node, const Resident& leader);
+  void Strike(std::uint32_t number);
+  void CutAround(std::uint32_t number, std::uint64_t shape);
 
   // admin.cc: members and leaders are changed
   void ChangeMembers();
@@ -153,6 +161,7 @@ class World final : public server::ReplicaHost {
   std::vector<std::unique_ptr<Node>> nodes_;
   std::vector<Cluster> clusters_;
   std::vector<Client> clients_;
+  std::vector<Session> sessions_;
   std::map<ServerUid, Address> addresses_;
   std::map<std::pair<std::uint32_t, std::uint32_t>, Moment> heard_;  // who, of whom
   std::map<std::pair<ServerUid, ServerUid>, std::uint64_t> known_;   // boot of whom, 0: down
