@@ -28,6 +28,36 @@ void World::StartClients() {
   }
 }
 
+/// Some of everything.
+void World::DrawRequest(Rng& rng, Attempt& attempt) {
+  Request& request = attempt.request;
+  switch (rng.Below(8)) {
+    case 0:
+    case 1:
+      request.act = Act::kWrite;
+      request.value = next_value_++;
+      break;
+    case 2:
+      request.act = Act::kCas;
+      request.expected = std::max<std::int64_t>(
+          1, next_value_ - 1 - static_cast<std::int64_t>(rng.Below(6)));
+      request.value = next_value_++;
+      break;
+    case 3:
+      request.act = Act::kAdd;
+      request.value = next_value_++;
+      break;
+    case 4:
+      request.act = Act::kMembers;
+      attempt.by_query = true;
+      break;
+    default:
+      request.act = Act::kRead;
+      attempt.by_query = !rng.OneIn(4);
+      attempt.by_lease = settings_.lease_margin_ms > 0 && rng.OneIn(2);
+  }
+}
+
 void World::BeginOperation(Client& client) {
   Session& session = sessions_[client.session];
   if (session.sequence - session.acknowledged() >= server::SessionTable::kWindow) {
@@ -41,30 +71,11 @@ void World::BeginOperation(Client& client) {
   attempt.by_query = attempt.by_lease = false;
   Request& request = attempt.request;
   request = {.key = client.rng.Below(settings_.keys)};
-  switch (client.rng.Below(8)) {
-    case 0:
-    case 1:
-      request.act = Act::kWrite;
-      request.value = next_value_++;
-      break;
-    case 2:
-      request.act = Act::kCas;
-      request.expected = std::max<std::int64_t>(
-          1, next_value_ - 1 - static_cast<std::int64_t>(client.rng.Below(6)));
-      request.value = next_value_++;
-      break;
-    case 3:
-      request.act = Act::kAdd;
-      request.value = next_value_++;
-      break;
-    case 4:
-      request.act = Act::kMembers;
-      attempt.by_query = true;
-      break;
-    default:
-      request.act = Act::kRead;
-      attempt.by_query = !client.rng.OneIn(4);
-      attempt.by_lease = settings_.lease_margin_ms > 0 && client.rng.OneIn(2);
+  if (settings_.reads > 0 && client.rng.Below(100) < settings_.reads) {
+    attempt.by_query = true;
+    attempt.by_lease = settings_.lease_margin_ms > 0;
+  } else {
+    DrawRequest(client.rng, attempt);
   }
   if (!attempt.by_query) {
     request.mark.acknowledged = session.acknowledged();
@@ -77,6 +88,9 @@ void World::BeginOperation(Client& client) {
   client.give_up_at = now() + (client.rng.OneIn(12) ? kHaste : kPatience);
   ++tally_.operations;
   records_.push_back({Record::Kind::kInvoke, client.process, attempt.cluster, request, {}, now()});
+  if (settings_.roam > 0 && client.rng.OneIn(settings_.roam)) {
+    return Try(client, static_cast<std::uint32_t>(client.rng.Below(nodes_.size())));
+  }
   Try(client, client.leaders[attempt.cluster]);
 }
 

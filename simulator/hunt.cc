@@ -23,7 +23,7 @@ void World::Hunt(const Node& node, const Resident& leader) {
 
 void World::Strike(std::uint32_t number) {
   Node& node = *nodes_[number];
-  switch (const std::uint64_t blow = rng_.Below(6)) {
+  switch (const std::uint64_t blow = rng_.Below(8)) {
     case 0:
       ++tally_.kills;
       Tell("node " + std::to_string(number) + ", which leads, is killed");
@@ -39,13 +39,14 @@ void World::Strike(std::uint32_t number) {
   }
 }
 
-/// Around one node: it is cut off, is not heard, hears nothing, or is left with one other.
+/// Around one node: it is not heard, hears nothing, is cut off, or is left with one other, which is
+/// the most likely, as it does the most harm.
 void World::CutAround(std::uint32_t number, std::uint64_t shape) {
   const auto count = static_cast<std::uint32_t>(nodes_.size());
   const auto friendly = static_cast<std::uint32_t>(rng_.Below(count));
   std::vector<std::pair<std::uint32_t, std::uint32_t>> cut;
   for (std::uint32_t other = 0; other < count; ++other) {
-    if (other == number || (shape == 5 && other == friendly)) continue;
+    if (other == number || (shape >= 5 && other == friendly)) continue;
     if (shape != 3) cut.emplace_back(number, other);
     if (shape != 2) cut.emplace_back(other, number);
   }

@@ -26,6 +26,8 @@ void DrawSharpTroubles(Rng& rng, Settings& settings) {
   settings.lasting_ms = sometimes(500, 3'000);
   settings.stall_ms = sometimes(500, 10'000);
   settings.late_us = sometimes(1'000, 50'000);
+  settings.roam = sometimes(1, 10);
+  settings.reads = sometimes(50, 95);
 }
 
 }  // namespace

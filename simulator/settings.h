@@ -44,6 +44,8 @@ struct Settings {
   std::uint64_t wal_file_kb = 64;
 
   std::uint64_t lanes = 1;       // operations that a client has under way in its session
+  std::uint64_t roam = 0;        // one in so many operations asks any node first
+  std::uint64_t reads = 0;       // in a hundred operations, by lease if there are any; 0: some of all
   std::uint64_t straggle = 0;    // one in so many messages comes late; 0: none
   std::uint64_t hunt_ms = 0;     // from an election until the new leader is struck, mean
   std::uint64_t lasting_ms = 0;  // of cuts, clogs and pauses, mean; 0: seconds
@@ -56,7 +58,7 @@ struct SettingField {
   std::uint64_t Settings::*member;
   bool is_trouble;  // may be set to zero when a failure is shrunk
 };
-inline constexpr std::array<SettingField, 34> kSettingFields = {{
+inline constexpr std::array<SettingField, 36> kSettingFields = {{
     {"nodes", &Settings::nodes, false},
     {"members", &Settings::members, false},
     {"clusters", &Settings::clusters, false},
@@ -86,6 +88,8 @@ inline constexpr std::array<SettingField, 34> kSettingFields = {{
     {"quiet", &Settings::quiet, true},
     {"wal_file_kb", &Settings::wal_file_kb, false},
     {"lanes", &Settings::lanes, false},
+    {"roam", &Settings::roam, true},
+    {"reads", &Settings::reads, true},
     {"straggle", &Settings::straggle, true},
     {"hunt_ms", &Settings::hunt_ms, true},
     {"lasting_ms", &Settings::lasting_ms, false},

@@ -138,6 +138,7 @@ class World final : public server::ReplicaHost {
 
   // clients.cc
   void StartClients();
+  void DrawRequest(Rng& rng, Attempt& attempt);
   void BeginOperation(Client& client);
   void Try(Client& client, std::uint32_t node);
   void Arrive(std::uint32_t node, const Attempt& attempt);
