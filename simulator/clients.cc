@@ -71,7 +71,7 @@ void World::BeginOperation(Client& client) {
   attempt.by_query = attempt.by_lease = false;
   Request& request = attempt.request;
   request = {.key = client.rng.Below(settings_.keys)};
-  if (settings_.reads > 0 && client.rng.Below(100) < settings_.reads) {
+  if (trouble_ && settings_.reads > 0 && client.rng.Below(100) < settings_.reads) {
     attempt.by_query = true;
     attempt.by_lease = settings_.lease_margin_ms > 0;
   } else {
