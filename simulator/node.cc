@@ -47,6 +47,10 @@ Status Node::Start(LoopExecutor& executor, ManualClock& clock, const Settings& s
   options.wal_max_size_bytes = settings.wal_file_kb << 10;
   options.memory_budget = 2u << 20;
   options.flush_delay = 0;
+  if (settings.dsync != 0) options.wal_sync_method = SyncMethod::kDsync;
+  if (settings.packed != 0)
+    options.wal_compression = options.segment_compression = Compression::kZstd;
+  if (settings.failover != 0) options.wal_failover_dir = "/away/wal";
   if (!salvage.empty()) {
     options.recovery_mode = RecoveryMode::kSalvage;
     options.salvage_servers = salvage;

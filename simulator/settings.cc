@@ -27,6 +27,9 @@ void DrawSharpTroubles(Rng& rng, Settings& settings) {
   settings.stall_ms = sometimes(500, 10'000);
   settings.late_us = sometimes(1'000, 50'000);
   settings.roam = sometimes(1, 10);
+  settings.dsync = sometimes(1, 1);
+  settings.packed = sometimes(1, 1);
+  settings.failover = sometimes(1, 1);
   settings.reads = sometimes(50, 95);
 }
 

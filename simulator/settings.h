@@ -42,10 +42,13 @@ struct Settings {
   std::uint64_t pipeline_max = 4096;
   std::uint64_t quiet = 1;
   std::uint64_t wal_file_kb = 64;
+  std::uint64_t dsync = 0;     // 1: the WAL is written direct, several batches in flight
+  std::uint64_t packed = 0;    // 1: WAL and segments are compressed
+  std::uint64_t failover = 0;  // 1: the WAL has a second directory
 
   std::uint64_t lanes = 1;       // operations that a client has under way in its session
   std::uint64_t roam = 0;        // one in so many operations asks any node first
-  std::uint64_t reads = 0;       // in a hundred operations, by lease if there are any; 0: some of all
+  std::uint64_t reads = 0;       // in a hundred operations, by lease if there are any; 0: a mix
   std::uint64_t straggle = 0;    // one in so many messages comes late; 0: none
   std::uint64_t hunt_ms = 0;     // from an election until the new leader is struck, mean
   std::uint64_t lasting_ms = 0;  // of cuts, clogs and pauses, mean; 0: seconds
@@ -58,7 +61,7 @@ struct SettingField {
   std::uint64_t Settings::*member;
   bool is_trouble;  // may be set to zero when a failure is shrunk
 };
-inline constexpr std::array<SettingField, 36> kSettingFields = {{
+inline constexpr std::array<SettingField, 39> kSettingFields = {{
     {"nodes", &Settings::nodes, false},
     {"members", &Settings::members, false},
     {"clusters", &Settings::clusters, false},
@@ -87,6 +90,9 @@ inline constexpr std::array<SettingField, 36> kSettingFields = {{
     {"pipeline_max", &Settings::pipeline_max, false},
     {"quiet", &Settings::quiet, true},
     {"wal_file_kb", &Settings::wal_file_kb, false},
+    {"dsync", &Settings::dsync, true},
+    {"packed", &Settings::packed, true},
+    {"failover", &Settings::failover, true},
     {"lanes", &Settings::lanes, false},
     {"roam", &Settings::roam, true},
     {"reads", &Settings::reads, true},
