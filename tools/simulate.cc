@@ -1,6 +1,7 @@
 #include "tools/simulate.h"
 
 #include <chrono>
+#include <ctime>
 #include <fstream>
 #include <limits>
 #include <sstream>
@@ -70,6 +71,7 @@ struct Progress {
   std::uint64_t next = 1;
   std::uint64_t failed = 0;
   double seconds = 0;
+  double cpu_seconds = 0;
   simulator::Tally tally;
 };
 
@@ -83,7 +85,7 @@ void AddSoakRow(const std::string& path, const Progress& progress) {
             "adds one.\n\n"
             "| commit | CPU seconds | tally | seeds |\n|---|---|---|---|\n";
   }
-  page << "| " << CommitOfBuild() << " | " << static_cast<std::uint64_t>(progress.seconds) << " | "
+  page << "| " << CommitOfBuild() << " | " << static_cast<std::uint64_t>(progress.cpu_seconds) << " | "
        << progress.tally.ToText() << " | " << progress.first << "-" << progress.next - 1 << " |\n";
 }
 
@@ -131,7 +133,7 @@ ExitCode RunSimulate(const SimulateOptions& options, Terminal& terminal) {
       ++progress.failed;
       terminal.Out("seed " + std::to_string(seed) + " fails: " + outcome.verdict + "\n");
       ReportFailure(seed, settings, options.shrink, terminal);
-    } else if (options.tell || options.seeds == 1) {
+    } else if (options.tell || end == progress.first + 1) {
       terminal.Out("seed " + std::to_string(seed) + ": nothing went wrong, trace " +
                    Hex({reinterpret_cast<const std::byte*>(&outcome.trace_hash), 8}) + "\n");
     }
@@ -145,6 +147,7 @@ ExitCode RunSimulate(const SimulateOptions& options, Terminal& terminal) {
     terminal.Progress("seed " + std::to_string(seed));
   }
   progress.seconds = SecondsSince(start);
+  progress.cpu_seconds = static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
   terminal.Out(
       Plural(progress.next - progress.first, "seed") + ", " + std::to_string(progress.failed) +
       " failed, " + Decimal(progress.seconds, 1) + " s (" +
