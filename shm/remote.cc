@@ -192,6 +192,10 @@ Error RemoteWal::Silent() const {
 }
 
 Error RemoteWal::Gone() const {
+  if (cut_off_.load(std::memory_order_acquire)) {
+    const std::lock_guard lock(rings_mutex_);
+    return cut_off_by_;
+  }
   return {ErrorCode::kWalDown, "the WAL process of '" + socket_path_ + "' is gone",
           "it is looked for; try again"};
 }
@@ -200,15 +204,26 @@ Error RemoteWal::CutOff(const Error& reason) const {
   const std::lock_guard lock(rings_mutex_);
   if (!cut_off_.exchange(true)) {
     link_changed_.notify_all();  // Under request_mutex_, wherever it is heard.
-    reason_ = "the WAL process has cut this process off: " + reason.message;
+    cut_off_by_ = {reason.code, "the WAL process has cut this process off: " + reason.message,
+                   reason.hint};
   }
-  return {reason.code, reason_, reason.hint};
+  return cut_off_by_;
+}
+
+/// The last that it said may be why it is gone.
+Error RemoteWal::LastWord(Link& link) const {
+  while (true) {
+    Result<std::optional<Message>> packet = link.socket.Receive(kDescriptorsMax);
+    if (!packet.ok() || !*packet) return Gone();
+    const Result<Frame> message = Decode((*packet)->bytes);
+    if (message.ok() && message->kind == Kind::kCutOff) (void)BodyOf(*message, **packet);
+  }
 }
 
 std::string RemoteWal::state_reason() const {
   if (cut_off_.load(std::memory_order_acquire)) {
     const std::lock_guard lock(rings_mutex_);
-    return reason_;
+    return cut_off_by_.message;
   }
   if (page() == nullptr) {
     const std::lock_guard lock(rings_mutex_);
@@ -272,7 +287,7 @@ Result<std::vector<std::byte>> RemoteWal::AskPatiently(Kind kind,
 Result<std::vector<std::byte>> RemoteWal::AskOn(Link& connection, Frame request,
                                                 const std::vector<int>& fds) const {
   request.id = ++connection.last_id;
-  if (!SendFrame(connection.socket, request, fds, kPatienceMs).ok()) return Gone();
+  if (!SendFrame(connection.socket, request, fds, kPatienceMs).ok()) return LastWord(connection);
   Pass(KillStep::kRequestSent);
   const Deadline deadline = In(answer_ms_);
   while (true) {

@@ -120,6 +120,7 @@ class RemoteWal final : public log::SharedWal {
   Error Silent() const;
   Error Gone() const;
   Error CutOff(const Error& reason) const;
+  Error LastWord(Link& link) const;
   Result<Link> Connect();
   Status TryAddRing(Writer::Impl& writer);
   Status SendRing(Link& connection, const Ring& ring) const;
@@ -166,7 +167,7 @@ class RemoteWal final : public log::SharedWal {
   const StatusPage* counted_ = nullptr;     // whose totals are counted now, from
   log::WalTotals base_;                     // these on
   std::set<std::uint32_t> not_dropped_;  // numbers of logs
-  mutable std::string reason_;
+  mutable Error cut_off_by_;  // where it is cut off
   std::string not_back_;  // why the way back to a WAL process has not led there
   std::thread listener_;
 };

@@ -50,19 +50,13 @@ void RemoteWal::NotifyWriters() const {
   }
 }
 
-/// The last that it said may be why.
 void RemoteWal::OnGone() {
   Pass(KillStep::kGoneSeen);
   status_.store(Moves() ? &moving_ : &gone_, std::memory_order_release);
   page_.store(nullptr, std::memory_order_release);
   {
     const std::lock_guard lock(request_mutex_);
-    while (true) {
-      Result<std::optional<Message>> packet = connection_->socket.Receive(kDescriptorsMax);
-      if (!packet.ok() || !*packet) break;
-      const Result<Frame> message = Decode((*packet)->bytes);
-      if (message.ok() && message->kind == Kind::kCutOff) (void)BodyOf(*message, **packet);
-    }
+    (void)LastWord(*connection_);
     // Somebody may be about to ring.
     old_bells_.push_back(std::move(connection_->bell));
     connection_.reset();

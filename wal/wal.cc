@@ -155,7 +155,7 @@ void Wal::Post(const Message& message) {
     const std::lock_guard lock(mailbox_mutex_);
     mailbox_.push_back(message);
     if (message.kind == Message::Kind::kAddRing) registered_.push_back(message.port);
-    if (message.kind == Message::Kind::kRemoveRing) ring_leaves_.store(true);
+    if (message.kind == Message::Kind::kRemoveRing) ring_leaves_ = true;
     has_mail_.store(true, std::memory_order_release);
   }
   const bool soon = message.kind == Message::Kind::kRemoveRing ||
@@ -165,13 +165,16 @@ void Wal::Post(const Message& message) {
   if (soon) environment_.executor.Wake(*this);
 }
 
-void Wal::ReadMailbox() {
-  if (!has_mail_.load(std::memory_order_acquire)) return;
+/// False: all waits until nothing is in flight. Plans name rings by their places, so none goes while
+/// a plan is under way; and one that wants to go may say so at any moment before this look.
+bool Wal::ReadMailbox() {
+  if (!has_mail_.load(std::memory_order_acquire)) return true;
   std::vector<Message> messages;
   {
     const std::lock_guard lock(mailbox_mutex_);
+    if (ring_leaves_ && !flight_.empty()) return false;
     messages.swap(mailbox_);
-    ring_leaves_.store(false);
+    ring_leaves_ = false;
     has_mail_.store(false, std::memory_order_release);
   }
   bool removed = false;
@@ -180,6 +183,7 @@ void Wal::ReadMailbox() {
     removed = removed || message.kind == Message::Kind::kRemoveRing;
   }
   if (removed) environment_.executor.Progress();
+  return true;
 }
 
 void Wal::Handle(const Message& message) {

@@ -289,7 +289,7 @@ class Wal final : public Actor {
 
   // wal.cc: what goes into a batch
   void Post(const Message& message);
-  void ReadMailbox();
+  bool ReadMailbox();
   void Handle(const Message& message);
   void SnapshotRings();
   // wal_guard.cc: rings of other processes
@@ -481,12 +481,12 @@ class Wal final : public Actor {
   std::int64_t last_write_ns_ = 0;
   std::int64_t retry_at_ns_ = 0;
 
-  mutable std::mutex mailbox_mutex_;  // guards the three below
+  mutable std::mutex mailbox_mutex_;  // guards the four below
   std::vector<Message> mailbox_;
+  bool ring_leaves_ = false;  // one of them says so
   std::vector<const RingPort*> registered_;
   std::string state_reason_;
   std::atomic<bool> has_mail_{false};
-  std::atomic<bool> ring_leaves_{false};  // read when nothing is in flight that may name it
   WalStatus& status_;
   WalStats& counters_;
   Telling telling_;

@@ -32,9 +32,7 @@ std::int64_t Wal::StepOnce() {
   TakeDone();
   if (HasAway()) LookAround();
   if (!FailedBack()) return kIdle;
-  // Plans name rings by their places, so none goes while a plan is under way.
-  if (ring_leaves_.load() && !flight_.empty()) return kIdle;
-  ReadMailbox();
+  if (!ReadMailbox()) return kIdle;
   if ((state() == WalState::kDown || failures_ >= 2) && now < retry_at_ns_) return retry_at_ns_;
   const std::int64_t next = Round();
   const std::int64_t end = environment_.clock.NowNs();
@@ -643,7 +641,7 @@ void Wal::RecycleRetired() {
 
 void Wal::Detach() {
   SnapshotRings();
-  ReadMailbox();
+  (void)ReadMailbox();
   {
     const std::lock_guard lock(mailbox_mutex_);
     registered_.clear();

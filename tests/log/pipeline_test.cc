@@ -79,6 +79,35 @@ TEST(Pipeline, W24_WhatAFailedSyncLeftInThePageCacheIsNotTakenForDurable) {
   EXPECT_EQ(machine.Contents("a"), seen);
 }
 
+/// Batches on their way name the rings by their places.
+TEST(Pipeline, PW9_AWriterThatGoesWaitsForTheBatchesOfOthers) {
+  Machine machine;
+  machine.Start();
+  auto leaving = std::make_unique<Writer>(machine.store().NewWriter().value());
+  Writer staying = machine.store().NewWriter().value();
+  const LogRef before = machine.store().OpenLog(*leaving, "a", OpenMode::kCreate).value();
+  const LogRef log = machine.store().OpenLog(staying, "b", OpenMode::kCreate).value();
+  const auto put = [](Writer& writer, LogRef to, Index index) {
+    const EntryView entry{index, 1, kFirstUserKind, {}};
+    const LogAppend group{to, {&entry, 1}};
+    return writer.Append({&group, 1}).value();
+  };
+  Ticket last = 0;
+  for (Index index = 1; index <= 10; ++index) last = put(*leaving, before, index);
+  ASSERT_TRUE(leaving->Wait(last, Deadline::max()).ok());
+  machine.disk().SetLatency(1'000'000);
+  const Ticket on_its_way = put(staying, log, 1);
+  machine.Settle();  // Written; its sync takes a millisecond that does not pass.
+  const std::uint64_t batches = machine.Metric("wal_batches");
+  EXPECT_LT(staying.durable(), on_its_way);
+  leaving.reset();
+  EXPECT_GT(machine.Metric("wal_batches"), batches) << "until that is durable";
+  ASSERT_TRUE(staying.Wait(on_its_way, Deadline::max()).ok());
+  EXPECT_EQ(staying.durable(), on_its_way);
+  ASSERT_TRUE(staying.Wait(put(staying, log, 2), Deadline::max()).ok());
+  EXPECT_EQ(machine.store().BoundsOf(log)->written_end, 3u);
+}
+
 /// Direct writes, `depth` at once, one block each.
 void UseDirect(Machine& machine, std::uint64_t depth) {
   machine.options.wal_sync_method = SyncMethod::kDsync;
