@@ -107,12 +107,15 @@ const char* StatKindName(StatKind kind) noexcept {
       return "histogram";
     case StatKind::kBatches:
       return "batches";
+    case StatKind::kClients:
+      return "clients";
   }
   return "unknown";
 }
 
 std::size_t StatValueBytes(StatKind kind) {
   if (kind == StatKind::kHistogram) return sizeof(Histogram);
+  if (kind == StatKind::kClients) return sizeof(ClientTable);
   return kind == StatKind::kBatches ? sizeof(FlightRecorder) : 8;
 }
 
@@ -178,7 +181,7 @@ Result<StatReading> StatPageRead(Bytes copy) {
     Row row;
     std::memcpy(&row, copy.data() + TableEnd(i), sizeof row);
     const auto kind = static_cast<StatKind>(row.kind);
-    if (kind < StatKind::kCounter || kind > StatKind::kBatches) continue;  // Of a later release.
+    if (kind < StatKind::kCounter || kind > StatKind::kClients) continue;  // Of a later release.
     if (row.bytes != StatValueBytes(kind)) return NoPage("a value has another size than its kind");
     if (row.offset > values.size() || row.bytes > values.size() - row.offset) {
       return NoPage("a value lies outside of it");
@@ -186,6 +189,10 @@ Result<StatReading> StatPageRead(Bytes copy) {
     const Bytes value = values.subspan(row.offset, row.bytes);
     if (kind == StatKind::kBatches) {
       reading.batches = ReadBatches(value);
+      continue;
+    }
+    if (kind == StatKind::kClients) {
+      reading.clients = ReadClients(value);
       continue;
     }
     StatMetric metric{.name = Text(row.name),

@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/client_table.h"
 #include "base/flight_recorder.h"
 #include "base/histogram.h"
 #include "base/types.h"
@@ -36,6 +37,7 @@ enum class StatKind : std::uint32_t {
   kSince = 3,      // a Clock::NowNs, told as how long ago that was; 0: not now
   kHistogram = 4,  // base/histogram.h
   kBatches = 5,    // base/flight_recorder.h
+  kClients = 6,    // base/client_table.h
 };
 const char* StatKindName(StatKind kind) noexcept;
 
@@ -82,8 +84,9 @@ struct StatMetric {
 };
 struct StatReading {
   StatIdentity identity;
-  std::vector<StatMetric> metrics;   // without the batches
-  std::vector<BatchRecord> batches;  // oldest first
+  std::vector<StatMetric> metrics;    // without batches and clients
+  std::vector<BatchRecord> batches;   // oldest first
+  std::vector<ClientRecord> clients;  // of a WAL process, in the order in which they came
   /// Null: there is none.
   const StatMetric* Find(std::string_view name) const;
   /// 0 where there is none. Of a kSince how long ago it was, seen from `now_ns`.

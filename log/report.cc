@@ -176,7 +176,7 @@ void LogStore::Impl::VisitMetrics(void (*visit)(void* argument, const Metric& me
   const auto* values = reinterpret_cast<const std::byte*>(stats);
   const std::int64_t now_ns = clock->NowNs();
   for (const StatSpec& spec : log::StoreStatSpecs()) {
-    if (spec.kind == StatKind::kBatches) continue;
+    if (spec.kind == StatKind::kBatches || spec.kind == StatKind::kClients) continue;
     Metric metric{.name = spec.name, .unit = spec.unit, .help = spec.help};
     metric.shard = shard;
     if (spec.kind == StatKind::kHistogram) {

@@ -146,6 +146,14 @@ constexpr StatSpec kSpecs[] = {
      offsetof(StoreStats, state.append_disk_full)},
     {"append_wal_down", "calls", "calls of Append answered with wal_down", kCounter,
      offsetof(StoreStats, state.append_wal_down)},
+    {"clients", "clients", "of this WAL process that are attached", kGauge,
+     offsetof(StoreStats, state.clients)},
+    {"clients_attached", "clients", "that ever were", kCounter,
+     offsetof(StoreStats, state.clients_attached)},
+    {"clients_cut_off", "clients", "that broke a rule", kCounter,
+     offsetof(StoreStats, state.clients_cut_off)},
+    {"clients_refused", "clients", "that were not let in", kCounter,
+     offsetof(StoreStats, state.clients_refused)},
     {"memory_used_bytes", "bytes", "of memory_budget in use", kGauge,
      offsetof(StoreStats, state.memory_used_bytes)},
     {"memory_limit_bytes", "bytes", "memory_budget", kGauge,
@@ -181,6 +189,8 @@ constexpr StatSpec kSpecs[] = {
      offsetof(StoreStats, state.start_other)},
     {"wal_recorder", "batches", "the last batches", StatKind::kBatches,
      offsetof(StoreStats, wal.recorder)},
+    {"client_table", "clients", "of this WAL process", StatKind::kClients,
+     offsetof(StoreStats, clients)},
 };
 
 }  // namespace

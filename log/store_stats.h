@@ -4,6 +4,7 @@
 
 #include <span>
 
+#include "base/client_table.h"
 #include "base/counters.h"
 #include "base/histogram.h"
 #include "base/stat_page.h"
@@ -32,6 +33,8 @@ struct alignas(64) StoreState {
   Counter memory_pinned_bytes, memory_index_bytes, memory_landed_bytes, memory_flush_bytes;
   Counter logs, faulty_logs, writers;
   Counter append_overloaded, append_disk_full, append_wal_down;
+  // Of a WAL process.
+  Counter clients, clients_attached, clients_cut_off, clients_refused;
   // Of the start.
   Counter boot, start_ns, start_entries, start_damaged, start_unproven, start_torn, start_other;
 };
@@ -41,6 +44,7 @@ struct StoreStats {
   FlusherStats flush;
   ReadStats read;
   StoreState state;
+  alignas(64) ClientTable clients;
 };
 
 /// Every metric, in the order in which they are shown.

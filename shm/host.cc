@@ -124,6 +124,7 @@ void Host::Admit(Connection connection) {
                     "raise --clients, or stop one of them"};
   }
   if (!allowed.ok()) {
+    store_->stats->state.clients_refused.AddShared(1);
     store_->log_.Write(LogLevel::kWarning, "shm.refused", allowed.error().message,
                        {{"pid", std::to_string(connection.peer().pid)}});
     const Frame refusal{

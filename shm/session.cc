@@ -143,6 +143,11 @@ bool Session::Serve() {
   }
   if (request->kind == Kind::kTakeOver) return OnTakeOver(*request);
   const Result<Answer> answer = Handle(*request, packet);
+  if (row_ != nullptr) {
+    row_->requests.Add(1);
+    if (!answer.ok()) row_->refused.Add(1);
+    if (request->kind != Kind::kLeave) ShowUse();  // What it had stays to be looked at.
+  }
   if (!answer.ok() && answer.error().code == ErrorCode::kCorruption &&
       request->kind != Kind::kClaimAgain && request->kind != Kind::kRead) {
     why_ = answer.error().message;
@@ -231,19 +236,56 @@ Result<Session::Answer> Session::OnHello(const Frame& request, Message& packet) 
   SealedMemory region = TRY(SealedMemory::Adopt(
       std::move(packet.descriptors[0]),
       {.bytes_min = hello.region_bytes, .bytes_max = hello.region_bytes}));
-  control_ = TRY(SealedMemory::Adopt(std::move(packet.descriptors[1]),
-                                     {.bytes_min = kPageBytes, .bytes_max = kPageBytes}));
+  SealedMemory control = TRY(SealedMemory::Adopt(
+      std::move(packet.descriptors[1]), {.bytes_min = kPageBytes, .bytes_max = kPageBytes}));
   Pass(KillStep::kRegionMapped);
+  GuardedRegion guarded_region = TRY(GuardedRegion::Over(region.bytes()));
+  GuardedRegion guarded_control = TRY(GuardedRegion::Over(control.bytes()));
+  // All or nothing: what is asked after a hello that was refused is refused too.
   region_ = std::move(region);
-  guarded_region_.emplace(TRY(GuardedRegion::Over(region_->bytes())));
-  guarded_control_.emplace(TRY(GuardedRegion::Over(control_->bytes())));
+  control_ = std::move(control);
+  guarded_region_.emplace(std::move(guarded_region));
+  guarded_control_.emplace(std::move(guarded_control));
   Pass(KillStep::kHelloJudged);
   bytes_ = hello.region_bytes;
+  ShowRow();
   const Welcome welcome{.boot = environment_.store.report.boot,
                         .payload_bytes_max = environment_.store.payload_bytes_max,
                         .row_bytes_max = environment_.store.row_bytes_max,
                         .status_bytes = kPageBytes};
   return Answer{EncodeBody(welcome), {environment_.status.fd(), other_end_.get()}};
+}
+
+/// In the statistics page, from its hello on.
+void Session::ShowRow() {
+  LogStore::Impl& store = environment_.store;
+  row_ = store.stats->clients.Take({.pid = static_cast<std::uint64_t>(socket_.peer().pid),
+                                    .uid = socket_.peer().uid,
+                                    .attached_ns = store.clock->NowNs()});
+  if (row_ == nullptr) row_ = &unseen_;
+  row_->logs_max.Set(environment_.quota.logs);
+  row_->rings_max.Set(environment_.quota.rings);
+  row_->memory_bytes_max.Set(environment_.quota.bytes);
+  store.stats->state.clients.AddShared(1);
+  store.stats->state.clients_attached.AddShared(1);
+}
+
+void Session::ShowUse() noexcept {
+  row_->logs.Set(logs_.size());
+  row_->rings.Set(rings_.size());
+  row_->memory_bytes.Set(bytes_);
+}
+
+/// What it had when it went stays to be looked at.
+void Session::LeaveRow() {
+  log::StoreState& told = environment_.store.stats->state;
+  if (!why_.empty()) told.clients_cut_off.AddShared(1);
+  if (row_ == nullptr) return;
+  told.clients.SubShared(1);
+  row_->SetReason(why_);
+  row_->GiveBack(why_.empty() ? ClientState::kLeft : ClientState::kCutOff,
+                 environment_.store.clock->NowNs());
+  row_ = nullptr;
 }
 
 Result<Session::Answer> Session::OnAddRing(const Frame& request, Message& packet) {
@@ -279,6 +321,8 @@ Result<Session::Answer> Session::OnAddRing(const Frame& request, Message& packet
   ring->port.guard = ring->guard.get();
   ring->port.argument = ring.get();
   ring->port.owner = this;
+  ring->port.records = &row_->records;
+  ring->port.bytes = &row_->bytes;
   ring->port.notify = &Session::Notify;
   ring->port.resolve = [](void* argument, const wal::Descriptor& descriptor) {
     return static_cast<const Ring*>(argument)->guard->Resolve(descriptor);
@@ -457,6 +501,7 @@ Result<Session::Answer> Session::OnRead(const Frame& request) {
     const EntryIdentity identity{hosted.owner.cluster_id, entry.term, entry.index, entry.kind};
     entries.push_back({entry, EntryChecksum(identity, entry.payload)});
   }
+  row_->read_entries.Add(entries.size());
   Pass(KillStep::kReadServed);
   return Answer{EncodeBody(entries), {}};
 }
@@ -565,6 +610,7 @@ void Session::End() {
        {"bytes_max", std::to_string(environment_.quota.bytes)}});
   (void)::shutdown(socket_.fd(), SHUT_RDWR);
   rings_.clear();
+  LeaveRow();
   Pass(KillStep::kClientUnmapped);
 }
 

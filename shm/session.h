@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/client_table.h"
 #include "log/hosted.h"
 #include "shm/doorbell.h"
 #include "shm/guarded_copy.h"
@@ -108,6 +109,9 @@ class Session final : public log::LogHolder {
   void EndRing(Ring& ring, bool patient);
   void End();
   void TellTotals() const noexcept;
+  void ShowRow();
+  void ShowUse() noexcept;
+  void LeaveRow();
   static bool Intact(const void* argument);
   static void Notify(void* argument) noexcept;
 
@@ -122,6 +126,8 @@ class Session final : public log::LogHolder {
   std::optional<GuardedRegion> guarded_region_;   // they go before what they guard
   std::optional<GuardedRegion> guarded_control_;
   std::uint64_t bytes_ = 0;  // mapped
+  ClientRow unseen_;         // where the table is full
+  ClientRow* row_ = nullptr;  // null: no hello yet
   std::map<std::uint32_t, std::unique_ptr<Ring>> rings_;
   std::map<std::uint32_t, Log> logs_;      // by the client's number
   std::vector<std::uint32_t> held_;        // slots of all that it ever claimed

@@ -58,6 +58,17 @@ const std::vector<Column> kBatchColumns = {
     {"sync_ns", ColumnType::kCount},   {"notify_ns", ColumnType::kCount},
     {"stage", ColumnType::kText}};
 
+const std::vector<Column> kClientColumns = {
+    {"client", ColumnType::kCount},       {"state", ColumnType::kText},
+    {"pid", ColumnType::kCount},          {"uid", ColumnType::kCount},
+    {"seconds", ColumnType::kDecimal},    {"logs", ColumnType::kCount},
+    {"logs_max", ColumnType::kCount},     {"writers", ColumnType::kCount},
+    {"writers_max", ColumnType::kCount},  {"memory", ColumnType::kSize},
+    {"memory_max", ColumnType::kSize},    {"records", ColumnType::kCount},
+    {"bytes", ColumnType::kSize},         {"requests", ColumnType::kCount},
+    {"refused", ColumnType::kCount},      {"read_entries", ColumnType::kCount},
+    {"reason", ColumnType::kText}};
+
 std::vector<Cell> MetricRow(const StatMetric& metric, std::int64_t now_ns, bool for_people) {
   std::vector<Cell> row = {metric.name, std::string(StatKindName(metric.kind)),
                            metric.unit, StatValue(metric.kind, metric.value, now_ns),
@@ -87,6 +98,53 @@ std::vector<Cell> BatchRow(const BatchRecord& batch) {
           batch.sync_ns,
           batch.notify_ns,
           std::string(BatchStageName(batch.stage))};
+}
+
+/// `seconds`: so long it has been attached, or was.
+std::vector<Cell> ClientCells(const ClientRecord& client, std::int64_t now_ns) {
+  const std::int64_t end_ns = client.gone_ns != 0 ? client.gone_ns : now_ns;
+  const auto attached_ns = std::max<std::int64_t>(end_ns - client.attached_ns, 0);
+  return {client.ordinal,
+          std::string(ClientStateName(client.state)),
+          client.pid,
+          client.uid,
+          static_cast<double>(attached_ns) / kNsPerSecond,
+          client.logs,
+          client.logs_max,
+          client.rings,
+          client.rings_max,
+          client.memory_bytes,
+          client.memory_bytes_max,
+          client.records,
+          client.bytes,
+          client.requests,
+          client.refused,
+          client.read_entries,
+          client.reason.empty() ? Cell{} : Cell{client.reason}};
+}
+
+const std::vector<Column>& ColumnsBy(std::string_view by) {
+  if (by == "client") return kClientColumns;
+  return by == "batch" ? kBatchColumns : kMetricColumns;
+}
+
+/// How many rows that was.
+std::size_t AddRows(const LiveStatOptions& options, const LiveStats& stats, Sheet& sheet) {
+  if (options.by == "batch") {
+    for (const BatchRecord& batch : stats.page.batches) sheet.Add(BatchRow(batch));
+    return stats.page.batches.size();
+  }
+  if (options.by == "client") {
+    for (const ClientRecord& client : stats.page.clients) {
+      sheet.Add(ClientCells(client, stats.now_ns));
+    }
+    return stats.page.clients.size();
+  }
+  const bool for_people = options.output.format == Format::kTable;
+  for (const StatMetric& metric : stats.page.metrics) {
+    sheet.Add(MetricRow(metric, stats.now_ns, for_people));
+  }
+  return stats.page.metrics.size();
 }
 
 }  // namespace
@@ -148,9 +206,9 @@ ExitCode RefuseLive(Terminal& terminal, const Error& error) {
 }
 
 Status CheckUsage(const LiveStatOptions& options) {
-  if (options.by == "metric" || options.by == "batch") return {};
+  if (options.by == "metric" || options.by == "batch" || options.by == "client") return {};
   return Error{ErrorCode::kInvalidArgument, "--by " + options.by + " is not possible with --live",
-               "--by metric or --by batch"};
+               "--by metric, --by batch or --by client"};
 }
 
 ExitCode RunLiveStat(const LiveStatOptions& options, Terminal& terminal) {
@@ -158,19 +216,8 @@ ExitCode RunLiveStat(const LiveStatOptions& options, Terminal& terminal) {
   if (!usage.ok()) return RefuseLive(terminal, usage.error());
   const Result<LiveStats> stats = ReadLive(options.path);
   if (!stats.ok()) return RefuseLive(terminal, stats.error());
-  const bool by_batch = options.by == "batch";
-  Sheet sheet(terminal, options.output, options.by, by_batch ? kBatchColumns : kMetricColumns);
-  std::size_t rows = 0;
-  if (by_batch) {
-    for (const BatchRecord& batch : stats->page.batches) sheet.Add(BatchRow(batch));
-    rows = stats->page.batches.size();
-  } else {
-    const bool for_people = options.output.format == Format::kTable;
-    for (const StatMetric& metric : stats->page.metrics) {
-      sheet.Add(MetricRow(metric, stats->now_ns, for_people));
-    }
-    rows = stats->page.metrics.size();
-  }
+  Sheet sheet(terminal, options.output, options.by, ColumnsBy(options.by));
+  const std::size_t rows = AddRows(options, *stats, sheet);
   const StatIdentity& identity = stats->page.identity;
   const auto up_ns =
       static_cast<std::uint64_t>(std::max<std::int64_t>(stats->now_ns - identity.started_ns, 0));
@@ -181,9 +228,9 @@ ExitCode RunLiveStat(const LiveStatOptions& options, Terminal& terminal) {
       {"seconds_up", ColumnType::kDecimal, static_cast<double>(up_ns) / kNsPerSecond},
       {"started_unix_ms", ColumnType::kCount, static_cast<std::uint64_t>(identity.started_unix_ms)},
       {"sentence", ColumnType::kText, stats->Sentence()}};
-  sheet.Finish((by_batch ? std::to_string(rows) + (rows == 1 ? " batch of " : " batches of ")
-                         : Plural(rows, options.by) + " of ") +
-                   stats->Sentence(),
+  const std::string told = options.by == "batch" && rows != 1 ? std::to_string(rows) + " batches"
+                                                              : Plural(rows, options.by);
+  sheet.Finish(told + " of " + stats->Sentence(),
                summary);
   return ExitCode::kClean;
 }

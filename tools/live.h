@@ -32,11 +32,11 @@ ExitCode RefuseLive(Terminal& terminal, const Error& error);
 
 struct LiveStatOptions {
   std::string path;
-  std::string by = "metric";  // or "batch"
+  std::string by = "metric";  // or "batch", or "client"
   OutputOptions output;
 };
 
-/// Errors: kInvalidArgument: neither by metric nor by batch.
+/// Errors: kInvalidArgument: by something else.
 Status CheckUsage(const LiveStatOptions& options);
 /// Takes no lock, writes nothing. Exit 0, also of a process that is gone, which is said; 2 usage, 4
 /// nothing to read, 6 unknown version.

@@ -248,9 +248,9 @@ class Cli {
     CLI::App& verb = AddVerb(app_, "stat", "what fills WAL and segments, by file or by server",
                              [this](Terminal& terminal) { return Stat(terminal); });
     verb.add_option("DIR", stat_.path, "a data directory")->required();
-    verb.add_flag("--live", live_, "what the process that has it open counts, by metric or batch");
-    verb.add_option("--by", stat_by_, "file or server; with --live metric or batch")
-        ->check(CLI::IsMember({"file", "server", "metric", "batch"}));
+    verb.add_flag("--live", live_, "what the process that has it open counts");
+    verb.add_option("--by", stat_by_, "file or server; with --live metric, batch, or client")
+        ->check(CLI::IsMember({"file", "server", "metric", "batch", "client"}));
     verb.add_option("--sort", stat_.sort, "a column");
     verb.footer(
         "Examples:\n  duramen stat data\n  duramen stat data --by server --sort live\n"

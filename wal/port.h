@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "base/counters.h"
 #include "base/ring.h"
 #include "base/types.h"
 #include "duramen/result.h"
@@ -80,6 +81,9 @@ struct RingPort {
   /// that it writes, and notices go through the guard.
   RingGuard* guard = nullptr;
   const void* owner = nullptr;  // whoever writes the ring; null: this process
+  // What is counted of it, by the WAL's thread; null: nothing.
+  Counter* records = nullptr;  // made durable
+  Counter* bytes = nullptr;    // taken, as they stand in WAL files
 };
 
 /// Who keeps what becomes durable of logs that another process writes. WAL thread.

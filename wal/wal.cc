@@ -165,8 +165,8 @@ void Wal::Post(const Message& message) {
   if (soon) environment_.executor.Wake(*this);
 }
 
-/// False: all waits until nothing is in flight. Plans name rings by their places, so none goes while
-/// a plan is under way; and one that wants to go may say so at any moment before this look.
+/// False: all waits until nothing is in flight. Plans name rings by their places, so none goes
+/// while a plan is under way; and one that wants to go may say so at any moment before this look.
 bool Wal::ReadMailbox() {
   if (!has_mail_.load(std::memory_order_acquire)) return true;
   std::vector<Message> messages;
@@ -299,7 +299,9 @@ std::uint64_t Wal::PlanBytes(const Plan& plan) const {
 void Wal::PlanRecords(Plan& plan, std::uint64_t room) {
   stranded_ = false;
   turns_.Run([&](std::size_t ring, std::uint64_t bytes) {
-    return TakeFrom(ring, {.plan = plan, .room = room, .bytes = bytes});
+    const Turns::Taken taken = TakeFrom(ring, {.plan = plan, .room = room, .bytes = bytes});
+    if (rings_[ring].port->bytes != nullptr) rings_[ring].port->bytes->Add(taken.bytes);
+    return taken;
   });
 }
 
@@ -538,6 +540,9 @@ void Wal::AnswerRings(const Plan& plan) {
     const bool news = !ring.news.empty() || plan.ring_taken[i] > ring.port->ring->released();
     ring.news.clear();
     if (plan.ring_taken[i] > ring.port->ring->released()) {
+      if (ring.port->records != nullptr) {
+        ring.port->records->Add(plan.ring_taken[i] - ring.port->ring->released());
+      }
       ring.port->ring->Release(plan.ring_taken[i]);
       Pass(KillStep::kRingReleased);
     }

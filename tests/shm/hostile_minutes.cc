@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "tests/shm/child.h"
+#include "tests/shm/process.h"
 #include "tests/shm/hostile_run.h"
 
 int main(int argc, char** argv) {

@@ -8,7 +8,7 @@
 #include <fstream>
 #include <memory>
 
-#include "tests/shm/child.h"
+#include "tests/shm/process.h"
 #include "tests/shm/kill_model.h"
 
 namespace duramen::shm::testing {
@@ -63,7 +63,7 @@ class Run {
   }
 
   void Start(Role role, const std::vector<std::string>& command) {
-    children_[role] = std::make_unique<Child>(command, "", options_.directory + "/errors");
+    children_[role] = std::make_unique<Process>(command, options_.directory + "/errors");
   }
 
   void Listen() {
@@ -105,7 +105,7 @@ class Run {
   }
 
   void Check() {
-    Child check({options_.honest, "--check", Data()}, "", options_.directory + "/errors");
+    Process check({options_.honest, "--check", Data()}, options_.directory + "/errors");
     std::array<States, kRoles> found;
     while (check.Read([&](const std::string& line) {
       if (line.starts_with("error ")) Wrong(line);
@@ -123,7 +123,7 @@ class Run {
 
   const HostileOptions& options_;
   HostileRun run_;
-  std::array<std::unique_ptr<Child>, kRoles> children_;
+  std::array<std::unique_ptr<Process>, kRoles> children_;
   std::array<KillModel, kRoles> models_;
   std::array<std::uint64_t, kRoles> acked_{};
   std::array<bool, kRoles> said_bye_{};

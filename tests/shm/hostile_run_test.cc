@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "tests/shm/child.h"
+#include "tests/shm/process.h"
 #include "tests/shm/hostile_run.h"
 
 namespace duramen::shm::testing {

@@ -178,6 +178,27 @@ TEST_F(Hostile, SW5_MemoryThatIsNoneIsRefused) {
   EXPECT_THAT(refusal(small.fd(), 1ULL << 60), HasSubstr("a client may have"));
 }
 
+/// What it asks next finds no half of a client.
+TEST_F(Hostile, SW5_AHelloThatIsRefusedIsNoHello) {
+  const SealedMemory page = SealedMemory::Create("page", kPageBytes).value();
+  std::vector<GuardedRegion> all;
+  while (true) {
+    Result<GuardedRegion> one = GuardedRegion::Over(page.bytes());
+    if (!one.ok()) break;
+    all.push_back(std::move(*one));
+  }
+  all.pop_back();  // Room for the arenas, and none for the control page.
+  RawClient raw(dir_ / "socket");
+  const Frame greeted = raw.Greet().value();
+  ASSERT_EQ(greeted.kind, Kind::kRefusal);
+  EXPECT_EQ(DecodeRefusal(greeted.body)->error.code, ErrorCode::kOverloaded);
+  all.clear();
+  const AddRing add{0, raw.ring.bytes().size(), RingBytes(RawClient::kRecords)};
+  EXPECT_EQ(raw.Ask(Kind::kAddRing, EncodeBody(add), {raw.ring.fd()})->kind, Kind::kRefusal);
+  EXPECT_THAT(raw.CutOff(), HasSubstr("no hello before it"));
+  OthersGoOn();
+}
+
 /// It makes its end of the bell wait, fills it, empties nothing, and ends it; others are heard.
 TEST_F(Hostile, P5_ABellThatIsHeldUpHoldsNobody) {
   RawClient raw(dir_ / "socket");

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/shm/child.h"
+#include "tests/shm/process.h"
 #include "tests/shm/kill_run.h"
 
 namespace duramen::shm::testing {

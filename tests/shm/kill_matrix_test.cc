@@ -5,7 +5,7 @@
 
 #include <fstream>
 
-#include "tests/shm/child.h"
+#include "tests/shm/process.h"
 #include "tests/shm/kill_model.h"
 #include "tests/shm/kill_run.h"
 

@@ -11,7 +11,7 @@
 #include <memory>
 #include <optional>
 
-#include "tests/shm/child.h"
+#include "tests/shm/process.h"
 #include "tests/shm/kill_model.h"
 
 namespace duramen::shm::testing {
@@ -27,7 +27,7 @@ constexpr std::array<const char*, kRoles> kRoleNames = {"WAL process", "successo
                                                         "bystander"};
 
 struct Actor {
-  std::unique_ptr<Child> child;
+  std::unique_ptr<Process> child;
   std::optional<std::size_t> kill;  // which of the kills it has before it
   bool killed = false;              // by this run
   bool asked_to_end = false;
@@ -108,7 +108,8 @@ class KillRun {
       command = {options_.client, socket, role == kVictim ? "a" : "b",
                  std::to_string(++lives_)};
     }
-    actor.child = std::make_unique<Child>(command, at, options_.directory + "/errors");
+    actor.child = std::make_unique<Process>(command, options_.directory + "/errors",
+                                            Process::More{.third = -1, .environment = at});
     Disturbed();
   }
 
@@ -269,8 +270,8 @@ class KillRun {
 
   /// From the directory itself, without any WAL process.
   void Check() {
-    Child check({options_.client, "--check", options_.directory + "/d"}, "",
-                options_.directory + "/errors");
+    Process check({options_.client, "--check", options_.directory + "/d"},
+                  options_.directory + "/errors");
     States victim;
     States bystander;
     bool bye = false;

@@ -5,6 +5,7 @@
 
 #include <fstream>
 #include <map>
+#include <sstream>
 #include <thread>
 
 #include "base/bytes.h"
@@ -220,7 +221,8 @@ TEST_F(Processes, SW4_ASocketOfTheServiceManagerOutlivesTheWalProcess) {
       "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" wal --data-dir \"$1\" --socket \"$2\"",
       DURAMEN_BINARY, dir_ / "data", Socket()};
   const auto start = [&] {
-    return std::make_unique<Process>(command, dir_ / "wal.err", listener.fd());
+    return std::make_unique<Process>(command, dir_ / "wal.err",
+                                     Process::More{.third = listener.fd(), .environment = ""});
   };
   // A client that comes before the WAL process waits in the queue.
   std::optional<LogStore> store;
@@ -250,6 +252,81 @@ TEST_F(Processes, SW4_ASocketOfTheServiceManagerOutlivesTheWalProcess) {
   }
   EXPECT_TRUE(store->Close(Soon()).ok());
   EXPECT_EQ(wal->End(SIGTERM), 0) << Errors("wal.err");
+}
+
+/// By batch, how many entries of logs with that first letter stand in the WAL.
+std::map<char, std::map<std::uint64_t, std::uint64_t>> EntriesByBatch(const std::string& table) {
+  std::map<char, std::map<std::uint64_t, std::uint64_t>> entries;
+  std::ifstream file(table);
+  std::string line;
+  std::getline(file, line);
+  EXPECT_TRUE(line.starts_with("file,offset,batch,standing,server,")) << line;
+  while (std::getline(file, line)) {
+    std::istringstream cells(line);
+    std::string cell[5];
+    for (std::string& one : cell) std::getline(cells, one, ',');
+    ++entries[cell[4].front()][std::stoull(cell[2])];
+  }
+  return entries;
+}
+
+/// All rings are full when the WAL process looks into them, as it was stopped meanwhile.
+TEST_F(Processes, SW1_B7_AClientWithManyWritersHasOneTurnAsOthers) {
+  constexpr Index kEach = 3000;
+  constexpr int kWriters = 4;
+  Process wal({DURAMEN_BINARY, "wal", "--data-dir", dir_ / "data", "--socket", Socket()},
+              dir_ / "wal.err");
+  ASSERT_TRUE(wal.Line().has_value()) << Errors("wal.err");
+  LogStore greedy = LogStore::Open(Client()).value();
+  LogStore modest = LogStore::Open(Client()).value();
+  std::vector<Writer> writers;
+  std::vector<LogRef> logs;
+  for (int i = 0; i < kWriters; ++i) {
+    writers.push_back(greedy.NewWriter().value());
+    logs.push_back(
+        greedy.OpenLog(writers.back(), "g" + std::to_string(i), OpenMode::kCreate).value());
+  }
+  writers.push_back(modest.NewWriter().value());
+  logs.push_back(modest.OpenLog(writers.back(), "m", OpenMode::kCreate).value());
+  const std::string text(1000, 'x');
+  std::vector<Ticket> last(writers.size());
+  const auto append = [&](std::size_t to, Index begin, Index end) {
+    for (Index index = begin; index < end; ++index) {
+      const EntryView entry{.index = index, .term = 1, .kind = 200, .payload = AsBytes(text)};
+      const LogAppend group{logs[to], {&entry, 1}};
+      last[to] = writers[to].Append({&group, 1}).value();
+    }
+  };
+  for (std::size_t i = 0; i < writers.size(); ++i) {
+    append(i, 1, 2);
+    ASSERT_TRUE(writers[i].Wait(last[i], Soon()).ok());
+  }
+  wal.Stop();
+  for (std::size_t i = 0; i < writers.size(); ++i) append(i, 2, kEach + 1);
+  wal.Signal(SIGCONT);
+  for (std::size_t i = 0; i < writers.size(); ++i) {
+    ASSERT_TRUE(writers[i].Wait(last[i], Soon()).ok());
+  }
+  Process dump({DURAMEN_BINARY, "dump", dir_ / "data", "--kind", "entry", "--payload", "none",
+                "--format", "csv", "-o", dir_ / "table"},
+               dir_ / "dump.err");
+  EXPECT_EQ(dump.Wait(), 0) << Errors("dump.err");
+  auto entries = EntriesByBatch(dir_ / "table");
+  ASSERT_EQ(entries['m'].empty(), false);
+  const std::uint64_t through = entries['m'].rbegin()->first;
+  std::uint64_t beside = 0;
+  for (const auto& [batch, count] : entries['g']) beside += batch <= through ? count : 0;
+  std::string told;
+  for (const auto& [letter, batches] : entries) {
+    for (const auto& [batch, count] : batches) {
+      told += std::string(" ") + letter + std::to_string(batch) + ":" + std::to_string(count);
+    }
+  }
+  EXPECT_LT(beside, 2 * kEach) << told;
+  writers.clear();
+  EXPECT_TRUE(greedy.Close(Soon()).ok());
+  EXPECT_TRUE(modest.Close(Soon()).ok());
+  EXPECT_EQ(wal.End(SIGTERM), 0) << Errors("wal.err");
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // `demo --shared-wal` and `bench wal --shared`, as processes.
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -62,6 +63,42 @@ TEST_F(SharedVerbs, SW4_TheBenchOfUpgradesEndsWithoutAnErrorOfAClient) {
   EXPECT_EQ(told["bench"], "wal_takeover");
   EXPECT_EQ(told["upgrades"], 2);
   for (const char* key : {"entries_per_s", "longest_pause_ms"}) EXPECT_GT(told[key], 0) << key;
+}
+
+TEST_F(SharedVerbs, TL4_SW1_AnOperatorSeesEachClient) {
+  Process wal({DURAMEN_BINARY, "wal", "--data-dir", dir_ / "data", "--socket", dir_ / "socket",
+               "--client-logs", "20"},
+              dir_ / "errors");
+  ASSERT_TRUE(wal.Line().has_value());
+  std::ofstream(dir_ / "input") << "one\ntwo\nthree\n";
+  Process load({DURAMEN_BINARY, "load", "unix:" + (dir_ / "socket"), dir_ / "input", "--servers",
+                "3", "--json"},
+               dir_ / "errors");
+  const auto pid = static_cast<std::uint64_t>(load.pid());
+  EXPECT_EQ(load.Wait(), 0);
+  // It has said that it leaves; that it is gone is heard a moment later.
+  Json row;
+  while (!row.is_object() || row["state"] != "left") {
+    Process stat({DURAMEN_BINARY, "stat", dir_ / "data", "--live", "--by", "client", "--format",
+                  "jsonl"},
+                 dir_ / "errors");
+    row = Json::parse(stat.Line().value(), nullptr, false);
+    EXPECT_EQ(stat.Wait(), 0);
+  }
+  EXPECT_EQ(row["client"], 1);
+  EXPECT_EQ(row["pid"], pid);
+  EXPECT_EQ(row["uid"], ::geteuid());
+  EXPECT_EQ(row["logs"], 3);
+  EXPECT_EQ(row["logs_max"], 20);
+  EXPECT_EQ(row["writers"], 1);
+  EXPECT_EQ(row["records"], 6) << "a name and a line of each log";
+  EXPECT_GT(row["bytes"], 0);
+  EXPECT_GT(row["memory"], 0);
+  EXPECT_EQ(row["refused"], 0);
+  EXPECT_TRUE(row["reason"].is_null());
+  EXPECT_EQ(LastOf({"stat", dir_ / "data", "--live", "--by", "batch", "--json"}, 0).is_object(),
+            true);
+  EXPECT_EQ(wal.End(SIGTERM), 0);
 }
 
 TEST_F(SharedVerbs, SW1_TheFlushOfAWalProcessIsNotMeasuredFromAClient) {

@@ -4,10 +4,15 @@
 #include <poll.h>
 
 #include <filesystem>
+#include <new>
 #include <thread>
 
+#include "base/posix_io.h"
+#include "log/system_file.h"
 #include "shm/open.h"
+#include "shm/wait.h"
 #include "tests/shm/shared.h"
+#include "wal/scan.h"
 
 namespace duramen::shm::testing {
 namespace {
@@ -194,6 +199,48 @@ TEST_F(TakeOverTest, SW4_AnEndThatTheDiskDoesNotBearOutIsNotBelieved) {
   }
 }
 
+/// The newest WAL file, as its predecessor could have told of it when it had written `left` batches
+/// less.
+wal::WalEnd EndBefore(const std::string& data_dir, wal::WalEnd end, std::size_t left) {
+  PosixFileSystem files;
+  const std::unique_ptr<Directory> directory = files.Open(data_dir + "/wal").value();
+  const std::unique_ptr<File> file =
+      directory->Open(wal::FileName(end.file), OpenFor::kRead).value();
+  const std::unique_ptr<Directory> above = files.Open(data_dir).value();
+  const SystemUuid system =
+      log::DecodeSystemFile(log::ReadSmallFile(*above, log::kSystemName).value())->content.system;
+  wal::FileWindow window(*file, end.end_offset);
+  wal::FileSummary summary = wal::ScanHeaders(window, end.file, system);
+  wal::ScanBatches(window, system, summary);
+  EXPECT_GT(summary.batches.size(), left);
+  const wal::BatchSummary& last = summary.batches[summary.batches.size() - 1 - left];
+  end.end_offset = last.offset + last.bytes;
+  end.batch = last.number;
+  end.checksum = last.checksum;
+  return end;
+}
+
+/// All that it says is right, but for a batch that came behind it.
+TEST_F(TakeOverTest, SW4_ABatchBehindTheEndIsNotOverlooked) {
+  constexpr Index kEach = 50;
+  StartHost();
+  {
+    LogStore store = Client();
+    Writer writer = store.NewWriter().value();
+    const LogRef log = store.OpenLog(writer, "log", OpenMode::kCreate).value();
+    for (Index index = 1; index <= 3 * kEach; index += kEach) {
+      Fill(writer, log, index, index + kEach);
+    }
+  }
+  AskForIt();
+  LetGo(false);
+  const wal::WalEnd end = (*handed_)->wal_end.value();
+  EXPECT_EQ(EndBefore(dir_ / "data", end, 0).checksum, end.checksum);
+  GoOn(EndBefore(dir_ / "data", end, 2));
+  EXPECT_GE(host_->report().bytes_read, HostSettings().wal_max_size_bytes);
+  CompareAll(3 * kEach + 1);
+}
+
 TEST_F(TakeOverTest, SW4_WhoHadTheDirectoryInBetweenIsNotOverlooked) {
   StartHost();
   {
@@ -259,6 +306,73 @@ TEST_F(TakeOverTest, SW4_TheFileOfASocketThatAnotherMadeStays) {
   GoOn((*handed_)->wal_end);
   StopHost();
   EXPECT_TRUE(std::filesystem::exists(Socket()));
+}
+
+/// A WAL process made by hand: what it has, and its answers one by one.
+struct RawSuccessor {
+  explicit RawSuccessor(Connection one)
+      : connection(std::move(one)),
+        status(SealedMemory::Create("status", kPageBytes, WrittenBy::kMaker).value()),
+        bell(Doorbell::Make().value()),
+        page(new (status.bytes().data()) StatusPage) {}
+  /// The next request; its answer is the caller's.
+  Frame Next() { return Decode(ReceiveNext(connection, Soon())->bytes).value(); }
+  void Answer(const Frame& request, std::vector<std::byte> body, const std::vector<int>& fds = {}) {
+    const Frame answer{.kind = Kind::kAnswer, .id = request.id, .body = std::move(body)};
+    ASSERT_TRUE(SendFrame(connection, answer, fds, 1000).ok());
+  }
+  /// Up to the start of the ring, which waits for its answer.
+  void TakeIn() {
+    const Frame hello = Next();
+    ASSERT_EQ(hello.kind, Kind::kHello);
+    const Welcome welcome{.boot = 2,
+                          .payload_bytes_max = 1 << 20,
+                          .row_bytes_max = 1 << 16,
+                          .status_bytes = kPageBytes};
+    Answer(hello, EncodeBody(welcome), {status.fd(), bell.second.get()});
+    const Frame ring = Next();
+    ASSERT_EQ(ring.kind, Kind::kAddRing);
+    Answer(ring, {});
+    const Frame claim = Next();
+    ASSERT_EQ(claim.kind, Kind::kClaimAgain);
+    const log::Reclaim reclaim = DecodeClaimAgain(claim.body)->log;
+    Answer(claim, EncodeBody(log::HostedLog{.owner = reclaim.owner, .name = reclaim.name}));
+    start = Next();
+    ASSERT_EQ(start.kind, Kind::kStartRing);
+  }
+
+  Connection connection;
+  SealedMemory status;
+  std::pair<Doorbell, Descriptor> bell;  // the second end is the client's
+  StatusPage* page;
+  Frame start;
+};
+
+/// The successor has looked into the ring and sleeps; then something is put there, by somebody who
+/// does not know that successor yet. It is rung for as soon as it is known.
+TEST_F(TakeOverTest, SW4_WhatIsWrittenOnTheWayToTheSuccessorIsRungFor) {
+  StartHost();
+  {
+    LogStore store = Client();
+    Writer writer = store.NewWriter().value();
+    const LogRef log = store.OpenLog(writer, "log", OpenMode::kCreate).value();
+    Fill(writer, log, 1, 10);
+    AskForIt();
+    LetGo(false);
+    Listener listening = Listener::Adopt(std::move((*handed_)->socket)).value();
+    pollfd queue{listening.fd(), POLLIN, 0};
+    ASSERT_EQ(::poll(&queue, 1, 60'000), 1);
+    RawSuccessor raw(std::move(*listening.Accept().value()));
+    raw.TakeIn();
+    if (HasFatalFailure()) return;
+    raw.page->asleep.Show(true);
+    ASSERT_TRUE(Put(writer, log, 10, TextOf(10)).ok());
+    pollfd rung{raw.bell.first.fd(), POLLIN, 0};
+    EXPECT_EQ(::poll(&rung, 1, 0), 0) << "nobody knows it yet";
+    raw.Answer(raw.start, {});
+    EXPECT_EQ(::poll(&rung, 1, 60'000), 1);
+  }
+  handed_.reset();
 }
 
 TEST(FlushRounds, SW4_OnlyWhatShrinksAndIsStillMuchIsFlushedAgain) {
