@@ -137,6 +137,7 @@ void Host::Admit(Connection connection) {
                                               .hosting = *hosting_,
                                               .status = *status_,
                                               .quota = options_.quota,
+                                              .patience_ms = options_.patience_ms,
                                               .watch_bell = &Host::WatchBell,
                                               .hand_over = &Host::HandOver,
                                               .argument = this}));

@@ -42,6 +42,7 @@ struct HostOptions {
   std::optional<gid_t> group;
   std::size_t clients_max = 64;
   Quota quota;
+  int patience_ms = 5000;  // with a client that does not read its answers
 };
 
 class Host {

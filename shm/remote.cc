@@ -79,7 +79,12 @@ Result<RemoteWal::Link> RemoteWal::Connect() {
   const Frame hello{.kind = Kind::kHello,
                       .id = ++connection.last_id,
                       .body = EncodeBody(Hello{region_.bytes().size(), kPageBytes})};
-  TRY(SendFrame(connection.socket, hello, {region_.fd(), control_.fd()}, kPatienceMs));
+  const Status sent =
+      SendFrame(connection.socket, hello, {region_.fd(), control_.fd()}, kPatienceMs);
+  if (!sent.ok()) {
+    Error word = LastWord(connection);
+    return cut_off_.load() ? std::move(word) : sent.error();
+  }
   Pass(KillStep::kHelloSent);
   Result<Message> received = ReceiveNext(connection.socket, In(answer_ms_), stop_.get());
   if (!received.ok() && received.error().code == ErrorCode::kTimeout) return Silent();

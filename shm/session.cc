@@ -20,7 +20,6 @@ namespace duramen::shm {
 namespace {
 
 constexpr auto kFreeMax = std::chrono::seconds(10);  // until a log of one who is gone is free
-constexpr int kPatienceMs = 5000;  // with a client that does not read its answers
 constexpr std::uint64_t kReadBytesMax = 16u << 20;  // of one answer, unless one entry is larger
 
 Error Breach(const std::string& what) {
@@ -176,7 +175,7 @@ bool Session::Reply(std::uint32_t id, const Result<Answer>& answer) {
     message.body = EncodeBody(size);
     fds = {large->fd()};
   }
-  if (SendFrame(socket_, message, fds, kPatienceMs).ok()) {
+  if (SendFrame(socket_, message, fds, environment_.patience_ms).ok()) {
     Pass(KillStep::kAnswered);
     return true;
   }
@@ -592,7 +591,7 @@ void Session::End() {
     const Frame cut{.kind = Kind::kCutOff,
                       .id = 0,
                       .body = EncodeBody(Refusal{{ErrorCode::kRefused, why_, ""}})};
-    (void)SendFrame(socket_, cut, {}, kPatienceMs);
+    (void)SendFrame(socket_, cut, {}, environment_.patience_ms);
   }
   EndRings(true);
   const std::size_t logs = logs_.size();

@@ -42,6 +42,7 @@ class Session final : public log::LogHolder {
     log::Hosting& hosting;
     const SealedMemory& status;
     Quota quota;
+    int patience_ms = 0;
     /// Called on the session's thread when its bell is there, and before it goes.
     void (*watch_bell)(void* argument, const Doorbell& bell, bool begin) = nullptr;
     /// A successor is there, and waits on this connection for the answer to its request.

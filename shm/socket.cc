@@ -243,9 +243,12 @@ Result<std::optional<Message>> Connection::Receive(std::size_t descriptors_max) 
   header.msg_control = control;
   header.msg_controllen = sizeof control;
   ssize_t got = -1;
+  bool reset = false;
   do {
+    // One that went with something unread is told of first; what it had said stands behind that.
+    reset = got < 0 && errno == ECONNRESET;
     got = ::recvmsg(fd_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  } while (got < 0 && errno == EINTR);
+  } while (got < 0 && (errno == EINTR || (errno == ECONNRESET && !reset)));
   if (got < 0 && errno == EAGAIN) return std::optional<Message>();
   if (got < 0 && (errno == ECONNRESET || errno == EPIPE)) return Gone();
   if (got < 0) return PosixError("receive from", "the socket", errno);

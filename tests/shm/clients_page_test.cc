@@ -91,6 +91,31 @@ TEST_F(ClientsPage, SW2_TL4_WhoWentAndWhyStaysToBeSeen) {
   EXPECT_EQ(Metric("clients_cut_off"), 1u);
 }
 
+/// It asks and asks, and takes no answer.
+TEST_F(ClientsPage, P5_SW2_AClientThatStopsReadingIsCutOffAndItsLogsAreFree) {
+  HostOptions options;
+  options.socket_path = dir_ / "socket";
+  options.patience_ms = 20;
+  host_ = Host::Start(HostSettings(), options).value();
+  RawClient raw(dir_ / "socket");
+  raw.Begin("log");
+  ASSERT_FALSE(HasFatalFailure());
+  raw.Push(raw.Identity());
+  raw.Push(raw.Entry(1, "text"));
+  const Frame question{.kind = Kind::kList, .id = 9, .body = {}};
+  while (SendFrame(raw.connection, question, {}, 60'000).ok()) {
+  }
+  AwaitClients(0);
+  const std::vector<ClientRecord> clients = Page().clients;
+  ASSERT_THAT(clients, SizeIs(1));
+  EXPECT_EQ(clients[0].state, ClientState::kCutOff);
+  EXPECT_EQ(clients[0].reason, "it does not read what it asked for");
+  LogStore store = Client();
+  Writer writer = store.NewWriter().value();
+  const LogRef log = store.OpenLog(writer, "log", OpenMode::kOpen).value();
+  EXPECT_EQ(TextAt(store, log, 1), "text");
+}
+
 TEST_F(ClientsPage, SW2_TL4_WhoReadsIsCounted) {
   StartHost();
   {

@@ -1,6 +1,9 @@
 // Several stores on one WAL process, all in this process: what a client can do, and what it cannot.
 #include <gmock/gmock.h>
 #include <poll.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <thread>
@@ -396,6 +399,65 @@ TEST_F(SharedWal, SW5_AClientHasAsManyLogsAsItMay) {
   const Result<LogRef> more = store.OpenLog(writer, "more", OpenMode::kCreate);
   ASSERT_FALSE(more.ok());
   EXPECT_EQ(more.error().code, ErrorCode::kOverloaded);
+}
+
+TEST_F(SharedWal, SW5_AClientHasAsManyWritersAsItMay) {
+  Quota quota;
+  quota.rings = 1;
+  StartHost(quota);
+  LogStore store = Client();
+  std::optional<Writer> writer(store.NewWriter().value());
+  const Result<Writer> more = store.NewWriter();
+  ASSERT_FALSE(more.ok());
+  EXPECT_EQ(more.error().code, ErrorCode::kOverloaded);
+  EXPECT_THAT(more.error().message, HasSubstr("as many Writers"));
+  writer.reset();
+  EXPECT_TRUE(store.NewWriter().ok());
+}
+
+/// Of a process of another user, where this one may become another; what opening a store came to.
+int Stranger(const LogStoreOptions& options) {
+  constexpr uid_t kNobody = 65534;
+  if (::geteuid() == 0 && (::setgid(kNobody) != 0 || ::setuid(kNobody) != 0)) return 100;
+  for (int i = 0; i < 20; ++i) {
+    const Result<LogStore> store = LogStore::Open(options);
+    if (store.ok()) return 0;
+    const bool clear = store.error().code == ErrorCode::kPermission &&
+                       store.error().message.find("may not attach") != std::string::npos &&
+                       store.error().hint.find("--user") != std::string::npos;
+    if (!clear) return 101;
+  }
+  return 1;
+}
+
+TEST_F(SharedWal, P8_SW5_OnlyTheUsersThatAreNamedMayAttach) {
+  constexpr int kNobody = 65534;
+  const bool root = ::geteuid() == 0;  // Nobody else becomes another user.
+  ASSERT_EQ(::chmod(dir_.path().c_str(), 0755), 0);
+  for (const bool named : {false, true}) {
+    int begin[2] = {-1, -1};
+    ASSERT_EQ(::pipe(begin), 0);
+    const pid_t child = ::fork();  // There are no threads yet.
+    if (child == 0) {
+      char byte = 0;
+      const bool told = ::read(begin[0], &byte, 1) == 1;
+      ::_exit(told ? Stranger(ClientSettings()) : 102);
+    }
+    HostOptions options;
+    options.socket_path = dir_ / "socket";
+    if (root) options.group = kNobody;
+    if (named) options.users = {kNobody};
+    host_ = Host::Start(HostSettings(), options).value();
+    ASSERT_EQ(::write(begin[1], "x", 1), 1);
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFEXITED(status));
+    EXPECT_EQ(WEXITSTATUS(status), named || !root ? 0 : 1);
+    EXPECT_TRUE(LogStore::Open(ClientSettings()).ok()) << "the own user may";
+    ::close(begin[0]);
+    ::close(begin[1]);
+    StopHost();
+  }
 }
 
 TEST_F(SharedWal, SW1_AWriterThatGoesLeavesItsLogsToAnother) {

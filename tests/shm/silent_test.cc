@@ -80,6 +80,29 @@ TEST_F(Silent, SW3_RequestsEndInTimeAndTheNextWalProcessIsLookedFor) {
   while (!store.NewWriter().ok()) std::this_thread::yield();
 }
 
+/// Both versions are named, on the side of the client.
+TEST_F(Silent, SW5_AWalProcessOfAnotherVersionIsNoneToAttachTo) {
+  std::thread answering([&] {
+    pollfd someone{listener_->fd(), POLLIN, 0};
+    EXPECT_EQ(::poll(&someone, 1, 60'000), 1);
+    Connection peer = listener_->Accept().value().value();
+    const Frame hello = Decode(ReceiveNext(peer, Soon()).value().bytes).value();
+    std::vector<std::byte> bytes =
+        Encode({.kind = Kind::kAnswer, .id = hello.id, .body = std::vector<std::byte>(40)});
+    bytes[4] = std::byte{kVersion + 1};
+    EXPECT_TRUE(peer.Send(bytes).ok());
+    peer_.emplace(std::move(peer));
+  });
+  const Result<LogStore> store = OpenShared(ClientSettings(), {});
+  answering.join();
+  ASSERT_FALSE(store.ok());
+  EXPECT_EQ(store.error().code, ErrorCode::kUnknownVersion);
+  EXPECT_NE(store.error().message.find("version " + std::to_string(kVersion + 1)),
+            std::string::npos)
+      << store.error().message;
+  EXPECT_FALSE(store.error().hint.empty());
+}
+
 TEST_F(Silent, SW3_AClientEndsWhileItLooksForAnother) {
   std::optional<LogStore> store(Attach({}));
   peer_.reset();
