@@ -90,14 +90,12 @@ TEST_F(SharedVerbs, TL4_SW1_AnOperatorSeesEachClient) {
   EXPECT_EQ(row["uid"], ::geteuid());
   EXPECT_EQ(row["logs"], 3);
   EXPECT_EQ(row["logs_max"], 20);
-  EXPECT_EQ(row["writers"], 1);
+  EXPECT_EQ(row["writers"], 0) << "it has given them back";
   EXPECT_EQ(row["records"], 6) << "a name and a line of each log";
   EXPECT_GT(row["bytes"], 0);
   EXPECT_GT(row["memory"], 0);
   EXPECT_EQ(row["refused"], 0);
   EXPECT_TRUE(row["reason"].is_null());
-  EXPECT_EQ(LastOf({"stat", dir_ / "data", "--live", "--by", "batch", "--json"}, 0).is_object(),
-            true);
   EXPECT_EQ(wal.End(SIGTERM), 0);
 }
 
