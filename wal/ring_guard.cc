@@ -1,5 +1,6 @@
 #include "wal/ring_guard.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/bytes.h"
@@ -98,6 +99,8 @@ Result<RingGrant> RingGuard::Translate(Descriptor& descriptor) const {
   const std::lock_guard lock(mutex_);
   const auto found = grants_.find(descriptor.slot);
   if (found == grants_.end()) return Breach("log " + Number(descriptor.slot) + " is not claimed");
+  // Told, and not relied on; but such times are subtracted from each other.
+  descriptor.enqueued_ns = std::max<std::int64_t>(descriptor.enqueued_ns, 0);
   descriptor.slot = found->second.slot;
   return found->second;
 }

@@ -55,6 +55,18 @@ TEST_F(Guard, C12_ARecordThatKeepsTheRulesGetsItsSlot) {
   EXPECT_EQ(guard_->Resolve(descriptor), region_.data() + 8);
 }
 
+/// `./run hostile` found it: a difference of two times overflowed.
+TEST_F(Guard, P4_ATimeThatNoClockShowsIsNone) {
+  Descriptor descriptor = Entry();
+  descriptor.enqueued_ns = INT64_MIN;
+  ASSERT_TRUE(guard_->Translate(descriptor).ok());
+  EXPECT_EQ(descriptor.enqueued_ns, 0);
+  descriptor = Entry();
+  descriptor.enqueued_ns = 7;
+  ASSERT_TRUE(guard_->Translate(descriptor).ok());
+  EXPECT_EQ(descriptor.enqueued_ns, 7);
+}
+
 TEST_F(Guard, P4_EachFieldIsBounded) {
   const auto with = [&](auto change) {
     Descriptor descriptor = Entry();
