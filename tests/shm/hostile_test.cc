@@ -79,8 +79,6 @@ TEST_F(Hostile, P4_RowsThatAreNotItsOwn) {
   const auto row = [&](const std::function<meta::Row(RawClient&)>& make, std::uint64_t sequence) {
     return AfterRecord([&](RawClient& raw) { return raw.Row(sequence, make(raw)); });
   };
-  EXPECT_THAT(row([](RawClient&) { return meta::FaultyRow{1, 2, true, "x"}; }, 2),
-              HasSubstr("of kind faulty"));
   EXPECT_THAT(row([](RawClient&) { return meta::BoundsRow{}; }, 2), HasSubstr("of kind bounds"));
   EXPECT_THAT(row(
                   [](RawClient& raw) {
@@ -92,6 +90,20 @@ TEST_F(Hostile, P4_RowsThatAreNotItsOwn) {
   EXPECT_THAT(row([](RawClient&) { return meta::VoteRow{1, "n"}; }, 1), HasSubstr("behind row"));
   EXPECT_THAT(row([](RawClient&) { return meta::VoteRow{1, "n"}; }, 1ULL << 40),
               HasSubstr("behind row"));
+}
+
+/// It may say of its own log that it is faulty, and no more that a vote which is lost is there.
+TEST_F(Hostile, P4_AVoteThatIsLostStaysLost) {
+  RawClient raw(dir_ / "socket");
+  raw.Begin("raw");
+  raw.Push(raw.Identity());
+  raw.Push(raw.Row(2, meta::FaultyRow{1, 2, true, "x"}));
+  OthersGoOn();
+  OthersGoOn();
+  raw.Push(raw.Row(3, meta::FaultyRow{1, 2, false, "x"}));
+  OthersGoOn();
+  OthersGoOn();
+  EXPECT_THAT(raw.CutOff(), HasSubstr("takes back that a vote is lost"));
 }
 
 TEST_F(Hostile, P4_AHeadOutOfBounds) {
