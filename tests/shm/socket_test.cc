@@ -149,6 +149,18 @@ TEST(Socket, P5_APeerThatDoesNotReadIsAnErrorAtOnceAndLosesNothing) {
   EXPECT_TRUE(pair.host.Send(large).ok());
 }
 
+/// The kernel tells first that it went with something unread.
+TEST(Socket, P8_WhatAPeerSaidBeforeItWentIsHeard) {
+  Attached pair;
+  ASSERT_TRUE(pair.client.Send(BytesOf("never read")).ok());
+  ASSERT_TRUE(pair.host.Send(BytesOf("why")).ok());
+  { const Connection gone = std::move(pair.host); }
+  const Result<std::optional<Message>> word = pair.client.Receive();
+  ASSERT_TRUE(word.ok()) << word.error().message;
+  EXPECT_EQ(TextOf(word->value()), "why");
+  EXPECT_EQ(pair.client.Receive().error().code, ErrorCode::kClosed);
+}
+
 TEST(Socket, P4_DescriptorsNobodyAskedForAreClosed) {
   Attached pair;
   const Descriptor file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
