@@ -72,6 +72,7 @@ enum class PlantedBug : std::uint8_t {
   kBootIgnored,            // what a member said in an earlier life stays true [A4]
   kOldEpochWritten,        // a notice of writes that were cut since raises what is written [C2]
   kSessionByHighest,       // a command below a session's highest number is a repetition [A20]
+  kQuorumShrinks,          // a quorum is one of those that are not faulty [A3]
   kFaultyCounts,           // a server that lost acknowledged entries goes on as if it had none [A3]
   kCount,
 };

@@ -105,6 +105,7 @@ bool World::RunUntil(Moment end) {
     }
     if (next > now()) clock_.Advance(next - now());
   }
+  tally_.seconds = static_cast<std::uint64_t>(now() / kSecond);
   return false;
 }
 

@@ -10,7 +10,14 @@
 namespace duramen::core {
 
 std::size_t Core::Quorum() const {
-  return QuorumSize(configuration().voters(), settings_.min_quorum);
+  std::size_t voters = configuration().voters();
+  if (const Leader* leader = std::get_if<Leader>(&role_);
+      leader != nullptr && Planted(PlantedBug::kQuorumShrinks)) {
+    for (const auto& [uid, peer] : leader->peers) {
+      if (configuration().IsVoter(uid) && peer.standing == Standing::kFaulty) --voters;
+    }
+  }
+  return QuorumSize(voters, settings_.min_quorum);
 }
 
 /// One value per voter, this server's being `own`; what is not sound counts as 0 while quorum sizes
