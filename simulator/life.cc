@@ -243,16 +243,18 @@ bool World::MayLose(const Node& node) const {
   for (const Resident& resident : const_cast<Node&>(node).residents()) {
     const Cluster& cluster = clusters_[resident.cluster];
     if (!cluster.replacements.empty() || !cluster.endangered.empty()) return false;
+    const core::Configuration* settled = referee_.Settled(resident.cluster);
+    if (settled == nullptr) return false;
     std::size_t sound = 0;
     for (const std::unique_ptr<Node>& other : nodes_) {
       const Resident* there = other->Find(resident.cluster);
       if (other.get() == &node || there == nullptr || !there->replica) continue;
       const core::Configuration& configuration = there->replica->core().configuration();
       // All others, in each one's own view, make up a majority without it, with one to spare for a
-      // change under way.
-      if (configuration.IsVoter(there->uid) && configuration.voters() >= 3 &&
-          there->replica->core().standing() == core::Standing::kSound &&
-          configuration.IsVoter(resident.uid) &&
+      // change under way; a view that is not the newest is nobody's.
+      const bool counts = configuration == *settled && configuration.IsVoter(there->uid) &&
+                          configuration.voters() >= 3 && configuration.IsVoter(resident.uid);
+      if (counts && there->replica->core().standing() == core::Standing::kSound &&
           there->replica->core().specials().configuration_index() <=
               there->replica->core().commit()) {
         ++sound;

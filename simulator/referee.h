@@ -60,6 +60,8 @@ class Referee final : public Machine::Witness {
   /// A client has the answer to a command; from then on no read may be older.
   void OnAcknowledged(std::uint32_t cluster, Index at);
   Index acknowledged(std::uint32_t cluster) const;
+  /// The newest committed configuration; null while some server may go by a newer one.
+  const core::Configuration* Settled(std::uint32_t cluster) const;
   /// Asked when `floor` was acknowledged.
   void OnRead(std::uint32_t cluster, Index floor, const server::Replica& replica);
   void Fail(std::string what);

@@ -154,6 +154,17 @@ void Referee::CheckElection(std::uint32_t cluster, const core::Core& core) {
   }
 }
 
+const core::Configuration* Referee::Settled(std::uint32_t cluster) const {
+  const Cluster& life = clusters_.at(cluster);
+  for (auto place = life.changes.rbegin(); place != life.changes.rend(); ++place) {
+    const auto decided = life.decided.find(place->first);
+    if (decided == life.decided.end()) return nullptr;
+    const auto change = place->second.find(decided->second);
+    if (change != place->second.end()) return &change->second;
+  }
+  return &life.first;
+}
+
 void Referee::OnAcknowledged(std::uint32_t cluster, Index at) {
   Index& acknowledged = clusters_[cluster].acknowledged;
   acknowledged = std::max(acknowledged, at);
