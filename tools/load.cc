@@ -64,7 +64,7 @@ class Loader {
     // One for each WAL shard at least: a log that is there is written where it is.
     const std::uint32_t shards = store_.shards();
     for (std::uint64_t i = 0; i < std::max<std::uint64_t>(options_.writers, shards); ++i) {
-      lanes_.push_back({TRY(store_.NewWriter(static_cast<std::uint32_t>(i % shards))), {}});
+      TRY(OpenLane(static_cast<std::uint32_t>(i % shards)));
     }
     for (std::uint64_t i = 0; i < options_.servers; ++i) TRY(OpenTarget(i));
     started_ns_ = clock_.NowNs();
@@ -117,21 +117,31 @@ class Loader {
   }
 
  private:
-  Status OpenTarget(std::uint64_t number) {
+  /// Tries again as long as what stands in the way may pass.
+  template <typename Try>
+  auto Patiently(const Try& attempt) {
     const auto give_up = steady_clock::now() + milliseconds(options_.overloaded_ms);
     while (true) {
-      Result<Target> target = TryTarget(number);
-      if (target.ok()) {
-        resumed_ += target->durable;
-        targets_.push_back(std::move(*target));
-        return {};
-      }
-      // Each registration is a record on its way to the WAL, and there may be many.
-      if (!Passes(target.error()) || Interrupted() || steady_clock::now() > give_up) {
-        return target.error();
+      auto result = attempt();
+      if (result.ok() || !Passes(result.error()) || Interrupted() ||
+          steady_clock::now() > give_up) {
+        return result;
       }
       std::this_thread::sleep_for(milliseconds(1));
     }
+  }
+
+  Status OpenLane(std::uint32_t shard) {
+    lanes_.push_back({TRY(Patiently([&] { return store_.NewWriter(shard); })), {}});
+    return {};
+  }
+
+  /// Each registration is a record on its way to the WAL, and there may be many.
+  Status OpenTarget(std::uint64_t number) {
+    Target target = TRY(Patiently([&] { return TryTarget(number); }));
+    resumed_ += target.durable;
+    targets_.push_back(std::move(target));
+    return {};
   }
 
   Result<Target> TryTarget(std::uint64_t number) {

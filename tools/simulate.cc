@@ -85,8 +85,9 @@ void AddSoakRow(const std::string& path, const Progress& progress) {
             "adds one.\n\n"
             "| commit | CPU seconds | tally | seeds |\n|---|---|---|---|\n";
   }
-  page << "| " << CommitOfBuild() << " | " << static_cast<std::uint64_t>(progress.cpu_seconds) << " | "
-       << progress.tally.ToText() << " | " << progress.first << "-" << progress.next - 1 << " |\n";
+  page << "| " << CommitOfBuild() << " | " << static_cast<std::uint64_t>(progress.cpu_seconds)
+       << " | " << progress.tally.ToText() << " | " << progress.first << "-" << progress.next - 1
+       << " |\n";
 }
 
 void ReportFailure(std::uint64_t seed, const simulator::Settings& settings, bool shrink,

@@ -27,7 +27,7 @@ void ExpectClean(std::uint64_t seed, Tally& tally, const std::string& settings =
                                  << settings;
 }
 
-TEST(SimulatorSeeds, CT2_NothingGoesWrongInManyLives) {
+TEST(SimulatorSeeds, CT2_CM2_R8_R12_R19_R23_NothingGoesWrongInManyLives) {
   Tally tally;
   const std::uint64_t first = FirstSeed();
   for (std::uint64_t seed = first + DURAMEN_HALF; seed < first + kSeeds; seed += 2) {
