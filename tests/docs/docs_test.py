@@ -98,6 +98,30 @@ class Metrics(unittest.TestCase):
         self.assertGreater(len(told), 60)
 
 
+class Units(unittest.TestCase):
+    """The units of systemd, as far as that can be told without systemd."""
+    def settings(self, name):
+        lines = re.sub(r'(?m)^#.*$', '', read('packaging/' + name)).split('\n')
+        for line in filter(None, lines):
+            self.assertRegex(line, r'^(\[\w+\]|\w+=.*)$')
+        return dict(line.split('=', 1) for line in lines if '=' in line)
+
+    def test_service_socket_and_verb_fit(self):
+        service = self.settings('duramen-wal.service.in')
+        socket = self.settings('duramen-wal.socket')
+        verb, flags = service['ExecStart'].split('/duramen ', 1)[1].split(' ', 1)
+        usage = subprocess.run([DURAMEN, verb, '--help'], stdout=subprocess.PIPE, check=True,
+                               text=True, timeout=TIMEOUT_SECONDS).stdout
+        given = dict(zip(flags.split()[::2], flags.split()[1::2]))
+        for flag in given:
+            self.assertRegex(usage, rf'(?m)^  {flag}\b')
+        self.assertEqual(given['--socket'], socket['ListenSequentialPacket'])
+        self.assertEqual(given['--data-dir'], '/var/lib/' + service['StateDirectory'])
+        self.assertEqual(service['Type'], 'notify')
+        self.assertEqual(service['User'], socket['SocketUser'])
+        self.assertIn(f"u {service['User']} ", read('packaging/duramen.sysusers'))
+
+
 class Readme(unittest.TestCase):
     def test_the_example_is_the_file(self):
         self.assertIn(read('examples/append.cc'), blocks('README.md', 'cpp'))

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "base/bytes.h"
@@ -62,6 +63,56 @@ TEST(LogStore, CT1_A14_ADirectoryIsTheSameUnderWhateverName) {
       EXPECT_TRUE(fs::is_empty(data));
     }
   }
+}
+
+std::uint64_t MetricOf(const LogStore& store, std::string_view name) {
+  std::pair<std::string_view, std::uint64_t> wanted{name, 0};
+  store.VisitMetrics(
+      [](void* argument, const Metric& metric) {
+        auto* found = static_cast<std::pair<std::string_view, std::uint64_t>*>(argument);
+        if (metric.name == found->first) found->second = metric.value;
+      },
+      &wanted);
+  return wanted.second;
+}
+
+// Their threads, WALs, settings and counters have nothing in common; one goes, the other stays.
+TEST(LogStore, CL11_SeveralSystemsInAProcessAreApart) {
+  const testing::TempDir dirs[2];
+  std::optional<LogStore> stores[2];
+  std::optional<Writer> writers[2];
+  LogRef logs[2];
+  for (int system = 0; system < 2; ++system) {
+    LogStoreOptions options = Small(dirs[system].path());
+    options.wal_sync_method = system == 0 ? SyncMethod::kDatasync : SyncMethod::kFsync;
+    options.memory_budget = (system + 1) << 24;
+    stores[system].emplace(LogStore::Open(options).value());
+    writers[system].emplace(stores[system]->NewWriter().value());
+    logs[system] =
+        stores[system]->OpenLog(*writers[system], "same name", OpenMode::kOpenOrCreate).value();
+  }
+  EXPECT_EQ(LogStore::Open(Small(dirs[0].path())).error().code, ErrorCode::kInUse);
+  for (Index index = 1; index <= 100; ++index) {
+    for (const int system : {0, 1}) {
+      if (system == 1 && index > 50) continue;
+      const std::string text = "of system " + std::to_string(system);
+      const Result<Ticket> ticket =
+          AppendOne(*writers[system], logs[system], Entry(index, 1, text));
+      ASSERT_TRUE(ticket.ok() && writers[system]->Wait(*ticket, Soon()).ok());
+    }
+  }
+  EXPECT_EQ(MetricOf(*stores[0], "wal_entries"), 100U);
+  EXPECT_EQ(MetricOf(*stores[1], "wal_entries"), 50U);
+  writers[0].reset();
+  stores[0].reset();
+  const Result<Ticket> ticket =
+      AppendOne(*writers[1], logs[1], Entry(51, 1, "behind the other's end"));
+  ASSERT_TRUE(ticket.ok() && writers[1]->Wait(*ticket, Soon()).ok());
+  const Result<Pin> pin = stores[1]->Read(logs[1], 1, 2, SIZE_MAX);
+  ASSERT_TRUE(pin.ok());
+  EXPECT_EQ(AsText(pin->entries().front().payload), "of system 1");
+  stores[0].emplace(LogStore::Open(Small(dirs[0].path())).value());
+  EXPECT_EQ(stores[0]->recovery_report().entries, 100U);
 }
 
 TEST(LogStore, M6_RegistrationAndEntriesSurviveReopening) {
