@@ -278,6 +278,17 @@ Status Hosting::Read(std::uint32_t slot, IndexRange range, std::size_t max_bytes
   return status;
 }
 
+/// It counts from here on, durable or not: a lost vote that is on its way is not taken back either.
+Status Hosting::JudgeFault(ServerLog& log, const meta::FaultyRow& fault) {
+  {
+    const std::lock_guard lock(log.mutex);
+    if (log.fault.rows_lost && !fault.rows_lost) return BadRow("it takes back that a vote is lost");
+    log.fault = fault;
+  }
+  store_.SetFaulty(log, fault.faulty());
+  return {};
+}
+
 Status Hosting::JudgeRow(const wal::RingGrant& grant, std::uint8_t kind, Bytes payload) {
   const Result<meta::Row> row =
       meta::DecodeRow(kind, payload.subspan(sizeof(std::uint64_t)));
@@ -290,11 +301,8 @@ Status Hosting::JudgeRow(const wal::RingGrant& grant, std::uint8_t kind, Bytes p
       return {};
     case meta::RowKind::kIdentity:
       break;
-    case meta::RowKind::kFaulty: {
-      const bool vote_lost = RowsOf(grant.owner.uid).rows.faulty.rows_lost;
-      if (!vote_lost || std::get_if<meta::FaultyRow>(&*row)->rows_lost) return {};
-      return BadRow("it takes back that a vote is lost");
-    }
+    case meta::RowKind::kFaulty:
+      return JudgeFault(*store_.At(grant.slot), *std::get_if<meta::FaultyRow>(&*row));
     default:
       return BadRow(std::string("it is of kind ") + meta::RowKindName(meta::KindOf(*row)));
   }

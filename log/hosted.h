@@ -51,6 +51,7 @@ class Hosting final : public wal::RowJudge {
     meta::ServerRows rows;
   };
   Rows RowsOf(const ServerUid& uid) const;
+  Status JudgeFault(ServerLog& log, const meta::FaultyRow& fault);
   Result<HostedLog> Create(const LogHolder& holder, std::string_view name,
                            const wal::RecordOwner& owner);
   Result<HostedLog> CreateAgain(const LogHolder& holder, const Reclaim& reclaim);

@@ -85,9 +85,15 @@ class Referee final : public Machine::Witness {
     core::TermMap log;
   };
   struct Cluster {
+    /// Of an entry: its own term, and the earliest in which it was known to be committed. A leader
+    /// of a later one has it; whoever won a term in between and only hears of it now need not.
+    struct Decision {
+      Term term = 0;
+      Term in = 0;
+    };
     core::Configuration first;
     std::map<Index, std::map<Term, core::Configuration>> changes;  // by where they stand
-    std::map<Index, Term> decided;  // what any server ever knew committed
+    std::map<Index, Decision> decided;  // what any server ever knew committed
     Index acknowledged = 0;
   };
   void NoteChange(std::uint32_t cluster, core::LogEnd at, const core::Configuration& change);

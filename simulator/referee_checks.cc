@@ -109,10 +109,12 @@ bool Referee::IsReached(const core::Core& core, const core::Configuration& confi
 void Referee::CheckCommits(std::uint32_t cluster, const core::Core& core, const Seen& before) {
   if (core.commit() <= before.commit) return;
   const std::string where = "cluster " + std::to_string(cluster) + ": ";
-  std::map<Index, Term>& decided = clusters_[cluster].decided;
+  auto& decided = clusters_[cluster].decided;
   for (Index at = std::max(before.commit + 1, core.log().begin()); at <= core.commit(); ++at) {
     const Term term = core.log().TermAt(at).value_or(0);
-    if (decided.try_emplace(at, term).first->second == term) continue;
+    Cluster::Decision& entry = decided.try_emplace(at, term, core.term()).first->second;
+    entry.in = std::min(entry.in, core.term());
+    if (entry.term == term) continue;
     return Fail(where + "entry " + std::to_string(at) + " was committed in two terms");
   }
   if (core.role_kind() != core::RoleKind::kLeader || before.term != core.term()) return;
@@ -145,12 +147,12 @@ void Referee::CheckElection(std::uint32_t cluster, const core::Core& core) {
     Fail(where + "the leader of term " + std::to_string(core.term()) + " has " +
          std::to_string(votes) + " votes of " + std::to_string(configuration.voters()));
   }
-  for (const auto& [index, term] : clusters_[cluster].decided) {
-    if (index < core.log().begin() || term >= core.term()) continue;
-    if (core.log().TermAt(index) == term) continue;
+  for (const auto& [index, entry] : clusters_[cluster].decided) {
+    if (index < core.log().begin() || entry.in >= core.term()) continue;
+    if (core.log().TermAt(index) == entry.term) continue;
     return Fail(where + "the leader of term " + std::to_string(core.term()) +
-                " lacks the committed entry " + std::to_string(index) + " of term " +
-                std::to_string(term));
+                " lacks the entry " + std::to_string(index) + " of term " +
+                std::to_string(entry.term) + ", committed in term " + std::to_string(entry.in));
   }
 }
 
@@ -159,7 +161,7 @@ const core::Configuration* Referee::Settled(std::uint32_t cluster) const {
   for (auto place = life.changes.rbegin(); place != life.changes.rend(); ++place) {
     const auto decided = life.decided.find(place->first);
     if (decided == life.decided.end()) return nullptr;
-    const auto change = place->second.find(decided->second);
+    const auto change = place->second.find(decided->second.term);
     if (change != place->second.end()) return &change->second;
   }
   return &life.first;

@@ -98,8 +98,6 @@ TEST_F(Hostile, P4_AVoteThatIsLostStaysLost) {
   raw.Begin("raw");
   raw.Push(raw.Identity());
   raw.Push(raw.Row(2, meta::FaultyRow{1, 2, true, "x"}));
-  OthersGoOn();
-  OthersGoOn();
   raw.Push(raw.Row(3, meta::FaultyRow{1, 2, false, "x"}));
   OthersGoOn();
   OthersGoOn();
