@@ -112,7 +112,8 @@ void Referee::CheckCommits(std::uint32_t cluster, const core::Core& core, const 
   auto& decided = clusters_[cluster].decided;
   for (Index at = std::max(before.commit + 1, core.log().begin()); at <= core.commit(); ++at) {
     const Term term = core.log().TermAt(at).value_or(0);
-    Cluster::Decision& entry = decided.try_emplace(at, term, core.term()).first->second;
+    const Cluster::Decision found{term, core.term()};
+    Cluster::Decision& entry = decided.try_emplace(at, found).first->second;
     entry.in = std::min(entry.in, core.term());
     if (entry.term == term) continue;
     return Fail(where + "entry " + std::to_string(at) + " was committed in two terms");
