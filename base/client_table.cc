@@ -63,13 +63,12 @@ void ClientRow::SetReason(std::string_view text) noexcept {
   while (size > 0 && !IsUtf8(text.substr(0, size))) --size;  // Not within a character.
   std::array<std::uint64_t, kReasonBytes / 8> words{};
   std::memcpy(words.data(), text.data(), size);
-  for (std::size_t i = 0; i < words.size(); ++i) reason[i].Set(words[i]);
+  for (std::size_t i = 0; i < words.size(); ++i) reason[i].Publish(words[i]);
 }
 
 void ClientRow::GiveBack(ClientState as, std::int64_t now_ns) noexcept {
   gone_at.SetTime(now_ns);
-  std::atomic_thread_fence(std::memory_order_release);
-  state.Set(static_cast<std::uint64_t>(as));
+  state.Publish(static_cast<std::uint64_t>(as));
 }
 
 ClientRow* ClientTable::Take(const ClientIdentity& identity) noexcept {
@@ -89,23 +88,21 @@ ClientRow* ClientTable::Take(const ClientIdentity& identity) noexcept {
   }
   row->ordinal.Set(0);
   row->last.Set(0);
-  std::atomic_thread_fence(std::memory_order_acq_rel);  // Behind all that its last one wrote.
   for (Counter* word :
        {&row->gone_at, &row->logs, &row->logs_max, &row->rings, &row->rings_max,
         &row->memory_bytes, &row->memory_bytes_max, &row->records, &row->bytes, &row->requests,
         &row->refused, &row->read_entries}) {
-    word->Set(0);
+    word->Publish(0);  // Behind the ordinal's: a reader takes no row that is half another's.
   }
   row->SetReason("");
-  row->pid.Set(identity.pid);
-  row->uid.Set(identity.uid);
-  row->attached_at.SetTime(identity.attached_ns);
+  row->pid.Publish(identity.pid);
+  row->uid.Publish(identity.uid);
+  row->attached_at.Publish(static_cast<std::uint64_t>(identity.attached_ns));
   std::uint64_t taken = taken_.value();
   while (!taken_.Exchange(taken, taken + 1)) {
   }
-  std::atomic_thread_fence(std::memory_order_release);
-  row->last.Set(taken + 1);
-  row->ordinal.Set(taken + 1);
+  row->last.Publish(taken + 1);
+  row->ordinal.Publish(taken + 1);
   return row;
 }
 

@@ -14,6 +14,8 @@ class Counter {
     value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
   void Set(std::uint64_t n) noexcept { value_.store(n, std::memory_order_relaxed); }
+  /// Behind all that this thread wrote before.
+  void Publish(std::uint64_t n) noexcept { value_.store(n, std::memory_order_release); }
   /// A moment, as Clock::NowNs says it.
   void SetTime(std::int64_t ns) noexcept { Set(static_cast<std::uint64_t>(ns)); }
   /// The rest on any thread, for words that several count in.
@@ -22,9 +24,11 @@ class Counter {
   std::uint64_t SubShared(std::uint64_t n) noexcept {
     return value_.fetch_sub(n, std::memory_order_relaxed);
   }
-  /// Sets `to` where it is still `from`; else `from` is what it is now.
+  /// Sets `to` where it is still `from`, behind what this thread wrote before and what the word's
+  /// last writer published; else `from` is what it is now.
   bool Exchange(std::uint64_t& from, std::uint64_t to) noexcept {
-    return value_.compare_exchange_weak(from, to, std::memory_order_relaxed);
+    return value_.compare_exchange_weak(from, to, std::memory_order_acq_rel,
+                                        std::memory_order_relaxed);
   }
   std::uint64_t value() const noexcept { return value_.load(std::memory_order_relaxed); }
 
