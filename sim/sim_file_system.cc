@@ -512,7 +512,7 @@ Status SimFileSystem::Do(Op op, const std::string& file_class, const void* calle
 void SimFileSystem::Rot(const std::string& path, std::uint64_t offset, std::byte value) {
   const Node node = disk_.visible().FindPath(path);
   CHECK(node != 0);
-  disk_.Rot(node, offset, value);
+  Rot(node, offset, value);
 }
 
 void SimFileSystem::FailReads(const std::string& path, std::uint64_t begin, std::uint64_t end) {

@@ -137,6 +137,7 @@ class SimFileSystem final : public FileSystem {
   void Crash() { crashed_ = true; }
   /// The disk itself changes a byte, under everybody's hands, for good.
   void Rot(const std::string& path, std::uint64_t offset, std::byte value);
+  void Rot(Node file, std::uint64_t offset, std::byte value) { disk_.Rot(file, offset, value); }
   /// The bytes [begin, end) of the file that stands there cannot be read any more.
   void FailReads(const std::string& path, std::uint64_t begin, std::uint64_t end);
   /// All can be read again.

@@ -35,7 +35,8 @@ void World::ChangeMembers() {
   Cluster& cluster = clusters_[number];
   Node* home = nullptr;
   Resident* leader = LeaderOf(number, &home);
-  if (leader == nullptr || !cluster.replacements.empty() || !cluster.endangered.empty()) return;
+  if (leader == nullptr || !cluster.replacements.empty()) return;
+  if (cluster.endangered.size() > cluster.latent.size()) return;
   const core::Configuration configuration = leader->replica->core().configuration();
   const std::uint32_t free = FreeNode(number);
   if (free < nodes_.size() && (configuration.members.size() < 3 || rng_.OneIn(2))) {
@@ -50,7 +51,7 @@ void World::ChangeMembers() {
     AskChange(number, change);
     return;
   }
-  if (configuration.members.size() <= 1) return;
+  if (configuration.members.size() <= 1 || !cluster.endangered.empty()) return;
   const core::Member& member = configuration.members[rng_.Below(configuration.members.size())];
   if (configuration.voters() <= 3 && member.role == core::MemberRole::kVoter && !rng_.OneIn(4))
     return;

@@ -235,6 +235,7 @@ std::string World::JudgeLiveness() {
     return "cluster " + std::to_string(number) + " does not serve again after all has healed" +
            state;
   }
+  if (!AllSound()) return "a server is still faulty long after all has healed";
   return "";
 }
 

@@ -33,7 +33,7 @@ void World::Found() {
     if (!started.ok())
       return referee_.Fail("a new node does not start: " + started.error().message);
   }
-  clusters_.resize(settings_.clusters);
+  clusters_.resize(settings_.AllClusters());
   for (std::uint32_t number = 0; number < clusters_.size(); ++number) {
     Cluster& cluster = clusters_[number];
     cluster.birth.cluster = rng_.Next();
@@ -153,14 +153,54 @@ void World::StartServers(Node& node) {
   TellStart(node);
   for (const std::uint32_t cluster : unreadable) Replace(node, *node.Find(cluster));
   for (const Resident& resident : node.residents()) {
+    // A start reads all that there is.
+    clusters_[resident.cluster].latent.erase(resident.uid);
     if (resident.replica) NoteStanding(resident);
   }
 }
 
+/// A16: who leads was elected by servers that had promised nothing any more to whoever led before.
+void World::CheckLeases(const Node& home, const Resident& leader) {
+  const Term term = leader.replica->core().term();
+  for (const std::unique_ptr<Node>& node : nodes_) {
+    const Resident* other = node->is_up() ? node->Find(leader.cluster) : nullptr;
+    if (other == nullptr || other == &leader || !other->replica) continue;
+    const core::Core& core = other->replica->core();
+    if (core.term() >= term || !core.HoldsLease(node->clock().At(now()))) continue;
+    return referee_.Fail("cluster " + std::to_string(leader.cluster) + ": node " +
+                         std::to_string(home.number()) + " leads in term " + std::to_string(term) +
+                         " while node " + std::to_string(node->number()) +
+                         " holds its lease of term " + std::to_string(core.term()));
+  }
+}
+
+/// Whether no member still lacks what it once acknowledged.
+bool World::AllSound() {
+  for (std::uint32_t number = 0; number < clusters_.size(); ++number) {
+    Node* home = nullptr;
+    const Resident* leader = LeaderOf(number, &home);
+    if (leader == nullptr) return false;
+    const core::Configuration& configuration = leader->replica->core().configuration();
+    for (const std::unique_ptr<Node>& node : nodes_) {
+      const Resident* resident = node->is_up() ? node->Find(number) : nullptr;
+      if (resident == nullptr || !resident->replica) continue;
+      const core::Core& core = resident->replica->core();
+      if (core.standing() == core::Standing::kFaulty && configuration.Find(resident->uid))
+        return false;
+    }
+  }
+  return true;
+}
+
 /// Whose disk was touched, and who is sound, or sound again, is not in danger any more.
 void World::NoteStanding(const Resident& resident) {
-  const bool sound = resident.replica->core().standing() == core::Standing::kSound;
-  if (!sound || clusters_[resident.cluster].endangered.erase(resident.uid) == 0) return;
+  Cluster& cluster = clusters_[resident.cluster];
+  if (resident.replica->core().standing() != core::Standing::kSound) {
+    cluster.latent.erase(resident.uid);
+    return;
+  }
+  if (cluster.latent.count(resident.uid) > 0) return;
+  if (cluster.endangered.erase(resident.uid) == 0) return;
   Tell("cluster " + std::to_string(resident.cluster) + ": the server on node " +
        std::to_string(addresses_[resident.uid].node) + " is sound");
 }
@@ -219,6 +259,7 @@ void World::Replace(Node& node, Resident& resident) {
 
 void World::Await(std::uint32_t cluster, const ServerUid& lost, const ServerUid& fresh) {
   clusters_[cluster].endangered.erase(lost);
+  clusters_[cluster].latent.erase(lost);
   if (lost == fresh) return;  // A planted bug.
   clusters_[cluster].replacements.push_back({lost, fresh});
 }

@@ -100,7 +100,7 @@ void Node::Crash(bool power_lost) {
 
 std::vector<sim::Node> Node::FilesIn(const std::string& path, std::string_view ending) const {
   std::vector<sim::Node> files;
-  const sim::Image& image = disk_.visible();
+  const sim::Image& image = Disk().visible();
   const sim::Node directory = image.FindPath(path);
   if (directory == 0) return files;
   for (const auto& [name, node] : image.entries(directory)) {
@@ -113,7 +113,7 @@ std::vector<sim::Node> Node::FilesIn(const std::string& path, std::string_view e
 
 std::vector<Stretch> Node::Segments() const {
   std::vector<Stretch> segments;
-  const sim::Image& image = disk_.visible();
+  const sim::Image& image = Disk().visible();
   const sim::Node servers = image.FindPath(kServers);
   if (servers == 0) return segments;
   for (const auto& [name, directory] : image.entries(servers)) {
@@ -130,7 +130,7 @@ std::vector<Stretch> Node::Segments() const {
 std::vector<Stretch> Node::WalBatches() const {
   std::map<std::uint64_t, std::vector<Stretch>> files;
   for (const sim::Node file : FilesIn("/data/wal", ".wal")) {
-    const sim::FileContent& content = disk_.visible().content(file);
+    const sim::FileContent& content = Disk().visible().content(file);
     std::vector<std::byte> block(wal::kBlockBytes);
     if (content.Read(0, block) < block.size()) continue;
     const Result<wal::FileHeader> header = wal::DecodeFileHeader(block, 0);
@@ -151,6 +151,17 @@ std::vector<Stretch> Node::WalBatches() const {
   for (const auto& [number, of_file] : files)
     batches.insert(batches.end(), of_file.begin(), of_file.end());
   return batches;
+}
+
+void Node::Rot(sim::Node file, std::uint64_t offset, std::byte by) {
+  std::byte value{};
+  (void)Disk().visible().content(file).Read(offset, {&value, 1});
+  value ^= by;
+  if (machine_) {
+    machine_->Rot(file, offset, value);
+  } else {
+    disk_.Rot(file, offset, value);
+  }
 }
 
 void Node::Wipe() {

@@ -73,7 +73,6 @@ class Node {
   LogStore& store() { return *store_; }
   Writer& writer() { return *writer_; }
   sim::SimFileSystem& machine() { return *machine_; }
-  sim::DiskState& disk() { return disk_; }
   std::vector<Resident>& residents() { return residents_; }
   Resident* Find(std::uint32_t cluster);
 
@@ -83,9 +82,11 @@ class Node {
                const std::vector<std::string>& salvage);
   /// The process ends at once; `power_lost`: so does the machine, and the disk keeps what it must.
   void Crash(bool power_lost);
-  /// What the disk shows while it is down: whole segments; batches of the WAL in their order.
+  /// What the disk shows: whole segments; batches of the WAL in their order.
   std::vector<Stretch> Segments() const;
   std::vector<Stretch> WalBatches() const;
+  /// Changes a byte, under a store that runs or not.
+  void Rot(sim::Node file, std::uint64_t offset, std::byte by);
   /// An empty disk.
   void Wipe();
 
@@ -93,6 +94,7 @@ class Node {
 
  private:
   void Stop();
+  const sim::DiskState& Disk() const { return machine_ ? machine_->disk() : disk_; }
   std::vector<sim::Node> FilesIn(const std::string& path, std::string_view ending) const;
   std::uint32_t number_;
   LocalClock clock_;

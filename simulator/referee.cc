@@ -165,14 +165,17 @@ void Referee::OnStep(std::uint32_t cluster, const server::Replica& replica,
   }
   const bool leads = core.role_kind() == core::RoleKind::kLeader;
   const Index change = core.specials().configuration_index();
-  // Whoever has entries of the term in which it voted for itself has made them.
-  if (vote == core.uid() && core.log().TermAt(change) == core.term()) {
+  // Whoever has entries of the term in which it voted for itself has made them; what it knew to be
+  // committed may be unreadable since.
+  const bool sound = core.standing() == core::Standing::kSound;
+  if (sound && vote == core.uid() && core.log().TermAt(change) == core.term()) {
     // The bug of 2015: only then does every later leader have what this one builds on [ME6].
     if (core.log().TermAt(core.commit()) != core.term()) {
       Fail("cluster " + std::to_string(cluster) +
            ": a leader changed the members before an entry of its term was committed");
     }
     NoteChange(cluster, {core.term(), change}, core.specials().configuration());
+    if (leads) CheckOneChange(cluster, core, change);
   }
   CheckConfiguration(cluster, core);
   if (core.written() != seen.written) CheckWritten(cluster, replica, store);

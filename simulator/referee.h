@@ -103,6 +103,7 @@ class Referee final : public Machine::Witness {
   void CheckAcknowledgement(std::uint32_t cluster, const server::Replica& from,
                             const core::Message& message, const server::Replica* to);
   void CheckWritten(std::uint32_t cluster, const server::Replica& replica, const LogStore& store);
+  void CheckOneChange(std::uint32_t cluster, const core::Core& core, Index newest);
   void CheckConfiguration(std::uint32_t cluster, const core::Core& core);
   void CheckCommits(std::uint32_t cluster, const core::Core& core, const Seen& before);
   bool IsReached(const core::Core& core, const core::Configuration& configuration) const;

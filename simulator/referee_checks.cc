@@ -46,6 +46,20 @@ const core::Configuration& Referee::ConfigurationOf(std::uint32_t cluster,
   return life.first;
 }
 
+/// One change at a time (dissertation §4.1).
+void Referee::CheckOneChange(std::uint32_t cluster, const core::Core& core, Index newest) {
+  if (core.commit() >= newest) return;
+  const auto& changes = clusters_[cluster].changes;
+  for (auto place = changes.upper_bound(core.commit()); place != changes.lower_bound(newest);
+       ++place) {
+    const std::optional<Term> term = core.log().TermAt(place->first);
+    if (!term || place->second.count(*term) == 0) continue;
+    return Fail("cluster " + std::to_string(cluster) + ": a leader changed the members at " +
+                std::to_string(newest) + " while its change at " + std::to_string(place->first) +
+                " was not committed");
+  }
+}
+
 void Referee::CheckConfiguration(std::uint32_t cluster, const core::Core& core) {
   if (core.configuration() == ConfigurationOf(cluster, core.log(), core.log().end())) return;
   Fail("cluster " + std::to_string(cluster) +
@@ -111,7 +125,9 @@ void Referee::CheckCommits(std::uint32_t cluster, const core::Core& core, const 
   const std::string where = "cluster " + std::to_string(cluster) + ": ";
   auto& decided = clusters_[cluster].decided;
   for (Index at = std::max(before.commit + 1, core.log().begin()); at <= core.commit(); ++at) {
-    const Term term = core.log().TermAt(at).value_or(0);
+    const std::optional<Term> known = core.log().TermAt(at);
+    if (!known && core.standing() == core::Standing::kFaulty) return;  // Just found unreadable.
+    const Term term = known.value_or(0);
     const Cluster::Decision found{term, core.term()};
     Cluster::Decision& entry = decided.try_emplace(at, found).first->second;
     entry.in = std::min(entry.in, core.term());

@@ -11,7 +11,7 @@ Outcome RunSeed(std::uint64_t seed, const Settings& settings, Narrator* narrator
   World world(seed, settings, narrator);
   Outcome outcome{.verdict = world.Run(), .tally = {}, .trace_hash = 0, .records = {}};
   if (outcome.verdict.empty()) {
-    outcome.verdict = JudgeRecords(world.records(), settings.clusters);
+    outcome.verdict = JudgeRecords(world.records(), settings.AllClusters());
   }
   outcome.tally = world.tally();
   outcome.trace_hash = world.trace_hash();

@@ -31,6 +31,11 @@ void DrawSharpTroubles(Rng& rng, Settings& settings) {
   settings.packed = sometimes(1, 1);
   settings.failover = sometimes(1, 1);
   settings.reads = sometimes(50, 95);
+  settings.shorten = sometimes(2, 20);
+  settings.latent = sometimes(1, 1);
+  settings.dying = sometimes(1, 1);
+  const std::uint64_t crowd = 8 + rng.Below(48);
+  settings.crowd = rng.OneIn(50) ? crowd : 0;
 }
 
 }  // namespace

@@ -54,6 +54,12 @@ struct Settings {
   std::uint64_t lasting_ms = 0;  // of cuts, clogs and pauses, mean; 0: seconds
   std::uint64_t stall_ms = 0;    // a disk of which nothing comes back for a while
   std::uint64_t late_us = 0;     // what a process does comes late by up to that
+  std::uint64_t shorten = 0;     // one in so many appends carries fewer entries; 0: none
+  std::uint64_t latent = 0;      // 1: bytes rot under running stores
+  std::uint64_t dying = 0;       // 1: one in three disk errors lasts until the node is restarted
+  std::uint64_t crowd = 0;       // clusters besides
+
+  std::uint64_t AllClusters() const { return clusters + crowd; }
 };
 
 struct SettingField {
@@ -61,7 +67,7 @@ struct SettingField {
   std::uint64_t Settings::*member;
   bool is_trouble;  // may be set to zero when a failure is shrunk
 };
-inline constexpr std::array<SettingField, 39> kSettingFields = {{
+inline constexpr std::array<SettingField, 43> kSettingFields = {{
     {"nodes", &Settings::nodes, false},
     {"members", &Settings::members, false},
     {"clusters", &Settings::clusters, false},
@@ -101,6 +107,10 @@ inline constexpr std::array<SettingField, 39> kSettingFields = {{
     {"lasting_ms", &Settings::lasting_ms, false},
     {"stall_ms", &Settings::stall_ms, true},
     {"late_us", &Settings::late_us, true},
+    {"shorten", &Settings::shorten, true},
+    {"latent", &Settings::latent, true},
+    {"dying", &Settings::dying, true},
+    {"crowd", &Settings::crowd, true},
 }};
 
 /// What a seed says.

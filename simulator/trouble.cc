@@ -97,10 +97,17 @@ void World::BreakDisk() {
   Node& node = *nodes_[rng_.Below(nodes_.size())];
   if (!node.is_up()) return;
   ++tally_.disk_errors;
-  Tell("node " + std::to_string(node.number()) + ": a write or sync fails");
+  const bool lasts = settings_.dying != 0 && rng_.OneIn(3);
+  Tell("node " + std::to_string(node.number()) +
+       (lasts ? ": the disk takes nothing any more" : ": a write or sync fails"));
   node.machine().Schedule({.kind = rng_.OneIn(2) ? sim::OpKind::kWrite : sim::OpKind::kSyncData,
                            .file_class = rng_.OneIn(3) ? "seg" : "wal",
-                           .times = 1 + rng_.Below(2)});
+                           .times = lasts ? UINT64_MAX : 1 + rng_.Below(2)});
+  if (!lasts) return;
+  // Until somebody gives it another controller.
+  In(Exponential(Lasting(5000)), [this, number = node.number()] {
+    if (nodes_[number]->is_up()) CrashNode(*nodes_[number], false);
+  });
 }
 
 void World::FillDisk() {
@@ -130,12 +137,21 @@ void World::StallDisk() {
   node.machine().StallUntil(kWalDirectory, clock_.NowNs() + lasts);
 }
 
-/// A byte that was acknowledged changes, while its node is down. In the WAL not one of the last
-/// batches, where damage cannot be told from a tear [C5].
+/// Whoever leads reads the most.
+Node& World::NodeToRot() {
+  const auto cluster = static_cast<std::uint32_t>(rng_.Below(clusters_.size()));
+  Node* home = nullptr;
+  if (settings_.latent != 0 && rng_.OneIn(2)) (void)LeaderOf(cluster, &home);
+  return home != nullptr ? *home : *nodes_[rng_.Below(nodes_.size())];
+}
+
+/// A byte that was acknowledged changes, while its node is down or while it runs. In the WAL not one
+/// of the last batches, where damage cannot be told from a tear [C5].
 void World::Rot() {
-  Node& node = *nodes_[rng_.Below(nodes_.size())];
+  Node& node = NodeToRot();
   if (!node.is_up() || !MayLose(node)) return;
-  CrashNode(node, false);
+  const bool latent = settings_.latent != 0 && !rng_.OneIn(3);
+  if (!latent) CrashNode(node, false);
   const std::vector<Stretch> written = rng_.OneIn(3) ? node.Segments() : node.WalBatches();
   constexpr std::size_t kLastBatches = 8;
   const std::size_t kept = written.empty() || written.front().is_segment ? 0 : kLastBatches;
@@ -148,13 +164,12 @@ void World::Rot() {
   ++tally_.rotten_bytes;
   for (const Resident& resident : node.residents()) {
     clusters_[resident.cluster].endangered.insert(resident.uid);
+    if (latent) clusters_[resident.cluster].latent.insert(resident.uid);
   }
   const std::uint64_t offset = where.offset + rng_.Below(where.bytes);
   Tell("node " + std::to_string(node.number()) + ": a byte of " +
        (where.is_segment ? "a segment" : "the WAL") + " rots");
-  std::byte was{};
-  (void)node.disk().visible().content(where.file).Read(offset, {&was, 1});
-  node.disk().Rot(where.file, offset, was ^ static_cast<std::byte>(1 + rng_.Below(255)));
+  node.Rot(where.file, offset, static_cast<std::byte>(1 + rng_.Below(255)));
 }
 
 void World::Wipe() {

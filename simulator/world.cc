@@ -10,10 +10,29 @@ namespace {
 
 /// Steps of storage at one moment before messages and timers have their turn.
 constexpr int kStorageSteps = 4;
+/// What may happen at one moment, and waits for storage.
+constexpr Moment kLongestStep = 120 * kSecond;
 constexpr Moment kNodeHeartbeat = 300 * kMillisecond;
 constexpr Moment kNodeSilence = kSecond;
 /// After the trouble: what a cluster may take to serve again, in the longest election timeouts.
 constexpr Moment kHealingTime = 30 * kSecond;
+
+/// Nobody need send all that it could.
+void Shorten(server::Envelope& envelope, Rng& rng) {
+  auto* append = std::get_if<core::AppendEntries>(&envelope.message.body);
+  if (append == nullptr || envelope.payloads.empty()) return;
+  const std::uint64_t kept = rng.Below(envelope.payloads.size());
+  envelope.payloads.resize(kept);
+  std::uint64_t left = kept;
+  for (core::TermRun& run : append->runs) {
+    run.count = std::min(run.count, left);
+    left -= run.count;
+  }
+  std::erase_if(append->runs, [](const core::TermRun& run) { return run.count == 0; });
+  std::erase_if(append->specials, [&](const core::SpecialEntry& special) {
+    return special.index > append->previous.index + kept;
+  });
+}
 
 }  // namespace
 
@@ -78,7 +97,9 @@ std::string World::Run() {
   trouble_ = false;
   Heal();
   const Moment healed_at = now();
-  while (served_after_healing_.size() < clusters_.size() && now() < healed_at + kHealingTime) {
+  const Moment patience = kHealingTime + static_cast<Moment>(clusters_.size()) * kSecond;
+  while ((served_after_healing_.size() < clusters_.size() || !AllSound()) &&
+         now() < healed_at + patience) {
     if (!RunUntil(now() + kSecond)) return referee_.verdict();
   }
   tally_.seconds = static_cast<std::uint64_t>(now() / kSecond);
@@ -92,7 +113,12 @@ bool World::RunUntil(Moment end) {
     for (int step = 0; step < kStorageSteps && executor_.RunOne(); ++step) ran = true;
     PumpStorage();
     if (agenda_.next() <= now()) {
+      const Moment before = now();
       agenda_.Take()();
+      if (now() > before + kLongestStep) {
+        referee_.Fail("one step took " + std::to_string((now() - before) / kSecond) +
+                      " s: something waited for what did not come");
+      }
       continue;
     }
     if (ran) continue;
@@ -142,6 +168,7 @@ void World::StepAt(Node& node, Resident& resident,
   if (narrator_ != nullptr && leads) TellLeader(node, resident);
   if (leads && core.term() != resident.hunted) {
     resident.hunted = core.term();
+    CheckLeases(node, resident);
     Hunt(node, resident);
   }
   Note(node.number() << 8 | static_cast<std::uint64_t>(core.role_kind()),
@@ -256,6 +283,7 @@ void World::Send(server::Replica& from, server::Envelope envelope) {
   if (target == nullptr || IsCut(source->node, target->node)) return;
   if (trouble_ && settings_.loss > 0 && rng_.OneIn(settings_.loss)) return;
   const bool doubled = trouble_ && settings_.doubling > 0 && rng_.OneIn(settings_.doubling);
+  if (trouble_ && settings_.shorten > 0 && rng_.OneIn(settings_.shorten)) Shorten(envelope, rng_);
   auto shared = std::make_shared<server::Envelope>(std::move(envelope));
   for (int copy = 0; copy < (doubled ? 2 : 1); ++copy) {
     Moment delay = Delay(source->node, target->node);

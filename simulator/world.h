@@ -66,6 +66,7 @@ class World final : public server::ReplicaHost {
     std::uint32_t incarnations = 0;
     std::vector<Replacement> replacements;
     std::set<ServerUid> endangered;  // whose disk was touched; what became of it shows at its start
+    std::set<ServerUid> latent;      // of these: while it ran, and nobody has noticed yet
     std::uint64_t change_ticket = 0;
   };
 
@@ -102,6 +103,8 @@ class World final : public server::ReplicaHost {
   void ForgetOthers(const ServerUid& uid);
   void CrashNode(Node& node, bool power_lost);
   void NoteStanding(const Resident& resident);
+  void CheckLeases(const Node& home, const Resident& leader);
+  bool AllSound();
   void Replace(Node& node, Resident& resident);
   void Await(std::uint32_t cluster, const ServerUid& lost, const ServerUid& fresh);
   bool MayLose(const Node& node) const;
@@ -119,6 +122,7 @@ class World final : public server::ReplicaHost {
   void BreakDisk();
   void FillDisk();
   void StallDisk();
+  Node& NodeToRot();
   void Rot();
   void Wipe();
   void Heal();

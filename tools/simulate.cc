@@ -39,14 +39,15 @@ Status Override(simulator::Settings& settings, const std::string& text) {
 Status Validate(const simulator::Settings& settings) {
   const bool fits = settings.nodes >= 1 && settings.nodes <= 7 && settings.members >= 1 &&
                     settings.members <= settings.nodes && settings.clusters >= 1 &&
-                    settings.clusters <= 64 && settings.clients <= 100 && settings.keys >= 1 &&
+                    settings.clusters <= 64 && settings.crowd <= 64 - settings.clusters &&
+                    settings.clients <= 100 && settings.keys >= 1 &&
                     settings.lanes >= 1 && settings.lanes <= 16 &&
                     settings.append_max >= 1 && settings.append_max <= 65536 &&
                     settings.pipeline_max >= 1 && settings.wal_file_kb >= 48 &&
                     settings.lease_margin_ms < 1000 && settings.think_ms >= 1;
   if (fits) return {};
   return Error{ErrorCode::kConfiguration, "settings of the simulation are out of range",
-               "nodes 1 to 7, members up to nodes, clusters 1 to 64, clients up to 100, "
+               "nodes 1 to 7, members up to nodes, clusters and crowd together 1 to 64, clients up to 100, "
                "lanes 1 to 16, keys, "
                "append_max, pipeline_max "
                "and think_ms from 1, wal_file_kb from 48, lease_margin_ms below 1000"};
@@ -139,7 +140,7 @@ ExitCode RunSimulate(const SimulateOptions& options, Terminal& terminal) {
                    Hex({reinterpret_cast<const std::byte*>(&outcome.trace_hash), 8}) + "\n");
     }
     if (!options.histories.empty()) {
-      const Status written = WriteHistories(options.histories, seed, settings.clusters, outcome);
+      const Status written = WriteHistories(options.histories, seed, settings.AllClusters(), outcome);
       if (!written.ok()) {
         terminal.Complain(written.error());
         return ExitCodeOf(written.error().code);

@@ -190,6 +190,8 @@ class Core {
   /// Of each peer, by uid; nothing unless it leads.
   std::vector<PeerStatus> Peers() const;
   Standing standing() const;
+  /// Whether a read asked at `now`, by its own clock, would need no round; false unless it leads.
+  bool HoldsLease(Microseconds now) const;
   const CoreCounters& counters() const { return counters_; }
   /// Invariants that hold between steps; tests and the simulator call it after each.
   void CheckInvariants() const;
@@ -322,7 +324,6 @@ class Core {
   void GrantRead(const PendingRead& read, Effects& out);
   void ReleaseApplied(Effects& out);
   void FailReads(Effects& out);
-  bool HoldsLease() const;
 
   ClusterId cluster_;
   ServerUid uid_;

@@ -11,12 +11,13 @@ namespace duramen::core {
 
 /// Counted from the sending of what a quorum answered, by this clock, less the margin for theirs
 /// [A16, RD4].
-bool Core::HoldsLease() const {
+bool Core::HoldsLease(Microseconds now) const {
+  if (!std::holds_alternative<Leader>(role_)) return false;
   const Leader& leader = std::get<Leader>(role_);
   if (settings_.clock_drift_margin == 0 || !leader.may_lease) return false;
   const std::uint64_t sent = ReachedByQuorum(
-      PerVoter(now_, [](const Peer& peer) { return peer.acked_sent_at; }), Quorum());
-  const Microseconds now = Planted(PlantedBug::kStaleClock) ? leader.ticked_at : now_;
+      PerVoter(now, [](const Peer& peer) { return peer.acked_sent_at; }), Quorum());
+  if (Planted(PlantedBug::kStaleClock)) now = leader.ticked_at;
   return sent > 0 && now < sent + settings_.election_timeout_min - settings_.clock_drift_margin;
 }
 
@@ -28,7 +29,7 @@ void Core::OnQuery(const Query& query, Effects& out) {
     if (leader->reads.size() + leader->early.size() + granted_.size() <
         settings_.waiting_reads_max) {
       PendingRead read{.id = query.ticket};
-      if (query.kind == Query::Kind::kLease && commit_ >= leader->own_first && HoldsLease()) {
+      if (query.kind == Query::Kind::kLease && commit_ >= leader->own_first && HoldsLease(now_)) {
         read.index = commit_;
         return GrantRead(read, out);
       }
