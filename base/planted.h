@@ -74,6 +74,8 @@ enum class PlantedBug : std::uint8_t {
   kSessionByHighest,       // a command below a session's highest number is a repetition [A20]
   kQuorumShrinks,          // a quorum is one of those that are not faulty [A3]
   kFaultyCounts,           // a server that lost acknowledged entries goes on as if it had none [A3]
+  kUnverifiedCommitted,    // a follower commits its own tail as soon as a leader says so
+  kMatchKept,              // a leader never believes that a follower has less than it had [A4]
   kCount,
 };
 

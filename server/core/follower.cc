@@ -34,7 +34,9 @@ void Core::OnAppend(const Message& message, const AppendEntries& append, Effects
   RestartElectionTimer();  // Behind the entries, which may make this server a voter.
   if (!fits) return;
   follower->verified = std::max(follower->verified, append.end() - 1);
-  RaiseCommit(std::min(append.commit, follower->verified), out);
+  const Index verified =
+      Planted(PlantedBug::kUnverifiedCommitted) ? log_.last().index : follower->verified;
+  RaiseCommit(std::min(append.commit, verified), out);
   MaybeHeal(*follower);
   if (append.quiet && commit_ == log_.last().index && follower->verified == commit_) {
     follower->quiet = true;

@@ -169,7 +169,8 @@ void Core::Progress(Effects& out) {
 void Core::TakeRefusal(Peer& peer, const AppendReply& reply) {
   if (reply.stream != peer.stream || peer.progress == Peer::Progress::kSnapshot) return;
   ++peer.stream;
-  if (reply.last_index < peer.match) peer.match = 0;  // It has less than it had: begin anew.
+  // It has less than it had: begin anew.
+  if (reply.last_index < peer.match && !Planted(PlantedBug::kMatchKept)) peer.match = 0;
   Index equal =
       log_.LastOfTermAtMost(std::min(reply.hint.index, log_.last().index), reply.hint.term);
   const LogEnd before{*log_.TermAt(log_.begin() - 1), log_.begin() - 1};

@@ -109,6 +109,9 @@ const Plant kPlants[] = {
      kHunted + "lasting_ms=1000 append_max=1 delay_us=20000 clients=20"},
     {"UnverifiedAcknowledged", PlantedBug::kUnverifiedAcknowledged, 20, 150,
      kHunted + "lasting_ms=1500 stall_ms=500"},
+    {"UnverifiedCommitted", PlantedBug::kUnverifiedCommitted, 1, 200,
+     kHunted + "lasting_ms=1000 shorten=2 clients=20"},
+    {"MatchKept", PlantedBug::kMatchKept, 360203, 200, "rot_ms=2000 latent=1"},
 };
 
 INSTANTIATE_TEST_SUITE_P(Bugs, SimulatorPlanted, testing::ValuesIn(kPlants),
