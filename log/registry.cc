@@ -309,12 +309,22 @@ memtable::Arena* LogStore::Impl::TakeArena() {
   return arena;
 }
 
+/// Whether entries of a log of that Writer are not durable.
+bool LogStore::Impl::HasUnwritten(const Writer::Impl& writer) const {
+  const std::lock_guard lock(mutex_);
+  return std::any_of(owned_logs.begin(), owned_logs.end(), [&](const auto& log) {
+    return log->writer == &writer && log->table.Bounds().end > log->written_end.load();
+  });
+}
+
 void LogStore::Impl::ReleaseWriter(Writer::Impl* writer) {
   if (Forked()) return;  // The parent's; its memory is only a copy.
+  // Space may never come: who wants to wait for it does so in Wait.
   const auto durable = [](void* argument) {
     const auto* self = static_cast<const Writer::Impl*>(argument);
-    return self->producer.released() >= self->producer.committed() || self->store.port->stuck() ||
-           !self->store.started.load();
+    const log::WalPort& its = *self->store.port;
+    return self->producer.released() >= self->producer.committed() || its.stuck() ||
+           !self->store.started.load() || (its.strands() && self->store.HasUnwritten(*self));
   };
   if (started) {
     port->Wake();

@@ -38,6 +38,8 @@ class WalPort {
     return files().flushed_upto.load(std::memory_order_acquire);
   }
   bool stuck() const { return status().Stuck(); }
+  /// Accepted entries wait for space on the disk; rows and marks do not.
+  bool strands() const { return status().strands.load(std::memory_order_acquire); }
 
   virtual std::string state_reason() const = 0;
   /// UINT64_MAX: not known.

@@ -20,6 +20,7 @@ struct WalStatus {
   std::atomic<bool> blocked{false};  // a file is needed and none can be made
   std::atomic<bool> entries_admitted{true};
   std::atomic<bool> rows_admitted{true};
+  std::atomic<bool> strands{false};  // entries wait for a file, and only row files can be had [B3]
   std::atomic<std::uint64_t> current_file{0};
   std::atomic<std::uint64_t> recycled_upto{0};
   std::atomic<std::uint64_t> flushed_upto{0};  // WAL file; what landed up to it is in segments

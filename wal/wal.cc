@@ -303,6 +303,7 @@ void Wal::PlanRecords(Plan& plan, std::uint64_t room) {
     if (rings_[ring].port->bytes != nullptr) rings_[ring].port->bytes->Add(taken.bytes);
     return taken;
   });
+  status_.strands.store(stranded_ && pool().failure().has_value(), std::memory_order_release);
 }
 
 Turns::Taken Wal::TakeFrom(std::size_t ring_number, const Taking& taking) {

@@ -380,5 +380,37 @@ TEST(RowFiles, A14_B3_AllocatedFilesThatTakeNothing) {
   store.ExpectAllThere();
 }
 
+// Files fail on a full disk until there is none left that takes what was accepted before.
+TEST(RowFiles, G9_AWriterWhoseEntriesAreStrandedCanBeDestroyed) {
+  Store store;
+  store.Begin();
+  Machine& machine = store.machine;
+  const LogRef other = machine.Log("other", 1);
+  FillDisk(machine);
+  const auto waiting = [&] { return *machine.store().BoundsOf(machine.Log("a")); };
+  machine.disk().Schedule({.kind = sim::OpKind::kSyncData, .file_class = "wal/#.wal", .times = 4});
+  Index end = store.end;
+  for (; end < store.end + 3; ++end) {
+    ASSERT_TRUE(machine.Append(machine.Log("a"), end, 1, {"a"}).ok());
+  }
+  for (int second = 0; second < 20; ++second) machine.Idle();
+  ASSERT_GT(waiting().end, waiting().written_end) << "nothing was accepted that has no file";
+  const Result<Ticket> vote = machine.writer(1).PutVote(other, 7, "n");
+  ASSERT_TRUE(vote.ok() && machine.Wait(*vote, 1).ok()) << "the WAL is not stuck";
+  const Deadline soon = machine.In(1'000'000'000);
+  machine.DropWriters();
+  EXPECT_LT(machine.In(0), soon) << "it waited for space";
+  FreeDisk(machine);
+  for (int second = 0; second < 5; ++second) machine.Idle();
+  EXPECT_EQ(machine.store().pressure(), Pressure::kNone);
+  machine.PowerLoss();
+  machine.Start();
+  const std::vector<std::string> a = machine.Contents("a");
+  EXPECT_GE(a.size(), store.end - 1);
+  EXPECT_LE(a.size(), end - 1);
+  EXPECT_EQ(machine.store().VoteOf(machine.Log("other", 1))->term, 7u);
+  EXPECT_FALSE(machine.store().recovery_report().damaged());
+}
+
 }  // namespace
 }  // namespace duramen::log
