@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/loop_executor.h"
@@ -71,7 +72,9 @@ class Node {
   const LocalClock& clock() const { return clock_; }
   std::uint64_t boot() const { return store_->recovery_report().boot; }
   LogStore& store() { return *store_; }
-  Writer& writer() { return *writer_; }
+  /// That of the shard in which a log of that name is, or is to be.
+  Writer& WriterOf(std::string_view name);
+  std::vector<Writer>& writers() { return writers_; }
   sim::SimFileSystem& machine() { return *machine_; }
   sim::DiskState& disk() { return disk_; }
   std::vector<Resident>& residents() { return residents_; }
@@ -84,8 +87,9 @@ class Node {
   /// The process ends at once; `power_lost`: so does the machine, and the disk keeps what it must.
   void Crash(bool power_lost);
   /// What the disk shows while it is down: whole segments; batches of the WAL in their order.
-  std::vector<Stretch> Segments() const;
-  std::vector<Stretch> WalBatches() const;
+  std::vector<Stretch> Segments(std::uint64_t shard) const;
+  std::vector<Stretch> WalBatches(std::uint64_t shard) const;
+  std::uint64_t shards() const { return shards_; }
   /// An empty disk.
   void Wipe();
 
@@ -93,6 +97,8 @@ class Node {
 
  private:
   void Stop();
+  Result<LogStore> Open(LogStoreOptions options, const Settings& settings,
+                        const log::StorageEnvironment& environment);
   std::vector<sim::Node> FilesIn(const std::string& path, std::string_view ending) const;
   std::uint32_t number_;
   LocalClock clock_;
@@ -101,7 +107,8 @@ class Node {
   sim::DiskState disk_;
   std::unique_ptr<sim::SimFileSystem> machine_;
   std::optional<LogStore> store_;
-  std::optional<Writer> writer_;
+  std::vector<Writer> writers_;  // by shard
+  std::uint64_t shards_ = 1;     // of the store, as long as nobody asks for others
   std::vector<Resident> residents_;
 };
 

@@ -29,6 +29,7 @@ void Tally::Add(const Tally& other) {
   unknown += other.unknown;
   reads += other.reads;
   messages += other.messages;
+  deeds += other.deeds;
 }
 
 std::string Tally::ToText() const {
@@ -59,6 +60,7 @@ std::string Tally::ToText() const {
   add(unknown, "unknown");
   add(reads, "reads");
   add(messages, "messages");
+  add(deeds, "deeds of scribes");
   return text;
 }
 

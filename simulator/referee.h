@@ -39,6 +39,7 @@ struct Tally {
   std::uint64_t unknown = 0;  // outcome never learnt
   std::uint64_t reads = 0;    // outside the log
   std::uint64_t messages = 0;
+  std::uint64_t deeds = 0;  // of scribes
   void Add(const Tally& other);
   std::string ToText() const;
 };

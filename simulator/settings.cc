@@ -31,6 +31,9 @@ void DrawSharpTroubles(Rng& rng, Settings& settings) {
   settings.packed = sometimes(1, 1);
   settings.failover = sometimes(1, 1);
   settings.reads = sometimes(50, 95);
+  settings.tight = sometimes(1, 1);
+  settings.shards = std::max<std::uint64_t>(1, sometimes(2, 3));
+  settings.scribe_ms = sometimes(5, 200);
 }
 
 }  // namespace

@@ -21,6 +21,7 @@
 #include "simulator/client.h"
 #include "simulator/node.h"
 #include "simulator/referee.h"
+#include "simulator/scribe.h"
 #include "simulator/settings.h"
 
 namespace duramen::simulator {
@@ -136,6 +137,11 @@ class World final : public server::ReplicaHost {
   bool Remove(std::uint32_t cluster, const ServerUid& uid);
   std::uint32_t FreeNode(std::uint32_t cluster);
 
+  // service.cc: what else is done to stores
+  void MakeScribes();
+  void Scribble();
+  bool TellScribe(Node& node);
+
   // clients.cc
   void StartClients();
   void DrawRequest(Rng& rng, Attempt& attempt);
@@ -160,6 +166,8 @@ class World final : public server::ReplicaHost {
   LoopExecutor executor_;
   Agenda agenda_;
   std::vector<std::unique_ptr<Node>> nodes_;
+  std::vector<Scribe> scribes_;       // by node; none in most lives
+  std::set<std::uint32_t> touched_;   // nodes whose disks were damaged
   std::vector<Cluster> clusters_;
   std::vector<Client> clients_;
   std::vector<Session> sessions_;
