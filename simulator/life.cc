@@ -117,11 +117,17 @@ void World::CrashNode(Node& node, bool power_lost) {
 void World::StartNode(std::uint32_t number) {
   Node& node = *nodes_[number];
   if (node.is_up()) return;
-  const Status started = node.Start(executor_, clock_, settings_, {});
+  Visit visit = VisitNode(node);
+  Status started = node.Start(executor_, clock_, settings_, {});
+  if (!started.ok() && touched_.contains(number)) {
+    visit.made = false;
+    started = Rescue(node);
+  }
   if (!started.ok()) {
     return referee_.Fail("node " + std::to_string(number) +
                          " does not start: " + started.error().message);
   }
+  CheckVisit(node, visit);
   StartServers(node);
 }
 

@@ -12,9 +12,6 @@
 namespace duramen::simulator {
 namespace {
 
-std::string RootOf(std::uint64_t shard) {
-  return shard == 0 ? "/data" : "/data/shards/" + std::to_string(shard);
-}
 
 // Small, so that files roll and queues fill in a life of a minute.
 log::StorageTuning Tuning(const Settings& settings) {
@@ -42,6 +39,10 @@ void Tighten(LogStoreOptions& options) {
 
 }  // namespace
 
+std::string RootOf(std::uint64_t shard) {
+  return shard == 0 ? "/data" : "/data/shards/" + std::to_string(shard);
+}
+
 Resident* Node::Find(std::uint32_t cluster) {
   const auto at = std::find_if(residents_.begin(), residents_.end(), [&](const Resident& resident) {
     return resident.cluster == cluster;
@@ -49,14 +50,7 @@ Resident* Node::Find(std::uint32_t cluster) {
   return at == residents_.end() ? nullptr : &*at;
 }
 
-Status Node::Start(LoopExecutor& executor, ManualClock& clock, const Settings& settings,
-                   const std::vector<std::string>& salvage) {
-  CHECK(!store_);
-  machine_ = std::make_unique<sim::SimFileSystem>(disk_, sites_);
-  machine_->KeepNoTrace();
-  machine_->SeedFlight(rng_.Next());
-  if (settings.disk_us > 0)
-    machine_->SetLatency(static_cast<std::int64_t>(settings.disk_us) * kMicrosecond);
+LogStoreOptions Node::OptionsOf(const Settings& settings) const {
   LogStoreOptions options;
   options.data_dir = "/data";
   options.wal_max_size_bytes = settings.wal_file_kb << 10;
@@ -67,6 +61,31 @@ Status Node::Start(LoopExecutor& executor, ManualClock& clock, const Settings& s
   if (settings.packed != 0)
     options.wal_compression = options.segment_compression = Compression::kZstd;
   if (settings.failover != 0) options.wal_failover_dir = "/away/wal";
+  options.wal_shards = shards_;
+  return options;
+}
+
+Status Node::StartsStrictly(LoopExecutor& executor, ManualClock& clock, const Settings& settings) {
+  sim::SiteTable sites;
+  sim::SimFileSystem copy(disk_, sites);
+  copy.KeepNoTrace();
+  LogStoreOptions options = OptionsOf(settings);
+  options.recovery_mode = RecoveryMode::kStrict;
+  const Result<LogStore> opened =
+      log::OpenLogStore(options, {copy, clock, executor, Rng(rng_.Next())}, Tuning(settings));
+  copy.Crash();
+  return opened.ok() ? Status() : opened.error();
+}
+
+Status Node::Start(LoopExecutor& executor, ManualClock& clock, const Settings& settings,
+                   const std::vector<std::string>& salvage) {
+  CHECK(!store_);
+  machine_ = std::make_unique<sim::SimFileSystem>(disk_, sites_);
+  machine_->KeepNoTrace();
+  machine_->SeedFlight(rng_.Next());
+  if (settings.disk_us > 0)
+    machine_->SetLatency(static_cast<std::int64_t>(settings.disk_us) * kMicrosecond);
+  LogStoreOptions options = OptionsOf(settings);
   if (!salvage.empty()) {
     options.recovery_mode = RecoveryMode::kSalvage;
     options.salvage_servers = salvage;

@@ -44,6 +44,9 @@ struct Stretch {
   bool is_segment = false;
 };
 
+/// Where that WAL shard of a node lies.
+std::string RootOf(std::uint64_t shard);
+
 /// A clock that runs at its own speed, in microseconds since the node came to be.
 class LocalClock {
  public:
@@ -84,6 +87,8 @@ class Node {
   /// that are to begin anew. Errors: those of LogStore::Open.
   Status Start(LoopExecutor& executor, ManualClock& clock, const Settings& settings,
                const std::vector<std::string>& salvage);
+  /// A strict start of a copy of what the disk shows. Errors: those of LogStore::Open.
+  Status StartsStrictly(LoopExecutor& executor, ManualClock& clock, const Settings& settings);
   /// The process ends at once; `power_lost`: so does the machine, and the disk keeps what it must.
   void Crash(bool power_lost);
   /// What the disk shows while it is down: whole segments; batches of the WAL in their order.
@@ -97,6 +102,7 @@ class Node {
 
  private:
   void Stop();
+  LogStoreOptions OptionsOf(const Settings& settings) const;
   Result<LogStore> Open(LogStoreOptions options, const Settings& settings,
                         const log::StorageEnvironment& environment);
   std::vector<sim::Node> FilesIn(const std::string& path, std::string_view ending) const;

@@ -30,6 +30,10 @@ void Tally::Add(const Tally& other) {
   reads += other.reads;
   messages += other.messages;
   deeds += other.deeds;
+  inspections += other.inspections;
+  repairs += other.repairs;
+  undone += other.undone;
+  cut_repairs += other.cut_repairs;
 }
 
 std::string Tally::ToText() const {
@@ -61,6 +65,10 @@ std::string Tally::ToText() const {
   add(reads, "reads");
   add(messages, "messages");
   add(deeds, "deeds of scribes");
+  add(inspections, "inspections");
+  add(repairs, "repairs");
+  add(undone, "undone");
+  add(cut_repairs, "cut repairs");
   return text;
 }
 

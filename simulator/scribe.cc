@@ -283,7 +283,10 @@ std::string Scribe::ReadAll(Node& node, const Notebook& book, bool touched,
       continue;
     }
     for (const EntryView& entry : pin->entries()) {
-      lines[entry.index] = {entry.term, Checksum(entry.payload, 0)};
+      // A repair may have put no-ops in the place of what was lost.
+      if (entry.kind >= kFirstUserKind) {
+        lines[entry.index] = {entry.term, Checksum(entry.payload, 0)};
+      }
       next = entry.index + 1;
     }
   }

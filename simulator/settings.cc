@@ -34,6 +34,11 @@ void DrawSharpTroubles(Rng& rng, Settings& settings) {
   settings.tight = sometimes(1, 1);
   settings.shards = std::max<std::uint64_t>(1, sometimes(2, 3));
   settings.scribe_ms = sometimes(5, 200);
+  settings.inspect = sometimes(1, 5);
+  settings.repair = sometimes(1, 3);
+  if (settings.repair > 0) settings.inspect = std::max<std::uint64_t>(1, settings.inspect);
+  settings.harm_ms = sometimes(3'000, 30'000);
+  if (settings.repair > 0 && settings.harm_ms == 0) settings.harm_ms = 5'000;
 }
 
 }  // namespace

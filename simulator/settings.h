@@ -50,6 +50,9 @@ struct Settings {
   std::uint64_t shards = 1;    // WAL shards of a node at most; a start draws how many it asks for
 
   std::uint64_t scribe_ms = 0;  // of somebody who writes logs of his own into the stores
+  std::uint64_t inspect = 0;    // one in so many starts is of a disk that was verified before
+  std::uint64_t repair = 0;     // one in so many of these repairs what is damaged
+  std::uint64_t harm_ms = 0;    // files that are lost, cut short or overwritten under a node
 
   std::uint64_t lanes = 1;       // operations that a client has under way in its session
   std::uint64_t roam = 0;        // one in so many operations asks any node first
@@ -66,7 +69,7 @@ struct SettingField {
   std::uint64_t Settings::*member;
   bool is_trouble;  // may be set to zero when a failure is shrunk
 };
-inline constexpr std::array<SettingField, 42> kSettingFields = {{
+inline constexpr std::array<SettingField, 45> kSettingFields = {{
     {"nodes", &Settings::nodes, false},
     {"members", &Settings::members, false},
     {"clusters", &Settings::clusters, false},
@@ -109,6 +112,9 @@ inline constexpr std::array<SettingField, 42> kSettingFields = {{
     {"tight", &Settings::tight, true},
     {"shards", &Settings::shards, false},
     {"scribe_ms", &Settings::scribe_ms, true},
+    {"inspect", &Settings::inspect, true},
+    {"repair", &Settings::repair, true},
+    {"harm_ms", &Settings::harm_ms, true},
 }};
 
 /// What a seed says.

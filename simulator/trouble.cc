@@ -35,6 +35,7 @@ void World::StartTrouble() {
   Every(settings_.change_ms, &World::ChangeMembers);
   Every(settings_.transfer_ms, &World::TransferLeader);
   Every(settings_.scribe_ms, &World::Scribble);
+  Every(settings_.harm_ms, &World::Harm);
   // Whoever replaces a lost disk does so in the time of healing, too.
   In(kSecond, [this] { MendMembers(); });
 }

@@ -20,6 +20,7 @@
 #include "simulator/agenda.h"
 #include "simulator/client.h"
 #include "simulator/node.h"
+#include "simulator/operator.h"
 #include "simulator/referee.h"
 #include "simulator/scribe.h"
 #include "simulator/settings.h"
@@ -141,6 +142,24 @@ class World final : public server::ReplicaHost {
   void MakeScribes();
   void Scribble();
   bool TellScribe(Node& node);
+
+  // visit.cc: what an operator does to a node that is down
+  struct Visit {
+    bool made = false;     // and what it saw is still so
+    bool mended = false;   // by a repair that came to its end
+    Inspection seen = {};  // of all shards together
+  };
+  Visit VisitNode(Node& node);
+  bool LookAt(Node& node, Visit& visit);
+  bool MayMend(const Node& node);
+  void RepairNode(Node& node, Visit& visit);
+  bool RepairRoot(Node& node, const std::string& root, const Visit& visit);
+  void CheckVisit(Node& node, const Visit& visit);
+  Status Rescue(Node& node);
+  void Touch(const Node& node);
+
+  // harm.cc: damage to whole files
+  void Harm();
 
   // clients.cc
   void StartClients();
