@@ -207,7 +207,8 @@ void World::Salvage(Node& node, std::vector<std::string> names) {
     if (std::find(names.begin(), names.end(), resident.name) == names.end()) continue;
     const ServerUid lost = resident.uid;
     const std::uint32_t cluster = resident.cluster;
-    if (!Populate(node, cluster, resident.name)) continue;
+    const std::string name = resident.name;  // It goes as another takes its place.
+    if (!Populate(node, cluster, name)) continue;
     Await(cluster, lost, node.Find(cluster)->uid);
     return StartServers(node);  // The list of residents has changed.
   }
