@@ -33,6 +33,7 @@ void World::Found() {
     if (!started.ok())
       return referee_.Fail("a new node does not start: " + started.error().message);
   }
+  MakeScribes();
   clusters_.resize(settings_.AllClusters());
   for (std::uint32_t number = 0; number < clusters_.size(); ++number) {
     Cluster& cluster = clusters_[number];
@@ -44,7 +45,8 @@ void World::Found() {
     }
     for (Node* node : homes) {
       const Result<ServerUid> uid =
-          server::Replica::Register(node->store(), node->writer(), NameFor(number, *node));
+          server::Replica::Register(
+          node->store(), node->WriterOf(NameFor(number, *node)), NameFor(number, *node));
       CHECK(uid.ok());
       cluster.birth.configuration = cluster.birth.configuration.With({.uid = *uid});
     }
@@ -53,8 +55,10 @@ void World::Found() {
   }
   // A promise to found a cluster is kept once it is durable.
   for (const std::unique_ptr<Node>& node : nodes_) {
-    const Result<Ticket> last = node->writer().Append({});
-    CHECK(last.ok() && node->writer().Wait(*last, Deadline::max()).ok());
+    for (Writer& writer : node->writers()) {
+      const Result<Ticket> last = writer.Append({});
+      CHECK(last.ok() && writer.Wait(*last, Deadline::max()).ok());
+    }
   }
   PumpStorage();
 }
@@ -69,21 +73,21 @@ std::string World::NameFor(std::uint32_t cluster, const Node& node) const {
 /// not take it now.
 bool World::Populate(Node& node, std::uint32_t number, const std::string& name) {
   Cluster& cluster = clusters_[number];
-  const Result<ServerUid> uid = server::Replica::Register(node.store(), node.writer(), name);
+  Writer& writer = node.WriterOf(name);
+  const Result<ServerUid> uid = server::Replica::Register(node.store(), writer, name);
   if (!uid.ok()) return false;
-  if (!server::Replica::Christen(node.store(), node.writer(), name, cluster.birth).ok())
-    return false;
+  if (!server::Replica::Christen(node.store(), writer, name, cluster.birth).ok()) return false;
   addresses_[*uid] = {number, node.number()};
   std::erase_if(node.residents(), [&](const Resident& other) { return other.cluster == number; });
   node.residents().push_back({.cluster = number, .name = name, .uid = *uid});
   Resident& resident = node.residents().back();
   resident.machine = std::make_unique<Machine>(number, referee_);
   Result<std::unique_ptr<server::Replica>> replica = server::Replica::Start(
-      {node.store(), node.writer(), *this, *resident.machine}, {.name = name,
-                                                                .boot = node.boot(),
-                                                                .seed = rng_.Next(),
-                                                                .now = node.clock().At(now()),
-                                                                .settings = CoreSettingsOf()});
+      {node.store(), writer, *this, *resident.machine}, {.name = name,
+                                                         .boot = node.boot(),
+                                                         .seed = rng_.Next(),
+                                                         .now = node.clock().At(now()),
+                                                         .settings = CoreSettingsOf()});
   if (!replica.ok()) {
     node.residents().pop_back();
     return false;
@@ -104,6 +108,7 @@ void World::CrashNode(Node& node, bool power_lost) {
   for (const Resident& resident : node.residents()) {
     if (resident.replica) referee_.OnCrash(*resident.replica);
   }
+  if (!scribes_.empty()) scribes_[node.number()].OnCrash(node);
   node.Crash(power_lost);
   In(kMillisecond + static_cast<Moment>(rng_.Below(kRestartMost)),
      [this, number = node.number()] { StartNode(number); });
@@ -112,15 +117,22 @@ void World::CrashNode(Node& node, bool power_lost) {
 void World::StartNode(std::uint32_t number) {
   Node& node = *nodes_[number];
   if (node.is_up()) return;
-  const Status started = node.Start(executor_, clock_, settings_, {});
+  Visit visit = VisitNode(node);
+  Status started = node.Start(executor_, clock_, settings_, {});
+  if (!started.ok() && touched_.contains(number)) {
+    visit.made = false;
+    started = Rescue(node);
+  }
   if (!started.ok()) {
     return referee_.Fail("node " + std::to_string(number) +
                          " does not start: " + started.error().message);
   }
+  CheckVisit(node, visit);
   StartServers(node);
 }
 
 void World::StartServers(Node& node) {
+  if (!TellScribe(node)) return;
   std::vector<std::string> faulty;
   for (const LogInfo& info : node.store().Logs()) {
     if (info.faulty && node.store().FaultOf(info.log)->vote_lost) faulty.push_back(info.name);
@@ -129,12 +141,13 @@ void World::StartServers(Node& node) {
   std::vector<std::uint32_t> unreadable;
   for (Resident& resident : node.residents()) {
     resident.machine = std::make_unique<Machine>(resident.cluster, referee_);
+    Writer& writer = node.WriterOf(resident.name);
     Result<std::unique_ptr<server::Replica>> replica = server::Replica::Start(
-        {node.store(), node.writer(), *this, *resident.machine}, {.name = resident.name,
-                                                                  .boot = node.boot(),
-                                                                  .seed = rng_.Next(),
-                                                                  .now = node.clock().At(now()),
-                                                                  .settings = CoreSettingsOf()});
+        {node.store(), writer, *this, *resident.machine}, {.name = resident.name,
+                                                           .boot = node.boot(),
+                                                           .seed = rng_.Next(),
+                                                           .now = node.clock().At(now()),
+                                                           .settings = CoreSettingsOf()});
     if (!replica.ok()) {
       // One that came to be just before the crash may be gone: it had not said anything yet.
       const bool never_was = replica.error().code == ErrorCode::kNotFound;
@@ -234,7 +247,8 @@ void World::Salvage(Node& node, std::vector<std::string> names) {
     if (std::find(names.begin(), names.end(), resident.name) == names.end()) continue;
     const ServerUid lost = resident.uid;
     const std::uint32_t cluster = resident.cluster;
-    if (!Populate(node, cluster, resident.name)) continue;
+    const std::string name = resident.name;  // It goes as another takes its place.
+    if (!Populate(node, cluster, name)) continue;
     Await(cluster, lost, node.Find(cluster)->uid);
     return StartServers(node);  // The list of residents has changed.
   }

@@ -5,13 +5,13 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/checksum.h"
 #include "base/try.h"
 #include "wal/format.h"
 
 namespace duramen::simulator {
 namespace {
 
-constexpr char kServers[] = "/data/servers";
 
 // Small, so that files roll and queues fill in a life of a minute.
 log::StorageTuning Tuning(const Settings& settings) {
@@ -25,13 +25,56 @@ log::StorageTuning Tuning(const Settings& settings) {
   return tuning;
 }
 
+/// Many small files, and several threads.
+void Tighten(LogStoreOptions& options) {
+  options.segment_max_entries = 16;
+  options.segment_max_size_bytes = 64u << 10;
+  options.flush_threads = 3;
+  options.flush_delay = 50;
+  options.flush_bytes_per_s = 4u << 20;
+  options.wal_max_age = 2;
+  options.wal_max_entries = 100;
+  options.wal_max_batch_size = 16;
+}
+
 }  // namespace
+
+std::string RootOf(std::uint64_t shard) {
+  return shard == 0 ? "/data" : "/data/shards/" + std::to_string(shard);
+}
 
 Resident* Node::Find(std::uint32_t cluster) {
   const auto at = std::find_if(residents_.begin(), residents_.end(), [&](const Resident& resident) {
     return resident.cluster == cluster;
   });
   return at == residents_.end() ? nullptr : &*at;
+}
+
+LogStoreOptions Node::OptionsOf(const Settings& settings) const {
+  LogStoreOptions options;
+  options.data_dir = "/data";
+  options.wal_max_size_bytes = settings.wal_file_kb << 10;
+  options.memory_budget = (1 + std::max<std::uint64_t>(settings.shards, 1)) << 20;
+  options.flush_delay = 0;
+  if (settings.tight != 0) Tighten(options);
+  if (settings.dsync != 0) options.wal_sync_method = SyncMethod::kDsync;
+  if (settings.packed != 0)
+    options.wal_compression = options.segment_compression = Compression::kZstd;
+  if (settings.failover != 0) options.wal_failover_dir = "/away/wal";
+  options.wal_shards = shards_;
+  return options;
+}
+
+Status Node::StartsStrictly(LoopExecutor& executor, ManualClock& clock, const Settings& settings) {
+  sim::SiteTable sites;
+  sim::SimFileSystem copy(disk_, sites);
+  copy.KeepNoTrace();
+  LogStoreOptions options = OptionsOf(settings);
+  options.recovery_mode = RecoveryMode::kStrict;
+  const Result<LogStore> opened =
+      log::OpenLogStore(options, {copy, clock, executor, Rng(rng_.Next())}, Tuning(settings));
+  copy.Crash();
+  return opened.ok() ? Status() : opened.error();
 }
 
 Status Node::Start(LoopExecutor& executor, ManualClock& clock, const Settings& settings,
@@ -42,21 +85,13 @@ Status Node::Start(LoopExecutor& executor, ManualClock& clock, const Settings& s
   machine_->SeedFlight(rng_.Next());
   if (settings.disk_us > 0)
     machine_->SetLatency(static_cast<std::int64_t>(settings.disk_us) * kMicrosecond);
-  LogStoreOptions options;
-  options.data_dir = "/data";
-  options.wal_max_size_bytes = settings.wal_file_kb << 10;
-  options.memory_budget = 2u << 20;
-  options.flush_delay = 0;
-  if (settings.dsync != 0) options.wal_sync_method = SyncMethod::kDsync;
-  if (settings.packed != 0)
-    options.wal_compression = options.segment_compression = Compression::kZstd;
-  if (settings.failover != 0) options.wal_failover_dir = "/away/wal";
+  LogStoreOptions options = OptionsOf(settings);
   if (!salvage.empty()) {
     options.recovery_mode = RecoveryMode::kSalvage;
     options.salvage_servers = salvage;
   }
   Result<LogStore> opened =
-      log::OpenLogStore(options, {*machine_, clock, executor, Rng(rng_.Next())}, Tuning(settings));
+      Open(options, settings, {*machine_, clock, executor, Rng(rng_.Next())});
   if (!opened.ok()) {
     machine_->Crash();
     disk_ = machine_->disk();
@@ -64,13 +99,38 @@ Status Node::Start(LoopExecutor& executor, ManualClock& clock, const Settings& s
     return std::move(opened).error();
   }
   store_.emplace(std::move(opened).value());
-  Result<Writer> writer = store_->NewWriter();
-  if (!writer.ok()) {
-    Crash(false);
-    return std::move(writer).error();
+  for (std::uint32_t shard = 0; shard < shards_; ++shard) {
+    Result<Writer> writer = store_->NewWriter(shard);
+    if (!writer.ok()) {
+      Crash(false);
+      return std::move(writer).error();
+    }
+    writers_.push_back(std::move(writer).value());
   }
-  writer_.emplace(std::move(writer).value());
   return {};
+}
+
+/// An operator adds shards, and takes those away that hold no log, if the store lets him.
+Result<LogStore> Node::Open(LogStoreOptions options, const Settings& settings,
+                            const log::StorageEnvironment& environment) {
+  const log::StorageTuning tuning = Tuning(settings);
+  const std::uint64_t before = shards_;
+  if (settings.shards > 1) shards_ = 1 + rng_.Below(settings.shards);
+  options.wal_shards = shards_;
+  Result<LogStore> opened = log::OpenLogStore(options, environment, tuning);
+  const bool refused = !opened.ok() && opened.error().code == ErrorCode::kConfiguration;
+  if (!refused || shards_ > before) return opened;
+  shards_ = options.wal_shards = before;
+  log::StorageEnvironment again = environment;
+  again.rng = Rng(rng_.Next());
+  return log::OpenLogStore(options, again, tuning);
+}
+
+/// New ones lie all over the shards.
+Writer& Node::WriterOf(std::string_view name) {
+  if (shards_ == 1) return writers_.front();
+  const Result<std::uint32_t> shard = store_->ShardOf(name);
+  return writers_[shard.ok() ? *shard : Checksum(AsBytes(name), 0) % writers_.size()];
 }
 
 void Node::Stop() {
@@ -81,7 +141,7 @@ void Node::Stop() {
     ++resident.timer_number;
   }
   if (machine_) machine_->Crash();
-  writer_.reset();
+  writers_.clear();
   store_.reset();
 }
 
@@ -111,14 +171,15 @@ std::vector<sim::Node> Node::FilesIn(const std::string& path, std::string_view e
   return files;
 }
 
-std::vector<Stretch> Node::Segments() const {
+std::vector<Stretch> Node::Segments(std::uint64_t shard) const {
   std::vector<Stretch> segments;
   const sim::Image& image = Disk().visible();
-  const sim::Node servers = image.FindPath(kServers);
+  const std::string folder = RootOf(shard) + "/servers";
+  const sim::Node servers = image.FindPath(folder);
   if (servers == 0) return segments;
   for (const auto& [name, directory] : image.entries(servers)) {
     if (!image.IsDirectory(directory)) continue;
-    for (const sim::Node file : FilesIn(kServers + ("/" + name), ".seg")) {
+    for (const sim::Node file : FilesIn(folder + "/" + name, ".seg")) {
       segments.push_back({file, 0, image.content(file).size_bytes(), true});
     }
   }
@@ -127,9 +188,9 @@ std::vector<Stretch> Node::Segments() const {
 
 /// Without what pads them. By their headers, each behind the one before it; what a file held in an
 /// earlier life is not of its chain.
-std::vector<Stretch> Node::WalBatches() const {
+std::vector<Stretch> Node::WalBatches(std::uint64_t shard) const {
   std::map<std::uint64_t, std::vector<Stretch>> files;
-  for (const sim::Node file : FilesIn("/data/wal", ".wal")) {
+  for (const sim::Node file : FilesIn(RootOf(shard) + "/wal", ".wal")) {
     const sim::FileContent& content = Disk().visible().content(file);
     std::vector<std::byte> block(wal::kBlockBytes);
     if (content.Read(0, block) < block.size()) continue;
@@ -167,6 +228,7 @@ void Node::Rot(sim::Node file, std::uint64_t offset, std::byte by) {
 void Node::Wipe() {
   CHECK(!store_);
   disk_ = sim::DiskState();
+  shards_ = 1;
 }
 
 }  // namespace duramen::simulator

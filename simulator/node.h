@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/loop_executor.h"
@@ -43,6 +44,9 @@ struct Stretch {
   bool is_segment = false;
 };
 
+/// Where that WAL shard of a node lies.
+std::string RootOf(std::uint64_t shard);
+
 /// A clock that runs at its own speed, in microseconds since the node came to be.
 class LocalClock {
  public:
@@ -71,8 +75,12 @@ class Node {
   const LocalClock& clock() const { return clock_; }
   std::uint64_t boot() const { return store_->recovery_report().boot; }
   LogStore& store() { return *store_; }
-  Writer& writer() { return *writer_; }
+  /// That of the shard in which a log of that name is, or is to be.
+  Writer& WriterOf(std::string_view name);
+  std::vector<Writer>& writers() { return writers_; }
   sim::SimFileSystem& machine() { return *machine_; }
+  /// What was left when it went down.
+  sim::DiskState& disk() { return disk_; }
   std::vector<Resident>& residents() { return residents_; }
   Resident* Find(std::uint32_t cluster);
 
@@ -80,13 +88,16 @@ class Node {
   /// that are to begin anew. Errors: those of LogStore::Open.
   Status Start(LoopExecutor& executor, ManualClock& clock, const Settings& settings,
                const std::vector<std::string>& salvage);
+  /// A strict start of a copy of what the disk shows. Errors: those of LogStore::Open.
+  Status StartsStrictly(LoopExecutor& executor, ManualClock& clock, const Settings& settings);
   /// The process ends at once; `power_lost`: so does the machine, and the disk keeps what it must.
   void Crash(bool power_lost);
   /// What the disk shows: whole segments; batches of the WAL in their order.
-  std::vector<Stretch> Segments() const;
-  std::vector<Stretch> WalBatches() const;
+  std::vector<Stretch> Segments(std::uint64_t shard) const;
+  std::vector<Stretch> WalBatches(std::uint64_t shard) const;
   /// Changes a byte, under a store that runs or not.
   void Rot(sim::Node file, std::uint64_t offset, std::byte by);
+  std::uint64_t shards() const { return shards_; }
   /// An empty disk.
   void Wipe();
 
@@ -95,6 +106,9 @@ class Node {
  private:
   void Stop();
   const sim::DiskState& Disk() const { return machine_ ? machine_->disk() : disk_; }
+  LogStoreOptions OptionsOf(const Settings& settings) const;
+  Result<LogStore> Open(LogStoreOptions options, const Settings& settings,
+                        const log::StorageEnvironment& environment);
   std::vector<sim::Node> FilesIn(const std::string& path, std::string_view ending) const;
   std::uint32_t number_;
   LocalClock clock_;
@@ -103,7 +117,8 @@ class Node {
   sim::DiskState disk_;
   std::unique_ptr<sim::SimFileSystem> machine_;
   std::optional<LogStore> store_;
-  std::optional<Writer> writer_;
+  std::vector<Writer> writers_;  // by shard
+  std::uint64_t shards_ = 1;     // of the store, as long as nobody asks for others
   std::vector<Resident> residents_;
 };
 

@@ -29,6 +29,11 @@ void Tally::Add(const Tally& other) {
   unknown += other.unknown;
   reads += other.reads;
   messages += other.messages;
+  deeds += other.deeds;
+  inspections += other.inspections;
+  repairs += other.repairs;
+  undone += other.undone;
+  cut_repairs += other.cut_repairs;
 }
 
 std::string Tally::ToText() const {
@@ -59,6 +64,11 @@ std::string Tally::ToText() const {
   add(unknown, "unknown");
   add(reads, "reads");
   add(messages, "messages");
+  add(deeds, "deeds of scribes");
+  add(inspections, "inspections");
+  add(repairs, "repairs");
+  add(undone, "undone");
+  add(cut_repairs, "cut repairs");
   return text;
 }
 

@@ -39,6 +39,11 @@ struct Tally {
   std::uint64_t unknown = 0;  // outcome never learnt
   std::uint64_t reads = 0;    // outside the log
   std::uint64_t messages = 0;
+  std::uint64_t deeds = 0;        // of scribes
+  std::uint64_t inspections = 0;  // of disks
+  std::uint64_t repairs = 0;      // that came to their end
+  std::uint64_t undone = 0;       // of these
+  std::uint64_t cut_repairs = 0;  // that were killed
   void Add(const Tally& other);
   std::string ToText() const;
 };

@@ -36,6 +36,14 @@ void DrawSharpTroubles(Rng& rng, Settings& settings) {
   settings.dying = sometimes(1, 1);
   const std::uint64_t crowd = 8 + rng.Below(48);
   settings.crowd = rng.OneIn(50) ? crowd : 0;
+  settings.tight = sometimes(1, 1);
+  settings.shards = std::max<std::uint64_t>(1, sometimes(2, 3));
+  settings.scribe_ms = sometimes(5, 200);
+  settings.inspect = sometimes(1, 5);
+  settings.repair = sometimes(1, 3);
+  if (settings.repair > 0) settings.inspect = std::max<std::uint64_t>(1, settings.inspect);
+  settings.harm_ms = sometimes(3'000, 30'000);
+  if (settings.repair > 0 && settings.harm_ms == 0) settings.harm_ms = 5'000;
 }
 
 }  // namespace

@@ -46,6 +46,14 @@ struct Settings {
   std::uint64_t packed = 0;    // 1: WAL and segments are compressed
   std::uint64_t failover = 0;  // 1: the WAL has a second directory
 
+  std::uint64_t tight = 0;     // 1: small segments, several flush threads, files that age quickly
+  std::uint64_t shards = 1;    // WAL shards of a node at most; a start draws how many it asks for
+
+  std::uint64_t scribe_ms = 0;  // of somebody who writes logs of his own into the stores
+  std::uint64_t inspect = 0;    // one in so many starts is of a disk that was verified before
+  std::uint64_t repair = 0;     // one in so many of these repairs what is damaged
+  std::uint64_t harm_ms = 0;    // files that are lost, cut short or overwritten under a node
+
   std::uint64_t lanes = 1;       // operations that a client has under way in its session
   std::uint64_t roam = 0;        // one in so many operations asks any node first
   std::uint64_t reads = 0;       // in a hundred operations, by lease if there are any; 0: a mix
@@ -67,7 +75,7 @@ struct SettingField {
   std::uint64_t Settings::*member;
   bool is_trouble;  // may be set to zero when a failure is shrunk
 };
-inline constexpr std::array<SettingField, 43> kSettingFields = {{
+inline constexpr std::array<SettingField, 49> kSettingFields = {{
     {"nodes", &Settings::nodes, false},
     {"members", &Settings::members, false},
     {"clusters", &Settings::clusters, false},
@@ -111,6 +119,12 @@ inline constexpr std::array<SettingField, 43> kSettingFields = {{
     {"latent", &Settings::latent, true},
     {"dying", &Settings::dying, true},
     {"crowd", &Settings::crowd, true},
+    {"tight", &Settings::tight, true},
+    {"shards", &Settings::shards, false},
+    {"scribe_ms", &Settings::scribe_ms, true},
+    {"inspect", &Settings::inspect, true},
+    {"repair", &Settings::repair, true},
+    {"harm_ms", &Settings::harm_ms, true},
 }};
 
 /// What a seed says.

@@ -34,6 +34,8 @@ void World::StartTrouble() {
   Every(settings_.wipe_ms, &World::Wipe);
   Every(settings_.change_ms, &World::ChangeMembers);
   Every(settings_.transfer_ms, &World::TransferLeader);
+  Every(settings_.scribe_ms, &World::Scribble);
+  Every(settings_.harm_ms, &World::Harm);
   // Whoever replaces a lost disk does so in the time of healing, too.
   In(kSecond, [this] { MendMembers(); });
 }
@@ -152,7 +154,9 @@ void World::Rot() {
   if (!node.is_up() || !MayLose(node)) return;
   const bool latent = settings_.latent != 0 && !rng_.OneIn(3);
   if (!latent) CrashNode(node, false);
-  const std::vector<Stretch> written = rng_.OneIn(3) ? node.Segments() : node.WalBatches();
+  const std::uint64_t shard = node.shards() > 1 ? rng_.Below(node.shards()) : 0;
+  const std::vector<Stretch> written =
+      rng_.OneIn(3) ? node.Segments(shard) : node.WalBatches(shard);
   constexpr std::size_t kLastBatches = 8;
   const std::size_t kept = written.empty() || written.front().is_segment ? 0 : kLastBatches;
   if (written.size() <= kept) return;
@@ -162,6 +166,7 @@ void World::Rot() {
   const Stretch& where = written[count - 1 - rng_.Below(back)];
   if (where.bytes == 0) return;
   ++tally_.rotten_bytes;
+  touched_.insert(node.number());
   for (const Resident& resident : node.residents()) {
     clusters_[resident.cluster].endangered.insert(resident.uid);
     if (latent) clusters_[resident.cluster].latent.insert(resident.uid);
@@ -182,6 +187,7 @@ void World::Wipe() {
   Tell("node " + std::to_string(node.number()) + " loses its disk");
   CrashNode(node, true);
   node.Wipe();
+  touched_.insert(node.number());
 }
 
 void World::Heal() {

@@ -139,11 +139,13 @@ bool World::RunUntil(Moment end) {
 void World::PumpStorage() {
   for (const std::unique_ptr<Node>& node : nodes_) {
     if (!node->is_up() || node->paused_until > now()) continue;
-    for (const Written& written : node->writer().Poll()) {
-      for (Resident& resident : node->residents()) {
-        if (!resident.replica || !(resident.replica->log() == written.log)) continue;
-        StepAt(*node, resident,
-               [&](core::Microseconds at) { resident.replica->OnWritten(at, written); });
+    for (Writer& writer : node->writers()) {
+      for (const Written& written : writer.Poll()) {
+        for (Resident& resident : node->residents()) {
+          if (!resident.replica || !(resident.replica->log() == written.log)) continue;
+          StepAt(*node, resident,
+                 [&](core::Microseconds at) { resident.replica->OnWritten(at, written); });
+        }
       }
     }
     for (Resident& resident : node->residents()) {
@@ -315,8 +317,9 @@ void World::OnRemoved(server::Replica& replica) {
     Resident* resident = node.Find(address.cluster);
     if (resident == nullptr || resident->uid != uid || !resident->replica) return;
     const LogRef log = resident->replica->log();
+    Writer& writer = node.WriterOf(resident->name);
     std::erase_if(node.residents(), [&](const Resident& other) { return other.uid == uid; });
-    (void)node.store().DeleteLog(node.writer(), log);
+    (void)node.store().DeleteLog(writer, log);
   });
 }
 

@@ -20,7 +20,9 @@
 #include "simulator/agenda.h"
 #include "simulator/client.h"
 #include "simulator/node.h"
+#include "simulator/operator.h"
 #include "simulator/referee.h"
+#include "simulator/scribe.h"
 #include "simulator/settings.h"
 
 namespace duramen::simulator {
@@ -140,6 +142,29 @@ class World final : public server::ReplicaHost {
   bool Remove(std::uint32_t cluster, const ServerUid& uid);
   std::uint32_t FreeNode(std::uint32_t cluster);
 
+  // service.cc: what else is done to stores
+  void MakeScribes();
+  void Scribble();
+  bool TellScribe(Node& node);
+
+  // visit.cc: what an operator does to a node that is down
+  struct Visit {
+    bool made = false;     // and what it saw is still so
+    bool mended = false;   // by a repair that came to its end
+    Inspection seen = {};  // of all shards together
+  };
+  Visit VisitNode(Node& node);
+  bool LookAt(Node& node, Visit& visit);
+  bool MayMend(const Node& node);
+  void RepairNode(Node& node, Visit& visit);
+  bool RepairRoot(Node& node, const std::string& root, const Visit& visit);
+  void CheckVisit(Node& node, const Visit& visit);
+  Status Rescue(Node& node);
+  void Touch(const Node& node);
+
+  // harm.cc: damage to whole files
+  void Harm();
+
   // clients.cc
   void StartClients();
   void DrawRequest(Rng& rng, Attempt& attempt);
@@ -164,6 +189,8 @@ class World final : public server::ReplicaHost {
   LoopExecutor executor_;
   Agenda agenda_;
   std::vector<std::unique_ptr<Node>> nodes_;
+  std::vector<Scribe> scribes_;       // by node; none in most lives
+  std::set<std::uint32_t> touched_;   // nodes whose disks were damaged
   std::vector<Cluster> clusters_;
   std::vector<Client> clients_;
   std::vector<Session> sessions_;

@@ -42,13 +42,14 @@ Status Validate(const simulator::Settings& settings) {
                     settings.clusters <= 64 && settings.crowd <= 64 - settings.clusters &&
                     settings.clients <= 100 && settings.keys >= 1 &&
                     settings.lanes >= 1 && settings.lanes <= 16 &&
+                    settings.shards >= 1 && settings.shards <= 16 &&
                     settings.append_max >= 1 && settings.append_max <= 65536 &&
                     settings.pipeline_max >= 1 && settings.wal_file_kb >= 48 &&
                     settings.lease_margin_ms < 1000 && settings.think_ms >= 1;
   if (fits) return {};
   return Error{ErrorCode::kConfiguration, "settings of the simulation are out of range",
-               "nodes 1 to 7, members up to nodes, clusters and crowd together 1 to 64, clients up to 100, "
-               "lanes 1 to 16, keys, "
+               "nodes 1 to 7, members up to nodes, clusters and crowd together 1 to 64, clients up "
+               "to 100, lanes and shards 1 to 16, keys, "
                "append_max, pipeline_max "
                "and think_ms from 1, wal_file_kb from 48, lease_margin_ms below 1000"};
 }
