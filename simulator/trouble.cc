@@ -147,8 +147,8 @@ Node& World::NodeToRot() {
   return home != nullptr ? *home : *nodes_[rng_.Below(nodes_.size())];
 }
 
-/// A byte that was acknowledged changes, while its node is down or while it runs. In the WAL not one
-/// of the last batches, where damage cannot be told from a tear [C5].
+/// A byte that was acknowledged changes, while its node is down or while it runs. In the WAL not
+/// one of the last batches, where damage cannot be told from a tear [C5].
 void World::Rot() {
   Node& node = NodeToRot();
   if (!node.is_up() || !MayLose(node)) return;

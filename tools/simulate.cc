@@ -141,7 +141,8 @@ ExitCode RunSimulate(const SimulateOptions& options, Terminal& terminal) {
                    Hex({reinterpret_cast<const std::byte*>(&outcome.trace_hash), 8}) + "\n");
     }
     if (!options.histories.empty()) {
-      const Status written = WriteHistories(options.histories, seed, settings.AllClusters(), outcome);
+      const Status written =
+          WriteHistories(options.histories, seed, settings.AllClusters(), outcome);
       if (!written.ok()) {
         terminal.Complain(written.error());
         return ExitCodeOf(written.error().code);
