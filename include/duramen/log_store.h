@@ -223,8 +223,8 @@ class Pin {
 class Writer final {
  public:
   Writer(Writer&& other) noexcept;
-  /// Waits for what was accepted to become durable, but not for a WAL that is down or a disk that is
-  /// full: who must know waits in Wait. What was not acknowledged then may be gone.
+  /// Waits for what was accepted to become durable, but not for a WAL that is down or a full disk:
+  /// who must know waits in Wait. What was not acknowledged then may be gone.
   ~Writer();
   /// Adds entries; each group is all or nothing and groups are not atomic over logs: on an error
   /// the groups before the offending one stand. An index at or below the log's last overwrites from
