@@ -67,7 +67,8 @@ const std::string kCalm =
     "disk_error_ms=0 disk_full_ms=0 rot_ms=0 wipe_ms=0 change_ms=0 transfer_ms=0 "
     "lease_margin_ms=10 append_max=128 pipeline_max=4096 quiet=0 wal_file_kb=64 lanes=1 "
     "straggle=0 hunt_ms=0 lasting_ms=0 stall_ms=0 late_us=0 roam=0 reads=0 dsync=0 packed=0 "
-    "failover=0 tight=0 shards=1 scribe_ms=0 inspect=0 repair=0 harm_ms=0 ";
+    "failover=0 tight=0 shards=1 scribe_ms=0 inspect=0 repair=0 harm_ms=0 "
+    "tend_ms=0 stillborn=0 ";
 /// Leaders that are struck while clients mostly read, by lease, anywhere.
 const std::string kReaders =
     kCalm + "hunt_ms=1500 lasting_ms=1500 delay_us=500 roam=2 reads=95 think_ms=20 ";
