@@ -118,6 +118,7 @@ void World::StartNode(std::uint32_t number) {
   Node& node = *nodes_[number];
   if (node.is_up()) return;
   Visit visit = VisitNode(node);
+  if (IsStillborn(node)) return;
   Status started = node.Start(executor_, clock_, settings_, {});
   if (!started.ok() && touched_.contains(number)) {
     visit.made = false;
@@ -129,6 +130,30 @@ void World::StartNode(std::uint32_t number) {
   }
   CheckVisit(node, visit);
   StartServers(node);
+}
+
+/// True: its start was killed, and there will be another one.
+bool World::IsStillborn(Node& node) {
+  constexpr std::uint64_t kOperations = 80;
+  // Of two such starts in a row the store may think that a log is to blame [B9].
+  if (settings_.stillborn == 0 || node.died_in_start() || !rng_.OneIn(settings_.stillborn)) {
+    return false;
+  }
+  node.DieInStart(rng_.Below(kOperations));
+  const Status started = node.Start(executor_, clock_, settings_, {});
+  if (!started.ok() && !node.died_in_start()) return false;  // Whoever tries again is told, too.
+  if (started.ok()) {
+    node.Crash(false);
+  } else if (rng_.OneIn(2)) {
+    LosePowerOf(node.disk(), rng_);
+  } else {
+    node.disk().SettleFlight(rng_.Next());
+  }
+  ++tally_.kills;
+  Tell("node " + std::to_string(node.number()) + " is killed as it starts");
+  In(kMillisecond + static_cast<Moment>(rng_.Below(kRestartMost)),
+     [this, number = node.number()] { StartNode(number); });
+  return true;
 }
 
 void World::StartServers(Node& node) {

@@ -71,6 +71,7 @@ Status Node::StartsStrictly(LoopExecutor& executor, ManualClock& clock, const Se
   copy.KeepNoTrace();
   LogStoreOptions options = OptionsOf(settings);
   options.recovery_mode = RecoveryMode::kStrict;
+  options.wal_shards = std::max<std::uint64_t>(1, settings.shards);  // One may always ask for more.
   const Result<LogStore> opened =
       log::OpenLogStore(options, {copy, clock, executor, Rng(rng_.Next())}, Tuning(settings));
   copy.Crash();
@@ -86,18 +87,33 @@ Status Node::Start(LoopExecutor& executor, ManualClock& clock, const Settings& s
   if (settings.disk_us > 0)
     machine_->SetLatency(static_cast<std::int64_t>(settings.disk_us) * kMicrosecond);
   LogStoreOptions options = OptionsOf(settings);
+  // An operator takes it out of use, and in again at another start.
+  if (settings.failover != 0 && settings.tend_ms > 0 && rng_.OneIn(4)) {
+    options.wal_failover_dir = "none";
+  }
   if (!salvage.empty()) {
     options.recovery_mode = RecoveryMode::kSalvage;
     options.salvage_servers = salvage;
   }
+  died_in_start_ = false;
+  if (die_after_) {
+    machine_->Schedule({.kind = {},
+                        .file_class = "",
+                        .skip = *die_after_,
+                        .times = 1,
+                        .effect = sim::FaultEffect::kCrash});
+  }
+  die_after_.reset();
   Result<LogStore> opened =
       Open(options, settings, {*machine_, clock, executor, Rng(rng_.Next())});
   if (!opened.ok()) {
+    died_in_start_ = machine_->crashed();
     machine_->Crash();
     disk_ = machine_->disk();
     machine_.reset();
     return std::move(opened).error();
   }
+  machine_->ClearFaults();
   store_.emplace(std::move(opened).value());
   for (std::uint32_t shard = 0; shard < shards_; ++shard) {
     Result<Writer> writer = store_->NewWriter(shard);
@@ -114,13 +130,13 @@ Status Node::Start(LoopExecutor& executor, ManualClock& clock, const Settings& s
 Result<LogStore> Node::Open(LogStoreOptions options, const Settings& settings,
                             const log::StorageEnvironment& environment) {
   const log::StorageTuning tuning = Tuning(settings);
-  const std::uint64_t before = shards_;
   if (settings.shards > 1) shards_ = 1 + rng_.Below(settings.shards);
   options.wal_shards = shards_;
   Result<LogStore> opened = log::OpenLogStore(options, environment, tuning);
   const bool refused = !opened.ok() && opened.error().code == ErrorCode::kConfiguration;
-  if (!refused || shards_ > before) return opened;
-  shards_ = options.wal_shards = before;
+  if (!refused || shards_ == settings.shards) return opened;
+  // A start that was killed may have added some.
+  shards_ = options.wal_shards = settings.shards;
   log::StorageEnvironment again = environment;
   again.rng = Rng(rng_.Next());
   return log::OpenLogStore(options, again, tuning);
@@ -143,6 +159,14 @@ void Node::Stop() {
   if (machine_) machine_->Crash();
   writers_.clear();
   store_.reset();
+}
+
+Status Node::Close(Deadline deadline) {
+  for (Resident& resident : residents_) {
+    resident.replica.reset();
+    resident.machine.reset();
+  }
+  return store_->Close(deadline);
 }
 
 void Node::Crash(bool power_lost) {

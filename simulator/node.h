@@ -88,6 +88,11 @@ class Node {
   /// that are to begin anew. Errors: those of LogStore::Open.
   Status Start(LoopExecutor& executor, ManualClock& clock, const Settings& settings,
                const std::vector<std::string>& salvage);
+  /// The next start is killed after so many operations on the disk, if it needs as many.
+  void DieInStart(std::uint64_t operations) { die_after_ = operations; }
+  bool died_in_start() const { return died_in_start_; }
+  /// What was accepted becomes durable, and the store is closed; its servers are gone.
+  Status Close(Deadline deadline);
   /// A strict start of a copy of what the disk shows. Errors: those of LogStore::Open.
   Status StartsStrictly(LoopExecutor& executor, ManualClock& clock, const Settings& settings);
   /// The process ends at once; `power_lost`: so does the machine, and the disk keeps what it must.
@@ -118,6 +123,8 @@ class Node {
   std::unique_ptr<sim::SimFileSystem> machine_;
   std::optional<LogStore> store_;
   std::vector<Writer> writers_;  // by shard
+  std::optional<std::uint64_t> die_after_;
+  bool died_in_start_ = false;
   std::uint64_t shards_ = 1;     // of the store, as long as nobody asks for others
   std::vector<Resident> residents_;
 };

@@ -37,6 +37,33 @@ Result<std::vector<wal::FileSummary>> ScanWal(const Directory& directory,
   return summaries;
 }
 
+/// Nothing: SYSTEM cannot be read.
+std::optional<std::uint32_t> ShardsOf(const sim::DiskState& disk) {
+  const sim::Node file = disk.visible().FindPath(std::string(kData) + "/SYSTEM");
+  if (file == 0) return std::nullopt;
+  const sim::FileContent& content = disk.visible().content(file);
+  std::vector<std::byte> bytes(content.size_bytes());
+  (void)content.Read(0, bytes);
+  const auto system = log::DecodeSystemFile(bytes);
+  if (!system.ok()) return std::nullopt;
+  return system->content.shards;
+}
+
+/// As its WAL files name it; nil: none of them can be read.
+SystemUuid SystemInWal(const sim::DiskState& disk, const std::string& root) {
+  const sim::Image& image = disk.visible();
+  const sim::Node directory = image.FindPath(root + "/wal");
+  if (directory == 0) return {};
+  for (const auto& [name, file] : image.entries(directory)) {
+    if (image.IsDirectory(file) || !wal::ParseFileName(name)) continue;
+    std::vector<std::byte> block(wal::kBlockBytes);
+    if (image.content(file).Read(0, block) < block.size()) continue;
+    const Result<wal::FileHeader> header = wal::DecodeFileHeader(block, 0);
+    if (header.ok()) return header->system;
+  }
+  return {};
+}
+
 Status VerifySegments(const log::DurableState& state, Inspection& inspection) {
   if (state.servers_dir == nullptr) return {};
   for (const auto& [uid, server] : state.servers) {
@@ -58,15 +85,19 @@ Status VerifySegments(const log::DurableState& state, Inspection& inspection) {
 
 }  // namespace
 
+/// As SYSTEM counts them; where it is lost, what looks like one.
 std::vector<std::string> RootsOf(const sim::DiskState& disk) {
   std::vector<std::string> roots = {kData};
   const sim::Image& image = disk.visible();
-  const sim::Node shards = image.FindPath(std::string(kData) + "/shards");
+  const std::string folder = std::string(kData) + "/shards";
+  const sim::Node shards = image.FindPath(folder);
   if (shards == 0) return roots;
+  const std::optional<std::uint32_t> counted = ShardsOf(disk);
   for (const auto& [name, node] : image.entries(shards)) {
-    const std::string root = std::string(kData) + "/shards/" + name;
-    const bool counted = image.IsDirectory(node) && image.FindPath(root + "/RETIRED") == 0;
-    if (counted && image.FindPath(root + "/wal") != 0) roots.push_back(root);
+    const std::string root = folder + "/" + name;
+    const bool whole = image.IsDirectory(node) && image.FindPath(root + "/wal") != 0;
+    const bool counts = !counted || name.size() > 2 || std::stoul(name) < *counted;
+    if (whole && counts && image.FindPath(root + "/RETIRED") == 0) roots.push_back(root);
   }
   return roots;
 }
@@ -134,7 +165,8 @@ Result<std::string> RepairDisk(sim::DiskState& disk, const RepairJob& job, const
                       .effect = sim::FaultEffect::kCrash});
   }
   const log::RepairOptions options{
-      .data_dir = job.root, .wal_dir = "", .system = {}, .mend = job.mend, .log_sink = {}};
+      .data_dir = job.root, .wal_dir = "", .system = SystemInWal(disk, job.root),
+      .mend = job.mend, .log_sink = {}};
   Result<log::RepairOutcome> outcome = log::RepairStore(
       options, {machine, bench.clock, bench.executor, Rng(bench.rng.Next())});
   machine.Crash();

@@ -63,22 +63,34 @@ void Scribe::OnCrash(Node& node) {
   for (Notebook& book : books_) Settle(book, node.WriterOf(book.name));
 }
 
+void Scribe::OnClosed() {
+  for (Notebook& book : books_) {
+    book.pending.clear();
+    book.known = book.now;
+    book.registered = book.open;
+    if (book.open && book.known.deleted) book = Notebook{.name = book.name};
+  }
+}
+
 std::string Scribe::Act(Node& node, bool touched) {
+  desk_->Work();
   Notebook& book = books_[rng_.Below(books_.size())];
   Settle(book, node.WriterOf(book.name));
   ++deeds_;
   if (!book.open) return Create(node, book, touched);
   if (book.now.deleted) return "";
   std::string wrong;
-  const std::uint64_t deed = rng_.Below(16);
+  const std::uint64_t deed = rng_.Below(17);
   if (deed < 8) {
     wrong = Write(node, book, touched);
   } else if (deed < 10) {
     wrong = Change(node, book, touched);
   } else if (deed < 13) {
     wrong = Cut(node, book, touched);
-  } else {
+  } else if (deed < 16) {
     wrong = Read(node, book, touched);
+  } else {
+    wrong = Blunder(node, book, touched);
   }
   return wrong.empty() ? wrong : "log " + book.name + ": " + wrong;
 }
@@ -103,6 +115,7 @@ std::string Scribe::Done(Notebook& book, const Result<Ticket>& result, bool touc
   if (!result.ok()) {
     const ErrorCode code = result.error().code;
     if (IsBusy(code) || (touched && IsDamage(code))) return "";
+    if (book.now.partial && code == ErrorCode::kTermBelowPredecessor) return "";
     return "a deed is refused: " + result.error().message;
   }
   change(book.now);
@@ -138,7 +151,7 @@ std::string Scribe::Write(Node& node, Notebook& book, bool touched) {
       shape.lines[shape.end++] = line;
     });
     if (!result.ok()) return wrong;
-    ++index;
+    book.ever[index++].push_back(line);
   }
   return "";
 }
@@ -157,7 +170,6 @@ std::string Scribe::Change(Node& node, Notebook& book, bool touched) {
     case 1: {
       if (book.now.end <= book.now.begin) return "";
       const Index index = book.now.begin + rng_.Below(book.now.end - book.now.begin);
-      book.applied_max = std::max(book.applied_max, index);
       return Done(book, writer.PutLastApplied(book.log, index), touched, [](Shape&) {});
     }
     default: {
@@ -221,6 +233,10 @@ std::string Scribe::Read(Node& node, Notebook& book, bool touched) {
   Index next = begin;
   for (const EntryView& entry : pin->entries()) {
     const auto line = now.lines.find(next);
+    if (now.partial && line == now.lines.end() && entry.index == next) {
+      ++next;  // What a repair put there.
+      continue;
+    }
     if (entry.index != next || line == now.lines.end() ||
         !(line->second == Line{entry.term, Checksum(entry.payload, 0)})) {
       return "entry " + std::to_string(next) + " is not what was written there";
@@ -232,7 +248,93 @@ std::string Scribe::Read(Node& node, Notebook& book, bool touched) {
   return touched ? "" : "entry " + std::to_string(begin - 1) + " has another term";
 }
 
+/// Empty, if it was refused as it should be.
+std::string Scribe::Refused(const Status& status, ErrorCode wanted, bool touched) {
+  if (status.ok()) return std::string("what is wrong is taken, not ") + ErrorCodeName(wanted);
+  const ErrorCode code = status.error().code;
+  if (code == wanted || IsBusy(code) || (touched && IsDamage(code))) return "";
+  return std::string("instead of ") + ErrorCodeName(wanted) + ": " + status.error().message;
+}
+
+/// What cannot be asked for is refused, and changes nothing.
+std::string Scribe::Blunder(Node& node, Notebook& book, bool touched) {
+  Writer& writer = node.WriterOf(book.name);
+  LogStore& store = node.store();
+  const Shape& now = book.now;
+  const auto status = [](const auto& result) { return result.ok() ? Status() : result.error(); };
+  std::vector<EntryView> entries(2);
+  const Term term = std::max<Term>(1, now.TermBefore(now.end));
+  entries[0] = {.index = now.end, .term = term};
+  entries[1] = {.index = now.end + 1, .term = term};
+  LogAppend group{book.log, entries};
+  const auto append = [&] { return status(writer.Append({&group, 1})); };
+  switch (rng_.Below(13)) {
+    case 0:
+      entries[0].index += 1 + rng_.Below(3);
+      entries[1].index = entries[0].index + 1;
+      return Refused(append(), ErrorCode::kGap, touched);
+    case 1:
+      entries[1].index += 1 + rng_.Below(3);
+      return Refused(append(), ErrorCode::kGap, touched);
+    case 2:
+      entries[1].term = term - 1;
+      return Refused(append(), ErrorCode::kTermBelowPredecessor, touched);
+    case 3:
+      entries[1].kind = kFirstUserKind - 1;
+      return Refused(append(), ErrorCode::kInvalidArgument, touched);
+    case 4:
+      group.log.generation += 2;
+      return Refused(append(), ErrorCode::kStaleRef, touched);
+    case 5:
+      return Refused(status(writer.TruncatePrefix(book.log, now.end + 1)), ErrorCode::kOutOfRange,
+                     touched);
+    case 6:
+      return Refused(status(writer.TruncateSuffix(book.log, now.end + 1)), ErrorCode::kOutOfRange,
+                     touched);
+    case 7:
+      return Refused(status(writer.Reset(book.log, 0, 1)), ErrorCode::kInvalidArgument, touched);
+    case 8:
+      return Refused(status(store.Read(book.log, now.end, now.end + 1, 1)), ErrorCode::kOutOfRange,
+                     touched);
+    case 9:
+      return Refused(status(store.TermAt(book.log, now.end + 5)), ErrorCode::kOutOfRange, touched);
+    case 10: {
+      const char* const names[] = {"", "a\tb", "\xC3", "\xED\xA0\x80", "\xFF"};
+      const char* name = names[rng_.Below(std::size(names))];
+      return Refused(status(store.OpenLog(writer, name, OpenMode::kOpenOrCreate)),
+                     ErrorCode::kInvalidArgument, touched);
+    }
+    case 11:
+      return Refused(status(store.OpenLog(writer, book.name, OpenMode::kCreate)),
+                     ErrorCode::kAlreadyExists, touched);
+    default: {
+      Writer& other = node.writers()[rng_.Below(node.writers().size())];
+      if (&other == &writer) return "";
+      return Refused(status(other.Append({&group, 1})), ErrorCode::kWrongWriter, touched);
+    }
+  }
+}
+
+std::vector<std::string> Scribe::Uids() const {
+  std::vector<std::string> uids;
+  for (const Notebook& book : books_) {
+    if (book.open && !book.uid.empty()) uids.push_back(book.uid);
+  }
+  return uids;
+}
+
+void Scribe::OnMended(const std::string& uid) {
+  for (Notebook& book : books_) {
+    if (book.uid == uid) book.uid.clear();
+  }
+}
+
 std::string Scribe::OnStart(Node& node, bool touched) {
+  desk_->Work();
+  if (rng_.OneIn(2)) {
+    const auto count = [](void* told, Writer&) noexcept { ++*static_cast<std::uint64_t*>(told); };
+    node.writers()[0].OnWritten(*desk_, count, &told_);
+  }
   for (Notebook& book : books_) {
     if (!book.open) continue;
     const std::string wrong = Compare(node, book, touched);
@@ -308,10 +410,9 @@ std::string Scribe::Match(Node& node, Notebook& book, bool touched, bool faulty)
   const Bounds bounds = *node.store().BoundsOf(book.log);
   const Vote vote = *node.store().VoteOf(book.log);
   Shape shape = book.known;
-  std::map<Index, std::vector<Line>> ever;  // what may stand at an index
   for (std::size_t done = 0;; ++done) {
     bool equal = !shape.deleted && shape.begin == bounds.begin && shape.end == bounds.end &&
-                 shape.term_before_begin == bounds.term_before_begin &&
+                 (shape.partial || shape.term_before_begin == bounds.term_before_begin) &&
                  shape.vote.term == vote.term && shape.vote.voted_for == vote.voted_for;
     for (const auto& [key, value] : shape.values) {
       const Result<std::string> there = node.store().Get(book.log, key);
@@ -325,7 +426,6 @@ std::string Scribe::Match(Node& node, Notebook& book, bool touched, bool faulty)
       book.known = book.now = shape;
       return "";
     }
-    for (const auto& [index, line] : shape.lines) ever[index].push_back(line);
     if (done == book.pending.size()) break;
     book.pending[done].change(shape);
   }
@@ -334,16 +434,18 @@ std::string Scribe::Match(Node& node, Notebook& book, bool touched, bool faulty)
            "), and was never like that since [" + std::to_string(book.known.begin) + ", " +
            std::to_string(book.known.end) + ") was durable";
   }
+  // Where nothing says what was lost, what cut an entry may be, too.
   for (const auto& [index, line] : lines) {
-    const auto had = ever.find(index);
-    if (had != ever.end() && std::ranges::count(had->second, line) > 0) continue;
+    const auto had = book.ever.find(index);
+    if (had != book.ever.end() && std::ranges::count(had->second, line) > 0) continue;
     return "it is damaged, and shows an entry " + std::to_string(index) + " that was never there";
   }
   Shape left{.begin = bounds.begin,
              .end = bounds.end,
              .term_before_begin = bounds.term_before_begin,
              .lines = lines,
-             .vote = vote};
+             .vote = vote,
+             .partial = true};
   book.known = book.now = std::move(left);
   return "";
 }

@@ -11,8 +11,10 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/rng.h"
@@ -28,9 +30,15 @@ class Scribe {
   std::string Act(Node& node, bool touched);
   /// The node is about to die.
   void OnCrash(Node& node);
+  /// Its store was closed, so all that was accepted is durable.
+  void OnClosed();
   /// It is back.
   std::string OnStart(Node& node, bool touched);
   std::uint64_t deeds() const { return deeds_; }
+  /// The uids of his logs, as far as he has seen them.
+  std::vector<std::string> Uids() const;
+  /// A repair was asked to change that log; it is what it is.
+  void OnMended(const std::string& uid);
 
  private:
   struct Line {
@@ -47,6 +55,7 @@ class Scribe {
     Vote vote;
     std::map<std::string, std::string> values;
     bool deleted = false;
+    bool partial = false;  // some of its lines could not be read when it was damaged
     void CutAt(Index new_end);
     void CutBelow(Index new_begin);
     Term TermBefore(Index index) const;
@@ -64,7 +73,7 @@ class Scribe {
     Shape known;              // durable
     Shape now;
     std::deque<Deed> pending;
-    Index applied_max = 0;
+    std::map<Index, std::vector<Line>> ever;  // what stood at an index, cut or not
   };
 
   static void Settle(Notebook& book, const Writer& writer);
@@ -73,6 +82,8 @@ class Scribe {
   std::string Change(Node& node, Notebook& book, bool touched);
   std::string Cut(Node& node, Notebook& book, bool touched);
   std::string Read(Node& node, Notebook& book, bool touched);
+  std::string Blunder(Node& node, Notebook& book, bool touched);
+  static std::string Refused(const Status& status, ErrorCode wanted, bool touched);
   std::string Compare(Node& node, Notebook& book, bool touched);
   std::string Match(Node& node, Notebook& book, bool touched, bool faulty);
   std::string Done(Notebook& book, const Result<Ticket>& result, bool touched,
@@ -81,9 +92,27 @@ class Scribe {
   std::string ReadAll(Node& node, const Notebook& book, bool touched,
                       std::map<Index, Line>& lines) const;
 
+  /// Calls that a store posted, until the next deed.
+  class Desk final : public Executor {
+   public:
+    ~Desk() override { Work(); }
+    void Post(void (*run)(void*) noexcept, void* argument) noexcept override {
+      calls_.emplace_back(run, argument);
+    }
+    void Work() {
+      for (std::size_t at = 0; at < calls_.size(); ++at) calls_[at].first(calls_[at].second);
+      calls_.clear();
+    }
+
+   private:
+    std::vector<std::pair<void (*)(void*) noexcept, void*>> calls_;
+  };
+
   Rng rng_;
   std::vector<Notebook> books_;
   std::uint64_t deeds_ = 0;
+  std::uint64_t told_ = 0;  // of news
+  std::unique_ptr<Desk> desk_ = std::make_unique<Desk>();
 };
 
 }  // namespace duramen::simulator

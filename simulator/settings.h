@@ -53,6 +53,8 @@ struct Settings {
   std::uint64_t inspect = 0;    // one in so many starts is of a disk that was verified before
   std::uint64_t repair = 0;     // one in so many of these repairs what is damaged
   std::uint64_t harm_ms = 0;    // files that are lost, cut short or overwritten under a node
+  std::uint64_t tend_ms = 0;    // of an operator who looks at a running node, or sets it otherwise
+  std::uint64_t stillborn = 0;  // one in so many starts is killed before it comes to its end
 
   std::uint64_t lanes = 1;       // operations that a client has under way in its session
   std::uint64_t roam = 0;        // one in so many operations asks any node first
@@ -75,7 +77,7 @@ struct SettingField {
   std::uint64_t Settings::*member;
   bool is_trouble;  // may be set to zero when a failure is shrunk
 };
-inline constexpr std::array<SettingField, 49> kSettingFields = {{
+inline constexpr std::array<SettingField, 51> kSettingFields = {{
     {"nodes", &Settings::nodes, false},
     {"members", &Settings::members, false},
     {"clusters", &Settings::clusters, false},
@@ -125,6 +127,8 @@ inline constexpr std::array<SettingField, 49> kSettingFields = {{
     {"inspect", &Settings::inspect, true},
     {"repair", &Settings::repair, true},
     {"harm_ms", &Settings::harm_ms, true},
+    {"tend_ms", &Settings::tend_ms, true},
+    {"stillborn", &Settings::stillborn, true},
 }};
 
 /// What a seed says.

@@ -36,6 +36,7 @@ void World::StartTrouble() {
   Every(settings_.transfer_ms, &World::TransferLeader);
   Every(settings_.scribe_ms, &World::Scribble);
   Every(settings_.harm_ms, &World::Harm);
+  Every(settings_.tend_ms, &World::Tend);
   // Whoever replaces a lost disk does so in the time of healing, too.
   In(kSecond, [this] { MendMembers(); });
 }

@@ -34,6 +34,7 @@ World::Visit World::VisitNode(Node& node) {
   if (settings_.inspect == 0 || !rng_.OneIn(settings_.inspect)) return visit;
   if (node.disk().visible().FindPath("/data") == 0) return visit;  // It lost its disk.
   visit.made = LookAt(node, visit);
+  TryUndo(node);
   const bool repairs = settings_.repair > 0 && rng_.OneIn(settings_.repair);
   // Of a WAL in two directories a repair says that it cannot, unless SYSTEM is lost.
   if (settings_.failover != 0 && !visit.made) return visit;
@@ -48,6 +49,8 @@ bool World::LookAt(Node& node, Visit& visit) {
   visit.seen = {};
   ++tally_.inspections;
   for (const std::string& root : RootsOf(node.disk())) {
+    // Half of a repair: the next start finishes it.
+    if (node.disk().visible().FindPath(root + "/quarantine/PENDING") != 0) return false;
     Result<Inspection> inspection = Inspect(node.disk(), root);
     if (!inspection.ok()) {
       if (!touched) {
@@ -101,41 +104,88 @@ void World::RepairNode(Node& node, Visit& visit) {
   }
 }
 
+/// What is to become of logs that lack entries; of a scribe's logs, more.
+void World::DrawRequests(Node& node, const Inspection& here, log::MendOptions& mend) {
+  std::map<ServerUid, bool> wanted;  // and whether it may end healthy
+  for (const ServerUid& uid : here.lacking) {
+    if (here.logs.contains(uid) && rng_.OneIn(2)) wanted[uid] = false;
+  }
+  std::vector<std::string> own;
+  if (!scribes_.empty()) own = scribes_[node.number()].Uids();
+  for (const std::string& text : own) {
+    const ServerUid uid{*Uid128::Parse(text)};
+    if (!here.logs.contains(uid) || !rng_.OneIn(2)) continue;
+    wanted[uid] = rng_.OneIn(2);
+    scribes_[node.number()].OnMended(text);
+  }
+  for (const auto& [uid, healthy] : wanted) {
+    const IndexRange log = here.logs.at(uid);
+    log::MendRequest request{.kind = static_cast<log::MendKind>(rng_.Below(3)), .uid = uid};
+    request.index = log.begin + rng_.Below(log.end - log.begin + 1);
+    request.healthy = healthy;
+    if (healthy && rng_.OneIn(10)) request.index = log.end + 1;
+    mend.requests.push_back(request);
+  }
+  if (mend.requests.empty() || !rng_.OneIn(10)) return;
+  mend.requests.push_back(mend.requests.front());
+  if (rng_.OneIn(2)) mend.requests.back().uid.bytes.fill(1);
+}
+
 /// False: it did not come to its end, or was taken back.
 bool World::RepairRoot(Node& node, const std::string& root, const Visit& visit) {
   RepairJob job{.root = root};
   const Result<Inspection> here = Inspect(node.disk(), root);
-  for (const ServerUid& uid : visit.seen.lacking) {
-    if (!here.ok() || !here->logs.contains(uid) || !rng_.OneIn(2)) continue;
-    const bool named = std::ranges::any_of(
-        job.mend.requests, [&](const log::MendRequest& one) { return one.uid == uid; });
-    if (named) continue;
-    const IndexRange log = here->logs.at(uid);
-    log::MendRequest request{.kind = static_cast<log::MendKind>(rng_.Below(3)), .uid = uid};
-    request.index = log.begin + rng_.Below(log.end - log.begin + 1);
-    job.mend.requests.push_back(request);
-  }
+  if (visit.made && here.ok()) DrawRequests(node, *here, job.mend);
   if (rng_.OneIn(3)) job.die_after = rng_.Below(kOperationsOfARepair);
   const Result<std::string> id = RepairDisk(node.disk(), job, {executor_, clock_, rng_});
   if (!id.ok()) {
     const ErrorCode code = id.error().code;
     const bool died = job.die_after != UINT64_MAX;
     const bool away = settings_.failover != 0 && code == ErrorCode::kUnsupported;
+    // Of all that names the system nothing is left.
+    const bool nothing = code == ErrorCode::kCorruption && !here.ok();
+    const bool asked = code == ErrorCode::kRefused || code == ErrorCode::kOutOfRange ||
+                       code == ErrorCode::kInvalidArgument || code == ErrorCode::kNotFound;
     if (died) {
       ++tally_.cut_repairs;
       if (rng_.OneIn(2)) LosePowerOf(node.disk(), rng_);
-    } else if (!away) {
+    } else if (!away && !nothing && (job.mend.requests.empty() || !asked)) {
       referee_.Fail(NameOf(node) + ": " + root + " is not repaired: " + id.error().message);
     }
     return false;
   }
-  if (id->empty() || !rng_.OneIn(4)) return true;
+  if (id->empty()) return true;
+  repaired_[node.number()] = {root, *id};
+  if (!rng_.OneIn(4)) return true;
   const Status undone = UndoOn(node.disk(), root, *id, rng_.OneIn(2));
   if (!undone.ok()) {
     referee_.Fail(NameOf(node) + ": a repair is not undone: " + undone.error().message);
   }
   ++tally_.undone;
   return false;
+}
+
+/// Whoever wants back what a repair took looks at it on a copy first: since then the store ran.
+void World::TryUndo(Node& node) {
+  const auto last = repaired_.find(node.number());
+  if (last == repaired_.end()) return;
+  const auto [root, id] = last->second;
+  repaired_.erase(last);
+  sim::DiskState copy = node.disk();
+  const Status undone = UndoOn(copy, root, id, true);
+  if (!undone.ok()) {
+    const ErrorCode code = undone.error().code;
+    if (code == ErrorCode::kRefused || code == ErrorCode::kNotFound) return;
+    return referee_.Fail(NameOf(node) + ": what a repair took does not come back: " +
+                         undone.error().message);
+  }
+  ++tally_.undone;
+  const Result<Inspection> inspection = Inspect(copy, root);
+  const bool unreadable = !inspection.ok() && inspection.error().code != ErrorCode::kNotFound &&
+                          inspection.error().code != ErrorCode::kCorruption;
+  if (!unreadable) return;
+  referee_.Fail(NameOf(node) + ": what a repair took is back, and cannot be verified: " +
+                inspection.error().message);
 }
 
 /// Memory, segments and WAL describe one log: the one that was to be read before the start.
@@ -168,7 +218,8 @@ void World::CheckVisit(Node& node, const Visit& visit) {
 /// A start that is refused: repair what there is, or begin with an empty disk.
 Status World::Rescue(Node& node) {
   Tell(NameOf(node) + " does not start");
-  if (settings_.repair > 0) {
+  // What stands in a fail-over directory alone is not known to a SYSTEM that is made anew.
+  if (settings_.repair > 0 && settings_.failover == 0) {
     Visit visit;
     for (const std::string& root : RootsOf(node.disk())) (void)RepairRoot(node, root, visit);
     const Status started = node.Start(executor_, clock_, settings_, {});

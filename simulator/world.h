@@ -99,6 +99,7 @@ class World final : public server::ReplicaHost {
   std::string NameFor(std::uint32_t cluster, const Node& node) const;
   bool Populate(Node& node, std::uint32_t cluster, const std::string& name);
   void StartNode(std::uint32_t number);
+  bool IsStillborn(Node& node);
   void StartServers(Node& node);
   void TellStart(Node& node);
   void Salvage(Node& node, std::vector<std::string> names);
@@ -146,6 +147,11 @@ class World final : public server::ReplicaHost {
   void MakeScribes();
   void Scribble();
   bool TellScribe(Node& node);
+  void Tend();
+  void ReadStatistics(Node& node);
+  void LookAtServers(Node& node);
+  void TakeDown(Node& node);
+  void AskOddly();
 
   // visit.cc: what an operator does to a node that is down
   struct Visit {
@@ -157,6 +163,8 @@ class World final : public server::ReplicaHost {
   bool LookAt(Node& node, Visit& visit);
   bool MayMend(const Node& node);
   void RepairNode(Node& node, Visit& visit);
+  void TryUndo(Node& node);
+  void DrawRequests(Node& node, const Inspection& here, log::MendOptions& mend);
   bool RepairRoot(Node& node, const std::string& root, const Visit& visit);
   void CheckVisit(Node& node, const Visit& visit);
   Status Rescue(Node& node);
@@ -191,6 +199,7 @@ class World final : public server::ReplicaHost {
   std::vector<std::unique_ptr<Node>> nodes_;
   std::vector<Scribe> scribes_;       // by node; none in most lives
   std::set<std::uint32_t> touched_;   // nodes whose disks were damaged
+  std::map<std::uint32_t, std::pair<std::string, std::string>> repaired_;  // root and id, by node
   std::vector<Cluster> clusters_;
   std::vector<Client> clients_;
   std::vector<Session> sessions_;

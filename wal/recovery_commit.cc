@@ -274,6 +274,8 @@ Status Recovery::FillFile(PoolFile& made, const std::vector<RowCopy>& extra_rows
   const FileHeader header = MakeHeader(made, new_life_);
   if (Planted(PlantedBug::kHeaderBeforeCopiedTail)) TRY(WriteHeader(*made.file, header));
   for (std::size_t i = first_copied_; i < rows_from_; ++i) {
+    // Of a file that is gone nothing is left to copy, proven or not: faults say what was lost.
+    if (verdict_.batches[i].missing_file) continue;
     TRY(CopyBatch(verdict_.batches[i], *made.file, context));
   }
   TRY(WriteExtraRows(extra_rows, *made.file, context));

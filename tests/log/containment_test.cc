@@ -2,6 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <functional>
+
 #include "base/bytes.h"
 #include "log/attempt_file.h"
 #include "tests/log/flush_machine.h"
@@ -325,6 +328,68 @@ TEST(Containment, A18_WhileEntriesAreMissingNothingIsLeftOver) {
     EXPECT_EQ(machine.NamesIn(folder), names);
     machine.Kill();
   }
+}
+
+/// It is faulty, or not even its name is left.
+bool LacksAll(Machine& machine, const std::string& name) {
+  const std::vector<LogInfo> logs = machine.store().Logs();
+  return std::ranges::none_of(
+      logs, [&](const LogInfo& info) { return info.name == name && !info.faulty; });
+}
+
+/// A store of small files that was killed after `operations` operations on its disk.
+sim::DiskState KilledAfter(SyncMethod method, std::uint64_t operations, bool& to_its_end) {
+  Machine machine;
+  UseSmallFiles(machine);
+  machine.options.wal_sync_method = method;
+  machine.tuning.alone_bytes_max = 0;  // Batches are in flight while the next one is made.
+  machine.Start();
+  const LogRef log = machine.Log("a");
+  machine.Write(log, 1, 1, {"a1"});
+  Index next = 2;
+  const std::function<void()> append = [&] {
+    if (next <= 20) (void)machine.Append(log, next++, 1, {std::string(2500, 'a')});
+    machine.AtOperation(1, append);
+  };
+  append();
+  machine.disk().Schedule({.kind = {},
+                           .file_class = "",
+                           .skip = operations,
+                           .effect = sim::FaultEffect::kCrash});
+  machine.Settle();
+  to_its_end = !machine.disk().crashed();
+  machine.Kill();
+  return machine.disk().disk();
+}
+
+// The newest header names a predecessor to its end, though none had said yet that it is durable.
+TEST(Containment, PW8_ALostWalFileOfWhichNoBatchWasProvenHoldsNoStartUp) {
+  std::uint64_t lost_files = 0;
+  for (const SyncMethod method : {SyncMethod::kDatasync, SyncMethod::kDsync}) {
+    bool to_its_end = false;
+    for (std::uint64_t operations = 0; !to_its_end; ++operations) {
+      const sim::DiskState left = KilledAfter(method, operations, to_its_end);
+      Machine machine;
+      UseSmallFiles(machine);
+      machine.UseDisk(left);
+      for (const std::string& name : machine.WalFiles()) {
+        machine.UseDisk(left);
+        const std::unique_ptr<Directory> wal = machine.disk().Open("/data/wal").value();
+        ASSERT_TRUE(wal->Remove(name).ok());
+        const Status opened = machine.Open();
+        ASSERT_TRUE(opened.ok()) << opened.error().message << ": without " << name << ", "
+                                 << operations << " operations";
+        if (!machine.store().recovery_report().damaged()) continue;
+        ++lost_files;
+        const bool faulty = LacksAll(machine, "a");
+        EXPECT_TRUE(faulty) << "without " << name << ", " << operations << " operations";
+        machine.Kill();  // And so it stays.
+        ASSERT_TRUE(machine.Open().ok());
+        EXPECT_TRUE(LacksAll(machine, "a"));
+      }
+    }
+  }
+  EXPECT_GT(lost_files, 10u);
 }
 
 }  // namespace

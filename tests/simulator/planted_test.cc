@@ -68,7 +68,7 @@ const std::string kCalm =
     "lease_margin_ms=10 append_max=128 pipeline_max=4096 quiet=0 wal_file_kb=64 lanes=1 "
     "straggle=0 hunt_ms=0 lasting_ms=0 stall_ms=0 late_us=0 roam=0 reads=0 dsync=0 packed=0 "
     "failover=0 shorten=0 latent=0 dying=0 crowd=0 "
-    "tight=0 shards=1 scribe_ms=0 inspect=0 repair=0 harm_ms=0 ";
+    "tight=0 shards=1 scribe_ms=0 inspect=0 repair=0 harm_ms=0 tend_ms=0 stillborn=0 ";
 /// Leaders that are struck while clients mostly read, by lease, anywhere.
 const std::string kReaders =
     kCalm + "hunt_ms=1500 lasting_ms=1500 delay_us=500 roam=2 reads=95 think_ms=20 ";
@@ -113,7 +113,8 @@ const Plant kPlants[] = {
     {"UnverifiedCommitted", PlantedBug::kUnverifiedCommitted, 1, 200,
      kHunted + "lasting_ms=1000 shorten=2 clients=20"},
     {"MatchKept", PlantedBug::kMatchKept, 360203, 200,
-     "rot_ms=2000 latent=1 tight=0 shards=1 scribe_ms=0 inspect=0 repair=0 harm_ms=0"},
+     "rot_ms=2000 latent=1 tight=0 shards=1 scribe_ms=0 inspect=0 repair=0 harm_ms=0 "
+     "tend_ms=0 stillborn=0"},
 };
 
 INSTANTIATE_TEST_SUITE_P(Bugs, SimulatorPlanted, testing::ValuesIn(kPlants),
