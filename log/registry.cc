@@ -309,14 +309,6 @@ memtable::Arena* LogStore::Impl::TakeArena() {
   return arena;
 }
 
-/// Whether entries of a log of that Writer are not durable.
-bool LogStore::Impl::HasUnwritten(const Writer::Impl& writer) const {
-  const std::lock_guard lock(mutex_);
-  return std::any_of(owned_logs.begin(), owned_logs.end(), [&](const auto& log) {
-    return log->writer == &writer && log->table.Bounds().end > log->written_end.load();
-  });
-}
-
 void LogStore::Impl::ReleaseWriter(Writer::Impl* writer) {
   if (Forked()) return;  // The parent's; its memory is only a copy.
   // Space may never come: who wants to wait for it does so in Wait.
@@ -324,7 +316,7 @@ void LogStore::Impl::ReleaseWriter(Writer::Impl* writer) {
     const auto* self = static_cast<const Writer::Impl*>(argument);
     const log::WalPort& its = *self->store.port;
     return self->producer.released() >= self->producer.committed() || its.stuck() ||
-           !self->store.started.load() || (its.strands() && self->store.HasUnwritten(*self));
+           its.strands() || !self->store.started.load();
   };
   if (started) {
     port->Wake();

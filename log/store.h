@@ -263,7 +263,6 @@ struct LogStore::Impl final : log::Flusher::Store {
   Result<Writer::Impl*> MakeWriter();
   memtable::Arena* TakeArena();
   void ReleaseWriter(Writer::Impl* writer);
-  bool HasUnwritten(const Writer::Impl& writer) const;
   std::size_t WriterCount() const;
   /// Nothing: no log has the name. False: one had it, and its deletion is not durable yet.
   std::optional<bool> FindLive(std::string_view name) const;
