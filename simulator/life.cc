@@ -118,6 +118,7 @@ void World::StartNode(std::uint32_t number) {
   Node& node = *nodes_[number];
   if (node.is_up()) return;
   Visit visit = VisitNode(node);
+  node.may_slip = !touched_.contains(number);
   if (IsStillborn(node)) return;
   Status started = node.Start(executor_, clock_, settings_, {});
   if (!started.ok() && touched_.contains(number)) {

@@ -20,6 +20,7 @@ log::StorageTuning Tuning(const Settings& settings) {
   tuning.ring_bytes = 64u << 10;
   tuning.chunk_bytes = 8u << 10;
   tuning.batch_bytes_max = 32u << 10;
+  if (settings.tight != 0) tuning.files_synced_singly = 1;
   // A disk that takes its time has all its writes in flight.
   if (settings.disk_us + settings.stall_ms > 0) tuning.alone_bytes_max = 0;
   return tuning;
@@ -126,12 +127,39 @@ Status Node::Start(LoopExecutor& executor, ManualClock& clock, const Settings& s
   return {};
 }
 
+/// A setting that is wrong is refused, or changes nothing for the start with the right one.
+void Node::Slip(LogStoreOptions options, log::StorageEnvironment environment,
+                const log::StorageTuning& tuning) {
+  if (disk_.visible().FindPath("/data") == 0) return;  // There it would be the right one.
+  environment.rng = Rng(rng_.Next());
+  switch (rng_.Below(5)) {
+    case 0:
+      options.wal_dir = "/elsewhere";
+      break;
+    case 1:
+      options.data_dir = "/data/wal";
+      break;
+    case 2:
+      if (disk_.visible().FindPath(RootOf(1) + "/SYSTEM") == 0) return;
+      options.data_dir = RootOf(1);
+      break;
+    case 3:
+      options.recovery_mode = RecoveryMode::kSalvage;
+      options.salvage_servers = {"nobody"};
+      break;
+    default:
+      options.wal_failover_dir = "/data";
+  }
+  (void)log::OpenLogStore(options, environment, tuning);
+}
+
 /// An operator adds shards, and takes those away that hold no log, if the store lets him.
 Result<LogStore> Node::Open(LogStoreOptions options, const Settings& settings,
                             const log::StorageEnvironment& environment) {
   const log::StorageTuning tuning = Tuning(settings);
   if (settings.shards > 1) shards_ = 1 + rng_.Below(settings.shards);
   options.wal_shards = shards_;
+  if (settings.tend_ms > 0 && may_slip && rng_.OneIn(3)) Slip(options, environment, tuning);
   Result<LogStore> opened = log::OpenLogStore(options, environment, tuning);
   const bool refused = !opened.ok() && opened.error().code == ErrorCode::kConfiguration;
   if (!refused || shards_ == settings.shards) return opened;

@@ -107,10 +107,13 @@ class Node {
   void Wipe();
 
   Moment paused_until = 0;
+  bool may_slip = false;  // whoever starts it: what it shows is what its store made of it
 
  private:
   void Stop();
   const sim::DiskState& Disk() const { return machine_ ? machine_->disk() : disk_; }
+  void Slip(LogStoreOptions options, log::StorageEnvironment environment,
+            const log::StorageTuning& tuning);
   LogStoreOptions OptionsOf(const Settings& settings) const;
   Result<LogStore> Open(LogStoreOptions options, const Settings& settings,
                         const log::StorageEnvironment& environment);

@@ -49,7 +49,13 @@ Scribe::Scribe(Rng rng, std::uint64_t logs) : rng_(rng), books_(logs) {
   }
 }
 
-void Scribe::Settle(Notebook& book, const Writer& writer) {
+/// Also while it is being deleted, when its name leads nowhere.
+Writer& Scribe::WriterOf(Node& node, const Notebook& book) {
+  return book.open ? node.writers()[book.shard] : node.WriterOf(book.name);
+}
+
+void Scribe::Settle(Node& node, Notebook& book) {
+  const Writer& writer = WriterOf(node, book);
   while (!book.pending.empty() && book.pending.front().ticket <= writer.durable()) {
     book.pending.front().change(book.known);
     book.pending.pop_front();
@@ -60,7 +66,7 @@ void Scribe::Settle(Notebook& book, const Writer& writer) {
 }
 
 void Scribe::OnCrash(Node& node) {
-  for (Notebook& book : books_) Settle(book, node.WriterOf(book.name));
+  for (Notebook& book : books_) Settle(node, book);
 }
 
 void Scribe::OnClosed() {
@@ -75,10 +81,17 @@ void Scribe::OnClosed() {
 std::string Scribe::Act(Node& node, bool touched) {
   desk_->Work();
   Notebook& book = books_[rng_.Below(books_.size())];
-  Settle(book, node.WriterOf(book.name));
+  Settle(node, book);
   ++deeds_;
   if (!book.open) return Create(node, book, touched);
-  if (book.now.deleted) return "";
+  if (book.now.deleted) {
+    const Writer& before = WriterOf(node, book);
+    const Ticket deletion = book.pending.empty() ? 0 : book.pending.back().ticket;
+    const std::string wrong = Create(node, book, touched);
+    const bool anew = wrong.empty() && !book.now.deleted;
+    if (!anew || before.durable() >= deletion) return wrong;
+    return "log " + book.name + " is made again while its deletion is not durable";
+  }
   std::string wrong;
   const std::uint64_t deed = rng_.Below(17);
   if (deed < 8) {
@@ -102,7 +115,8 @@ std::string Scribe::Create(Node& node, Notebook& book, bool touched) {
     if (IsBusy(log.error().code) || touched) return "";
     return "it cannot be made: " + log.error().message;
   }
-  book = Notebook{.name = book.name, .log = *log, .open = true};
+  const auto shard = static_cast<std::size_t>(&writer - node.writers().data());
+  book = Notebook{.name = book.name, .log = *log, .open = true, .shard = shard};
   for (const LogInfo& info : node.store().Logs()) {
     if (info.log == *log) book.uid = info.uid;
   }
@@ -142,7 +156,7 @@ std::string Scribe::Write(Node& node, Notebook& book, bool touched) {
     lines.push_back({term, Checksum(payload, 0)});
   }
   const LogAppend group{book.log, entries};
-  const Result<Ticket> result = node.WriterOf(book.name).Append({&group, 1});
+  const Result<Ticket> result = WriterOf(node, book).Append({&group, 1});
   // A crash may keep the first of them.
   Index index = first;
   for (const Line& line : lines) {
@@ -158,7 +172,7 @@ std::string Scribe::Write(Node& node, Notebook& book, bool touched) {
 
 /// Its rows.
 std::string Scribe::Change(Node& node, Notebook& book, bool touched) {
-  Writer& writer = node.WriterOf(book.name);
+  Writer& writer = WriterOf(node, book);
   switch (rng_.Below(3)) {
     case 0: {
       Vote vote = book.now.vote;
@@ -190,7 +204,7 @@ std::string Scribe::Change(Node& node, Notebook& book, bool touched) {
 
 /// In front, behind, all of it, or the log itself.
 std::string Scribe::Cut(Node& node, Notebook& book, bool touched) {
-  Writer& writer = node.WriterOf(book.name);
+  Writer& writer = WriterOf(node, book);
   const Shape& now = book.now;
   const Index entries = now.end - now.begin;
   const std::uint64_t kind = entries > kIndexesMost ? 0 : rng_.Below(12);
@@ -258,7 +272,7 @@ std::string Scribe::Refused(const Status& status, ErrorCode wanted, bool touched
 
 /// What cannot be asked for is refused, and changes nothing.
 std::string Scribe::Blunder(Node& node, Notebook& book, bool touched) {
-  Writer& writer = node.WriterOf(book.name);
+  Writer& writer = WriterOf(node, book);
   LogStore& store = node.store();
   const Shape& now = book.now;
   const auto status = [](const auto& result) { return result.ok() ? Status() : result.error(); };
@@ -268,7 +282,7 @@ std::string Scribe::Blunder(Node& node, Notebook& book, bool touched) {
   entries[1] = {.index = now.end + 1, .term = term};
   LogAppend group{book.log, entries};
   const auto append = [&] { return status(writer.Append({&group, 1})); };
-  switch (rng_.Below(13)) {
+  switch (rng_.Below(16)) {
     case 0:
       entries[0].index += 1 + rng_.Below(3);
       entries[1].index = entries[0].index + 1;
@@ -304,14 +318,47 @@ std::string Scribe::Blunder(Node& node, Notebook& book, bool touched) {
       return Refused(status(store.OpenLog(writer, name, OpenMode::kOpenOrCreate)),
                      ErrorCode::kInvalidArgument, touched);
     }
+    case 12:
+      entries.resize(300);  // More than a ring holds.
+      for (std::size_t at = 0; at < entries.size(); ++at) {
+        entries[at] = {.index = now.end + at, .term = term};
+      }
+      group.entries = entries;
+      return Refused(append(), ErrorCode::kTooLarge, touched);
+    case 13:
+      return BlunderInRows(node, book, touched);
     case 11:
       return Refused(status(store.OpenLog(writer, book.name, OpenMode::kCreate)),
                      ErrorCode::kAlreadyExists, touched);
     default: {
       Writer& other = node.writers()[rng_.Below(node.writers().size())];
       if (&other == &writer) return "";
+      const Status opened = status(store.OpenLog(other, book.name, OpenMode::kOpen));
+      if (opened.ok()) return "a Writer of another shard opens it";
       return Refused(status(other.Append({&group, 1})), ErrorCode::kWrongWriter, touched);
     }
+  }
+}
+
+std::string Scribe::BlunderInRows(Node& node, Notebook& book, bool touched) {
+  Writer& writer = WriterOf(node, book);
+  const auto status = [](const auto& result) { return result.ok() ? Status() : result.error(); };
+  switch (rng_.Below(4)) {
+    case 0:
+      return Refused(
+          status(writer.PutVote(book.log, book.now.vote.term + 1, std::string(300, 'v'))),
+          ErrorCode::kTooLarge, touched);
+    case 1:
+      return Refused(status(writer.PutLastApplied(book.log, book.now.end)), ErrorCode::kOutOfRange,
+                     touched);
+    case 2:
+      return Refused(status(writer.Put(book.log, "key", std::vector<std::byte>(70'000),
+                                       Durability::kSynced)),
+                     ErrorCode::kTooLarge, touched);
+    default:  // No blunder, but rarely needed.
+      (void)writer.WaitForRoom(book.log, 1 + rng_.Below(300), rng_.Below(100'000), Deadline{});
+      (void)writer.written_fd();
+      return "";
   }
 }
 
@@ -355,6 +402,7 @@ std::string Scribe::Compare(Node& node, Notebook& book, bool touched) {
     return "it cannot be opened: " + log.error().message;
   }
   book.log = *log;
+  book.shard = static_cast<std::size_t>(&writer - node.writers().data());
   const Result<LogFault> fault = node.store().FaultOf(*log);
   if (!fault.ok()) return "its fault cannot be asked for: " + fault.error().message;
   if (fault->faulty() && !touched) return "it is faulty on a disk that is sound: " + fault->reason;

@@ -69,6 +69,7 @@ class Scribe {
     std::string uid;
     LogRef log;
     bool open = false;
+    std::size_t shard = 0;  // whose Writer it is open in
     bool registered = false;  // for sure
     Shape known;              // durable
     Shape now;
@@ -76,13 +77,15 @@ class Scribe {
     std::map<Index, std::vector<Line>> ever;  // what stood at an index, cut or not
   };
 
-  static void Settle(Notebook& book, const Writer& writer);
+  static void Settle(Node& node, Notebook& book);
+  static Writer& WriterOf(Node& node, const Notebook& book);
   std::string Create(Node& node, Notebook& book, bool touched);
   std::string Write(Node& node, Notebook& book, bool touched);
   std::string Change(Node& node, Notebook& book, bool touched);
   std::string Cut(Node& node, Notebook& book, bool touched);
   std::string Read(Node& node, Notebook& book, bool touched);
   std::string Blunder(Node& node, Notebook& book, bool touched);
+  std::string BlunderInRows(Node& node, Notebook& book, bool touched);
   static std::string Refused(const Status& status, ErrorCode wanted, bool touched);
   std::string Compare(Node& node, Notebook& book, bool touched);
   std::string Match(Node& node, Notebook& book, bool touched, bool faulty);

@@ -74,6 +74,9 @@ void World::ReadStatistics(Node& node) {
   const RecoveryReport& report = store.recovery_report();
   for (const Finding& finding : report.findings) all += HashOf(FindingKindName(finding.kind));
   Note(all, HashOf(report.ToText()) ^ static_cast<std::uint64_t>(store.pressure()));
+  (void)node.store().NewWriter();  // There may be no room for it.
+  const Result<Writer> nowhere = node.store().NewWriter(99);
+  if (nowhere.ok()) referee_.Fail("there is a Writer of a shard that is not there");
   if (store.shards() == node.shards()) return;
   referee_.Fail("node " + std::to_string(node.number()) + " has " +
                 std::to_string(store.shards()) + " shards");

@@ -42,8 +42,8 @@ void DrawSharpTroubles(Rng& rng, Settings& settings) {
   settings.inspect = sometimes(1, 5);
   settings.repair = sometimes(1, 3);
   if (settings.repair > 0) settings.inspect = std::max<std::uint64_t>(1, settings.inspect);
-  settings.harm_ms = sometimes(3'000, 30'000);
-  if (settings.repair > 0 && settings.harm_ms == 0) settings.harm_ms = 5'000;
+  settings.harm_ms = sometimes(1'000, 10'000);
+  if (settings.repair > 0 && settings.harm_ms == 0) settings.harm_ms = 3'000;
   settings.tend_ms = sometimes(500, 5'000);
   settings.stillborn = sometimes(2, 10);
 }
