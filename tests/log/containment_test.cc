@@ -330,6 +330,26 @@ TEST(Containment, A18_WhileEntriesAreMissingNothingIsLeftOver) {
   }
 }
 
+// Its segments go one by one, and a crash may come in between: nothing of it is missed.
+TEST(Containment, PW8_AHalfRemovedLogIsNoDamage) {
+  Machine machine;
+  UseSmallFiles(machine);
+  machine.Start();
+  machine.Write(machine.Log("a"), 1, 1, {"first", "second"});
+  Flush(machine, machine.Log("other"), 2);
+  const std::string uid = machine.UidOf("a");
+  const Result<Ticket> deleted = machine.store().DeleteLog(machine.writer(), machine.Log("a"));
+  ASSERT_TRUE(deleted.ok() && machine.Wait(*deleted).ok());
+  machine.PowerLoss();
+  ASSERT_TRUE(
+      DirectoryOf(machine, uid)->Remove(machine.NamesIn(std::string(kServers) + "/" + uid)[0]).ok());
+  machine.options.recovery_mode = RecoveryMode::kStrict;
+  const Status opened = machine.Open();
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  EXPECT_FALSE(machine.store().recovery_report().damaged())
+      << machine.store().recovery_report().ToText();
+}
+
 /// It is faulty, or not even its name is left.
 bool LacksAll(Machine& machine, const std::string& name) {
   const std::vector<LogInfo> logs = machine.store().Logs();
