@@ -224,9 +224,9 @@ bool Core::Admit(const Message& message, Effects& out) {
         BecomeFollower(std::nullopt, out);
       }
     }
-    if (member) Wake(out);  // A leader in silence shows that it is there.
+    if (member || vote) Wake(out);  // A leader in silence shows that it is there.
     const bool transfer = vote && std::get<VoteRequest>(message.body).transfer && member;
-    if (!transfer && Sticks()) {
+    if (!transfer && (Sticks() || (vote && !member && JustBegan()))) {
       Refuse(message, out);
       return false;
     }

@@ -1,0 +1,115 @@
+// What a peer says that no honest peer would say, and what arrives when nobody counts on it:
+// nothing of it may end a process, end a leadership, or count for more than it is.
+#include <gtest/gtest.h>
+
+#include "base/rng.h"
+#include "tests/server/core/scene.h"
+
+namespace duramen::core {
+namespace {
+
+constexpr CoreSettings kSettings{
+    .election_timeout_min = 100, .election_timeout_max = 200, .heartbeat_interval = 30};
+
+Configuration MembersUpTo(int last) {
+  Configuration members;
+  for (int id = 1; id <= last; ++id) members = members.With({.uid = Scene::Uid(id)});
+  return members;
+}
+
+Message From(int id, Term term, MessageBody body) {
+  return {.cluster = kSceneCluster,
+          .from = Scene::Uid(id),
+          .to = Scene::Uid(1),
+          .boot = 1,
+          .term = term,
+          .body = std::move(body)};
+}
+
+/// A core and its clock; its log is `log`, all of it, but for what is `behind`, committed and
+/// applied.
+class Server {
+ public:
+  explicit Server(TermMap log, Index behind = 0) {
+    CoreStart start{
+        .cluster = kSceneCluster, .uid = Scene::Uid(1), .state = {.term = 5}, .log = log};
+    start.specials = SpecialHistory({.index = 0, .configuration = MembersUpTo(3)});
+    start.written = log.last().index;
+    start.commit = start.applied = log.last().index - behind;
+    start.settings = kSettings;
+    core_ = std::make_unique<Core>(std::move(start));
+    now_ = 1000;
+  }
+  Core& core() { return *core_; }
+  Microseconds now() const { return now_; }
+  void Pass(Microseconds time) { now_ += time; }
+  Effects Step(EventBody body) {
+    Effects effects;
+    core_->Step({.now = now_, .body = std::move(body)}, effects);
+    core_->CheckInvariants();
+    return effects;
+  }
+  void Elect() {
+    const Effects asked = Step(Tick{});
+    const std::uint64_t token = std::get<PreVoteRequest>(asked.send.front().body).token;
+    const Effects won = Step(From(2, 5, PreVoteReply{.token = token, .granted = true}));
+    Step(Stored{won.store->sequence});
+    Step(From(2, 6, VoteReply{.granted = true}));
+  }
+  /// Leads, its own entry written, and everybody has it.
+  void Lead() {
+    Elect();
+    Step(WrittenUpTo{.end = core_->log().end()});
+    for (const int id : {2, 3}) Answer(id, Standing::kSound);
+  }
+  void Answer(int id, Standing standing) {
+    const Leader& leader = std::get<Leader>(core_->role());
+    const Index last = core_->log().last().index;
+    Step(From(id, core_->term(),
+              AppendReply{.success = true,
+                          .match = last,
+                          .last_index = last,
+                          .round = leader.round,
+                          .sent_at = now_,
+                          .standing = standing,
+                          .number = ++replies_}));
+  }
+  /// Ticks and answers until the leader is silent.
+  void Rest(Standing standing_of_3) {
+    for (int time = 0; time < 5 && !std::get<Leader>(core_->role()).quiet; ++time) {
+      Pass(kSettings.heartbeat_interval);
+      Step(Tick{});
+      Answer(2, Standing::kSound);
+      Answer(3, standing_of_3);
+    }
+    ASSERT_TRUE(std::get<Leader>(core_->role()).quiet);
+  }
+
+ private:
+  std::unique_ptr<Core> core_;
+  Microseconds now_ = 0;
+  std::uint64_t replies_ = 0;
+};
+
+TermMap LogBehindSnapshot() { return TermMap(101, 5); }
+
+TermMap ShortLog() {
+  TermMap log(1, 0);
+  log.Append({3, 4});
+  return log;
+}
+
+TEST(Hostile, EL11_AStrangerEndsNoLeadershipInSilence) {
+  Server server(ShortLog());
+  server.Lead();
+  server.Rest(Standing::kSound);
+  server.Pass(10 * kSettings.election_timeout_max);
+  for (int time = 0; time < 3; ++time) {
+    server.Step(From(9, 50, VoteRequest{.last = {6, 1000}}));
+    EXPECT_EQ(server.core().role_kind(), RoleKind::kLeader);
+    server.Pass(5);
+  }
+}
+
+}  // namespace
+}  // namespace duramen::core
