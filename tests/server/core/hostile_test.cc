@@ -99,6 +99,16 @@ TermMap ShortLog() {
   return log;
 }
 
+TEST(Hostile, ME3_AVoteLostDoesNotCarryAQuorumInSilence) {
+  Server server(ShortLog());
+  server.Lead();
+  server.Rest(Standing::kVoteLost);
+  const Effects effects = server.Step(
+      Change{.ticket = 9, .kind = Change::Kind::kRemove, .member = {.uid = Scene::Uid(2)}});
+  ASSERT_EQ(effects.reply.size(), 1U);
+  EXPECT_EQ(effects.reply[0].answer, Answer::kWouldBreakQuorum);
+}
+
 TEST(Hostile, EL11_AStrangerEndsNoLeadershipInSilence) {
   Server server(ShortLog());
   server.Lead();
