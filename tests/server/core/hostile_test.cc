@@ -121,5 +121,23 @@ TEST(Hostile, EL11_AStrangerEndsNoLeadershipInSilence) {
   }
 }
 
+TEST(Hostile, A3_AFaultySnapshotReplyCountsForNothing) {
+  Server server(ShortLog());
+  server.Lead();
+  server.Step(Compacted{.floor = 5});
+  server.Step(Propose{.ticket = 1});
+  // Member 2 comes back with nothing: sound, as far as it says.
+  Message back = From(2, 6, AppendReply{.hint = {0, 0}, .number = 1});
+  back.boot = 2;
+  Effects effects = server.Step(back);
+  ASSERT_EQ(effects.send_snapshot.size(), 1U);
+  back.body = InstallReply{.transfer = effects.send_snapshot[0].transfer,
+                           .match = server.core().log().last().index,
+                           .standing = Standing::kFaulty};
+  server.Step(back);
+  server.Step(WrittenUpTo{.end = server.core().log().end()});
+  EXPECT_LT(server.core().commit(), server.core().log().last().index);
+}
+
 }  // namespace
 }  // namespace duramen::core
