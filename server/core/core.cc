@@ -399,6 +399,10 @@ void Core::CutLog(Index new_end, Effects& out) {
   log_.CutFrom(new_end);
   specials_.CutFrom(new_end);
   written_ = std::min(written_, new_end - 1);
+  if (Follower* follower = std::get_if<Follower>(&role_)) {
+    follower->verified = std::min(follower->verified, new_end - 1);
+    follower->acked = std::min(follower->acked, new_end - 1);
+  }
   ++epoch_;
   // A cut below earlier ones makes them say nothing more, so the list is as long as it is needed.
   std::erase_if(cuts_, [&](const Cut& cut) { return cut.end >= new_end; });

@@ -99,6 +99,21 @@ TermMap ShortLog() {
   return log;
 }
 
+TEST(Hostile, R4_EntriesOverASnapshotMustAgreeWithIt) {
+  Server server(LogBehindSnapshot());
+  const Effects effects =
+      server.Step(From(2, 5, AppendEntries{.previous = {1, 90}, .runs = {{1, 20}}, .commit = 110}));
+  EXPECT_TRUE(effects.append.empty());
+  EXPECT_EQ(server.core().log().last().index, 100U);
+}
+
+TEST(Hostile, A19_WhatIsCutIsVerifiedNoLonger) {
+  Server server(ShortLog());
+  server.Step(From(2, 5, AppendEntries{.previous = {3, 4}, .runs = {{5, 10}}, .commit = 4}));
+  server.Step(From(2, 5, AppendEntries{.previous = {3, 4}, .runs = {{4, 2}}, .commit = 12}));
+  EXPECT_LE(server.core().commit(), server.core().log().last().index);
+}
+
 TEST(Hostile, ME3_AVoteLostDoesNotCarryAQuorumInSilence) {
   Server server(ShortLog());
   server.Lead();
@@ -137,6 +152,50 @@ TEST(Hostile, A3_AFaultySnapshotReplyCountsForNothing) {
   server.Step(back);
   server.Step(WrittenUpTo{.end = server.core().log().end()});
   EXPECT_LT(server.core().commit(), server.core().log().last().index);
+}
+
+/// Asked for as a follower, complete when it leads.
+TEST(Hostile, EL4_ASnapshotThatIsLateDoesNotDelayALeader) {
+  Server server(ShortLog(), 2);
+  server.Elect();
+  const auto due = server.core().next_deadline();
+  SpecialEntry base{.index = 0, .configuration = MembersUpTo(3)};
+  server.Step(
+      Installed{.from = Scene::Uid(2), .term = 5, .snapshot = {.last = {3, 4}, .base = base}});
+  EXPECT_EQ(server.core().commit(), 4U);
+  EXPECT_EQ(server.core().next_deadline(), due);
+}
+
+TEST(Hostile, ME10_ASnapshotWithoutThisServerEndsItsCandidacy) {
+  for (const RoleKind role : {RoleKind::kPreCandidate, RoleKind::kCandidate}) {
+    Scene scene(role);
+    const Message vote = scene.Sane(role == RoleKind::kCandidate ? 3 : 1, TermRelation::kSame);
+    SpecialEntry base{.index = 8, .configuration = MembersUpTo(3).Without(Scene::Uid(1))};
+    scene.Step(
+        Installed{.from = Scene::Uid(2), .term = 5, .snapshot = {.last = {5, 9}, .base = base}});
+    for (const int id : {2, 3}) {
+      Message granted = vote;
+      granted.from = Scene::Uid(id);
+      scene.Step(granted);
+      EXPECT_EQ(scene.core().role_kind(), RoleKind::kFollower);
+    }
+  }
+}
+
+/// Two snapshots that end in the wrong order.
+TEST(Hostile, S4_A3_AnOlderSnapshotTakesNothingBack) {
+  TermMap log(1, 0);
+  log.Append({3, 40});
+  Server server(log);
+  server.Step(Damaged{.from = 20, .to = 30});
+  SpecialEntry base{.index = 0, .configuration = MembersUpTo(3)};
+  server.Step(From(2, 5, InstallSnapshot{.last = {3, 35}, .base = base, .transfer = 1}));
+  server.Step(
+      Installed{.from = Scene::Uid(2), .term = 5, .snapshot = {.last = {3, 35}, .base = base}});
+  server.Step(
+      Installed{.from = Scene::Uid(2), .term = 5, .snapshot = {.last = {3, 25}, .base = base}});
+  EXPECT_EQ(server.core().log().last().index, 35U);
+  server.Step(From(2, 5, AppendEntries{.previous = {3, 25}, .runs = {{3, 2}}, .commit = 33}));
 }
 
 }  // namespace
