@@ -363,7 +363,7 @@ void Core::OnApplied(const AppliedUpTo& applied, Effects& out) {
 
 void Core::RaiseCommit(Index index, Effects& out) {
   CHECK(index <= log_.last().index);
-  if (index <= commit_) return;
+  if (index <= commit_) return EmitApply(out);  // What was lost may be back.
   out.removed = out.removed || IsRemovedBy(index);
   commit_ = index;
   EmitApply(out);
@@ -384,7 +384,7 @@ bool Core::IsRemovedBy(Index index) const {
 /// SM8: a member whose machine does not know a version keeps replicating and stops applying before
 /// it.
 void Core::EmitApply(Effects& out) {
-  Index end = commit_ + 1;
+  Index end = std::min(commit_, log_.last().index) + 1;  // A faulty log may end before [A3].
   if (const auto above = specials_.FirstAbove(settings_.machine_version, given_)) {
     end = std::min(end, *above);
   }

@@ -182,6 +182,20 @@ TEST(Hostile, ME10_ASnapshotWithoutThisServerEndsItsCandidacy) {
   }
 }
 
+/// A faulty server that stopped before a machine version: its hole is not applied over.
+TEST(Hostile, SM8_A3_NothingBehindAHoleIsApplied) {
+  Server server(ShortLog());
+  AppendEntries append{.previous = {3, 4}, .runs = {{5, 16}}, .commit = 20};
+  append.specials = {{.index = 8, .machine_version = 7}};
+  EXPECT_EQ(server.Step(From(2, 5, append)).apply, (IndexRange{5, 8}));
+  server.Step(WrittenUpTo{.end = 21});
+  server.Step(Damaged{.from = 8, .to = 12});
+  SpecialEntry base{.index = 0, .configuration = MembersUpTo(3)};
+  const Effects effects = server.Step(
+      Installed{.from = Scene::Uid(2), .term = 5, .snapshot = {.last = {5, 10}, .base = base}});
+  EXPECT_TRUE(effects.apply.empty());
+}
+
 /// Two snapshots that end in the wrong order.
 TEST(Hostile, S4_A3_AnOlderSnapshotTakesNothingBack) {
   TermMap log(1, 0);
