@@ -224,9 +224,9 @@ bool Core::Admit(const Message& message, Effects& out) {
         BecomeFollower(std::nullopt, out);
       }
     }
-    if (member) Wake(out);  // A leader in silence shows that it is there.
+    if (member || vote) Wake(out);  // A leader in silence shows that it is there.
     const bool transfer = vote && std::get<VoteRequest>(message.body).transfer && member;
-    if (!transfer && Sticks()) {
+    if (!transfer && (Sticks() || (vote && !member && JustBegan()))) {
       Refuse(message, out);
       return false;
     }
@@ -363,7 +363,7 @@ void Core::OnApplied(const AppliedUpTo& applied, Effects& out) {
 
 void Core::RaiseCommit(Index index, Effects& out) {
   CHECK(index <= log_.last().index);
-  if (index <= commit_) return;
+  if (index <= commit_) return EmitApply(out);  // What was lost may be back.
   out.removed = out.removed || IsRemovedBy(index);
   commit_ = index;
   EmitApply(out);
@@ -384,7 +384,7 @@ bool Core::IsRemovedBy(Index index) const {
 /// SM8: a member whose machine does not know a version keeps replicating and stops applying before
 /// it.
 void Core::EmitApply(Effects& out) {
-  Index end = commit_ + 1;
+  Index end = std::min(commit_, log_.last().index) + 1;  // A faulty log may end before [A3].
   if (const auto above = specials_.FirstAbove(settings_.machine_version, given_)) {
     end = std::min(end, *above);
   }
@@ -399,6 +399,10 @@ void Core::CutLog(Index new_end, Effects& out) {
   log_.CutFrom(new_end);
   specials_.CutFrom(new_end);
   written_ = std::min(written_, new_end - 1);
+  if (Follower* follower = std::get_if<Follower>(&role_)) {
+    follower->verified = std::min(follower->verified, new_end - 1);
+    follower->acked = std::min(follower->acked, new_end - 1);
+  }
   ++epoch_;
   // A cut below earlier ones makes them say nothing more, so the list is as long as it is needed.
   std::erase_if(cuts_, [&](const Cut& cut) { return cut.end >= new_end; });

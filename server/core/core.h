@@ -248,6 +248,7 @@ class Core {
   void RestartElectionTimer();
   bool MayCampaign() const;
   bool Sticks() const;
+  bool JustBegan() const;
   void PromiseTo(const ServerUid& leader);
   void Release(const ServerUid& former);
   Microseconds PromisedUntil() const;

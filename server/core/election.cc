@@ -59,6 +59,13 @@ bool Core::Sticks() const {
   return promised || HearsLeader();
 }
 
+/// A leader whose rounds nobody had the time to answer: a stranger waits until somebody had, or it
+/// leads no more [EL11, A21].
+bool Core::JustBegan() const {
+  const Leader* leader = std::get_if<Leader>(&role_);
+  return leader != nullptr && now_ < leader->active_since + settings_.election_timeout_min;
+}
+
 void Core::BecomeFollower(std::optional<ServerUid> leader, Effects& out) {
   FailReads(out);
   if (Leader* former = std::get_if<Leader>(&role_)) {

@@ -47,6 +47,22 @@ void Core::OnAppend(const Message& message, const AppendEntries& append, Effects
   if (!waits) Acknowledge(*follower, out);
 }
 
+namespace {
+
+/// The term that the message gives to `index`. Requires: one of its entries, or the one before.
+Term TermIn(const AppendEntries& append, Index index) {
+  Index end = append.previous.index + 1;
+  Term term = append.previous.term;
+  for (const TermRun& run : append.runs) {
+    if (index < end) break;
+    term = run.term;
+    end += run.count;
+  }
+  return term;
+}
+
+}  // namespace
+
 /// Puts in what is new, cuts what contradicts it. False if the message does not fit; it was
 /// answered then.
 bool Core::TakeEntries(const AppendEntries& append, Effects& out) {
@@ -57,6 +73,11 @@ bool Core::TakeEntries(const AppendEntries& append, Effects& out) {
   }
   if (append.end() <= log_.begin())
     return true;  // All of it lies behind a snapshot, so it is committed.
+  const Index before = log_.begin() - 1;
+  if (append.previous.index < before && TermIn(append, before) != log_.TermAt(before)) {
+    ++counters_.void_messages;  // A snapshot is committed: no leader has anything else there.
+    return false;
+  }
   const Index from = FirstDifference(append);
   if (from == append.end()) return true;
   if (from < log_.end() && Planted(PlantedBug::kTailNotTruncated)) return true;
@@ -191,6 +212,7 @@ void Core::OnInstalled(const Installed& installed, Effects& out) {
   const InstallSnapshot& snapshot = installed.snapshot;
   const Index last = snapshot.last.index;
   if (last <= commit_ && !state_.fault) return;
+  if (last + 1 < log_.begin()) return;  // One that came later was complete sooner.
   if (log_.TermAt(last) == snapshot.last.term && last < log_.end()) {
     log_.CutBefore(last + 1);
     specials_.FoldUpTo(last);
@@ -210,7 +232,13 @@ void Core::OnInstalled(const Installed& installed, Effects& out) {
   ForgetStrangers();
   ReleaseApplied(out);
   EmitApply(out);
+  if (std::holds_alternative<Leader>(role_)) return;  // Its deadline is of heartbeats.
   Follower* follower = std::get_if<Follower>(&role_);
+  if (follower != nullptr) {
+    follower->verified = std::min(follower->verified, log_.last().index);
+  } else if (!MayCampaign()) {
+    BecomeFollower(std::nullopt, out);  // It is not who it was when it asked.
+  }
   RestartElectionTimer();
   if (follower == nullptr || follower->leader != installed.from || installed.term != state_.term)
     return;

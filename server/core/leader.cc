@@ -193,6 +193,8 @@ void Core::OnInstallReply(const Message& message, const InstallReply& reply, Eff
     return;
   }
   Peer& peer = at->second;
+  // No number says how old this is: it takes standing away, and never gives it back [A3].
+  if (reply.standing != Standing::kSound) peer.standing = reply.standing;
   peer.match = std::max(peer.match, reply.match);
   peer.next = peer.match + 1;
   peer.progress = Peer::Progress::kProbe;

@@ -51,9 +51,10 @@ std::optional<Answer> Core::RefusalOf(const Change& change) const {
     if (member.role != MemberRole::kVoter) continue;
     const auto peer = leader->peers.find(member.uid);
     const bool answers =
-        member.uid == uid_ || leader->quiet ||
-        (peer != leader->peers.end() && peer->second.acked_sent_at >= since &&
-         peer->second.acked_sent_at > 0 && peer->second.standing == Standing::kSound);
+        member.uid == uid_ ||
+        (peer != leader->peers.end() && peer->second.standing == Standing::kSound &&
+         (leader->quiet ||
+          (peer->second.acked_sent_at >= since && peer->second.acked_sent_at > 0)));
     if (answers && (member.uid == uid_ || IsUp(member.uid))) ++answering;
   }
   if (answering < QuorumSize(next.voters(), settings_.min_quorum)) return Answer::kWouldBreakQuorum;
