@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/log/damaged_log.h"
+#include "tests/log/flush_machine.h"
 #include "tests/log/machine.h"
 
 namespace duramen::log {
@@ -114,6 +115,54 @@ TEST(Heal, A3_ACrashAnywhereLeavesItFaultyOrWhole) {
     EXPECT_EQ(after.UidOf("a"), uid);
   }
   EXPECT_GT(crashes, 10U);
+}
+
+/// "a" has six entries in a segment, which rots from that byte on.
+sim::DiskState DamagedSegment(std::size_t offset) {
+  Machine machine;
+  UseSmallFiles(machine);
+  machine.Start();
+  machine.Write(machine.Log("a"), 1, 3, {"a1", "a2", "a3", "a4", "a5", "a6"});
+  Flush(machine, machine.Log("other"), 2);
+  const std::string folder = "/data/servers/" + machine.UidOf("a");
+  EXPECT_TRUE(machine.Close().ok());
+  for (const std::string& name : machine.NamesIn(folder)) {
+    const std::string path = folder + "/" + name;
+    const std::size_t size = machine.FileBytes(path).size();
+    for (std::size_t at = offset; at < size; ++at) machine.Rot(path, at);
+  }
+  return machine.disk().disk();
+}
+
+// What rots in a segment stays there, below the copy that replaced it.
+TEST(Heal, A3_R19_WhatWasHealedIsNotFoundDamagedAgain) {
+  std::uint64_t healings = 0;
+  for (std::size_t offset = 0; offset < 640; offset += 40) {
+    const sim::DiskState damaged = DamagedSegment(offset);
+    for (std::uint64_t rounds = 0; rounds < 4; ++rounds) {
+      Machine machine;
+      UseSmallFiles(machine);
+      machine.UseDisk(damaged);
+      machine.Start();
+      const LogRef log = machine.Log("a");
+      if (!FaultOf(machine, log).faulty()) continue;
+      Heal(machine);
+      ASSERT_FALSE(machine.Faulty("a"));
+      ++healings;
+      const std::vector<std::string> healed = machine.Contents("a");
+      Flush(machine, machine.Log("other"), rounds);
+      for (int start = 0; start < 3; ++start) {
+        start == 1 ? machine.Kill() : machine.PowerLoss();
+        machine.Start();
+        ASSERT_FALSE(machine.Faulty("a"))
+            << "from byte " << offset << ", " << rounds << " rounds, start " << start << ": "
+            << machine.store().recovery_report().ToText();
+        ASSERT_EQ(machine.Contents("a"), healed);
+        Flush(machine, machine.Log("other"), 1);
+      }
+    }
+  }
+  EXPECT_GT(healings, 20u);
 }
 
 TEST(Heal, A1_NoCopyBringsALostVoteBack) {
