@@ -154,7 +154,12 @@ class Scan {
     if (header.previous_number == 0) return;
     const bool there = std::ranges::any_of(
         files_, [&](const FoundFile& file) { return file.number == header.previous_number; });
-    if (there && header.previous.end <= end_ && header.previous_epoch <= epoch_) return;
+    if (there && header.previous.end <= end_ && header.previous_epoch <= epoch_) {
+      // Nothing that counted when this file was begun is missing: what cannot be read there was
+      // replaced before, or somebody has put it back since [A3].
+      suspect_.reset();
+      return;
+    }
     if (last_number_ == 0 && request_.begin == 0) {
       end_ = std::max(end_, header.previous.end);  // A tool cannot tell what was below the floor.
       return;
