@@ -32,13 +32,13 @@ Message From(int id, Term term, MessageBody body) {
 /// applied.
 class Server {
  public:
-  explicit Server(TermMap log, Index behind = 0) {
+  explicit Server(TermMap log, Index behind = 0, const CoreSettings& settings = kSettings) {
     CoreStart start{
         .cluster = kSceneCluster, .uid = Scene::Uid(1), .state = {.term = 5}, .log = log};
     start.specials = SpecialHistory({.index = 0, .configuration = MembersUpTo(3)});
     start.written = log.last().index;
     start.commit = start.applied = log.last().index - behind;
-    start.settings = kSettings;
+    start.settings = settings;
     core_ = std::make_unique<Core>(std::move(start));
     now_ = 1000;
   }
@@ -233,6 +233,148 @@ TEST(Hostile, R4_NoEntryLiesBehindTheLastIndex) {
   EXPECT_TRUE(IsSane(message));
   std::get<AppendEntries>(message.body).runs[0].count = 3;
   EXPECT_FALSE(IsSane(message));
+}
+
+/// The only answer of a step.
+Answer AnswerTo(Server& server, EventBody body) {
+  const Effects effects = server.Step(std::move(body));
+  EXPECT_EQ(effects.reply.size(), 1U);
+  return effects.reply.empty() ? Answer::kDone : effects.reply[0].answer;
+}
+
+TEST(Leadership, RD4_NoLeaseBeforeTheNoOp) {
+  CoreSettings settings = kSettings;
+  settings.clock_drift_margin = 10;
+  Server server(ShortLog(), 0, settings);
+  server.Elect();
+  for (const int id : {2, 3}) {
+    server.Step(From(
+        id, 6,
+        AppendReply{.success = true, .match = 4, .last_index = 4, .sent_at = 1000, .number = 1}));
+  }
+  ASSERT_TRUE(server.core().HoldsLease(server.now()));
+  EXPECT_TRUE(server.Step(Query{.ticket = 1, .kind = Query::Kind::kLease}).query.empty());
+}
+
+TEST(Leadership, ME3_InSilenceWhoIsDownDoesNotAnswer) {
+  Server server(ShortLog());
+  server.Lead();
+  server.Rest(Standing::kSound);
+  server.Step(PeerDown{Scene::Uid(3)});
+  EXPECT_EQ(
+      AnswerTo(server, Change{.kind = Change::Kind::kRemove, .member = {.uid = Scene::Uid(2)}}),
+      Answer::kWouldBreakQuorum);
+}
+
+TEST(Leadership, EL6_A3_NothingIsHandedToAFaultyMember) {
+  Server server(ShortLog());
+  server.Lead();
+  server.Answer(2, Standing::kFaulty);
+  EXPECT_EQ(AnswerTo(server, Transfer{.ticket = 1, .target = Scene::Uid(2)}), Answer::kNotUpToDate);
+  const Effects effects = server.Step(Damaged{.from = 2, .to = 3});
+  ASSERT_EQ(effects.send.size(), 1U);
+  EXPECT_EQ(effects.send[0].to, Scene::Uid(3));
+}
+
+TEST(Leadership, ME1_EL6_NoChangeDuringATransfer) {
+  Server server(ShortLog());
+  server.Lead();
+  server.Step(Transfer{.ticket = 1, .target = Scene::Uid(2)});
+  EXPECT_EQ(AnswerTo(server, Change{.member = {.uid = Scene::Uid(4)}}),
+            Answer::kTransferInProgress);
+}
+
+TEST(Leadership, EL10_A3_AFaultyLearnerIsNotPromoted) {
+  Server server(ShortLog());
+  server.Lead();
+  server.Step(Change{.member = {.uid = Scene::Uid(4), .role = MemberRole::kPromotable}});
+  server.Step(WrittenUpTo{.end = server.core().log().end()});
+  for (const int id : {2, 4}) server.Answer(id, id == 4 ? Standing::kVoteLost : Standing::kSound);
+  server.Answer(3, Standing::kSound);
+  ASSERT_EQ(server.core().commit(), server.core().log().last().index);
+  EXPECT_FALSE(server.core().configuration().IsVoter(Scene::Uid(4)));
+  server.Answer(4, Standing::kSound);
+  EXPECT_TRUE(server.core().configuration().IsVoter(Scene::Uid(4)));
+}
+
+/// The version that the log is at, whether it still stands in it or is folded into a snapshot.
+TEST(Leadership, EL8_SM8_ANoOpKeepsTheMachineVersion) {
+  for (const bool folded : {false, true}) {
+    CoreSettings settings = kSettings;
+    settings.machine_version = 7;
+    Server server(ShortLog(), 0, settings);
+    AppendEntries append{.previous = {3, 4}, .runs = {{5, 2}}, .commit = 6};
+    append.specials = {{.index = 5, .machine_version = 7}};
+    server.Step(From(2, 5, append));
+    server.Step(WrittenUpTo{.end = 7});
+    server.Step(AppliedUpTo{6});
+    if (folded) server.Step(Compacted{.floor = 7});
+    server.Pass(kSettings.election_timeout_max);
+    server.Elect();
+    EXPECT_EQ(server.core().specials().MachineVersionAt(7), 7U);
+  }
+}
+
+TEST(Leadership, A3_ALateAnswerMakesNobodySound) {
+  Server server(ShortLog());
+  server.Lead();
+  server.Answer(2, Standing::kFaulty);
+  const Index last = server.core().log().last().index;
+  server.Step(
+      From(2, 6, AppendReply{.success = true, .match = last, .last_index = last, .number = 1}));
+  EXPECT_EQ(server.core().Peers()[0].standing, Standing::kFaulty);
+}
+
+TEST(Leadership, A16_AnAnswerFromTheFutureIsVoid) {
+  for (const bool round : {false, true}) {
+    Server server(ShortLog());
+    server.Lead();
+    AppendReply reply{.success = true, .match = 5, .last_index = 5, .number = 99};
+    (round ? reply.round : reply.sent_at) = 5000;
+    server.Step(From(2, 6, reply));
+    EXPECT_EQ(server.core().counters().void_messages, 1U);
+  }
+}
+
+TEST(Leadership, R20_WhoIsBackIsWrittenToAtOnce) {
+  Server server(ShortLog());
+  server.Elect();
+  server.Step(PeerUp{.peer = Scene::Uid(2), .boot = 1});
+  server.Step(PeerDown{Scene::Uid(2)});
+  EXPECT_EQ(server.Step(PeerUp{.peer = Scene::Uid(2), .boot = 1}).send.size(), 1U);
+}
+
+TEST(Leadership, EL7_AFloorAboveTheMajorityHolds) {
+  CoreSettings settings = kSettings;
+  settings.min_quorum = 3;
+  Server server(ShortLog(), 0, settings);
+  const Effects asked = server.Step(Tick{});
+  const std::uint64_t token = std::get<PreVoteRequest>(asked.send.front().body).token;
+  server.Step(From(2, 5, PreVoteReply{.token = token, .granted = true}));
+  EXPECT_EQ(server.core().role_kind(), RoleKind::kPreCandidate);
+  server.Step(From(3, 5, PreVoteReply{.token = token, .granted = true}));
+  EXPECT_EQ(server.core().role_kind(), RoleKind::kCandidate);
+}
+
+/// What waits has an end, and says so.
+TEST(Leadership, CM11_WhatIsTooMuchIsRefused) {
+  CoreSettings settings = kSettings;
+  settings.uncommitted_entries_max = 3;
+  settings.waiting_reads_max = 2;
+  Server leader(ShortLog(), 0, settings);
+  leader.Lead();
+  EXPECT_EQ(AnswerTo(leader, Propose{.count = 2}), Answer::kDone);
+  EXPECT_EQ(AnswerTo(leader, Propose{.count = 2}), Answer::kOverloaded);
+  EXPECT_EQ(AnswerTo(leader, Propose{.count = ~0ULL}), Answer::kOverloaded);
+  Server follower(ShortLog(), 0, settings);
+  follower.Step(From(2, 5, AppendEntries{.previous = {3, 4}, .commit = 4}));
+  for (int query = 0; query < 2; ++query) {
+    EXPECT_TRUE(follower.Step(Query{.ticket = 1}).reply.empty());
+  }
+  EXPECT_EQ(AnswerTo(follower, Query{.ticket = 3}), Answer::kOverloaded);
+  for (const std::uint64_t id : {1, 2, 3}) {
+    EXPECT_EQ(leader.Step(From(3, 6, ReadRequest{.id = id})).send.empty(), id == 2);
+  }
 }
 
 /// Draws messages whose numbers lie around what the core has, and at the ends of what there is.
