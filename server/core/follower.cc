@@ -175,7 +175,8 @@ void Core::SetFault(Fault fault) {
 /// was told of the fault.
 void Core::MaybeHeal(Follower& follower) {
   if (!state_.fault || follower.heal_upto == 0) return;
-  if (std::min(written_, follower.verified) < follower.heal_upto) return;
+  // No leader's log ends before what is committed, whatever it says.
+  if (std::min(written_, follower.verified) < std::max(follower.heal_upto, commit_)) return;
   state_.fault.reset();
   MarkStore();
   RestartElectionTimer();

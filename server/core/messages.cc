@@ -25,7 +25,10 @@ bool IsSaneAppend(const AppendEntries& append, Term term) {
     before = run.term;
     count += run.count;
   }
-  if (count > kEntriesInMessageMax || append.previous.term > term) return false;
+  if (count > kEntriesInMessageMax || append.previous.term > term ||
+      append.previous.index + count >= kIndexEnd) {
+    return false;
+  }
   Index behind = append.previous.index;
   for (const SpecialEntry& special : append.specials) {
     if (special.index <= behind || special.index > append.previous.index + count ||
