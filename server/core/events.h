@@ -71,7 +71,8 @@ struct AppliedUpTo {
 struct Compacted {
   Index floor = 0;
 };
-/// A snapshot from a leader is durable here, and the machine restored from it.
+/// A snapshot from a leader is durable here, and the machine restored from it, unless it has gone
+/// further: a faulty server may need the log behind an older one [A3].
 struct Installed {
   ServerUid from;
   Term term = 0;  // of the leader that sent it, as in its InstallSnapshot

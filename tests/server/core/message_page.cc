@@ -40,8 +40,8 @@ What is looked at first, in this order; where one of these applies, the table is
    followed no more [B6].
 4. A request for a vote or pre-vote while the receiver hears a leader, or leads and is heard by a
    quorum, or within an election timeout of having answered one: refused, unless it is part of a
-   transfer [A16]. A stranger's request for a vote is also refused by a leader that began to lead, or
-   woke from silence, within an election timeout [EL11].
+   transfer [A16]. A stranger's request for a vote is also refused by a leader that began to lead,
+   or woke from silence, within an election timeout [EL11].
 5. Of who is no member: entries, snapshots and requests for votes go on to the table; the rest is
    dropped [A21].
 
