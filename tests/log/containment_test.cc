@@ -341,8 +341,8 @@ TEST(Containment, PW8_AHalfRemovedLogIsNoDamage) {
   const Result<Ticket> deleted = machine.store().DeleteLog(machine.writer(), machine.Log("a"));
   ASSERT_TRUE(deleted.ok() && machine.Wait(*deleted).ok());
   machine.PowerLoss();
-  ASSERT_TRUE(
-      DirectoryOf(machine, uid)->Remove(machine.NamesIn(std::string(kServers) + "/" + uid)[0]).ok());
+  const std::string first = machine.NamesIn(std::string(kServers) + "/" + uid)[0];
+  ASSERT_TRUE(DirectoryOf(machine, uid)->Remove(first).ok());
   machine.options.recovery_mode = RecoveryMode::kStrict;
   const Status opened = machine.Open();
   ASSERT_TRUE(opened.ok()) << opened.error().message;
