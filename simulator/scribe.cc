@@ -62,7 +62,7 @@ void Scribe::Settle(Node& node, Notebook& book) {
     book.registered = true;
   }
   // Its name is free again.
-  if (book.open && book.known.deleted) book = Notebook{.name = book.name};
+  if (book.open && book.known.deleted) book = book.Anew();
 }
 
 void Scribe::OnCrash(Node& node) {
@@ -74,7 +74,7 @@ void Scribe::OnClosed() {
     book.pending.clear();
     book.known = book.now;
     book.registered = book.open;
-    if (book.open && book.known.deleted) book = Notebook{.name = book.name};
+    if (book.open && book.known.deleted) book = book.Anew();
   }
 }
 
@@ -116,7 +116,10 @@ std::string Scribe::Create(Node& node, Notebook& book, bool touched) {
     return "it cannot be made: " + log.error().message;
   }
   const auto shard = static_cast<std::size_t>(&writer - node.writers().data());
-  book = Notebook{.name = book.name, .log = *log, .open = true, .shard = shard};
+  book = book.Anew();
+  book.log = *log;
+  book.open = true;
+  book.shard = shard;
   for (const LogInfo& info : node.store().Logs()) {
     if (info.log == *log) book.uid = info.uid;
   }
@@ -396,7 +399,7 @@ std::string Scribe::Compare(Node& node, Notebook& book, bool touched) {
   if (!log.ok()) {
     const bool may_be_gone = touched || !book.registered || book.now.deleted;
     if (log.error().code == ErrorCode::kNotFound && may_be_gone) {
-      book = Notebook{.name = book.name};
+      book = book.Anew();
       return "";
     }
     return "it cannot be opened: " + log.error().message;

@@ -74,7 +74,11 @@ class Scribe {
     Shape known;              // durable
     Shape now;
     std::deque<Deed> pending;
-    std::map<Index, std::vector<Line>> ever;  // what stood at an index, cut or not
+    /// What stood at an index in a log of that name, cut or not: damage to what deleted one brings
+    /// it back, and it is faulty then.
+    std::map<Index, std::vector<Line>> ever;
+    /// That of the next log of the name.
+    Notebook Anew() const { return {.name = name, .ever = ever}; }
   };
 
   static void Settle(Node& node, Notebook& book);
