@@ -172,6 +172,7 @@ void World::Harm() {
     what = HarmSystem(hand, root, rng_);
   }
   if (what.empty()) return;
+  ++tally_.rotten_bytes;
   Touch(node);
   Tell("node " + std::to_string(node.number()) + ": " + what);
 }

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/checksum.h"
 #include "base/try.h"
+#include "simulator/operator.h"
 #include "wal/format.h"
 
 namespace duramen::simulator {
@@ -202,9 +203,7 @@ void Node::Crash(bool power_lost) {
   disk_ = machine_->disk();
   machine_.reset();
   if (power_lost) {
-    const sim::CrashStates states(disk_,
-                                  rng_.OneIn(2) ? sim::Profile::kExt4 : sim::Profile::kAdversary);
-    disk_ = sim::DiskState(states.Materialize(states.At(rng_.Below(states.count()))));
+    LosePowerOf(disk_, rng_);
   } else {
     disk_.SettleFlight(rng_.Next());
   }

@@ -167,9 +167,8 @@ void World::Rot() {
   const Stretch& where = written[count - 1 - rng_.Below(back)];
   if (where.bytes == 0) return;
   ++tally_.rotten_bytes;
-  touched_.insert(node.number());
+  Touch(node);
   for (const Resident& resident : node.residents()) {
-    clusters_[resident.cluster].endangered.insert(resident.uid);
     if (latent) clusters_[resident.cluster].latent.insert(resident.uid);
   }
   const std::uint64_t offset = where.offset + rng_.Below(where.bytes);
@@ -182,13 +181,10 @@ void World::Wipe() {
   Node& node = *nodes_[rng_.Below(nodes_.size())];
   if (!node.is_up() || !MayLose(node)) return;
   ++tally_.wiped;
-  for (const Resident& resident : node.residents()) {
-    clusters_[resident.cluster].endangered.insert(resident.uid);
-  }
+  Touch(node);
   Tell("node " + std::to_string(node.number()) + " loses its disk");
   CrashNode(node, true);
   node.Wipe();
-  touched_.insert(node.number());
 }
 
 void World::Heal() {

@@ -22,7 +22,6 @@ std::string NameOf(const Node& node) { return "node " + std::to_string(node.numb
 
 /// Its disk is not what its stores made of it any more.
 void World::Touch(const Node& node) {
-  ++tally_.rotten_bytes;
   touched_.insert(node.number());
   for (const Resident& resident : const_cast<Node&>(node).residents()) {
     clusters_[resident.cluster].endangered.insert(resident.uid);
@@ -32,7 +31,8 @@ void World::Touch(const Node& node) {
 World::Visit World::VisitNode(Node& node) {
   Visit visit;
   if (settings_.inspect == 0 || !rng_.OneIn(settings_.inspect)) return visit;
-  if (node.disk().visible().FindPath("/data") == 0) return visit;  // It lost its disk.
+  // It lost its disk, and no start since came as far as a WAL: there is nothing to repair.
+  if (node.disk().visible().FindPath("/data/wal") == 0) return visit;
   visit.made = LookAt(node, visit);
   TryUndo(node);
   const bool repairs = settings_.repair > 0 && rng_.OneIn(settings_.repair);
@@ -81,9 +81,7 @@ bool World::MayMend(const Node& node) {
 }
 
 void World::RepairNode(Node& node, Visit& visit) {
-  for (const Resident& resident : node.residents()) {
-    clusters_[resident.cluster].endangered.insert(resident.uid);
-  }
+  Touch(node);
   const Visit before = visit;
   visit.made = false;
   for (const std::string& root : RootsOf(node.disk())) {

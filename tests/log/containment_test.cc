@@ -307,15 +307,20 @@ TEST(Containment, B9_A18_ALogThatWasLeftOutBeginsAnewAfterItsWalFilesAreGone) {
   EXPECT_TRUE(DecodeAttempt(machine.FileBytes("/data/ATTEMPT")).left_out.is_nil());
 }
 
-// A crash may come between a repair's new segments and the row that names them, or that row may be
-// wrong: while entries of a log are missing, what is left over may be all that is left of them.
-TEST(Containment, A18_WhileEntriesAreMissingNothingIsLeftOver) {
-  Machine machine;
+/// The uid of "a", of which two entries stand in a segment.
+std::string FlushOne(Machine& machine) {
   UseSmallFiles(machine);
   machine.Start();
   machine.Write(machine.Log("a"), 1, 1, {"first", "second"});
   Flush(machine, machine.Log("other"), 2);
-  const std::string uid = machine.UidOf("a");
+  return machine.UidOf("a");
+}
+
+// A crash may come between a repair's new segments and the row that names them, or that row may be
+// wrong: while entries of a log are missing, what is left over may be all that is left of them.
+TEST(Containment, A18_WhileEntriesAreMissingNothingIsLeftOver) {
+  Machine machine;
+  const std::string uid = FlushOne(machine);
   const std::string folder = std::string(kServers) + "/" + uid;
   ASSERT_TRUE(machine.Close().ok());
   const std::string name = machine.NamesIn(folder)[0];
@@ -333,11 +338,7 @@ TEST(Containment, A18_WhileEntriesAreMissingNothingIsLeftOver) {
 // Its segments go one by one, and a crash may come in between: nothing of it is missed.
 TEST(Containment, PW8_AHalfRemovedLogIsNoDamage) {
   Machine machine;
-  UseSmallFiles(machine);
-  machine.Start();
-  machine.Write(machine.Log("a"), 1, 1, {"first", "second"});
-  Flush(machine, machine.Log("other"), 2);
-  const std::string uid = machine.UidOf("a");
+  const std::string uid = FlushOne(machine);
   const Result<Ticket> deleted = machine.store().DeleteLog(machine.writer(), machine.Log("a"));
   ASSERT_TRUE(deleted.ok() && machine.Wait(*deleted).ok());
   machine.PowerLoss();
