@@ -200,11 +200,12 @@ const std::set<ServerUid>& DurableState::FindLost(const DurableRows& rows,
   return lost;
 }
 
-void DurableState::DropHealed(const wal::Replay& replay) {
+void DurableState::DropHealed(const DurableRows& rows, const wal::Replay& replay) {
   std::erase_if(findings, [&](const Finding& finding) {
     if (finding.touched.size() != 1 || finding.touched.front().rows) return false;
     const TouchedRange& touched = finding.touched.front();
     const Result<Uid128> uid = Uid128::Parse(touched.log);
+    if (uid.ok() && rows.Deleted(ServerUid{*uid})) return true;  // Half removed.
     const wal::ReplayedLog* log = uid.ok() ? replay.Find(ServerUid{*uid}) : nullptr;
     if (log == nullptr) return false;
     return std::none_of(log->holes.begin(), log->holes.end(), [&](const IndexRange& hole) {

@@ -43,7 +43,7 @@ class DurableState {
   /// tombstone [A18]. They are in `lost` from then on.
   const std::set<ServerUid>& FindLost(const DurableRows& rows, const wal::Replay& replay);
   /// After replay: what a scan missed may have been cut since, or be below a floor.
-  void DropHealed(const wal::Replay& replay);
+  void DropHealed(const DurableRows& rows, const wal::Replay& replay);
   /// Those with a directory and in no checkpoint, or with unreadable rows in them.
   const std::set<ServerUid>& candidates() const { return candidates_; }
 

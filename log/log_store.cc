@@ -125,7 +125,7 @@ Status LogStore::Impl::Recover() {
   for (const ServerUid& uid : state.FindLost(rows, recovery.replay())) {
     (void)recovery.replay().SlotOf({.uid = uid, .cluster_id = 0});
   }
-  state.DropHealed(recovery.replay());
+  state.DropHealed(rows, recovery.replay());
   payload_bytes_max = wal::MaxPayloadBytes(file_size);
   entry_bytes_max = std::min(payload_bytes_max, options.memory_budget / kEntryShare);
   TRY(CheckRowsFit());

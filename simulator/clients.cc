@@ -58,6 +58,18 @@ void World::DrawRequest(Rng& rng, Attempt& attempt) {
   }
 }
 
+/// Any; once all has healed, more often one that has not served since: in a crowd it may be minutes
+/// until chance asks for each.
+std::uint32_t World::ClusterFor(Rng& rng) const {
+  const auto any = static_cast<std::uint32_t>(rng.Below(clusters_.size()));
+  if (trouble_ || rng.OneIn(2)) return any;
+  for (std::uint32_t tried = 0; tried < clusters_.size(); ++tried) {
+    const auto number = static_cast<std::uint32_t>((any + tried) % clusters_.size());
+    if (!served_after_healing_.contains(number)) return number;
+  }
+  return any;
+}
+
 void World::BeginOperation(Client& client) {
   Session& session = sessions_[client.session];
   if (session.sequence - session.acknowledged() >= server::SessionTable::kWindow) {
@@ -67,7 +79,7 @@ void World::BeginOperation(Client& client) {
   }
   Attempt& attempt = client.attempt;
   attempt.client = client.number;
-  attempt.cluster = static_cast<std::uint32_t>(client.rng.Below(clusters_.size()));
+  attempt.cluster = ClusterFor(client.rng);
   attempt.by_query = attempt.by_lease = false;
   Request& request = attempt.request;
   request = {.key = client.rng.Below(settings_.keys)};

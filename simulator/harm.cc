@@ -138,12 +138,23 @@ std::string HarmMeta(Hand& hand, const std::string& root, Rng& rng) {
   return "both checkpoints are overwritten";
 }
 
-std::string HarmSystem(Hand& hand, const std::string& root, Rng& rng) {
-  switch (rng.Below(4)) {
+/// Of all shards, and what else says whose some WAL is.
+std::string HarmSystems(Hand& hand, std::uint64_t shards, Rng& rng) {
+  for (std::uint64_t shard = 0; shard < shards; ++shard) {
+    if (!hand.Remove(RootOf(shard), "SYSTEM")) return "some SYSTEM are lost";
+    if (rng.OneIn(2)) hand.Remove(RootOf(shard) + "/wal", "IDENTITY");
+  }
+  return "every SYSTEM is lost";
+}
+
+std::string HarmSystem(Hand& hand, const Node& node, const std::string& root, Rng& rng) {
+  switch (rng.Below(5)) {
     case 0:
       return hand.Remove(root, "SYSTEM") ? "SYSTEM is lost" : "";
     case 1:
       return hand.Overwrite(root + "/SYSTEM", 2) ? "SYSTEM is overwritten" : "";
+    case 3:
+      return HarmSystems(hand, node.shards(), rng);
     case 2:
       return hand.Overwrite(root + "/wal/IDENTITY", 2) ? "IDENTITY is overwritten" : "";
     default:
@@ -169,7 +180,7 @@ void World::Harm() {
   } else if (kind < 7) {
     what = HarmMeta(hand, root, rng_);
   } else {
-    what = HarmSystem(hand, root, rng_);
+    what = HarmSystem(hand, node, root, rng_);
   }
   if (what.empty()) return;
   ++tally_.rotten_bytes;

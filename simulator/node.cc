@@ -133,7 +133,7 @@ void Node::Slip(LogStoreOptions options, log::StorageEnvironment environment,
                 const log::StorageTuning& tuning) {
   if (disk_.visible().FindPath("/data") == 0) return;  // There it would be the right one.
   environment.rng = Rng(rng_.Next());
-  switch (rng_.Below(5)) {
+  switch (rng_.Below(7)) {
     case 0:
       options.wal_dir = "/elsewhere";
       break;
@@ -147,6 +147,12 @@ void Node::Slip(LogStoreOptions options, log::StorageEnvironment environment,
     case 3:
       options.recovery_mode = RecoveryMode::kSalvage;
       options.salvage_servers = {"nobody"};
+      break;
+    case 4:
+      options.recovery_mode = RecoveryMode::kStrict;  // It may well start.
+      break;
+    case 5:
+      options.wal_max_size_bytes = 48u << 10;  // There may be values that it has no room for.
       break;
     default:
       options.wal_failover_dir = "/data";

@@ -126,7 +126,7 @@ Result<Inspection> Inspect(const sim::DiskState& disk, const std::string& root) 
   wal::Recovery recovery(*wal_dir, options, clock, rng);
   TRY(recovery.Scan(rows));
   (void)state.FindLost(rows, recovery.replay());
-  state.DropHealed(recovery.replay());
+  state.DropHealed(rows, recovery.replay());
   Inspection inspection;
   for (const wal::WalFinding& finding : recovery.findings()) {
     if (IsDamage(finding.kind)) inspection.damage.push_back("the WAL: " + finding.sentence);

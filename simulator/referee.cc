@@ -179,8 +179,9 @@ void Referee::OnStep(std::uint32_t cluster, const server::Replica& replica,
   // committed may be unreadable since.
   const bool sound = core.standing() == core::Standing::kSound;
   if (sound && vote == core.uid() && core.log().TermAt(change) == core.term()) {
-    // The bug of 2015: only then does every later leader have what this one builds on [ME6].
-    if (core.log().TermAt(core.commit()) != core.term()) {
+    // The bug of 2015: only then does every later leader have what this one builds on [ME6]. Once
+    // it was restarted it may have to learn anew what is committed.
+    if (leads && core.log().TermAt(core.commit()) != core.term()) {
       Fail("cluster " + std::to_string(cluster) +
            ": a leader changed the members before an entry of its term was committed");
     }

@@ -285,7 +285,9 @@ std::string Scribe::Blunder(Node& node, Notebook& book, bool touched) {
   entries[1] = {.index = now.end + 1, .term = term};
   LogAppend group{book.log, entries};
   const auto append = [&] { return status(writer.Append({&group, 1})); };
-  switch (rng_.Below(16)) {
+  if (rng_.OneIn(4)) return BlunderAround(node, book, touched);
+  if (rng_.OneIn(8)) return BlunderInRows(node, book, touched);
+  switch (rng_.Below(13)) {
     case 0:
       entries[0].index += 1 + rng_.Below(3);
       entries[1].index = entries[0].index + 1;
@@ -321,18 +323,13 @@ std::string Scribe::Blunder(Node& node, Notebook& book, bool touched) {
       return Refused(status(store.OpenLog(writer, name, OpenMode::kOpenOrCreate)),
                      ErrorCode::kInvalidArgument, touched);
     }
-    case 12:
+    case 11:
       entries.resize(300);  // More than a ring holds.
       for (std::size_t at = 0; at < entries.size(); ++at) {
         entries[at] = {.index = now.end + at, .term = term};
       }
       group.entries = entries;
       return Refused(append(), ErrorCode::kTooLarge, touched);
-    case 13:
-      return BlunderInRows(node, book, touched);
-    case 11:
-      return Refused(status(store.OpenLog(writer, book.name, OpenMode::kCreate)),
-                     ErrorCode::kAlreadyExists, touched);
     default: {
       Writer& other = node.writers()[rng_.Below(node.writers().size())];
       if (&other == &writer) return "";
@@ -346,11 +343,11 @@ std::string Scribe::Blunder(Node& node, Notebook& book, bool touched) {
 std::string Scribe::BlunderInRows(Node& node, Notebook& book, bool touched) {
   Writer& writer = WriterOf(node, book);
   const auto status = [](const auto& result) { return result.ok() ? Status() : result.error(); };
-  switch (rng_.Below(4)) {
+  const Vote& vote = book.now.vote;
+  switch (rng_.Below(7)) {
     case 0:
-      return Refused(
-          status(writer.PutVote(book.log, book.now.vote.term + 1, std::string(300, 'v'))),
-          ErrorCode::kTooLarge, touched);
+      return Refused(status(writer.PutVote(book.log, vote.term + 1, std::string(300, 'v'))),
+                     ErrorCode::kTooLarge, touched);
     case 1:
       return Refused(status(writer.PutLastApplied(book.log, book.now.end)), ErrorCode::kOutOfRange,
                      touched);
@@ -358,10 +355,59 @@ std::string Scribe::BlunderInRows(Node& node, Notebook& book, bool touched) {
       return Refused(status(writer.Put(book.log, "key", std::vector<std::byte>(70'000),
                                        Durability::kSynced)),
                      ErrorCode::kTooLarge, touched);
+    case 3:
+      if (vote.term == 0) return "";
+      return Refused(status(writer.PutVote(book.log, vote.term - 1, "")),
+                     ErrorCode::kTermBelowPredecessor, touched);
+    case 4:
+      if (vote.voted_for.empty()) return "";
+      return Refused(status(writer.PutVote(book.log, vote.term, "somebody")),
+                     ErrorCode::kInvalidArgument, touched);
+    case 5:
+      return Refused(status(writer.PutFault(book.log, {.from = 5, .to = 3, .reason = "none"})),
+                     ErrorCode::kInvalidArgument, touched);
     default:  // No blunder, but rarely needed.
       (void)writer.WaitForRoom(book.log, 1 + rng_.Below(300), rng_.Below(100'000), Deadline{});
       (void)writer.written_fd();
       return "";
+  }
+}
+
+/// With what is not there, or is somebody else's.
+std::string Scribe::BlunderAround(Node& node, Notebook& book, bool touched) {
+  Writer& writer = WriterOf(node, book);
+  LogStore& store = node.store();
+  const auto status = [](const auto& result) { return result.ok() ? Status() : result.error(); };
+  const Index below = book.now.begin - 1;
+  const EntryView entry{.index = below, .term = 1};
+  LogAppend group{book.log, {&entry, 1}};
+  switch (rng_.Below(7)) {
+    case 0:
+      if (below == 0) return "";
+      return Refused(status(writer.Append({&group, 1})), ErrorCode::kOutOfRange, touched);
+    case 1: {
+      group.entries = {};
+      const Result<Ticket> none = writer.Append({&group, 1});  // No blunder, either.
+      return none.ok() ? "" : Refused(none.error(), ErrorCode::kOverloaded, touched);
+    }
+    case 2:
+      return Refused(writer.Wait(~Ticket{0}, Deadline{}), ErrorCode::kInvalidArgument, touched);
+    case 3:
+      return Refused(status(store.OpenLog(writer, "nobody's", OpenMode::kOpen)),
+                     ErrorCode::kNotFound, touched);
+    case 4:
+      return Refused(status(store.OpenLog(writer, book.name, OpenMode::kCreate)),
+                     ErrorCode::kAlreadyExists, touched);
+    case 5:
+      return Refused(status(store.Get(book.log, "no key")), ErrorCode::kNotFound, touched);
+    default: {
+      Result<Writer> made = store.NewWriter(static_cast<std::uint32_t>(book.shard));
+      if (!made.ok()) return "";  // There may be no room for it.
+      Writer second(std::move(*made));
+      const Status opened = status(store.OpenLog(second, book.name, OpenMode::kOpen));
+      if (opened.ok()) return "two Writers have it";
+      return Refused(status(second.Append({&group, 1})), ErrorCode::kWrongWriter, touched);
+    }
   }
 }
 

@@ -90,6 +90,7 @@ class Scribe {
   std::string Read(Node& node, Notebook& book, bool touched);
   std::string Blunder(Node& node, Notebook& book, bool touched);
   std::string BlunderInRows(Node& node, Notebook& book, bool touched);
+  std::string BlunderAround(Node& node, Notebook& book, bool touched);
   static std::string Refused(const Status& status, ErrorCode wanted, bool touched);
   std::string Compare(Node& node, Notebook& book, bool touched);
   std::string Match(Node& node, Notebook& book, bool touched, bool faulty);

@@ -191,9 +191,7 @@ void World::CheckVisit(Node& node, const Visit& visit) {
   if (!visit.made) return;
   const RecoveryReport& report = node.store().recovery_report();
   const auto fail = [&](const std::string& what) { referee_.Fail(NameOf(node) + ": " + what); };
-  // With other shards than before it was begun twice.
-  const bool as_seen = RootsOf(node.disk()).size() == node.shards();
-  if (as_seen && visit.seen.damage.empty() && report.damaged()) {
+  if (visit.seen.damage.empty() && report.damaged()) {
     return fail("verify found nothing, and the start: " + report.ToText());
   }
   std::size_t known = 0;
@@ -221,7 +219,9 @@ Status World::Rescue(Node& node) {
   // What stands in a fail-over directory alone is not known to a SYSTEM that is made anew.
   if (settings_.repair > 0 && settings_.failover == 0) {
     Visit visit;
-    for (const std::string& root : RootsOf(node.disk())) (void)RepairRoot(node, root, visit);
+    for (const std::string& root : RootsOf(node.disk())) {
+      if (!RepairRoot(node, root, visit)) break;  // What is below it waits for it.
+    }
     const Status started = node.Start(executor_, clock_, settings_, {});
     if (started.ok()) return started;
   }

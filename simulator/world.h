@@ -175,6 +175,7 @@ class World final : public server::ReplicaHost {
 
   // clients.cc
   void StartClients();
+  std::uint32_t ClusterFor(Rng& rng) const;
   void DrawRequest(Rng& rng, Attempt& attempt);
   void BeginOperation(Client& client);
   void Try(Client& client, std::uint32_t node);

@@ -7,6 +7,9 @@
 
 #include "base/bytes.h"
 #include "log/attempt_file.h"
+#include "log/durable_rows.h"
+#include "log/durable_state.h"
+#include "wal/replay.h"
 #include "tests/log/flush_machine.h"
 
 namespace duramen::log {
@@ -349,6 +352,26 @@ TEST(Containment, PW8_AHalfRemovedLogIsNoDamage) {
   ASSERT_TRUE(opened.ok()) << opened.error().message;
   EXPECT_FALSE(machine.store().recovery_report().damaged())
       << machine.store().recovery_report().ToText();
+}
+
+// Of marks that cut a deleted log in row files a start copies none, and the tombstone is all that
+// the next one reads of it.
+TEST(Containment, PW8_A18_WhatOnlyATombstoneSaysIsDeletedIsNotMissed) {
+  const ServerUid uid{{1}};
+  for (const bool deleted : {false, true}) {
+    wal::Replay replay;
+    replay.Seed({.owner = {uid, 7}, .bounds = {.begin = 1, .end = 4}, .holes = {{1, 4}}});
+    DurableRows rows;
+    const std::vector<std::byte> row = RowPayload(1, meta::TombstoneRow{});
+    if (deleted) rows.OnRow({uid, 7}, static_cast<std::uint8_t>(meta::RowKind::kTombstone), row, 1);
+    DurableState state;
+    state.findings.push_back({.kind = FindingKind::kMissingFile,
+                              .file = "00000001.seg",
+                              .sentence = "the last file is gone",
+                              .touched = {{uid.ToString(), 1, 3, false}}});
+    state.DropHealed(rows, replay);
+    EXPECT_EQ(state.findings.empty(), deleted);
+  }
 }
 
 /// It is faulty, or not even its name is left.
