@@ -196,7 +196,8 @@ void Core::OnMessage(const Message& message, Effects& out) {
 /// Whether a message counts at all: meant for this server, of a living sender, and allowed to move
 /// its term [A4, A21].
 bool Core::Admit(const Message& message, Effects& out) {
-  if (message.cluster != cluster_ || message.to != uid_ || !IsSane(message)) {
+  const bool leaps = message.term > state_.term && message.term - state_.term > kTermLeapMax;
+  if (message.cluster != cluster_ || message.to != uid_ || !IsSane(message) || leaps) {
     ++counters_.insane_messages;
     return false;
   }
@@ -468,9 +469,8 @@ void Core::OnWalUp() {
 
 /// A3: what was acknowledged and cannot be read. A leader hands over before it becomes useless.
 void Core::OnDamaged(const Damaged& damaged, Effects& out) {
-  if (Leader* leader = std::get_if<Leader>(&role_)) {
+  if (std::holds_alternative<Leader>(role_)) {
     const std::optional<ServerUid> successor = BestSuccessor();
-    leader->may_lease = false;
     if (successor) Send(*successor, TimeoutNow{}, out);
     StepDown(out);
   }

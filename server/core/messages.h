@@ -120,6 +120,9 @@ struct Message {
 /// Terms and indexes from here on are no honest server's.
 inline constexpr std::uint64_t kTermEnd = 1ULL << 62;
 inline constexpr std::uint64_t kIndexEnd = 1ULL << 62;
+/// No server falls so many terms behind: a thousand elections a second for thirty years. Taken, a
+/// term near kTermEnd would leave none to campaign in.
+inline constexpr std::uint64_t kTermLeapMax = 1ULL << 40;
 /// Entries in one message, whatever the sender's setting.
 inline constexpr std::uint64_t kEntriesInMessageMax = 65536;
 

@@ -235,6 +235,69 @@ TEST(Hostile, R4_NoEntryLiesBehindTheLastIndex) {
   EXPECT_FALSE(IsSane(message));
 }
 
+/// The cut that it does not know is forgotten, once a newer notice has told of it.
+TEST(Hostile, C2_ALateNoticeOfAnEarlierEpochIsVoid) {
+  Server server(ShortLog());
+  server.Step(From(2, 5, AppendEntries{.previous = {3, 4}, .runs = {{4, 6}}}));
+  server.Step(From(2, 5, AppendEntries{.previous = {3, 4}, .runs = {{5, 2}}}));
+  ASSERT_EQ(server.core().epoch(), 1U);
+  server.Step(WrittenUpTo{.epoch = 1, .end = 7});
+  server.Step(From(2, 5, AppendEntries{.previous = {5, 6}, .runs = {{5, 4}}}));
+  server.Step(WrittenUpTo{.epoch = 0, .end = 11});
+  EXPECT_EQ(server.core().written(), 6U);
+}
+
+TEST(Hostile, A19_WhatASnapshotReplacesIsVerifiedNoLonger) {
+  Server server(ShortLog());
+  server.Step(From(2, 5, AppendEntries{.previous = {3, 4}, .runs = {{5, 16}}}));
+  SpecialEntry base{.index = 0, .configuration = MembersUpTo(3)};
+  server.Step(
+      Installed{.from = Scene::Uid(3), .term = 4, .snapshot = {.last = {4, 9}, .base = base}});
+  ASSERT_EQ(server.core().log().last().index, 9U);
+  server.Step(From(2, 5, AppendEntries{.previous = {4, 9}, .commit = 12}));
+  EXPECT_EQ(server.core().commit(), 9U);
+}
+
+TEST(Hostile, R22_ARightNumberFromTheWrongServerGrantsNoRead) {
+  Server server(ShortLog());
+  server.Step(From(2, 5, AppendEntries{.previous = {3, 4}}));
+  const Effects asked = server.Step(Query{.ticket = 7});
+  const std::uint64_t id = std::get<ReadRequest>(asked.send.at(0).body).id;
+  const ReadReply granted{.id = id, .granted = true, .index = 4};
+  EXPECT_TRUE(server.Step(From(3, 5, granted)).query.empty());
+  EXPECT_EQ(server.Step(From(2, 5, granted)).query.size(), 1U);
+}
+
+TEST(Hostile, R24_ATermThatNoServerComesToEndsNoLeadership) {
+  Server server(ShortLog());
+  server.Lead();
+  for (const Term term : {kTermEnd - 1, 6 + kTermLeapMax + 1, 6 + kTermLeapMax}) {
+    EXPECT_EQ(server.core().role_kind(), RoleKind::kLeader);
+    server.Step(From(2, term, AppendReply{.number = 9}));
+  }
+  EXPECT_EQ(server.core().term(), 6 + kTermLeapMax);
+}
+
+/// Who was removed and never answers is not told for ever.
+TEST(Leadership, ME2_WhoCannotBeToldIsGivenUp) {
+  Server server(ShortLog());
+  server.Lead();
+  server.Step(Change{.kind = Change::Kind::kRemove, .member = {.uid = Scene::Uid(3)}});
+  server.Step(WrittenUpTo{.end = server.core().log().end()});
+  server.Answer(2, Standing::kSound);
+  ASSERT_EQ(server.core().commit(), server.core().log().last().index);
+  const auto tell = [&](Microseconds time) {
+    for (const Microseconds end = server.now() + time; server.now() < end;) {
+      server.Pass(kSettings.heartbeat_interval);
+      server.Step(Tick{});
+      server.Answer(2, Standing::kSound);
+    }
+    return server.core().Peers().size();
+  };
+  EXPECT_EQ(tell(4 * kSettings.election_timeout_max), 2U);
+  EXPECT_EQ(tell(5 * kSettings.election_timeout_max), 1U);
+}
+
 /// The only answer of a step.
 Answer AnswerTo(Server& server, EventBody body) {
   const Effects effects = server.Step(std::move(body));

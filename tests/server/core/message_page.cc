@@ -31,8 +31,8 @@ A server whose WAL is **down** can store nothing, so it says nothing, whatever i
 ## Before the table
 What is looked at first, in this order; where one of these applies, the table is not asked.
 
-1. Of another cluster, for another uid, from nobody, or with a field out of range: dropped, and
-   counted in `insane_messages` [A15].
+1. Of another cluster, for another uid, from nobody, with a field out of range, or with a term more
+   than 2^40 above its own: dropped, and counted in `insane_messages` [A15, R24].
 2. From an earlier boot of a member than was seen: dropped, and counted in `void_messages` [A4].
    From a later one: all that is known of the former life is forgotten first, and a leader that
    restarted leads no more [B6].
