@@ -62,6 +62,7 @@ Result<Ticket> Replica::Christen(LogStore& store, Writer& writer, const std::str
 
 Result<std::unique_ptr<Replica>> Replica::Start(const ReplicaPlace& place,
                                                 const ReplicaStart& start) {
+  TRY(core::Validate(start.settings));
   const LogRef log = TRY(place.store.OpenLog(place.writer, start.name, OpenMode::kOpen));
   const ServerUid uid = TRY(UidOf(place.store, log));
   auto replica = std::make_unique<Replica>(place, log, uid);

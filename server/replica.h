@@ -81,7 +81,8 @@ class Replica {
   static Result<Ticket> Christen(LogStore& store, Writer& writer, const std::string& name,
                                  const Birth& birth);
   /// Recovers it from its log; the machine is given what is known to be committed.
-  /// Errors: kNotFound: no such log, or nothing has told it its cluster; kFaulty; those of reads.
+  /// Errors: kConfiguration: settings; kNotFound: no such log, or nothing has told it its cluster;
+  /// kFaulty; those of reads.
   static Result<std::unique_ptr<Replica>> Start(const ReplicaPlace& place,
                                                 const ReplicaStart& start);
 

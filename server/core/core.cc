@@ -43,6 +43,33 @@ std::string_view NameOf(Answer answer) {
   return kNames[static_cast<std::size_t>(answer)];
 }
 
+Status Validate(const CoreSettings& settings) {
+  const auto refused = [](const char* message, const char* hint) {
+    return Error{ErrorCode::kConfiguration, message, hint};
+  };
+  if (settings.election_timeout_min >= settings.election_timeout_max) {
+    return refused("election_timeout_min is not below election_timeout_max",
+                   "set the longest to about twice the shortest, so that votes are rarely split");
+  }
+  if (settings.heartbeat_interval == 0 ||
+      settings.heartbeat_interval >= settings.election_timeout_min) {
+    return refused("heartbeat_interval is 0, or not below election_timeout_min",
+                   "set it to about a quarter of election_timeout_min");
+  }
+  if (settings.clock_drift_margin >= settings.election_timeout_min) {
+    return refused("clock_drift_margin is not below election_timeout_min",
+                   "set it to how far clocks run apart within election_timeout_max, or to 0 for no "
+                   "lease reads");
+  }
+  if (settings.append_entries_max == 0 || settings.append_entries_max > kEntriesInMessageMax) {
+    return refused("append_entries_max is not in 1 to 65536", "128 does well");
+  }
+  if (settings.pipeline_entries_max == 0) {
+    return refused("pipeline_entries_max is 0", "4096 does well");
+  }
+  return {};
+}
+
 Core::Core(CoreStart start)
     : cluster_(start.cluster),
       uid_(start.uid),
@@ -62,9 +89,7 @@ Core::Core(CoreStart start)
       applied_(start.applied),
       tail_kept_(state_.fault.has_value() && start.tail_kept),
       next_id_(((boot_ - 1) << 32) + 1) {
-  CHECK(settings_.election_timeout_min < settings_.election_timeout_max);
-  CHECK(settings_.append_entries_max > 0 && settings_.append_entries_max <= kEntriesInMessageMax);
-  CHECK(settings_.clock_drift_margin < settings_.election_timeout_min);
+  CHECK(Validate(settings_).ok());
   CHECK(log_.last().term <= state_.term && written_ <= log_.last().index);
   CHECK(commit_ <= written_ && applied_ <= commit_ && commit_ + 1 >= log_.begin());
   if (state_.fault) fault_id_ = rng_.Next();

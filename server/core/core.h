@@ -48,7 +48,10 @@ struct CoreSettings {
   bool upgrade_by_quorum = false;       // raise the version when a quorum knows it, not all [SM8]
 };
 
-/// What a server knows of itself when it starts.
+/// Errors: kConfiguration, with what the values have to be.
+Status Validate(const CoreSettings& settings);
+
+/// What a server knows of itself when it starts. Requires: valid settings.
 struct CoreStart {
   ClusterId cluster = 0;
   ServerUid uid;
