@@ -194,7 +194,13 @@ void World::StartServers(Node& node) {
   for (const Resident& resident : node.residents()) {
     // A start reads all that there is.
     clusters_[resident.cluster].latent.erase(resident.uid);
-    if (resident.replica) NoteStanding(resident);
+    if (!resident.replica) continue;
+    // It was sound for a moment, and nothing durable said so yet.
+    const core::Configuration* settled = referee_.Settled(resident.cluster);
+    const bool member = settled == nullptr || settled->Find(resident.uid) != nullptr;
+    if (member && resident.replica->core().standing() != core::Standing::kSound)
+      clusters_[resident.cluster].endangered.insert(resident.uid);
+    NoteStanding(resident);
   }
 }
 
@@ -341,7 +347,7 @@ bool World::MayLose(const Node& node) const {
         ++sound;
       }
     }
-    if (sound < 2) return false;
+    if (sound <= settled->voters() / 2) return false;
   }
   return true;
 }
