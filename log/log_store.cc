@@ -264,7 +264,8 @@ Status LogStore::Impl::Judge(wal::Recovery& recovery, const ServerUid& left_out,
     found.rows_lost = log.rows_lost || !known || lost;
     const bool poison = !left_out.is_nil() && log.owner.uid == left_out;
     if (poison) found.from = 1;
-    found.rows_lost = found.rows_lost || fault.rows_lost;
+    // Nobody repairs it under its own uid: the next start would leave out what it was given, too.
+    found.rows_lost = found.rows_lost || fault.rows_lost || poison;
     if (fault.from != 0) {
       const bool unknown = fault.to == 0 || (found.from != 0 && found.to == 0);
       found.to = unknown ? 0 : std::max(found.to, fault.to);

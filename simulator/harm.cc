@@ -1,6 +1,7 @@
 // Damage to whole files of a node that is down: lost, cut short, or overwritten in part.
 #include <algorithm>
 
+#include "log/attempt_file.h"
 #include "simulator/world.h"
 
 namespace duramen::simulator {
@@ -17,6 +18,19 @@ class Hand {
     machine.KeepNoTrace();
     auto place = machine.Open(directory);
     if (!place.ok() || !(*place)->Remove(name).ok() || !(*place)->Sync().ok()) return false;
+    disk_ = machine.disk();
+    return true;
+  }
+
+  /// As a process that dies leaves it.
+  bool Put(const std::string& directory, const std::string& name, Bytes bytes) {
+    sim::SiteTable sites;
+    sim::SimFileSystem machine(disk_, sites);
+    machine.KeepNoTrace();
+    auto place = machine.Open(directory);
+    if (!place.ok()) return false;
+    auto file = (*place)->Open(name, OpenFor::kReadWrite);
+    if (!file.ok() || !(*file)->Write(0, bytes).ok() || !(*file)->SyncAll().ok()) return false;
     disk_ = machine.disk();
     return true;
   }
@@ -138,6 +152,17 @@ std::string HarmMeta(Hand& hand, const std::string& root, Rng& rng) {
   return "both checkpoints are overwritten";
 }
 
+/// Two starts in a row died on a log, which is left out since [B9].
+std::string HarmStart(Hand& hand, const std::string& root, Rng& rng) {
+  std::vector<std::string> servers = hand.Folders(root + "/servers");
+  std::erase_if(servers, [](const std::string& name) { return !Uid128::Parse(name).ok(); });
+  if (servers.empty()) return "";
+  const log::AttemptRecord record{.left_out = ServerUid{*Uid128::Parse(AnyOf(servers, rng))}};
+  return hand.Put(root, log::AttemptFile::kName, log::EncodeAttempt(record))
+             ? "starts died on a log"
+             : "";
+}
+
 /// Of all shards, and what else says whose some WAL is.
 std::string HarmSystems(Hand& hand, std::uint64_t shards, Rng& rng) {
   for (std::uint64_t shard = 0; shard < shards; ++shard) {
@@ -148,9 +173,11 @@ std::string HarmSystems(Hand& hand, std::uint64_t shards, Rng& rng) {
 }
 
 std::string HarmSystem(Hand& hand, const Node& node, const std::string& root, Rng& rng) {
-  switch (rng.Below(5)) {
+  switch (rng.Below(6)) {
     case 0:
       return hand.Remove(root, "SYSTEM") ? "SYSTEM is lost" : "";
+    case 4:
+      return hand.Remove(root + "/wal", "IDENTITY") ? "IDENTITY is lost" : "";
     case 1:
       return hand.Overwrite(root + "/SYSTEM", 2) ? "SYSTEM is overwritten" : "";
     case 3:
@@ -177,8 +204,10 @@ void World::Harm() {
     what = HarmSegment(hand, root, rng_);
   } else if (kind < 5) {
     what = HarmWal(hand, node, shard, rng_);
-  } else if (kind < 7) {
+  } else if (kind < 6) {
     what = HarmMeta(hand, root, rng_);
+  } else if (kind < 7) {
+    what = HarmStart(hand, root, rng_);
   } else {
     what = HarmSystem(hand, node, root, rng_);
   }

@@ -11,6 +11,7 @@ namespace {
 const ServerUid kLastUid{
     {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255}};
 constexpr Moment kRestartMost = 3 * kSecond;
+constexpr std::uint64_t kOperationsOfASalvage = 150;
 
 }  // namespace
 
@@ -270,7 +271,16 @@ void World::Salvage(Node& node, std::vector<std::string> names) {
   Tell("node " + std::to_string(node.number()) + ": " + std::to_string(names.size()) +
        " server(s) may have lost a vote");
   node.Crash(false);
-  const Status started = node.Start(executor_, clock_, settings_, names);
+  if (settings_.stillborn != 0 && rng_.OneIn(2)) node.DieInStart(rng_.Below(kOperationsOfASalvage));
+  Status started = node.Start(executor_, clock_, settings_, names);
+  if (!started.ok() && node.died_in_start()) {
+    if (rng_.OneIn(2)) {
+      LosePowerOf(node.disk(), rng_);
+    } else {
+      node.disk().SettleFlight(rng_.Next());
+    }
+    started = node.Start(executor_, clock_, settings_, names);
+  }
   if (!started.ok()) {
     return referee_.Fail("node " + std::to_string(node.number()) +
                          " does not salvage: " + started.error().message);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/try.h"
+#include "log/attempt_file.h"
 #include "log/durable_state.h"
 #include "log/repair.h"
 #include "log/system_file.h"
@@ -128,6 +129,9 @@ Result<Inspection> Inspect(const sim::DiskState& disk, const std::string& root) 
   (void)state.FindLost(rows, recovery.replay());
   state.DropHealed(rows, recovery.replay());
   Inspection inspection;
+  const Result<std::vector<std::byte>> attempt =
+      log::ReadSmallFile(*directory, log::AttemptFile::kName);
+  inspection.left_out = attempt.ok() && !log::DecodeAttempt(*attempt).left_out.is_nil();
   for (const wal::WalFinding& finding : recovery.findings()) {
     if (IsDamage(finding.kind)) inspection.damage.push_back("the WAL: " + finding.sentence);
   }

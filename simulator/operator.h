@@ -23,6 +23,7 @@ struct Inspection {
   std::map<ServerUid, IndexRange> logs;  // begin and end of each that is not deleted
   std::vector<ServerUid> lacking;        // of these: entries of them are lost
   std::uint64_t segment_entries = 0;     // that were read and are what was appended
+  bool left_out = false;  // a log that starts died on: its entries are not looked at [B9]
 };
 
 /// What an operator works with; all of it outlives the call.

@@ -12,6 +12,7 @@ constexpr std::uint64_t kOperationsOfARepair = 150;
 void Join(Inspection& all, Inspection one) {
   all.segment_entries += one.segment_entries;
   all.logs.merge(one.logs);
+  all.left_out = all.left_out || one.left_out;
   all.damage.insert(all.damage.end(), one.damage.begin(), one.damage.end());
   all.lacking.insert(all.lacking.end(), one.lacking.begin(), one.lacking.end());
 }
@@ -34,6 +35,7 @@ World::Visit World::VisitNode(Node& node) {
   // It lost its disk, and no start since came as far as a WAL: there is nothing to repair.
   if (node.disk().visible().FindPath("/data/wal") == 0) return visit;
   visit.made = LookAt(node, visit);
+  if (visit.seen.left_out) return visit;  // Only a salvage mends that.
   TryUndo(node);
   const bool repairs = settings_.repair > 0 && rng_.OneIn(settings_.repair);
   // Of a WAL in two directories a repair says that it cannot, unless SYSTEM is lost.
@@ -61,6 +63,7 @@ bool World::LookAt(Node& node, Visit& visit) {
     }
     Join(visit.seen, std::move(*inspection));
   }
+  if (visit.seen.left_out) return false;
   if (touched || visit.seen.damage.empty()) return true;
   referee_.Fail(NameOf(node) + ": verify finds damage on a sound disk: " + visit.seen.damage[0]);
   return false;
@@ -144,10 +147,11 @@ bool World::RepairRoot(Node& node, const std::string& root, const Visit& visit) 
     const bool nothing = code == ErrorCode::kCorruption && !here.ok();
     const bool asked = code == ErrorCode::kRefused || code == ErrorCode::kOutOfRange ||
                        code == ErrorCode::kInvalidArgument || code == ErrorCode::kNotFound;
+    const bool left_out = code == ErrorCode::kRefused && (!here.ok() || here->left_out);
     if (died) {
       ++tally_.cut_repairs;
       if (rng_.OneIn(2)) LosePowerOf(node.disk(), rng_);
-    } else if (!away && !nothing && (job.mend.requests.empty() || !asked)) {
+    } else if (!away && !nothing && !left_out && (job.mend.requests.empty() || !asked)) {
       referee_.Fail(NameOf(node) + ": " + root + " is not repaired: " + id.error().message);
     }
     return false;
@@ -213,12 +217,27 @@ void World::CheckVisit(Node& node, const Visit& visit) {
   }
 }
 
+/// Somebody may begin with a shard, on a copy: where nothing tells whose it is he is told so.
+void World::RepairOutOfOrder(const Node& node) {
+  sim::DiskState copy = const_cast<Node&>(node).disk();
+  const std::vector<std::string> roots = RootsOf(copy);
+  if (roots.size() < 2) return;
+  const Result<std::string> id =
+      RepairDisk(copy, {.root = roots.back()}, {executor_, clock_, rng_});
+  if (id.ok()) return;
+  const ErrorCode code = id.error().code;
+  if (code == ErrorCode::kRefused || code == ErrorCode::kCorruption) return;
+  referee_.Fail(NameOf(node) + ": " + roots.back() +
+                " is not repaired by itself: " + id.error().message);
+}
+
 /// A start that is refused: repair what there is, or begin with an empty disk.
 Status World::Rescue(Node& node) {
   Tell(NameOf(node) + " does not start");
   // What stands in a fail-over directory alone is not known to a SYSTEM that is made anew.
   if (settings_.repair > 0 && settings_.failover == 0) {
     Visit visit;
+    RepairOutOfOrder(node);
     for (const std::string& root : RootsOf(node.disk())) {
       if (!RepairRoot(node, root, visit)) break;  // What is below it waits for it.
     }

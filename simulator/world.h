@@ -165,6 +165,7 @@ class World final : public server::ReplicaHost {
   void RepairNode(Node& node, Visit& visit);
   void TryUndo(Node& node);
   void DrawRequests(Node& node, const Inspection& here, log::MendOptions& mend);
+  void RepairOutOfOrder(const Node& node);
   bool RepairRoot(Node& node, const std::string& root, const Visit& visit);
   void CheckVisit(Node& node, const Visit& visit);
   Status Rescue(Node& node);

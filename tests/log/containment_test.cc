@@ -283,6 +283,19 @@ TEST(Containment, B9_ALogThatIsLeftOutHoldsNobodyUp) {
   EXPECT_THAT(machine.Contents("a"), ElementsAre("1:1:first", "2:1:second"));
 }
 
+// What a leader gave it would be left out by the next start, after it had been acknowledged.
+TEST(Containment, B9_A3_ALogThatIsLeftOutIsNotRepairedUnderItsOwnUid) {
+  Machine machine;
+  LeaveOut(machine);
+  machine.Start();
+  const LogRef log = machine.Log("a");
+  EXPECT_TRUE(machine.store().FaultOf(log)->vote_lost);
+  const Result<Ticket> repaired = machine.writer().PutFault(log, {});
+  ASSERT_FALSE(repaired.ok());
+  EXPECT_EQ(repaired.error().code, ErrorCode::kRefused);
+  EXPECT_THAT(repaired.error().hint, HasSubstr("salvage"));
+}
+
 TEST(Containment, B9_A18_ALogThatWasLeftOutBeginsAnewAfterItsWalFilesAreGone) {
   Machine machine;
   const std::string uid = LeaveOut(machine);
