@@ -155,13 +155,26 @@ void Replica::Deliver(core::Microseconds now, const Envelope& envelope) {
   if (append != nullptr && !append->runs.empty() && backlog_bytes_ > kBacklogBytesMax) return;
   if (append != nullptr && (!core::IsSane(envelope.message) || !Agrees(*append, envelope.payloads)))
     return;
+  std::size_t largest = 0;
+  for (const Payload& payload : envelope.payloads)
+    largest = std::max(largest, payload.bytes.size());
+  if (IsTooLarge(largest)) return;
   Run(now, envelope.message, &envelope);
+}
+
+/// The store would refuse it for good, and the core has no way back from an entry that it took.
+bool Replica::IsTooLarge(std::size_t command_bytes) const {
+  const Status room = place_.writer.WaitForRoom(log_, 1, command_bytes, Deadline());
+  return !room.ok() && room.error().code == ErrorCode::kTooLarge;
 }
 
 void Replica::Propose(core::Microseconds now, std::uint64_t ticket,
                       std::vector<std::byte> command) {
   if (backlog_bytes_ > kBacklogBytesMax) {
     return place_.host.OnReply(*this, {.ticket = ticket, .answer = core::Answer::kOverloaded});
+  }
+  if (IsTooLarge(command.size())) {
+    return place_.host.OnReply(*this, {.ticket = ticket, .answer = core::Answer::kInvalid});
   }
   proposal_ = std::move(command);
   Run(now, core::Propose{.ticket = ticket, .count = 1}, nullptr);

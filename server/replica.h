@@ -141,6 +141,7 @@ class Replica {
   void Submit();
   Result<Ticket> SubmitFront();
   void SendAll(std::vector<core::Message>& messages);
+  bool IsTooLarge(std::size_t command_bytes) const;
   bool LoadPayloads(Envelope& envelope);
   const Payload* InBacklog(Index index) const;
   Index ReadableEnd() const;

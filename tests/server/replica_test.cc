@@ -1,0 +1,160 @@
+// One server on a store on a simulated disk; what others say to it is made up here.
+#include "server/replica.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/rng.h"
+#include "tests/log/machine.h"
+
+namespace duramen::server {
+namespace {
+
+constexpr ClusterId kCluster = 5;
+
+std::vector<std::byte> Command(std::string_view text) {
+  const Bytes bytes = AsBytes(text);
+  return {bytes.begin(), bytes.end()};
+}
+
+ServerUid PeerUid(std::uint64_t number) {
+  Rng rng(number);
+  return rng.NextUid();
+}
+
+class Recorder : public StateMachine {
+ public:
+  std::string Apply(core::LogEnd, Bytes command) override {
+    commands.emplace_back(AsText(command));
+    return commands.back();
+  }
+  std::vector<std::string> commands;
+};
+
+/// A server and who it lives with; a new life keeps the disk.
+class Life : public ReplicaHost {
+ public:
+  Life() { machine.Start(); }
+
+  void Send(Replica&, Envelope envelope) override { sent.push_back(std::move(envelope)); }
+  void OnReply(Replica&, const core::Reply& reply) override { replies.push_back(reply); }
+  void OnApplied(Replica&, std::uint64_t ticket, std::string) override {
+    applied.push_back(ticket);
+  }
+  void OnQuery(Replica&, std::uint64_t ticket) override { queries.push_back(ticket); }
+  void OnRemoved(Replica&) override {}
+
+  /// A server of a cluster with so many `peers`, PeerUid(1) and on.
+  void Found(std::uint64_t peers) {
+    const Result<ServerUid> uid = Replica::Register(machine.store(), machine.writer(), "a");
+    ASSERT_TRUE(uid.ok()) << uid.error().message;
+    core::Configuration members = core::Configuration().With({.uid = *uid});
+    for (std::uint64_t peer = 1; peer <= peers; ++peer)
+      members = members.With({.uid = PeerUid(peer)});
+    const Birth birth{.cluster = kCluster, .configuration = members};
+    const Result<Ticket> ticket =
+        Replica::Christen(machine.store(), machine.writer(), "a", birth);
+    ASSERT_TRUE(ticket.ok() && machine.Wait(*ticket).ok());
+  }
+
+  Status TryStart() {
+    state = {};
+    Result<std::unique_ptr<Replica>> started =
+        Replica::Start({machine.store(), machine.writer(), *this, state},
+                       {.name = "a", .seed = 1, .now = now, .settings = settings});
+    if (!started.ok()) return started.error();
+    replica = std::move(started).value();
+    return {};
+  }
+
+  void Start() {
+    const Status started = TryStart();
+    ASSERT_TRUE(started.ok()) << started.error().message;
+  }
+
+  /// Until the disk has nothing more to do and the server nothing more to hear.
+  void Settle() {
+    for (int round = 0; round < 20; ++round) {
+      EXPECT_TRUE(machine.executor().RunUntilIdle(1'000'000));
+      for (const Written& written : machine.writer().Poll()) replica->OnWritten(now, written);
+      if (!replica->stopped() && replica->has_news()) replica->Progress(now);
+    }
+  }
+
+  /// Time goes on until its next deadline.
+  void Tick() {
+    now = std::max(now, replica->core().next_deadline().value_or(now));
+    replica->Step(now, core::Tick{});
+    Settle();
+  }
+
+  Envelope From(std::uint64_t peer, Term term, core::MessageBody body) {
+    return {.message = {.cluster = kCluster,
+                        .from = PeerUid(peer),
+                        .to = replica->uid(),
+                        .boot = 1,
+                        .term = term,
+                        .body = std::move(body)},
+            .payloads = {}};
+  }
+
+  /// The first entries of a leader's log.
+  Envelope Entries(Term term, std::uint64_t count, std::size_t bytes) {
+    Envelope envelope = From(1, term, core::AppendEntries{.runs = {{term, count}}});
+    envelope.payloads.assign(count, {kCommandKind, std::vector<std::byte>(bytes)});
+    return envelope;
+  }
+
+  log::Machine machine;
+  core::CoreSettings settings;
+  core::Microseconds now = 1'000'000;
+  Recorder state;
+  std::unique_ptr<Replica> replica;
+  std::vector<Envelope> sent;
+  std::vector<core::Reply> replies;
+  std::vector<std::uint64_t> applied, queries;
+};
+
+/// Whether a message of that kind left; the last one.
+template <typename Body>
+const Body* LastSent(const Life& life) {
+  for (auto envelope = life.sent.rbegin(); envelope != life.sent.rend(); ++envelope) {
+    if (const auto* body = std::get_if<Body>(&envelope->message.body)) return body;
+  }
+  return nullptr;
+}
+
+TEST(Replica, CM11_ACommandThatNoLogTakesIsRefusedAndHarmsNobody) {
+  Life life;
+  life.Found(0);
+  life.Start();
+  life.Tick();
+  life.replica->Propose(life.now, 1, std::vector<std::byte>(40 << 10));
+  life.Settle();
+  ASSERT_FALSE(life.replica->stopped().has_value()) << life.replica->stopped()->message;
+  ASSERT_EQ(life.replies.size(), 1U);
+  EXPECT_EQ(life.replies[0].answer, core::Answer::kInvalid);
+  life.replica->Propose(life.now, 2, Command("small"));
+  life.Settle();
+  EXPECT_EQ(life.applied, std::vector<std::uint64_t>{2});
+}
+
+/// Of a leader whose store takes larger ones.
+TEST(Replica, CT5_AnEntryThatThisLogDoesNotTakeStopsNobody) {
+  Life life;
+  life.Found(2);
+  life.Start();
+  life.replica->Deliver(life.now, life.Entries(1, 1, 40 << 10));
+  life.Settle();
+  ASSERT_FALSE(life.replica->stopped().has_value()) << life.replica->stopped()->message;
+  EXPECT_EQ(life.replica->core().log().end(), 1U);
+  life.replica->Deliver(life.now, life.Entries(2, 1, 10));
+  life.Settle();
+  EXPECT_EQ(life.replica->core().written(), 1U);
+}
+
+}  // namespace
+}  // namespace duramen::server
