@@ -14,6 +14,8 @@ namespace {
 
 constexpr std::string_view kBirthKey = "birth";
 constexpr std::size_t kReadBytes = 1u << 20;
+constexpr std::size_t kGroupEntriesMax = 128;
+constexpr std::size_t kGroupBytesMax = 1u << 20;
 
 Result<ServerUid> UidOf(const LogStore& store, LogRef log) {
   for (const LogInfo& info : store.Logs()) {
@@ -344,16 +346,26 @@ Result<Ticket> Replica::SubmitFront() {
     submitted_end_ = *operation.truncate;
     operation.truncate.reset();
   }
-  if (operation.payloads.empty()) return ticket;
+  while (operation.taken < operation.payloads.size()) ticket = TRY(SubmitEntries(operation));
+  return ticket;
+}
+
+/// The next ones, no more than every store has room for at once: it takes a group as a whole or not
+/// at all, and a message may have more entries than its ring and more bytes than its memory.
+Result<Ticket> Replica::SubmitEntries(Operation& operation) {
   std::vector<EntryView> entries;
-  for (std::size_t at = 0; at < operation.payloads.size(); ++at) {
+  std::size_t bytes = 0;
+  for (std::size_t at = operation.taken; at < operation.payloads.size(); ++at) {
     const Payload& payload = operation.payloads[at];
+    bytes += payload.bytes.size();
+    if (!entries.empty() && (entries.size() == kGroupEntriesMax || bytes > kGroupBytesMax)) break;
     entries.push_back({operation.begin + at, operation.terms[at], payload.kind, payload.bytes});
   }
   const LogAppend group{log_, entries};
-  ticket = TRY(place_.writer.Append({&group, 1}));
-  CHECK(operation.begin == submitted_end_);
-  submitted_end_ = operation.begin + entries.size();
+  const Ticket ticket = TRY(place_.writer.Append({&group, 1}));
+  CHECK(operation.begin + operation.taken == submitted_end_);
+  operation.taken += entries.size();
+  submitted_end_ += entries.size();
   return ticket;
 }
 

@@ -118,6 +118,7 @@ class Replica {
     std::vector<Term> terms;
     std::vector<Payload> payloads;
     std::size_t bytes = 0;
+    std::size_t taken = 0;  // of the entries; the store has them
   };
   struct PendingStore {
     std::uint64_t sequence = 0;
@@ -140,6 +141,7 @@ class Replica {
   void Enqueue(const core::Effects& effects, const Envelope* envelope);
   void Submit();
   Result<Ticket> SubmitFront();
+  Result<Ticket> SubmitEntries(Operation& operation);
   void SendAll(std::vector<core::Message>& messages);
   bool IsTooLarge(std::size_t command_bytes) const;
   bool LoadPayloads(Envelope& envelope);

@@ -37,7 +37,10 @@ class Recorder : public StateMachine {
 /// A server and who it lives with; a new life keeps the disk.
 class Life : public ReplicaHost {
  public:
-  Life() { machine.Start(); }
+  explicit Life(std::uint64_t wal_bytes = 48 << 10) {
+    machine.options.wal_max_size_bytes = wal_bytes;
+    machine.Start();
+  }
 
   void Send(Replica&, Envelope envelope) override { sent.push_back(std::move(envelope)); }
   void OnReply(Replica&, const core::Reply& reply) override { replies.push_back(reply); }
@@ -154,6 +157,34 @@ TEST(Replica, CT5_AnEntryThatThisLogDoesNotTakeStopsNobody) {
   life.replica->Deliver(life.now, life.Entries(2, 1, 10));
   life.Settle();
   EXPECT_EQ(life.replica->core().written(), 1U);
+}
+
+/// The ring of this store holds 240.
+TEST(Replica, RE1_AMessageMayHaveMoreEntriesThanTheRingHolds) {
+  Life life;
+  life.Found(2);
+  life.Start();
+  life.replica->Deliver(life.now, life.Entries(1, 1000, 10));
+  life.Settle();
+  ASSERT_FALSE(life.replica->stopped().has_value()) << life.replica->stopped()->message;
+  EXPECT_EQ(life.replica->core().written(), 1000U);
+  const auto* reply = LastSent<core::AppendReply>(life);
+  ASSERT_NE(reply, nullptr);
+  EXPECT_EQ(reply->match, 1000U);
+}
+
+/// This store has 4 MiB in all, the message 6.
+TEST(Replica, RE1_AMessageMayHaveMoreBytesThanMemoryHas) {
+  Life life(512 << 10);
+  life.Found(2);
+  life.Start();
+  life.replica->Deliver(life.now, life.Entries(1, 100, 60 << 10));
+  for (int round = 0; round < 20; ++round) {
+    life.Settle();
+    life.machine.Idle();
+  }
+  ASSERT_FALSE(life.replica->stopped().has_value()) << life.replica->stopped()->message;
+  EXPECT_EQ(life.machine.store().BoundsOf(life.replica->log())->written_end, 101U);
 }
 
 }  // namespace
