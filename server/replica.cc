@@ -96,14 +96,16 @@ Status Replica::Recover(const ReplicaStart& start) {
   TRY(StateFault(core));
   core.written = std::min(bounds.written_end, core.log.end()) - 1;
   core.commit = std::min<Index>(TRY(place_.store.LastAppliedOf(log_)), core.written);
-  core.applied = core.commit;
+  // SM8: the machine may be older than that of the life before.
+  const auto above = core.specials.FirstAbove(start.settings.machine_version, 0);
+  ApplyBelow(above ? std::min(core.commit + 1, *above) : core.commit + 1);
+  core.applied = applied_;  // Less than that if the store cannot be read now.
   core.seed = start.seed;
   core.now = now_ = start.now;
   core.settings = start.settings;
   submitted_end_ = bounds.end;
-  apply_end_ = core.commit + 1;
+  apply_end_ = applied_ + 1;
   core_ = std::make_unique<core::Core>(std::move(core));
-  ApplyReady();
   return {};
 }
 
@@ -424,8 +426,9 @@ const Payload* Replica::InBacklog(Index index) const {
   return nullptr;
 }
 
-void Replica::ApplyReady() {
-  const Index end = std::min(apply_end_, ReadableEnd());
+void Replica::ApplyReady() { ApplyBelow(std::min(apply_end_, ReadableEnd())); }
+
+void Replica::ApplyBelow(Index end) {
   if (applied_ + 1 >= end) return;
   while (applied_ + 1 < end) {
     const Result<Pin> pin = place_.store.Read(log_, applied_ + 1, end, kReadBytes);

@@ -148,6 +148,7 @@ class Replica {
   const Payload* InBacklog(Index index) const;
   Index ReadableEnd() const;
   void ApplyReady();
+  void ApplyBelow(Index end);
   void FailFrom(Index begin);
 
   ReplicaPlace place_;

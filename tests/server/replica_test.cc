@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <string>
 
 #include "base/bytes.h"
@@ -29,8 +30,10 @@ class Recorder : public StateMachine {
  public:
   std::string Apply(core::LogEnd, Bytes command) override {
     commands.emplace_back(AsText(command));
+    if (commands.size() == 1 && on_first) on_first();
     return commands.back();
   }
+  std::function<void()> on_first;
   std::vector<std::string> commands;
 };
 
@@ -64,7 +67,7 @@ class Life : public ReplicaHost {
   }
 
   Status TryStart() {
-    state = {};
+    state.commands.clear();
     Result<std::unique_ptr<Replica>> started =
         Replica::Start({machine.store(), machine.writer(), *this, state},
                        {.name = "a", .seed = 1, .now = now, .settings = settings});
@@ -185,6 +188,74 @@ TEST(Replica, RE1_AMessageMayHaveMoreBytesThanMemoryHas) {
   }
   ASSERT_FALSE(life.replica->stopped().has_value()) << life.replica->stopped()->message;
   EXPECT_EQ(life.machine.store().BoundsOf(life.replica->log())->written_end, 101U);
+}
+
+TEST(Replica, SM8_AnOlderMachineStopsBeforeWhatItDoesNotKnowWhenItStarts) {
+  Life life;
+  life.Found(0);
+  life.settings.machine_version = 1;
+  life.Start();
+  life.Tick();
+  life.replica->Propose(life.now, 1, Command("new"));
+  life.Settle();
+  ASSERT_EQ(life.state.commands, std::vector<std::string>{"new"});
+  ASSERT_EQ(life.replica->core().specials().MachineVersionAt(life.replica->applied()), 1U);
+  for (const std::uint32_t version : {1U, 0U, 1U}) {
+    life.replica.reset();
+    life.machine.Idle();
+    life.machine.Kill();
+    life.machine.Start();
+    life.settings.machine_version = version;
+    life.Start();
+    life.Tick();
+    EXPECT_EQ(life.state.commands.size(), version) << version;
+  }
+}
+
+/// No file of the store can be read any more.
+void FailReads(log::Machine& machine) {
+  for (const std::string& directory : {std::string("/data/wal"),
+                                       "/data/servers/" + machine.UidOf("a")}) {
+    for (const std::string& name : machine.NamesIn(directory)) {
+      const std::string path = directory + "/" + name;
+      machine.disk().FailReads(path, 0, machine.FileBytes(path).size());
+    }
+  }
+}
+
+/// What an earlier life had applied says nothing of this one, whose disk fails as it applies it
+/// again.
+TEST(Replica, R8_NoReadIsAnsweredBeforeTheMachineHasWhatItHadBeforeTheStart) {
+  constexpr Index kEntries = 40;
+  Life life(512 << 10);
+  life.Found(2);
+  life.Start();
+  Envelope entries = life.Entries(1, kEntries, 50 << 10);
+  std::get<core::AppendEntries>(entries.message.body).commit = kEntries;
+  life.replica->Deliver(life.now, entries);
+  life.Settle();
+  ASSERT_EQ(life.replica->applied(), kEntries);
+  life.machine.Idle();
+  life.replica.reset();
+  life.machine.Kill();
+  life.machine.Start();
+  life.state.on_first = [&] { FailReads(life.machine); };
+  life.Start();
+  ASSERT_LT(life.state.commands.size(), kEntries) << "it needs more than one read";
+  for (int beat = 0; beat < 2; ++beat)
+    life.replica->Deliver(life.now, life.From(1, 1, core::AppendEntries()));
+  life.Settle();
+  life.replica->Step(life.now, core::Query{.ticket = 9});
+  const auto* request = LastSent<core::ReadRequest>(life);
+  ASSERT_NE(request, nullptr);
+  life.replica->Deliver(
+      life.now,
+      life.From(1, 1, core::ReadReply{.id = request->id, .granted = true, .index = kEntries}));
+  EXPECT_TRUE(life.queries.empty()) << "its machine has " << life.state.commands.size();
+  life.replica->Deliver(life.now, entries);
+  life.Settle();
+  EXPECT_EQ(life.state.commands.size(), kEntries);
+  EXPECT_EQ(life.queries, std::vector<std::uint64_t>{9});
 }
 
 }  // namespace
