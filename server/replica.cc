@@ -190,6 +190,7 @@ void Replica::OnWritten(core::Microseconds now, const Written& written) {
 }
 
 bool Replica::has_news() const {
+  if (stopped_) return false;
   return !backlog_.empty() || applied_ + 1 < std::min(apply_end_, ReadableEnd()) ||
          !followups_.empty() ||
          (!stores_.empty() && stores_.front().ticket <= place_.writer.durable());
@@ -197,6 +198,12 @@ bool Replica::has_news() const {
 
 void Replica::Progress(core::Microseconds now) {
   const Ticket durable = place_.writer.durable();
+  // C10: the ring also moves past what the WAL refused of a log that it stopped. That is told before
+  // the position, and to any call; this one changes nothing.
+  if (const Result<Ticket> alive = place_.writer.TruncatePrefix(log_, 0); !alive.ok()) {
+    stopped_ = alive.error();
+    return;
+  }
   std::optional<std::uint64_t> stored;
   while (!stores_.empty() && stores_.front().ticket <= durable) {
     stored = stores_.front().sequence;

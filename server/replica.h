@@ -105,7 +105,7 @@ class Replica {
   void OnWritten(core::Microseconds now, const Written& written);
   /// Looks what has become durable, and tries again what the Writer could not take.
   void Progress(core::Microseconds now);
-  /// Whether Progress has something to do, or to try.
+  /// Whether Progress has something to do, or to try. Not once it is stopped.
   bool has_news() const;
   Index applied() const { return applied_; }
 

@@ -258,5 +258,34 @@ TEST(Replica, R8_NoReadIsAnsweredBeforeTheMachineHasWhatItHadBeforeTheStart) {
   EXPECT_EQ(life.queries, std::vector<std::uint64_t>{9});
 }
 
+void FlipInMemory(Life& life, Index index) {
+  const Result<Pin> pin =
+      life.machine.store().Read(life.replica->log(), index, index + 1, 1 << 20);
+  ASSERT_TRUE(pin.ok());
+  const_cast<std::byte*>(pin->entries()[0].payload.data())[0] ^= std::byte{1};
+}
+
+/// The WAL takes nothing behind such an entry, a vote no more than entries.
+TEST(Replica, C10_AVoteBehindAnEntryThatChangedInMemoryIsNotGiven) {
+  Life life;
+  life.Found(2);
+  life.Start();
+  life.now += 10'000'000;
+  life.replica->Deliver(life.now, life.Entries(1, 1, 10));
+  FlipInMemory(life, 1);
+  life.now += 10'000'000;
+  life.replica->Deliver(life.now, life.From(2, 7, core::VoteRequest{.last = {1, 9}}));
+  ASSERT_EQ(life.replica->core().state().voted_for, PeerUid(2));
+  life.Settle();
+  const auto* reply = LastSent<core::VoteReply>(life);
+  EXPECT_TRUE(reply == nullptr || !reply->granted) << "it is on no disk";
+  EXPECT_TRUE(life.replica->stopped().has_value());
+  life.replica.reset();
+  life.machine.PowerLoss();
+  life.machine.Start();
+  life.Start();
+  EXPECT_EQ(life.replica->core().state().voted_for, ServerUid());
+}
+
 }  // namespace
 }  // namespace duramen::server
