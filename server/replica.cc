@@ -124,7 +124,8 @@ Status Replica::StateFault(core::CoreStart& start) {
   return {};
 }
 
-/// Terms, and the entries that the core must understand; up to the first that is lost.
+/// Terms, and the entries that the core must understand; up to the first that is lost. What a repair
+/// put in the place of a lost one [C15] is to the core a no-op that raises nothing.
 Status Replica::ReadLog(core::CoreStart& start) {
   const Bounds bounds = TRY(place_.store.BoundsOf(log_));
   Index end = bounds.end;
@@ -139,7 +140,10 @@ Status Replica::ReadLog(core::CoreStart& start) {
     }
     for (const EntryView& entry : pin->entries()) {
       start.log.Append({entry.term, 1});
-      if (entry.kind != kCommandKind) {
+      if (entry.kind == kNoOpKind) {
+        const std::uint32_t version = start.specials.MachineVersionAt(entry.index);
+        start.specials.Append({.index = entry.index, .machine_version = version});
+      } else if (entry.kind != kCommandKind) {
         start.specials.Append(TRY(DecodeSpecial(entry.index, entry.kind, entry.payload)));
       }
       next = entry.index + 1;
@@ -402,6 +406,9 @@ bool Replica::LoadPayloads(Envelope& envelope) {
     for (const EntryView& entry : pin->entries()) {
       envelope.payloads.push_back({entry.kind, {entry.payload.begin(), entry.payload.end()}});
       next = entry.index + 1;
+      if (entry.kind != kNoOpKind) continue;
+      const std::uint32_t version = core_->specials().MachineVersionAt(entry.index);
+      envelope.payloads.back() = EncodeSpecial({.machine_version = version});
     }
   }
   for (; next < end; ++next) {

@@ -287,5 +287,52 @@ TEST(Replica, C10_AVoteBehindAnEntryThatChangedInMemoryIsNotGiven) {
   EXPECT_EQ(life.replica->core().state().voted_for, ServerUid());
 }
 
+void RotInWal(log::Machine& machine, std::string_view text) {
+  const Bytes wanted = AsBytes(text);
+  for (const std::string& name : machine.WalFiles()) {
+    const std::string path = "/data/wal/" + name;
+    const std::vector<std::byte> bytes = machine.FileBytes(path);
+    const auto at = std::search(bytes.begin(), bytes.end(), wanted.begin(), wanted.end());
+    if (at == bytes.end()) continue;
+    return machine.Rot(path, static_cast<std::uint64_t>(at - bytes.begin()));
+  }
+  FAIL() << text << " stands in no WAL file";
+}
+
+/// Of the only voter of its cluster: that member goes on, and so does one that it adds later.
+TEST(Replica, C15_ALogWhoseLostEntriesWereFilledStarts) {
+  Life life;
+  life.Found(0);
+  life.Start();
+  life.Tick();
+  for (const char* text : {"the first", "the second", "the third"}) {
+    life.replica->Propose(life.now, 1, Command(text));
+    life.Settle();
+  }
+  const ServerUid uid = life.replica->uid();
+  life.replica.reset();
+  ASSERT_TRUE(life.machine.Close().ok());
+  RotInWal(life.machine, "the second");
+  const Result<log::MendReport> mended =
+      life.machine.Mend({.requests = {{log::MendKind::kFill, uid, 0, true}}});
+  ASSERT_TRUE(mended.ok()) << mended.error().message;
+  ASSERT_FALSE(mended->logs.at(0).faulty) << mended->logs[0].sentence;
+  life.machine.Start();
+  life.Start();
+  life.Tick();
+  EXPECT_EQ(life.state.commands, (std::vector<std::string>{"the first", "the third"}));
+  life.replica->Step(life.now, core::Change{.member = {.uid = PeerUid(1)}});
+  life.Settle();
+  life.replica->Deliver(life.now, life.From(1, life.replica->core().term(),
+                                            core::AppendReply{.stream = 0, .number = 1}));
+  life.Settle();
+  const Envelope& message = life.sent.back();
+  const auto* append = std::get_if<core::AppendEntries>(&message.message.body);
+  ASSERT_NE(append, nullptr);
+  EXPECT_EQ(append->previous.index, 0U);
+  EXPECT_GT(append->end(), 4U);
+  EXPECT_TRUE(core::IsSane(message.message) && Agrees(*append, message.payloads));
+}
+
 }  // namespace
 }  // namespace duramen::server
