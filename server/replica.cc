@@ -158,16 +158,23 @@ void Replica::Step(core::Microseconds now, core::EventBody body) {
 }
 
 void Replica::Deliver(core::Microseconds now, const Envelope& envelope) {
-  // A backlog that is full takes no more entries; the leader sends them again.
   const auto* append = std::get_if<core::AppendEntries>(&envelope.message.body);
-  if (append != nullptr && !append->runs.empty() && backlog_bytes_ > kBacklogBytesMax) return;
-  if (append != nullptr && (!core::IsSane(envelope.message) || !Agrees(*append, envelope.payloads)))
-    return;
+  if (append == nullptr || append->runs.empty()) return Run(now, envelope.message, &envelope);
+  if (!core::IsSane(envelope.message) || !Agrees(*append, envelope.payloads)) return;
   std::size_t largest = 0;
   for (const Payload& payload : envelope.payloads)
     largest = std::max(largest, payload.bytes.size());
-  if (IsTooLarge(largest)) return;
-  Run(now, envelope.message, &envelope);
+  if (backlog_bytes_ <= kBacklogBytesMax && !IsTooLarge(largest)) {
+    return Run(now, envelope.message, &envelope);
+  }
+  // No more entries are taken now; the leader sends them again. It is heard all the same, or a disk
+  // that is full would cost it its quorum.
+  core::AppendEntries heard = *append;
+  heard.runs.clear();
+  heard.specials.clear();
+  core::Message message = envelope.message;
+  message.body = std::move(heard);
+  Run(now, std::move(message), nullptr);
 }
 
 /// The store would refuse it for good, and the core has no way back from an entry that it took.

@@ -334,5 +334,40 @@ TEST(Replica, C15_ALogWhoseLostEntriesWereFilledStarts) {
   EXPECT_TRUE(core::IsSane(message.message) && Agrees(*append, message.payloads));
 }
 
+/// Else its leader would lose its quorum, and reads with it, for a disk that is full.
+TEST(Replica, B3_WhoseBacklogIsFullStillHearsItsLeader) {
+  Life life;
+  life.Found(2);
+  life.Start();
+  Envelope entries = life.Entries(1, 1, 10);
+  life.replica->Deliver(life.now, entries);
+  life.Settle();
+  entries = life.Entries(1, 128, 7000);
+  auto& append = std::get<core::AppendEntries>(entries.message.body);
+  const core::Core& core = life.replica->core();
+  Index end = 0;
+  while (end != core.log().end()) {
+    end = core.log().end();
+    append.previous = {1, end - 1};
+    life.replica->Deliver(life.now, entries);
+    ASSERT_LT(end, 10'000U) << "nothing bounds it";
+  }
+  life.sent.clear();
+  life.now += 100'000;
+  append.round = 7;
+  life.replica->Deliver(life.now, entries);
+  const auto* reply = LastSent<core::AppendReply>(life);
+  ASSERT_NE(reply, nullptr);
+  EXPECT_EQ(reply->round, 7U);
+  EXPECT_EQ(reply->match, 1U);
+  EXPECT_EQ(core.log().end(), end);
+  for (int round = 0; round < 20; ++round) {
+    life.Settle();
+    life.machine.Idle();
+  }
+  life.replica->Deliver(life.now, entries);
+  EXPECT_EQ(core.log().end(), end + 128) << "there is room again";
+}
+
 }  // namespace
 }  // namespace duramen::server
