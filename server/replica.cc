@@ -124,8 +124,8 @@ Status Replica::StateFault(core::CoreStart& start) {
   return {};
 }
 
-/// Terms, and the entries that the core must understand; up to the first that is lost. What a repair
-/// put in the place of a lost one [C15] is to the core a no-op that raises nothing.
+/// Terms, and the entries that the core must understand; up to the first that is lost. What a
+/// repair put in the place of a lost one [C15] is to the core a no-op that raises nothing.
 Status Replica::ReadLog(core::CoreStart& start) {
   const Bounds bounds = TRY(place_.store.BoundsOf(log_));
   Index end = bounds.end;
@@ -209,8 +209,8 @@ bool Replica::has_news() const {
 
 void Replica::Progress(core::Microseconds now) {
   const Ticket durable = place_.writer.durable();
-  // C10: the ring also moves past what the WAL refused of a log that it stopped. That is told before
-  // the position, and to any call; this one changes nothing.
+  // C10: the ring also moves past what the WAL refused of a log that it stopped. That is told
+  // before the position, and to any call; this one changes nothing.
   if (const Result<Ticket> alive = place_.writer.TruncatePrefix(log_, 0); !alive.ok()) {
     stopped_ = alive.error();
     return;
