@@ -139,6 +139,7 @@ KeyReport CheckKey(const History& history, const std::vector<std::size_t>& opera
   report.memory_bytes = search.memory_bytes();
   if (report.verdict != Verdict::kNotLinearizable) return report;
   report.violation = Prefixes(history, items, budget).FirstViolation();
+  report.violation->of_key = operations;
   return report;
 }
 

@@ -32,6 +32,8 @@ struct Violation {
   std::uint64_t order_size = 0;  // of all of it
   /// Those in flight when it completed.
   std::vector<std::size_t> open;
+  /// All of the key. What explains thousands of keys cannot look through the history for each.
+  std::vector<std::size_t> of_key;
 };
 
 struct KeyReport {

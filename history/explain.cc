@@ -80,8 +80,9 @@ class Explanation {
   template <typename Listed>
   std::size_t AddListed(const std::string& title, Listed is_listed) {
     std::size_t count = 0;
-    for (const Operation& operation : history_.operations) {
-      if (operation.key != report_.key || !is_listed(operation)) continue;
+    for (const std::size_t place : violation_.of_key) {
+      const Operation& operation = At(place);
+      if (!is_listed(operation)) continue;
       if (++count == 1) Add(title);
       if (count <= kListedMax) Add("    " + Line(operation));
     }
@@ -118,9 +119,10 @@ class Explanation {
              operation.completion < culprit.call && !read.contains(operation.value);
     });
     std::set<Value> added;
-    for (const Operation& operation : history_.operations) {
-      if (operation.key == report_.key && operation.function == Function::kAdd &&
-          operation.outcome != Outcome::kFail && operation.call < culprit.completion) {
+    for (const std::size_t place : violation_.of_key) {
+      const Operation& operation = At(place);
+      if (operation.function == Function::kAdd && operation.outcome != Outcome::kFail &&
+          operation.call < culprit.completion) {
         added.insert(operation.value);
       }
     }

@@ -1,5 +1,7 @@
 // What an append is refused for before anything is copied: the share of a log in its Writer's ring,
 // the state of the WAL, memory. See include/duramen/log_store.h.
+#include <algorithm>
+
 #include "base/try.h"
 #include "log/store.h"
 
@@ -80,9 +82,21 @@ Status Writer::Impl::MarksAdmitted() const {
   return {};
 }
 
+Error Writer::Impl::TooLarge(std::uint64_t payload_bytes) const {
+  const bool file = store.entry_bytes_max == store.payload_bytes_max;
+  return {ErrorCode::kTooLarge,
+          "an entry of " + std::to_string(payload_bytes) + " bytes; the limit is " +
+              std::to_string(store.entry_bytes_max),
+          file ? "raise wal_max_size_bytes: an entry may take a quarter of a WAL file"
+               : "raise memory_budget: an entry may take a quarter of it"};
+}
+
 /// Why a group of that size would not be taken now.
 Status Writer::Impl::RoomFor(LogRef ref, std::uint64_t entries, std::uint64_t bytes) {
   const log::ServerLog* log = TRY(Own(ref));
+  if (bytes / std::max<std::uint64_t>(entries, 1) > store.entry_bytes_max) {
+    return TooLarge(bytes / std::max<std::uint64_t>(entries, 1));
+  }
   TRY(Admit(*log, entries, bytes));
   if (arena->HasRoom(bytes + entries * memtable::kArenaEntryHeaderBytes)) return {};
   return Error{ErrorCode::kOverloaded, "memory_budget is used up",

@@ -141,6 +141,7 @@ struct Writer::Impl {
   Error RefusedBy(ErrorCode code) const;
   Status Admit(const log::ServerLog& log, std::uint64_t records, std::uint64_t bytes) const;
   bool WithinShare(const log::ServerLog& log, std::uint64_t records, std::uint64_t bytes) const;
+  Error TooLarge(std::uint64_t payload_bytes) const;
   Status RoomFor(LogRef ref, std::uint64_t entries, std::uint64_t bytes);
   Status StoreEntries(log::ServerLog& log, std::span<const EntryView> entries);
   Ticket Push(log::ServerLog& log, std::uint64_t payload_bytes);

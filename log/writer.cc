@@ -305,14 +305,7 @@ Status Writer::Impl::CheckGroup(log::ServerLog& log, std::span<const EntryView> 
       return Error{ErrorCode::kInvalidArgument,
                    "kind " + std::to_string(entry.kind) + " is Duramen's own", "use 128 to 255"};
     }
-    if (entry.payload.size() > store.entry_bytes_max) {
-      const bool file = store.entry_bytes_max == store.payload_bytes_max;
-      return Error{ErrorCode::kTooLarge,
-                   "an entry of " + std::to_string(entry.payload.size()) + " bytes; the limit is " +
-                       std::to_string(store.entry_bytes_max),
-                   file ? "raise wal_max_size_bytes: an entry may take a quarter of a WAL file"
-                        : "raise memory_budget: an entry may take a quarter of it"};
-    }
+    if (entry.payload.size() > store.entry_bytes_max) return TooLarge(entry.payload.size());
     before = entry.term;
     ++expected;
   }

@@ -14,6 +14,8 @@ namespace {
 
 constexpr std::string_view kBirthKey = "birth";
 constexpr std::size_t kReadBytes = 1u << 20;
+constexpr std::size_t kGroupEntriesMax = 128;
+constexpr std::size_t kGroupBytesMax = 1u << 20;
 
 Result<ServerUid> UidOf(const LogStore& store, LogRef log) {
   for (const LogInfo& info : store.Logs()) {
@@ -94,14 +96,16 @@ Status Replica::Recover(const ReplicaStart& start) {
   TRY(StateFault(core));
   core.written = std::min(bounds.written_end, core.log.end()) - 1;
   core.commit = std::min<Index>(TRY(place_.store.LastAppliedOf(log_)), core.written);
-  core.applied = core.commit;
+  // SM8: the machine may be older than that of the life before.
+  const auto above = core.specials.FirstAbove(start.settings.machine_version, 0);
+  ApplyBelow(above ? std::min(core.commit + 1, *above) : core.commit + 1);
+  core.applied = applied_;  // Less than that if the store cannot be read now.
   core.seed = start.seed;
   core.now = now_ = start.now;
   core.settings = start.settings;
   submitted_end_ = bounds.end;
-  apply_end_ = core.commit + 1;
+  apply_end_ = applied_ + 1;
   core_ = std::make_unique<core::Core>(std::move(core));
-  ApplyReady();
   return {};
 }
 
@@ -120,7 +124,8 @@ Status Replica::StateFault(core::CoreStart& start) {
   return {};
 }
 
-/// Terms, and the entries that the core must understand; up to the first that is lost.
+/// Terms, and the entries that the core must understand; up to the first that is lost. What a
+/// repair put in the place of a lost one [C15] is to the core a no-op that raises nothing.
 Status Replica::ReadLog(core::CoreStart& start) {
   const Bounds bounds = TRY(place_.store.BoundsOf(log_));
   Index end = bounds.end;
@@ -135,7 +140,10 @@ Status Replica::ReadLog(core::CoreStart& start) {
     }
     for (const EntryView& entry : pin->entries()) {
       start.log.Append({entry.term, 1});
-      if (entry.kind != kCommandKind) {
+      if (entry.kind == kNoOpKind) {
+        const std::uint32_t version = start.specials.MachineVersionAt(entry.index);
+        start.specials.Append({.index = entry.index, .machine_version = version});
+      } else if (entry.kind != kCommandKind) {
         start.specials.Append(TRY(DecodeSpecial(entry.index, entry.kind, entry.payload)));
       }
       next = entry.index + 1;
@@ -150,18 +158,38 @@ void Replica::Step(core::Microseconds now, core::EventBody body) {
 }
 
 void Replica::Deliver(core::Microseconds now, const Envelope& envelope) {
-  // A backlog that is full takes no more entries; the leader sends them again.
   const auto* append = std::get_if<core::AppendEntries>(&envelope.message.body);
-  if (append != nullptr && !append->runs.empty() && backlog_bytes_ > kBacklogBytesMax) return;
-  if (append != nullptr && (!core::IsSane(envelope.message) || !Agrees(*append, envelope.payloads)))
-    return;
-  Run(now, envelope.message, &envelope);
+  if (append == nullptr || append->runs.empty()) return Run(now, envelope.message, &envelope);
+  if (!core::IsSane(envelope.message) || !Agrees(*append, envelope.payloads)) return;
+  std::size_t largest = 0;
+  for (const Payload& payload : envelope.payloads)
+    largest = std::max(largest, payload.bytes.size());
+  if (backlog_bytes_ <= kBacklogBytesMax && !IsTooLarge(largest)) {
+    return Run(now, envelope.message, &envelope);
+  }
+  // No more entries are taken now; the leader sends them again. It is heard all the same, or a disk
+  // that is full would cost it its quorum.
+  core::AppendEntries heard = *append;
+  heard.runs.clear();
+  heard.specials.clear();
+  core::Message message = envelope.message;
+  message.body = std::move(heard);
+  Run(now, std::move(message), nullptr);
+}
+
+/// The store would refuse it for good, and the core has no way back from an entry that it took.
+bool Replica::IsTooLarge(std::size_t command_bytes) const {
+  const Status room = place_.writer.WaitForRoom(log_, 1, command_bytes, Deadline());
+  return !room.ok() && room.error().code == ErrorCode::kTooLarge;
 }
 
 void Replica::Propose(core::Microseconds now, std::uint64_t ticket,
                       std::vector<std::byte> command) {
   if (backlog_bytes_ > kBacklogBytesMax) {
     return place_.host.OnReply(*this, {.ticket = ticket, .answer = core::Answer::kOverloaded});
+  }
+  if (IsTooLarge(command.size())) {
+    return place_.host.OnReply(*this, {.ticket = ticket, .answer = core::Answer::kInvalid});
   }
   proposal_ = std::move(command);
   Run(now, core::Propose{.ticket = ticket, .count = 1}, nullptr);
@@ -173,6 +201,7 @@ void Replica::OnWritten(core::Microseconds now, const Written& written) {
 }
 
 bool Replica::has_news() const {
+  if (stopped_) return false;
   return !backlog_.empty() || applied_ + 1 < std::min(apply_end_, ReadableEnd()) ||
          !followups_.empty() ||
          (!stores_.empty() && stores_.front().ticket <= place_.writer.durable());
@@ -180,6 +209,12 @@ bool Replica::has_news() const {
 
 void Replica::Progress(core::Microseconds now) {
   const Ticket durable = place_.writer.durable();
+  // C10: the ring also moves past what the WAL refused of a log that it stopped. That is told
+  // before the position, and to any call; this one changes nothing.
+  if (const Result<Ticket> alive = place_.writer.TruncatePrefix(log_, 0); !alive.ok()) {
+    stopped_ = alive.error();
+    return;
+  }
   std::optional<std::uint64_t> stored;
   while (!stores_.empty() && stores_.front().ticket <= durable) {
     stored = stores_.front().sequence;
@@ -331,16 +366,26 @@ Result<Ticket> Replica::SubmitFront() {
     submitted_end_ = *operation.truncate;
     operation.truncate.reset();
   }
-  if (operation.payloads.empty()) return ticket;
+  while (operation.taken < operation.payloads.size()) ticket = TRY(SubmitEntries(operation));
+  return ticket;
+}
+
+/// The next ones, no more than every store has room for at once: it takes a group as a whole or not
+/// at all, and a message may have more entries than its ring and more bytes than its memory.
+Result<Ticket> Replica::SubmitEntries(Operation& operation) {
   std::vector<EntryView> entries;
-  for (std::size_t at = 0; at < operation.payloads.size(); ++at) {
+  std::size_t bytes = 0;
+  for (std::size_t at = operation.taken; at < operation.payloads.size(); ++at) {
     const Payload& payload = operation.payloads[at];
+    bytes += payload.bytes.size();
+    if (!entries.empty() && (entries.size() == kGroupEntriesMax || bytes > kGroupBytesMax)) break;
     entries.push_back({operation.begin + at, operation.terms[at], payload.kind, payload.bytes});
   }
   const LogAppend group{log_, entries};
-  ticket = TRY(place_.writer.Append({&group, 1}));
-  CHECK(operation.begin == submitted_end_);
-  submitted_end_ = operation.begin + entries.size();
+  const Ticket ticket = TRY(place_.writer.Append({&group, 1}));
+  CHECK(operation.begin + operation.taken == submitted_end_);
+  operation.taken += entries.size();
+  submitted_end_ += entries.size();
   return ticket;
 }
 
@@ -368,6 +413,9 @@ bool Replica::LoadPayloads(Envelope& envelope) {
     for (const EntryView& entry : pin->entries()) {
       envelope.payloads.push_back({entry.kind, {entry.payload.begin(), entry.payload.end()}});
       next = entry.index + 1;
+      if (entry.kind != kNoOpKind) continue;
+      const std::uint32_t version = core_->specials().MachineVersionAt(entry.index);
+      envelope.payloads.back() = EncodeSpecial({.machine_version = version});
     }
   }
   for (; next < end; ++next) {
@@ -399,8 +447,9 @@ const Payload* Replica::InBacklog(Index index) const {
   return nullptr;
 }
 
-void Replica::ApplyReady() {
-  const Index end = std::min(apply_end_, ReadableEnd());
+void Replica::ApplyReady() { ApplyBelow(std::min(apply_end_, ReadableEnd())); }
+
+void Replica::ApplyBelow(Index end) {
   if (applied_ + 1 >= end) return;
   while (applied_ + 1 < end) {
     const Result<Pin> pin = place_.store.Read(log_, applied_ + 1, end, kReadBytes);

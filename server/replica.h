@@ -105,7 +105,7 @@ class Replica {
   void OnWritten(core::Microseconds now, const Written& written);
   /// Looks what has become durable, and tries again what the Writer could not take.
   void Progress(core::Microseconds now);
-  /// Whether Progress has something to do, or to try.
+  /// Whether Progress has something to do, or to try. Not once it is stopped.
   bool has_news() const;
   Index applied() const { return applied_; }
 
@@ -118,6 +118,7 @@ class Replica {
     std::vector<Term> terms;
     std::vector<Payload> payloads;
     std::size_t bytes = 0;
+    std::size_t taken = 0;  // of the entries; the store has them
   };
   struct PendingStore {
     std::uint64_t sequence = 0;
@@ -140,11 +141,14 @@ class Replica {
   void Enqueue(const core::Effects& effects, const Envelope* envelope);
   void Submit();
   Result<Ticket> SubmitFront();
+  Result<Ticket> SubmitEntries(Operation& operation);
   void SendAll(std::vector<core::Message>& messages);
+  bool IsTooLarge(std::size_t command_bytes) const;
   bool LoadPayloads(Envelope& envelope);
   const Payload* InBacklog(Index index) const;
   Index ReadableEnd() const;
   void ApplyReady();
+  void ApplyBelow(Index end);
   void FailFrom(Index begin);
 
   ReplicaPlace place_;

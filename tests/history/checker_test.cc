@@ -290,5 +290,29 @@ TEST(Checker, CT4_TheSameHistoryTakesTheSameSteps) {
   EXPECT_EQ(once.keys[0].steps, again.keys[0].steps);
 }
 
+/// Thousands of keys may be wrong at once: what explains one goes by its operations alone.
+TEST(Checker, CT4_AnExplanationDoesNotLookThroughOtherKeys) {
+  HistoryBuilder builder(ModelKind::kRegister);
+  const auto add = [&](EventKind kind, Function function, const std::string& key, Value value) {
+    const bool answers = kind == EventKind::kOk;
+    const Event event{.kind = kind,
+                      .function = function,
+                      .key = key,
+                      .value = answers ? Value{} : value,
+                      .result = answers ? value : Value{}};
+    ASSERT_TRUE(builder.Add(event).ok());
+  };
+  add(EventKind::kInvoke, Function::kWrite, "other", Value{std::int64_t{2}});
+  add(EventKind::kOk, Function::kWrite, "other", {});
+  add(EventKind::kInvoke, Function::kRead, "wrong", {});
+  add(EventKind::kOk, Function::kRead, "wrong", Value{std::int64_t{2}});
+  History history = builder.Take();
+  const Report report = CheckHistory(history, {});
+  ASSERT_EQ(report.keys.back().verdict, Verdict::kNotLinearizable);
+  ASSERT_THAT(report.keys.back().violation->of_key, ElementsAre(1));
+  history.operations[0].key = "wrong";  // Whoever looked at it would believe it.
+  EXPECT_THAT(Explain(history, report.keys.back()), HasSubstr("nobody had written 2"));
+}
+
 }  // namespace
 }  // namespace duramen::history
