@@ -135,7 +135,8 @@ Status Replica::ReadLog(core::CoreStart& start) {
     if (!pin.ok() && !IsLost(pin.error().code)) return pin.error();
     if (!pin.ok()) {
       const bool open_end = fault_.from != 0 && fault_.to == 0;
-      fault_ = {.from = next, .to = open_end ? 0 : bounds.end - 1, .reason = pin.error().message};
+      const Index last = std::max(bounds.end - 1, fault_.to);
+      fault_ = {.from = next, .to = open_end ? 0 : last, .reason = pin.error().message};
       break;
     }
     for (const EntryView& entry : pin->entries()) {

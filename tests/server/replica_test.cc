@@ -369,5 +369,22 @@ TEST(Replica, B3_WhoseBacklogIsFullStillHearsItsLeader) {
   EXPECT_EQ(core.log().end(), end + 128) << "there is room again";
 }
 
+/// The log ends before some of what it had acknowledged, and a start finds that more of it is lost.
+TEST(Replica, A3_WhatIsLostStaysLostWhenMoreIsFound) {
+  Life life;
+  life.Found(2);
+  life.Start();
+  life.replica->Deliver(life.now, life.Entries(1, 4, 10));
+  life.Settle();
+  const LogRef log = life.replica->log();
+  ASSERT_TRUE(life.machine.writer().PutFault(log, {.from = 5, .to = 9, .reason = "a test"}).ok());
+  FlipInMemory(life, 1);
+  life.replica.reset();
+  life.Start();
+  const LogFault fault = life.machine.store().FaultOf(log).value();
+  EXPECT_EQ(fault.from, 1U);
+  EXPECT_EQ(fault.to, 9U);
+}
+
 }  // namespace
 }  // namespace duramen::server
