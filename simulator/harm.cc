@@ -121,15 +121,17 @@ std::string HarmSegment(Hand& hand, const std::string& root, Rng& rng) {
   }
 }
 
-/// Not of the newest file, where what is lost cannot be told from what never was [C5].
+/// Not of the newest files, where what is lost cannot be told from what never was.
 std::string HarmWal(Hand& hand, const Node& node, std::uint64_t shard, Rng& rng) {
   const std::string folder = RootOf(shard) + "/wal";
   const std::vector<Stretch> batches = node.WalBatches(shard);
-  if (batches.empty()) return "";
+  if (batches.size() <= kUnprovenBatchesMost) return "";
+  const auto unproven = batches.end() - kUnprovenBatchesMost;
   std::vector<std::string> files = hand.Names(folder, ".wal");
   std::erase_if(files, [&](const std::string& name) {
     const sim::Node file = hand.Find(folder + "/" + name);
-    return file == batches.back().file ||
+    return std::count_if(unproven, batches.end(),
+                         [&](const Stretch& batch) { return batch.file == file; }) > 0 ||
            std::ranges::count(batches, file, &Stretch::file) == 0;
   });
   if (files.empty()) return "";

@@ -44,6 +44,10 @@ struct Stretch {
   bool is_segment = false;
 };
 
+/// The newest batches of a WAL: nothing on the disk may prove yet that they were ever durable, so
+/// damage to them cannot be told from a write that never ended [C5].
+inline constexpr std::size_t kUnprovenBatchesMost = 8;
+
 /// Where that WAL shard of a node lies.
 std::string RootOf(std::uint64_t shard);
 

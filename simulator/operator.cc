@@ -103,6 +103,20 @@ std::vector<std::string> RootsOf(const sim::DiskState& disk) {
   return roots;
 }
 
+namespace {
+
+/// Its deletion was lost with a WAL file, and a newer log has its name [C9].
+bool HasLostItsName(const log::DurableRows& rows, const ServerUid& uid) {
+  return rows.With([&](const meta::Table& table) {
+    const meta::ServerRows* server = table.Find(uid);
+    if (server == nullptr || !server->has(meta::RowKind::kIdentity)) return false;
+    const std::optional<ServerUid> holder = table.FindByName(server->identity.name);
+    return holder && *holder != uid;
+  });
+}
+
+}  // namespace
+
 Result<Inspection> Inspect(const sim::DiskState& disk, const std::string& root) {
   sim::SiteTable sites;
   sim::SimFileSystem machine(disk, sites);
@@ -139,7 +153,7 @@ Result<Inspection> Inspect(const sim::DiskState& disk, const std::string& root) 
     if (IsDamage(finding.kind)) inspection.damage.push_back(finding.sentence);
   }
   for (const wal::ReplayedLog& log : recovery.replay().logs()) {
-    if (rows.Deleted(log.owner.uid)) continue;
+    if (rows.Deleted(log.owner.uid) || HasLostItsName(rows, log.owner.uid)) continue;
     inspection.logs[log.owner.uid] = {log.bounds.begin, log.bounds.end};
     if (!log.holes.empty() || log.suspect) inspection.lacking.push_back(log.owner.uid);
     const bool known = rows.With([&](const meta::Table& table) {

@@ -158,8 +158,7 @@ void World::Rot() {
   const std::uint64_t shard = node.shards() > 1 ? rng_.Below(node.shards()) : 0;
   const std::vector<Stretch> written =
       rng_.OneIn(3) ? node.Segments(shard) : node.WalBatches(shard);
-  constexpr std::size_t kLastBatches = 8;
-  const std::size_t kept = written.empty() || written.front().is_segment ? 0 : kLastBatches;
+  const std::size_t kept = written.empty() || written.front().is_segment ? 0 : kUnprovenBatchesMost;
   if (written.size() <= kept) return;
   // The newest are what the WAL alone holds.
   const std::size_t count = written.size() - kept;
