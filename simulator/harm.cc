@@ -13,42 +13,26 @@ class Hand {
   Hand(sim::DiskState& disk, Rng& rng) : disk_(disk), rng_(rng) {}
 
   bool Remove(const std::string& directory, const std::string& name) {
-    sim::SiteTable sites;
-    sim::SimFileSystem machine(disk_, sites);
-    machine.KeepNoTrace();
-    auto place = machine.Open(directory);
-    if (!place.ok() || !(*place)->Remove(name).ok() || !(*place)->Sync().ok()) return false;
-    disk_ = machine.disk();
-    return true;
+    return In(directory, [&](Directory& place) {
+      return place.Remove(name).ok() && place.Sync().ok();
+    });
   }
 
   /// As a process that dies leaves it.
   bool Put(const std::string& directory, const std::string& name, Bytes bytes) {
-    sim::SiteTable sites;
-    sim::SimFileSystem machine(disk_, sites);
-    machine.KeepNoTrace();
-    auto place = machine.Open(directory);
-    if (!place.ok()) return false;
-    auto file = (*place)->Open(name, OpenFor::kReadWrite);
-    if (!file.ok() || !(*file)->Write(0, bytes).ok() || !(*file)->SyncAll().ok()) return false;
-    disk_ = machine.disk();
-    return true;
+    return In(directory, [&](Directory& place) {
+      const auto file = place.Open(name, OpenFor::kReadWrite);
+      return file.ok() && (*file)->Write(0, bytes).ok() && (*file)->SyncAll().ok();
+    });
   }
 
   bool Shorten(const std::string& directory, const std::string& name) {
     const std::uint64_t size = SizeOf(directory + "/" + name);
     if (size == 0) return false;
-    sim::SiteTable sites;
-    sim::SimFileSystem machine(disk_, sites);
-    machine.KeepNoTrace();
-    auto place = machine.Open(directory);
-    if (!place.ok()) return false;
-    auto file = (*place)->Open(name, OpenFor::kReadWrite);
-    if (!file.ok() || !(*file)->Truncate(rng_.Below(size)).ok() || !(*file)->SyncAll().ok()) {
-      return false;
-    }
-    disk_ = machine.disk();
-    return true;
+    return In(directory, [&](Directory& place) {
+      const auto file = place.Open(name, OpenFor::kReadWrite);
+      return file.ok() && (*file)->Truncate(rng_.Below(size)).ok() && (*file)->SyncAll().ok();
+    });
   }
 
   /// `stretches` places of 16 bytes, of as many equal parts of the file; all in one block of it.
@@ -91,6 +75,17 @@ class Hand {
   }
 
  private:
+  /// Where `act` fails the disk stays as it was.
+  template <typename Act>
+  bool In(const std::string& directory, Act act) {
+    sim::SiteTable sites;
+    sim::SimFileSystem machine(disk_, sites);
+    machine.KeepNoTrace();
+    const auto place = machine.Open(directory);
+    if (!place.ok() || !act(**place)) return false;
+    disk_ = machine.disk();
+    return true;
+  }
   std::uint64_t SizeOf(const std::string& path) const {
     const sim::Node file = disk_.visible().FindPath(path);
     return file == 0 ? 0 : disk_.visible().content(file).size_bytes();

@@ -134,6 +134,15 @@ void World::StartNode(std::uint32_t number) {
   StartServers(node);
 }
 
+/// Of one that died in a start: what it had under way is done or not, or the power went with it.
+void World::SettleDisk(Node& node) {
+  if (rng_.OneIn(2)) {
+    LosePowerOf(node.disk(), rng_);
+  } else {
+    node.disk().SettleFlight(rng_.Next());
+  }
+}
+
 /// True: its start was killed, and there will be another one.
 bool World::IsStillborn(Node& node) {
   constexpr std::uint64_t kOperations = 80;
@@ -146,10 +155,8 @@ bool World::IsStillborn(Node& node) {
   if (!started.ok() && !node.died_in_start()) return false;  // Whoever tries again is told, too.
   if (started.ok()) {
     node.Crash(false);
-  } else if (rng_.OneIn(2)) {
-    LosePowerOf(node.disk(), rng_);
   } else {
-    node.disk().SettleFlight(rng_.Next());
+    SettleDisk(node);
   }
   ++tally_.kills;
   Tell("node " + std::to_string(node.number()) + " is killed as it starts");
@@ -274,11 +281,7 @@ void World::Salvage(Node& node, std::vector<std::string> names) {
   if (settings_.stillborn != 0 && rng_.OneIn(2)) node.DieInStart(rng_.Below(kOperationsOfASalvage));
   Status started = node.Start(executor_, clock_, settings_, names);
   if (!started.ok() && node.died_in_start()) {
-    if (rng_.OneIn(2)) {
-      LosePowerOf(node.disk(), rng_);
-    } else {
-      node.disk().SettleFlight(rng_.Next());
-    }
+    SettleDisk(node);
     started = node.Start(executor_, clock_, settings_, names);
   }
   if (!started.ok()) {

@@ -100,6 +100,7 @@ class World final : public server::ReplicaHost {
   bool Populate(Node& node, std::uint32_t cluster, const std::string& name);
   void StartNode(std::uint32_t number);
   bool IsStillborn(Node& node);
+  void SettleDisk(Node& node);
   void StartServers(Node& node);
   void TellStart(Node& node);
   void Salvage(Node& node, std::vector<std::string> names);
