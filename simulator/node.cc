@@ -39,6 +39,10 @@ void Tighten(LogStoreOptions& options) {
   options.wal_max_batch_size = 16;
 }
 
+Result<StatMemory> StatPage(const std::string&, std::size_t bytes) {
+  return StatMemory::Private(bytes);
+}
+
 }  // namespace
 
 std::string RootOf(std::uint64_t shard) {
@@ -107,7 +111,7 @@ Status Node::Start(LoopExecutor& executor, ManualClock& clock, const Settings& s
   }
   die_after_.reset();
   Result<LogStore> opened =
-      Open(options, settings, {*machine_, clock, executor, Rng(rng_.Next())});
+      Open(options, settings, {*machine_, clock, executor, Rng(rng_.Next()), &StatPage});
   if (!opened.ok()) {
     died_in_start_ = machine_->crashed();
     machine_->Crash();
@@ -133,7 +137,8 @@ void Node::Slip(LogStoreOptions options, log::StorageEnvironment environment,
                 const log::StorageTuning& tuning) {
   if (disk_.visible().FindPath("/data") == 0) return;  // There it would be the right one.
   environment.rng = Rng(rng_.Next());
-  switch (rng_.Below(7)) {
+  const std::uint64_t slip = rng_.Below(11);
+  switch (slip) {
     case 0:
       options.wal_dir = "/elsewhere";
       break;
@@ -154,10 +159,51 @@ void Node::Slip(LogStoreOptions options, log::StorageEnvironment environment,
     case 5:
       options.wal_max_size_bytes = 48u << 10;  // There may be values that it has no room for.
       break;
-    default:
+    case 6:
       options.wal_failover_dir = "/data";
+      break;
+    default:
+      return SlipElsewhere(slip - 7, options, environment, tuning);
   }
   (void)log::OpenLogStore(options, environment, tuning);
+}
+
+/// What the directories are that a setting names. On a copy: it would not be tried with the only one.
+void Node::SlipElsewhere(std::uint64_t slip, LogStoreOptions options,
+                         const log::StorageEnvironment& environment,
+                         const log::StorageTuning& tuning) const {
+  if (disk_.visible().FindPath("/data/SYSTEM") == 0) return;
+  sim::SiteTable sites;
+  sim::SimFileSystem copy(disk_, sites);
+  copy.KeepNoTrace();
+  const auto rename = [&](const std::string& directory, const char* from, const char* to) {
+    CHECK((*copy.Open(directory))->Rename(from, to).ok());
+  };
+  const bool failover = disk_.visible().FindPath("/away/wal") != 0;
+  switch (slip) {
+    case 0:
+      if (disk_.visible().FindPath(RootOf(2) + "/SYSTEM") == 0) return;
+      rename("/data/shards", "1", "swapped");
+      rename("/data/shards", "2", "1");
+      rename("/data/shards", "swapped", "2");
+      break;
+    case 1:
+      if (!failover) return;
+      options.wal_failover_dir = "/other";
+      break;
+    case 2:
+      if (!failover) return;
+      rename("/away", "wal", "gone");
+      break;
+    default:
+      options.data_dir = "/new";
+      options.wal_dir = failover ? "/away/wal" : "/data/wal";
+      options.wal_failover_dir.clear();
+  }
+  const Result<LogStore> opened = log::OpenLogStore(
+      options, {copy, environment.clock, environment.executor, environment.rng}, tuning);
+  // An earlier start may have taken the fail-over directory out of use.
+  CHECK(!opened.ok() || (failover && slip != 0));
 }
 
 /// An operator adds shards, and takes those away that hold no log, if the store lets him.
@@ -201,7 +247,10 @@ Status Node::Close(Deadline deadline) {
     resident.replica.reset();
     resident.machine.reset();
   }
-  return store_->Close(deadline);
+  TRY(store_->Close(deadline));
+  const Result<Writer> late = store_->NewWriter();
+  CHECK(!late.ok() && late.error().code == ErrorCode::kClosed);
+  return {};
 }
 
 void Node::Crash(bool power_lost) {

@@ -118,6 +118,9 @@ class Node {
   const sim::DiskState& Disk() const { return machine_ ? machine_->disk() : disk_; }
   void Slip(LogStoreOptions options, log::StorageEnvironment environment,
             const log::StorageTuning& tuning);
+  void SlipElsewhere(std::uint64_t slip, LogStoreOptions options,
+                     const log::StorageEnvironment& environment,
+                     const log::StorageTuning& tuning) const;
   LogStoreOptions OptionsOf(const Settings& settings) const;
   Result<LogStore> Open(LogStoreOptions options, const Settings& settings,
                         const log::StorageEnvironment& environment);

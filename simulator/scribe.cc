@@ -9,6 +9,7 @@ namespace duramen::simulator {
 namespace {
 
 constexpr std::uint64_t kEntriesMost = 6;
+constexpr std::size_t kValueBytesMost = 10'000;  // too large for the WAL file of a start that slips
 constexpr Index kIndexesMost = 200;  // of one log; then it is cut in front
 
 /// A store that has no room, or cannot write, says so: that is no failure. Small WAL files take
@@ -191,7 +192,8 @@ std::string Scribe::Change(Node& node, Notebook& book, bool touched) {
     }
     default: {
       const std::string key = "key-" + std::to_string(rng_.Below(3));
-      const std::string value = rng_.OneIn(4) ? "" : std::string(1 + rng_.Below(100), 'v');
+      std::string value = rng_.OneIn(4) ? "" : std::string(1 + rng_.Below(100), 'v');
+      if (value.size() == 100) value.resize(kValueBytesMost, 'v');
       const Durability durability = rng_.OneIn(3) ? Durability::kLazy : Durability::kSynced;
       return Done(book, writer.Put(book.log, key, AsBytes(value), durability), touched,
                   [key, value](Shape& shape) {
@@ -366,10 +368,13 @@ std::string Scribe::BlunderInRows(Node& node, Notebook& book, bool touched) {
     case 5:
       return Refused(status(writer.PutFault(book.log, {.from = 5, .to = 3, .reason = "none"})),
                      ErrorCode::kInvalidArgument, touched);
-    default:  // No blunder, but rarely needed.
+    default: {  // No blunder, but rarely needed.
       (void)writer.WaitForRoom(book.log, 1 + rng_.Below(300), rng_.Below(100'000), Deadline{});
       (void)writer.written_fd();
-      return "";
+      if (book.pending.empty()) return "";
+      const Status waited = writer.Wait(book.pending.back().ticket, Deadline{});
+      return waited.ok() ? "" : Refused(waited, ErrorCode::kTimeout, touched);
+    }
   }
 }
 
