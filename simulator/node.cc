@@ -13,7 +13,6 @@
 namespace duramen::simulator {
 namespace {
 
-
 // Small, so that files roll and queues fill in a life of a minute.
 log::StorageTuning Tuning(const Settings& settings) {
   log::StorageTuning tuning;
@@ -21,7 +20,10 @@ log::StorageTuning Tuning(const Settings& settings) {
   tuning.ring_bytes = 64u << 10;
   tuning.chunk_bytes = 8u << 10;
   tuning.batch_bytes_max = 32u << 10;
-  if (settings.tight != 0) tuning.files_synced_singly = 1;
+  if (settings.tight != 0) {
+    tuning.files_synced_singly = 1;
+    tuning.files_open_max = 2;
+  }
   // A disk that takes its time has all its writes in flight.
   if (settings.disk_us + settings.stall_ms > 0) tuning.alone_bytes_max = 0;
   return tuning;
@@ -33,7 +35,7 @@ void Tighten(LogStoreOptions& options) {
   options.segment_max_size_bytes = 64u << 10;
   options.flush_threads = 3;
   options.flush_delay = 50;
-  options.flush_bytes_per_s = 4u << 20;
+  options.flush_bytes_per_s = 64u << 10;
   options.wal_max_age = 2;
   options.wal_max_entries = 100;
   options.wal_max_batch_size = 16;
@@ -168,7 +170,7 @@ void Node::Slip(LogStoreOptions options, log::StorageEnvironment environment,
   (void)log::OpenLogStore(options, environment, tuning);
 }
 
-/// What the directories are that a setting names. On a copy: it would not be tried with the only one.
+/// What the directories are that a setting names. On a copy: nobody tries that with the only one.
 void Node::SlipElsewhere(std::uint64_t slip, LogStoreOptions options,
                          const log::StorageEnvironment& environment,
                          const log::StorageTuning& tuning) const {
@@ -212,7 +214,7 @@ Result<LogStore> Node::Open(LogStoreOptions options, const Settings& settings,
   const log::StorageTuning tuning = Tuning(settings);
   if (settings.shards > 1) shards_ = 1 + rng_.Below(settings.shards);
   options.wal_shards = shards_;
-  if (settings.tend_ms > 0 && may_slip && rng_.OneIn(3)) Slip(options, environment, tuning);
+  if (settings.tend_ms > 0 && may_slip && !rng_.OneIn(3)) Slip(options, environment, tuning);
   Result<LogStore> opened = log::OpenLogStore(options, environment, tuning);
   const bool refused = !opened.ok() && opened.error().code == ErrorCode::kConfiguration;
   if (!refused || shards_ == settings.shards) return opened;
