@@ -152,6 +152,8 @@ TEST_F(Processes, P2_SW3_W1_TwentyKilledWalProcessesLoseAndDoubleNothing) {
   const std::unique_ptr<Process> second = StartLoad("b-");
   std::map<std::uint64_t, std::uint64_t> acks_of_first;
   std::map<std::uint64_t, std::uint64_t> acks_of_second;
+  // A service that begins while there is no WAL process is refused.
+  ASSERT_EQ(ReadAcks(*second, 1, acks_of_second), 1u) << Errors("b-.err");
   std::thread reading([&] { (void)ReadAcks(*second, UINT64_MAX, acks_of_second); });
   Rng rng(11);
   int kills = 0;
