@@ -417,13 +417,16 @@ Status LogStore::Impl::LoseName(const std::string& name) {
   return log::Mender(*this, *writer).StoreIdentity(*log);
 }
 
+LogInfo LogStore::Impl::InfoOf(const log::ServerLog& log) const {
+  return {log.ref(), log.name, log.owner.uid.ToString(),
+          log.faulty.load(std::memory_order_relaxed), shard};
+}
+
 void LogStore::Impl::AddLogsTo(std::vector<LogInfo>& logs) const {
   const std::lock_guard lock(mutex_);
   for (const auto& [name, slot] : names) {
     const log::ServerLog& log = *At(slot);
-    if (log.deleted.load(std::memory_order_relaxed)) continue;
-    logs.push_back({log.ref(), name, log.owner.uid.ToString(),
-                    log.faulty.load(std::memory_order_relaxed), shard});
+    if (!log.deleted.load(std::memory_order_relaxed)) logs.push_back(InfoOf(log));
   }
 }
 
@@ -446,6 +449,13 @@ std::vector<LogInfo> LogStore::Logs() const {
   std::sort(logs.begin(), logs.end(),
             [](const LogInfo& a, const LogInfo& b) { return a.name < b.name; });
   return logs;
+}
+
+Result<LogInfo> LogStore::InfoOf(LogRef ref) const {
+  const Impl& shard = impl_->shards->Of(ref);
+  const log::ServerLog* log = TRY(shard.Find(ref));
+  const std::lock_guard lock(shard.mutex_);
+  return shard.InfoOf(*log);
 }
 
 }  // namespace v1

@@ -272,6 +272,7 @@ struct LogStore::Impl final : log::Flusher::Store {
   std::vector<std::pair<std::string, std::uint64_t>> NamedIncarnations() const;
   Status LoseName(const std::string& name);
   void AddLogsTo(std::vector<LogInfo>& logs) const;
+  LogInfo InfoOf(const log::ServerLog& log) const;
   void AddOthersTo(std::vector<LogInfo>& logs) const;
   void VisitMetrics(void (*visit)(void* argument, const Metric& metric), void* argument) const;
 

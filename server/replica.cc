@@ -18,17 +18,14 @@ constexpr std::size_t kGroupEntriesMax = 128;
 constexpr std::size_t kGroupBytesMax = 1u << 20;
 
 Result<ServerUid> UidOf(const LogStore& store, LogRef log) {
-  for (const LogInfo& info : store.Logs()) {
-    if (!(info.log == log)) continue;
-    if (Planted(PlantedBug::kWipedMemberVotes)) {
-      const std::string stem = info.name.substr(0, info.name.rfind('-'));
-      ServerUid uid;
-      StoreLe(reinterpret_cast<std::byte*>(uid.bytes.data()), Checksum(AsBytes(stem), 1));
-      return uid;
-    }
-    return Uid128::Parse(info.uid);
+  const LogInfo info = TRY(store.InfoOf(log));
+  if (Planted(PlantedBug::kWipedMemberVotes)) {
+    const std::string stem = info.name.substr(0, info.name.rfind('-'));
+    ServerUid uid;
+    StoreLe(reinterpret_cast<std::byte*>(uid.bytes.data()), Checksum(AsBytes(stem), 1));
+    return uid;
   }
-  return Error{ErrorCode::kNotFound, "a log that was just opened is not listed", ""};
+  return Uid128::Parse(info.uid);
 }
 
 /// Says that the entry is gone, whatever is tried.
@@ -53,6 +50,11 @@ bool WaitsForWal(ErrorCode code) {
 Result<ServerUid> Replica::Register(LogStore& store, Writer& writer, const std::string& name) {
   const LogRef log = TRY(store.OpenLog(writer, name, OpenMode::kOpenOrCreate));
   return UidOf(store, log);
+}
+
+bool Replica::IsChristened(const LogStore& store, LogRef log) {
+  const Result<std::string> birth = store.Get(log, kBirthKey);
+  return birth.ok() || birth.error().code != ErrorCode::kNotFound;
 }
 
 Result<Ticket> Replica::Christen(LogStore& store, Writer& writer, const std::string& name,
@@ -184,17 +186,31 @@ bool Replica::IsTooLarge(std::size_t command_bytes) const {
   return !room.ok() && room.error().code == ErrorCode::kTooLarge;
 }
 
-void Replica::Propose(core::Microseconds now, std::uint64_t ticket,
-                      std::vector<std::byte> command) {
+void Replica::Propose(core::Microseconds now, std::vector<Proposal> proposals) {
   if (backlog_bytes_ > kBacklogBytesMax) {
-    return place_.host.OnReply(*this, {.ticket = ticket, .answer = core::Answer::kOverloaded});
+    return RefuseAll(proposals, {.answer = core::Answer::kOverloaded});
   }
-  if (IsTooLarge(command.size())) {
-    return place_.host.OnReply(*this, {.ticket = ticket, .answer = core::Answer::kInvalid});
+  std::size_t largest = 0;
+  for (const Proposal& proposal : proposals) largest = std::max(largest, proposal.command.size());
+  if (IsTooLarge(largest)) {
+    const auto fits = [this](const Proposal& one) { return !IsTooLarge(one.command.size()); };
+    const auto refused = std::stable_partition(proposals.begin(), proposals.end(), fits);
+    RefuseAll({refused, proposals.end()}, {.answer = core::Answer::kInvalid});
+    proposals.erase(refused, proposals.end());
+    if (proposals.empty()) return;
   }
-  proposal_ = std::move(command);
-  Run(now, core::Propose{.ticket = ticket, .count = 1}, nullptr);
-  proposal_.reset();
+  proposals_ = std::move(proposals);
+  const core::Propose event{.ticket = proposals_.front().ticket, .count = proposals_.size()};
+  Run(now, event, nullptr);
+  proposals_.clear();
+}
+
+void Replica::RefuseAll(std::span<const Proposal> proposals, const core::Reply& reply) {
+  core::Reply one = reply;
+  for (const Proposal& proposal : proposals) {
+    one.ticket = proposal.ticket;
+    place_.host.OnReply(*this, one);
+  }
 }
 
 void Replica::OnWritten(core::Microseconds now, const Written& written) {
@@ -256,11 +272,12 @@ void Replica::Execute(core::Effects& effects, const Envelope* envelope) {
   ApplyReady();
   for (const core::QueryReady& ready : effects.query) place_.host.OnQuery(*this, ready.ticket);
   for (const core::Reply& reply : effects.reply) {
-    // A command's answer comes with its application.
-    const bool accepted = reply.answer == core::Answer::kDone &&
-                          proposed_.count(reply.at.index) > 0 &&
-                          proposed_.at(reply.at.index).ticket == reply.ticket;
-    if (!accepted) place_.host.OnReply(*this, reply);
+    const bool to_proposals = !proposals_.empty() && reply.ticket == proposals_.front().ticket;
+    if (!to_proposals) {
+      place_.host.OnReply(*this, reply);
+    } else if (reply.answer != core::Answer::kDone) {
+      RefuseAll(proposals_, reply);
+    }  // Else the answers come as they are applied.
   }
   if (effects.removed) place_.host.OnRemoved(*this);
 }
@@ -282,9 +299,9 @@ void Replica::Enqueue(const core::Effects& effects, const Envelope* envelope) {
       } else if (append.special) {
         operation.payloads.push_back(EncodeSpecial(*append.special));
       } else {
-        CHECK(proposal_);
-        operation.payloads.push_back({kCommandKind, std::move(*proposal_)});
-        proposed_[index] = {append.run.term, append.ticket};
+        Proposal& proposal = proposals_.at(at);
+        operation.payloads.push_back({kCommandKind, std::move(proposal.command)});
+        proposed_.push_back({index, append.run.term, proposal.ticket});
       }
       operation.bytes += operation.payloads.back().bytes.size() + sizeof(Payload);
     }
@@ -455,32 +472,47 @@ void Replica::ApplyBelow(Index end) {
   while (applied_ + 1 < end) {
     const Result<Pin> pin = place_.store.Read(log_, applied_ + 1, end, kReadBytes);
     if (!pin.ok()) return OnUnreadable(pin.error(), applied_ + 1);  // Or tried again later.
-    for (const EntryView& entry : pin->entries()) {
-      applied_ = entry.index;
-      std::string answer;
-      if (entry.kind == kCommandKind)
-        answer = place_.machine.Apply({entry.term, entry.index}, entry.payload);
-      const auto proposed = proposed_.find(entry.index);
-      if (proposed == proposed_.end()) continue;
-      if (proposed->second.term == entry.term) {
-        place_.host.OnApplied(*this, proposed->second.ticket, std::move(answer));
-      } else {
-        place_.host.OnReply(*this,
-                            {.ticket = proposed->second.ticket, .answer = core::Answer::kLost});
-      }
-      proposed_.erase(proposed);
-    }
+    ApplyAll(pin->entries());
   }
   followups_.push_back(core::AppliedUpTo{applied_});
   // Lazy: it rides with the next batch, and a start needs it only to answer sooner.
   (void)place_.writer.PutLastApplied(log_, applied_);
 }
 
+void Replica::ApplyAll(std::span<const EntryView> entries) {
+  commands_.clear();
+  auto waiting = proposed_.begin();
+  for (const EntryView& entry : entries) {
+    if (entry.kind != kCommandKind) continue;
+    while (waiting != proposed_.end() && waiting->index < entry.index) ++waiting;
+    const bool answered = waiting != proposed_.end() && waiting->index == entry.index;
+    commands_.push_back({{entry.term, entry.index}, entry.payload, answered});
+  }
+  answers_.assign(commands_.size(), {});
+  if (!commands_.empty()) place_.machine.Apply(commands_, answers_);
+  std::size_t command = 0;
+  for (const EntryView& entry : entries) {
+    applied_ = entry.index;
+    std::string answer;
+    if (entry.kind == kCommandKind) answer = std::move(answers_[command++]);
+    if (proposed_.empty() || proposed_.front().index != entry.index) continue;
+    const Proposed proposed = proposed_.front();
+    proposed_.pop_front();
+    if (proposed.term == entry.term) {
+      place_.host.OnApplied(*this, proposed.ticket, std::move(answer));
+    } else {
+      place_.host.OnReply(*this, {.ticket = proposed.ticket, .answer = core::Answer::kLost});
+    }
+  }
+}
+
 /// What was cut may still be committed by another leader: its outcome is unknown.
 void Replica::FailFrom(Index begin) {
-  for (auto at = proposed_.lower_bound(begin); at != proposed_.end(); at = proposed_.erase(at)) {
-    place_.host.OnReply(*this, {.ticket = at->second.ticket, .answer = core::Answer::kLost});
+  const auto first = std::ranges::lower_bound(proposed_, begin, {}, &Proposed::index);
+  for (auto at = first; at != proposed_.end(); ++at) {
+    place_.host.OnReply(*this, {.ticket = at->ticket, .answer = core::Answer::kLost});
   }
+  proposed_.erase(first, proposed_.end());
 }
 
 }  // namespace duramen::server

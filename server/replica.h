@@ -9,9 +9,9 @@
 
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,12 +21,26 @@
 
 namespace duramen::server {
 
+/// A command that is to be applied. Borrowed.
+struct Committed {
+  core::LogEnd at;
+  Bytes command;
+  bool answered = false;  // whether anybody waits here for its answer
+};
+
 /// What a server does with what is committed. Deterministic: the same commands give the same
 /// answers everywhere.
 class StateMachine {
  public:
   virtual ~StateMachine() = default;
-  virtual std::string Apply(core::LogEnd at, Bytes command) = 0;
+  /// In the order of the log; `answers` has one, empty, for each.
+  virtual void Apply(std::span<const Committed> commands, std::span<std::string> answers) = 0;
+};
+
+/// A command on its way into the log.
+struct Proposal {
+  std::uint64_t ticket = 0;
+  std::vector<std::byte> command;
 };
 
 /// A message with the payloads of its entries.
@@ -77,6 +91,8 @@ class Replica {
 
   /// Makes the log of a server and says who it is. Errors: those of LogStore::OpenLog.
   static Result<ServerUid> Register(LogStore& store, Writer& writer, const std::string& name);
+  /// Whether it was told which cluster it belongs to; one that was not has promised nothing.
+  static bool IsChristened(const LogStore& store, LogRef log);
   /// Tells it once which cluster it belongs to. Durable when the ticket is.
   static Result<Ticket> Christen(LogStore& store, Writer& writer, const std::string& name,
                                  const Birth& birth);
@@ -98,15 +114,17 @@ class Replica {
 
   void Step(core::Microseconds now, core::EventBody body);
   void Deliver(core::Microseconds now, const Envelope& envelope);
-  /// As one range of the log, or a reply that says why not; then OnApplied for each that this
-  /// server applies as proposed.
-  void Propose(core::Microseconds now, std::uint64_t ticket, std::vector<std::byte> command);
+  /// As one range of the log, or a reply for each that says why not; then OnApplied for each that
+  /// this server applies as proposed. At least one.
+  void Propose(core::Microseconds now, std::vector<Proposal> proposals);
   /// News of the Writer about this log; then Progress.
   void OnWritten(core::Microseconds now, const Written& written);
   /// Looks what has become durable, and tries again what the Writer could not take.
   void Progress(core::Microseconds now);
   /// Whether Progress has something to do, or to try. Not once it is stopped.
   bool has_news() const;
+  /// Whether the Writer's next news may be of something that it waits for.
+  bool waits() const { return !stores_.empty() || has_news(); }
   Index applied() const { return applied_; }
 
  private:
@@ -125,6 +143,7 @@ class Replica {
     Ticket ticket = 0;
   };
   struct Proposed {
+    Index index = 0;
     Term term = 0;
     std::uint64_t ticket = 0;
   };
@@ -144,11 +163,13 @@ class Replica {
   Result<Ticket> SubmitEntries(Operation& operation);
   void SendAll(std::vector<core::Message>& messages);
   bool IsTooLarge(std::size_t command_bytes) const;
+  void RefuseAll(std::span<const Proposal> proposals, const core::Reply& reply);
   bool LoadPayloads(Envelope& envelope);
   const Payload* InBacklog(Index index) const;
   Index ReadableEnd() const;
   void ApplyReady();
   void ApplyBelow(Index end);
+  void ApplyAll(std::span<const EntryView> entries);
   void FailFrom(Index begin);
 
   ReplicaPlace place_;
@@ -165,9 +186,11 @@ class Replica {
   LogFault fault_;           // as the store knows it
   bool wal_down_ = false;
   std::optional<Error> stopped_;
-  std::optional<std::vector<std::byte>> proposal_;  // of the event under way
-  std::map<Index, Proposed> proposed_;              // by this server, not applied yet
-  std::deque<core::EventBody> followups_;           // what effects lead to, once they are done
+  std::vector<Proposal> proposals_;        // of the event under way
+  std::deque<Proposed> proposed_;          // by this server, not applied yet; in order
+  std::deque<core::EventBody> followups_;  // what effects lead to, once they are done
+  std::vector<Committed> commands_;        // of one call of the machine
+  std::vector<std::string> answers_;
 };
 
 }  // namespace duramen::server

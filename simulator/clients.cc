@@ -138,7 +138,7 @@ void World::Arrive(std::uint32_t number, const Attempt& attempt) {
           attempt.by_lease ? core::Query::Kind::kLease : core::Query::Kind::kConsistent;
       resident->replica->Step(at, core::Query{.ticket = attempt.number, .kind = kind});
     } else {
-      resident->replica->Propose(at, attempt.number, Encode(attempt.request));
+      resident->replica->Propose(at, {{attempt.number, Encode(attempt.request)}});
     }
   });
 }

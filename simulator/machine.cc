@@ -59,6 +59,11 @@ Response DecodeResponse(std::string_view text) {
   return response;
 }
 
+void Machine::Apply(std::span<const server::Committed> commands, std::span<std::string> answers) {
+  for (std::size_t one = 0; one < commands.size(); ++one)
+    answers[one] = Apply(commands[one].at, commands[one].command);
+}
+
 std::string Machine::Apply(core::LogEnd at, Bytes command) {
   witness_.OnApply(*this, at, command);
   const Request request = DecodeRequest(command);

@@ -45,12 +45,14 @@ class Machine final : public server::StateMachine {
     virtual void OnApply(const Machine& machine, core::LogEnd at, Bytes command) = 0;
   };
   Machine(std::uint32_t cluster, Witness& witness) : cluster_(cluster), witness_(witness) {}
-  std::string Apply(core::LogEnd at, Bytes command) override;
+  void Apply(std::span<const server::Committed> commands,
+             std::span<std::string> answers) override;
   /// A read outside the log.
   Response Read(const Request& request) const;
   std::uint32_t cluster() const { return cluster_; }
 
  private:
+  std::string Apply(core::LogEnd at, Bytes command);
   Response Execute(const Request& request);
   std::uint32_t cluster_;
   Witness& witness_;

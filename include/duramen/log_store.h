@@ -320,6 +320,8 @@ class LogStore final {
   /// Errors: kNotFound.
   Result<std::string> Get(LogRef log, std::string_view key) const;
   std::vector<LogInfo> Logs() const;
+  /// One of them. Errors: kStaleRef.
+  Result<LogInfo> InfoOf(LogRef log) const;
   Pressure pressure() const noexcept;
   const RecoveryReport& recovery_report() const noexcept;
   void VisitMetrics(void (*visit)(void* argument, const Metric& metric), void* argument) const;

@@ -28,13 +28,17 @@ ServerUid PeerUid(std::uint64_t number) {
 
 class Recorder : public StateMachine {
  public:
-  std::string Apply(core::LogEnd, Bytes command) override {
-    commands.emplace_back(AsText(command));
-    if (commands.size() == 1 && on_first) on_first();
-    return commands.back();
+  void Apply(std::span<const Committed> committed, std::span<std::string> answers) override {
+    ++calls;
+    for (std::size_t at = 0; at < committed.size(); ++at) {
+      commands.emplace_back(AsText(committed[at].command));
+      if (commands.size() == 1 && on_first) on_first();
+      answers[at] = commands.back();
+    }
   }
   std::function<void()> on_first;
   std::vector<std::string> commands;
+  std::uint64_t calls = 0;
 };
 
 /// A server and who it lives with; a new life keeps the disk.
@@ -138,14 +142,33 @@ TEST(Replica, CM11_ACommandThatNoLogTakesIsRefusedAndHarmsNobody) {
   life.Found(0);
   life.Start();
   life.Tick();
-  life.replica->Propose(life.now, 1, std::vector<std::byte>(40 << 10));
+  life.replica->Propose(life.now, {{1, std::vector<std::byte>(40 << 10)}});
   life.Settle();
   ASSERT_FALSE(life.replica->stopped().has_value()) << life.replica->stopped()->message;
   ASSERT_EQ(life.replies.size(), 1U);
   EXPECT_EQ(life.replies[0].answer, core::Answer::kInvalid);
-  life.replica->Propose(life.now, 2, Command("small"));
+  life.replica->Propose(life.now, {{2, Command("small")}});
   life.Settle();
   EXPECT_EQ(life.applied, std::vector<std::uint64_t>{2});
+}
+
+TEST(Replica, CM6_CommandsOfOneCallHaveAnOutcomeEach) {
+  Life life;
+  life.Found(0);
+  life.Start();
+  life.replica->Propose(life.now, {{1, Command("a")}, {2, Command("b")}});  // Nobody leads yet.
+  ASSERT_EQ(life.replies.size(), 2U);
+  for (const core::Reply& reply : life.replies) EXPECT_EQ(reply.answer, core::Answer::kNotLeader);
+  life.Tick();
+  life.replica->Propose(
+      life.now, {{3, Command("c")}, {4, std::vector<std::byte>(40 << 10)}, {5, Command("d")}});
+  life.Settle();
+  ASSERT_EQ(life.replies.size(), 3U);
+  EXPECT_EQ(life.replies[2].ticket, 4U);
+  EXPECT_EQ(life.replies[2].answer, core::Answer::kInvalid);
+  EXPECT_EQ(life.applied, (std::vector<std::uint64_t>{3, 5}));
+  EXPECT_EQ(life.state.commands, (std::vector<std::string>{"c", "d"}));
+  EXPECT_EQ(life.state.calls, 1U);
 }
 
 /// Of a leader whose store takes larger ones.
@@ -196,7 +219,7 @@ TEST(Replica, SM8_AnOlderMachineStopsBeforeWhatItDoesNotKnowWhenItStarts) {
   life.settings.machine_version = 1;
   life.Start();
   life.Tick();
-  life.replica->Propose(life.now, 1, Command("new"));
+  life.replica->Propose(life.now, {{1, Command("new")}});
   life.Settle();
   ASSERT_EQ(life.state.commands, std::vector<std::string>{"new"});
   ASSERT_EQ(life.replica->core().specials().MachineVersionAt(life.replica->applied()), 1U);
@@ -306,7 +329,7 @@ TEST(Replica, C15_ALogWhoseLostEntriesWereFilledStarts) {
   life.Start();
   life.Tick();
   for (const char* text : {"the first", "the second", "the third"}) {
-    life.replica->Propose(life.now, 1, Command(text));
+    life.replica->Propose(life.now, {{1, Command(text)}});
     life.Settle();
   }
   const ServerUid uid = life.replica->uid();
