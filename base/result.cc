@@ -55,6 +55,10 @@ const char* ErrorCodeName(ErrorCode code) noexcept {
       return "unsupported";
     case ErrorCode::kWrongWriter:
       return "wrong_writer";
+    case ErrorCode::kNotLeader:
+      return "not_leader";
+    case ErrorCode::kMachineFailed:
+      return "machine_failed";
   }
   return "unknown";  // A code of a newer release, cast from a number.
 }

@@ -10,7 +10,7 @@ set_target_properties(duramen_embed PROPERTIES EXPORT_NAME duramen)
 target_compile_features(duramen_embed INTERFACE cxx_std_20)
 target_include_directories(duramen_embed INTERFACE
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-target_link_libraries(duramen_embed INTERFACE duramen_shm)
+target_link_libraries(duramen_embed INTERFACE duramen_shm duramen_server)
 
 if(DURAMEN_PLANTED_BUGS)
   install(CODE "message(FATAL_ERROR \"this build has planted bugs compiled in; install preset release\")")

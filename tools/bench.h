@@ -69,6 +69,21 @@ struct BenchRecoveryOptions {
 /// that start took, from the page cache. Exit 0, 1 (it did not find what was written), 2, 4, 5.
 ExitCode RunBenchRecovery(const BenchRecoveryOptions& options, Terminal& terminal);
 
+struct BenchClusterOptions {
+  BenchOptions common;
+  std::uint64_t members = 1;   // of each cluster
+  bool in_process = false;     // several members are systems of this process
+  std::uint64_t clusters = 1;
+  std::uint64_t clients = 5;   // each a thread
+  std::uint64_t pipe = 500;    // commands that each has under way, over all clusters in turns
+  std::uint64_t entry_bytes = 256;
+  SettingSources settings;
+};
+
+/// Commands through replicated clusters, each answered once it is applied: a closed loop, measured
+/// after a second of it. Exit 0, 2, 4, 5.
+ExitCode RunBenchCluster(const BenchClusterOptions& options, Terminal& terminal);
+
 struct BenchReadOptions {
   BenchOptions common;
   bool hot = false;

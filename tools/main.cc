@@ -514,6 +514,7 @@ class Cli {
         ->excludes("--in-flight");
     AddBenchLog(bench);
     AddBenchRead(bench);
+    AddBenchCluster(bench);
     AddBenchRecovery(bench);
     bench.footer(
         "Examples:\n"
@@ -522,7 +523,26 @@ class Cli {
         "  duramen bench log --servers 10000 --seconds 60 --json\n"
         "  duramen bench read --hot --json\n"
         "  duramen bench read --cold --segment-compression zstd --json\n"
+        "  duramen bench cluster --clusters 1000 --pipe 2000 --json\n"
         "  duramen bench recovery --servers 10000 --wal-bytes 1000000 --json");
+  }
+
+  void AddBenchCluster(CLI::App& bench) {
+    CLI::App& verb = AddVerb(bench, "cluster", "commands through replicated clusters",
+                             [this](Terminal& terminal) {
+                               bench_cluster_.common.output = common_.Output();
+                               return RunBenchCluster(bench_cluster_, terminal);
+                             });
+    AddBenchCommon(verb, bench_cluster_.common);
+    verb.add_option("--members", bench_cluster_.members, "of each cluster (1)");
+    verb.add_flag("--in-process", bench_cluster_.in_process,
+                  "members on several systems of this process");
+    verb.add_option("--clusters", bench_cluster_.clusters, "how many (1)");
+    verb.add_option("--clients", bench_cluster_.clients, "threads that send commands (5)");
+    verb.add_option("--pipe", bench_cluster_.pipe,
+                    "commands that each has under way, over all clusters in turns (500)");
+    verb.add_option("--entry-bytes", bench_cluster_.entry_bytes, "payload of a command (256)");
+    AddSettings(verb, bench_cluster_.settings);
   }
 
   void AddBenchRead(CLI::App& bench) {
@@ -619,6 +639,7 @@ class Cli {
   TuneOptions tune_;
   BenchDiskOptions bench_disk_;
   BenchLoadOptions bench_wal_;
+  BenchClusterOptions bench_cluster_;
   BenchReadOptions bench_read_;
   BenchLogOptions bench_log_;
   BenchRecoveryOptions bench_recovery_;

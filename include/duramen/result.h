@@ -40,6 +40,8 @@ enum class ErrorCode : std::uint16_t {
   kRefused = 23,               // possible, but only with explicit consent
   kUnsupported = 24,           // not on this kernel, file system or build
   kWrongWriter = 25,           // a log belongs to one Writer, and this is not it
+  kNotLeader = 26,             // another server leads the cluster, or none; nothing happened
+  kMachineFailed = 27,         // the user's machine threw; its server has stopped
 };
 
 /// The name of a code as it is printed: "disk_full", "gap", ...

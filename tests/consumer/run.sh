@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs BUILD_DIR into a fresh prefix, then configures, builds and runs examples/consumer outside
-# of the source tree. Exit 0 if an outside project can append, reopen and read (EM0).
+# of the source tree. Exit 0 if an outside project can append, reopen and read (EM0), and if a
+# cluster of its own counts on without its leader and after a restart.
 # Usage: tests/consumer/run.sh BUILD_DIR
 set -euo pipefail
 
@@ -12,7 +13,7 @@ trap 'rm -rf "$place"' EXIT
 cmake --install "$build_dir" --prefix "$place/prefix" >"$place/install.log"
 # Copied, so that nothing but the installed package can be found.
 mkdir "$place/outside"
-cp -r "$source_dir/examples/append.cc" "$source_dir/examples/consumer" "$place/outside/"
+cp -r "$source_dir"/examples/*.cc "$source_dir/examples/consumer" "$place/outside/"
 cmake -S "$place/outside/consumer" -B "$place/build" -G Ninja \
   -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$place/prefix" >"$place/configure.log"
 cmake --build "$place/build"
@@ -27,5 +28,12 @@ if [ "$lines" != $'1 first line\n2 second line' ]; then
   printf 'consumer: expected the two lines, read:\n%s\n' "$lines" >&2
   exit 1
 fi
+for expected in $'1\n2\n3, and read 3' $'4\n5\n6, and read 6'; do
+  counts=$("$place/build/counter" "$place/cluster")
+  if [ "$counts" != "$expected" ]; then
+    printf 'consumer: expected of the counter:\n%s\nread:\n%s\n' "$expected" "$counts" >&2
+    exit 1
+  fi
+done
 "$place/prefix/bin/duramen" verify "$place/data"
 echo "consumer: installed, found, built and run"

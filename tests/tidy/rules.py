@@ -19,7 +19,7 @@ ARROWS = {
     'log': ['wal', 'memtable', 'segments', 'meta', 'snapshot', 'base'],
     'shm': ['log', 'base'],
     'server/core': ['base'],
-    'server': ['server/core', 'log', 'base'],
+    'server': ['server/core', 'shm', 'log', 'base'],
     'sim': ['base'],
     'simulator': ['server', 'sim', 'history', 'base'],
     'tools': ['simulator', 'server', 'shm', 'log', 'history', 'base'],

@@ -1,0 +1,157 @@
+// Raft servers in this process: many clusters on one log store.
+//
+//   System::Open -> StartCluster -> Execute(command) -> Query
+//
+// Every call is safe from any thread. Those with a deadline wait; those of a Client do not. Several
+// systems of one process reach each other through a LocalNetwork. C++20, standard library only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "duramen/log_store.h"
+#include "duramen/machine.h"
+#include "duramen/result.h"
+#include "duramen/types.h"
+
+namespace duramen {
+inline namespace v1 {
+
+/// How systems of one process reach each other. Outlives them, by being shared.
+class LocalNetwork final {
+ public:
+  LocalNetwork();
+  ~LocalNetwork();
+  struct Impl;
+  Impl& impl() noexcept { return *impl_; }
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Times in milliseconds.
+struct SystemOptions {
+  LogStoreOptions storage;
+  std::string node = "local";             // its name on the network: 1 to 255 bytes
+  std::shared_ptr<LocalNetwork> network;  // null: it is alone
+  std::vector<MachineType> machines;
+  std::uint64_t workers = 0;  // threads that run servers, at most 64; 0: one for each processor
+  std::uint64_t election_timeout_min = 1000;
+  std::uint64_t election_timeout_max = 2000;
+  std::uint64_t heartbeat_interval = 250;
+  std::uint64_t clock_drift_margin = 0;           // 0: a read by lease asks the others, too
+  std::uint64_t max_command_bytes = 1ULL << 20;   // one above is refused
+  std::uint64_t inbox_bytes_max = 64ULL << 20;    // of each worker; above it commands are refused
+};
+
+struct ClusterOptions {
+  std::string name;     // as of a log: 1 to 255 bytes of UTF-8
+  std::string machine;  // a MachineType that every node has
+  std::string config;   // for Machine::Init
+  std::vector<std::string> nodes;  // one member on each; empty: one, here
+};
+
+enum class ServerRole : std::uint8_t { kFollower, kPreCandidate, kCandidate, kLeader };
+
+struct ServerStatus {
+  std::string cluster;
+  std::string uid;
+  ServerRole role = ServerRole::kFollower;
+  Term term = 0;
+  std::string leader;  // its node, empty: none is known
+  Index last_index = 0;
+  Index commit_index = 0;
+  Index applied_index = 0;
+  std::vector<std::string> nodes;   // of its members
+  std::optional<Error> stopped;     // why it does nothing any more
+};
+
+/// What became of a command or query.
+struct Outcome {
+  std::uint64_t correlation = 0;  // as given
+  /// kNotLeader: `leader` is whom to ask, if known. kTimeout: unknown; it may happen yet.
+  std::optional<Error> error;
+  std::string leader;
+  Index index = 0;  // where a command stands
+  Term term = 0;
+  std::string answer;
+};
+
+enum class Consistency : std::uint8_t {
+  kLocal,       // what this system's member has applied; may be old
+  kLeader,      // what a server that thinks it leads has applied
+  kConsistent,  // all that was acknowledged before the query began
+  kLease,       // the same without asking the others, as long as clocks keep to clock_drift_margin
+};
+
+/// A caller's end of many calls under way: what is sent comes back as outcomes, in no fixed order.
+/// One thread at a time. Its system outlives it.
+class Client final {
+ public:
+  Client(Client&& other) noexcept;
+  Client& operator=(Client&&) = delete;
+  ~Client();
+  /// Goes to the leader, as far as it is known. Errors, at once and without an outcome: kNotFound:
+  /// no such cluster here; kTooLarge; kOverloaded; kClosed; those of Machine::Validate.
+  Status Send(std::string_view cluster, std::uint64_t correlation, Bytes command);
+  /// Outcomes since the last call; valid until the next.
+  std::span<const Outcome> Poll();
+  /// Until there is one, or the deadline. Errors: kTimeout.
+  Status Wait(Deadline deadline);
+  struct Impl;
+  explicit Client(std::shared_ptr<Impl> impl) noexcept;
+
+ private:
+  std::shared_ptr<Impl> impl_;
+};
+
+class System final {
+ public:
+  /// Starts the servers of every cluster that has a log here. Errors: those of LogStore::Open,
+  /// kConfiguration.
+  static Result<System> Open(const SystemOptions& options);
+  System(System&& other) noexcept;
+  System& operator=(System&&) = delete;
+  ~System();
+  /// Stops its servers and closes the store; calls under way get kClosed. Errors: those of
+  /// LogStore::Close.
+  Status Close(Deadline deadline);
+
+  /// Errors: kAlreadyExists; kNotFound: no such machine, or node; kInvalidArgument; kTimeout.
+  Status StartCluster(const ClusterOptions& options, Deadline deadline);
+  /// This system's member alone; its log stays. Idempotent.
+  Status StopServer(std::string_view cluster, Deadline deadline);
+  /// One that was stopped, from its log. Errors: kNotFound; kAlreadyExists: it runs.
+  Status RestartServer(std::string_view cluster, Deadline deadline);
+
+  /// Until some server leads that this system knows of; its node. Errors: kNotFound, kTimeout.
+  Result<std::string> AwaitLeader(std::string_view cluster, Deadline deadline);
+  /// Follows the leader, and answers once the command is applied there. Errors: those of
+  /// Client::Send and Outcome; after kTimeout it may happen yet.
+  Result<std::string> Execute(std::string_view cluster, Bytes command, Deadline deadline);
+  Result<std::string> Query(std::string_view cluster, Bytes query, Consistency consistency,
+                            Deadline deadline);
+  Client NewClient();
+
+  /// To the member on that node. Errors: kNotFound; kNotLeader: this system's member does not lead;
+  /// kRefused, with why; kTimeout.
+  Status TransferLeadership(std::string_view cluster, std::string_view node, Deadline deadline);
+  /// This system's member asks for votes now. Errors: kNotFound.
+  Status TriggerElection(std::string_view cluster, Deadline deadline);
+  Result<ServerStatus> StatusOf(std::string_view cluster, Deadline deadline);
+  std::vector<std::string> Clusters() const;
+
+  struct Impl;
+  explicit System(std::unique_ptr<Impl> impl) noexcept;
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace v1
+}  // namespace duramen

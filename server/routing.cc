@@ -1,0 +1,304 @@
+// How requests find the leader, and how answers find who asked.
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/try.h"
+#include "server/system_impl.h"
+
+namespace duramen {
+
+using server::Parcel;
+using server::Request;
+using server::Response;
+using server::Worker;
+
+namespace {
+
+constexpr std::int64_t kBackoffNs = 10'000'000;
+
+Error Unanswered(const std::string& node) {
+  if (node.empty()) return {ErrorCode::kClosed, "the system is closed", ""};
+  return {ErrorCode::kTimeout, "node '" + node + "' is gone",
+          "whether it happens is unknown: read, or send it again in a session"};
+}
+
+}  // namespace
+
+std::shared_ptr<Client::Impl> System::Impl::NewClient() {
+  auto client = std::make_shared<Client::Impl>();
+  client->system = this;
+  const std::lock_guard lock(clients_mutex_);
+  client->number = next_client_++;
+  clients_[client->number] = client;
+  return client;
+}
+
+void System::Impl::DropClient(Client::Impl& client) {
+  const std::lock_guard lock(clients_mutex_);
+  clients_.erase(client.number);
+}
+
+Status System::Impl::Post(Client::Impl& client, Request request, const std::string& to) {
+  const Visit visit(*this);
+  if (visit.refused()) return Unanswered({});
+  const std::size_t framed = request.ask == server::Ask::kCommand ? server::kCommandHeaderBytes : 0;
+  const std::size_t bytes = request.payload.size() - framed;
+  if (bytes > options.max_command_bytes) {
+    return Error{ErrorCode::kTooLarge, "a command of " + std::to_string(bytes) + " bytes",
+                 "max_command_bytes is " + std::to_string(options.max_command_bytes)};
+  }
+  request.asker.node = options.node;
+  request.asker.client = client.number;
+  std::string node = to.empty() ? LeaderNode(request.cluster) : to;
+  if (node.empty()) node = options.node;
+  const std::uint64_t correlation = request.asker.correlation;
+  {
+    const std::lock_guard lock(client.mutex);
+    if (!client.under_way.emplace(correlation, node).second) {
+      return Error{ErrorCode::kInvalidArgument,
+                   "correlation " + std::to_string(correlation) + " is under way",
+                   "number calls differently"};
+    }
+  }
+  const Status submitted = Submit(std::move(request), node);
+  if (submitted.ok()) return {};
+  const std::lock_guard lock(client.mutex);
+  client.under_way.erase(correlation);
+  return submitted;
+}
+
+Status System::Impl::Submit(Request request, const std::string& to) {
+  if (to == options.node) return WorkerOf(request.cluster).Take(std::move(request));
+  std::vector<Parcel> parcels;
+  parcels.emplace_back(std::move(request));
+  if (options.network != nullptr && options.network->impl().network.Send(to, std::move(parcels)))
+    return {};
+  return Error{ErrorCode::kNotLeader, "node '" + to + "', which led the cluster, is gone",
+               "wait for another leader"};
+}
+
+Result<Outcome> System::Impl::Ask(Request request, Deadline deadline) {
+  const Visit visit(*this);
+  const std::shared_ptr<Client::Impl> client = NewClient();
+  const auto answered = [](void* argument) {
+    auto* self = static_cast<Client::Impl*>(argument);
+    const std::lock_guard lock(self->mutex);
+    return !self->fresh.empty();
+  };
+  Result<Outcome> result = Error{};
+  std::string to;
+  for (std::uint64_t attempt = 1;; ++attempt) {
+    Request one = request;
+    one.asker.correlation = attempt;
+    const Status posted = Post(*client, std::move(one), to);
+    to.clear();
+    if (posted.ok()) {
+      if (!Await(answered, client.get(), deadline)) {
+        result = Error{ErrorCode::kTimeout, "the deadline passed",
+                       "whether it happens is unknown: read, or send it again in a session"};
+        break;
+      }
+      Outcome outcome = std::move(client->fresh.front());
+      client->fresh.clear();
+      to = outcome.leader;
+      result = outcome.error ? Result<Outcome>(*outcome.error) : std::move(outcome);
+    } else {
+      result = posted.error();
+    }
+    if (result.ok()) break;
+    const ErrorCode code = result.error().code;
+    // Nothing has happened, so it may be sent again.
+    if (code != ErrorCode::kNotLeader && code != ErrorCode::kOverloaded) break;
+    const Deadline soon(std::chrono::nanoseconds(clock_.NowNs() + kBackoffNs));
+    if (soon >= deadline) break;
+    (void)Await([](void*) { return false; }, nullptr, soon);
+  }
+  DropClient(*client);
+  return result;
+}
+
+void System::Impl::Send(const std::string& node, std::vector<Parcel> parcels) {
+  if (node == options.node) return Deliver(std::move(parcels));
+  if (options.network != nullptr)
+    (void)options.network->impl().network.Send(node, std::move(parcels));
+}
+
+void System::Impl::Deliver(std::vector<Parcel> parcels) {
+  std::map<Worker*, std::vector<Parcel>> sorted;
+  {
+    const std::shared_lock lock(routes_mutex_);
+    for (Parcel& parcel : parcels) {
+      if (auto* envelope = std::get_if<server::Envelope>(&parcel)) {
+        const auto route = routes_.find(envelope->message.to);
+        if (route != routes_.end()) sorted[route->second].push_back(std::move(parcel));
+      } else if (auto* request = std::get_if<Request>(&parcel)) {
+        Worker* worker = &WorkerOf(request->cluster);
+        sorted[worker].push_back(std::move(parcel));
+      }
+    }
+  }
+  for (auto& [worker, list] : sorted) worker->Take(std::move(list));
+  TakeResponses(parcels);
+}
+
+/// Most often many in a row are one client's.
+void System::Impl::TakeResponses(std::vector<Parcel>& parcels) {
+  std::shared_ptr<Client::Impl> client;
+  std::unique_lock<std::mutex> lock;
+  bool any = false;
+  for (Parcel& parcel : parcels) {
+    auto* response = std::get_if<Response>(&parcel);
+    if (response == nullptr) continue;
+    if (client == nullptr || client->number != response->client) {
+      if (lock.owns_lock()) lock.unlock();
+      client = FindClient(response->client);
+      if (client == nullptr) continue;
+      lock = std::unique_lock(client->mutex);
+    }
+    // One that was given up has its outcome.
+    if (client->under_way.erase(response->outcome.correlation) == 0) continue;
+    client->fresh.push_back(std::move(response->outcome));
+    any = true;
+  }
+  if (lock.owns_lock()) lock.unlock();
+  if (any) executor_.Progress();
+}
+
+std::shared_ptr<Client::Impl> System::Impl::FindClient(std::uint64_t number) {
+  const std::lock_guard lock(clients_mutex_);
+  const auto found = clients_.find(number);
+  return found == clients_.end() ? nullptr : found->second;
+}
+
+void System::Impl::OnNode(const std::string& node, std::optional<std::uint64_t> boot) {
+  for (const auto& worker : workers_) {
+    Worker* one = worker.get();
+    one->Call([one, node, boot] { one->OnNode(node, boot); });
+  }
+  if (boot) return;
+  {
+    const std::unique_lock lock(routes_mutex_);
+    for (auto& [cluster, leader] : leaders_) {
+      if (leader.node == node) leader.node.clear();
+    }
+  }
+  GiveUp(node);
+}
+
+void System::Impl::GiveUp(const std::string& node) {
+  std::vector<std::shared_ptr<Client::Impl>> clients;
+  {
+    const std::lock_guard lock(clients_mutex_);
+    for (const auto& [number, client] : clients_) clients.push_back(client);
+  }
+  for (const auto& client : clients) {
+    const std::lock_guard lock(client->mutex);
+    for (auto at = client->under_way.begin(); at != client->under_way.end();) {
+      if (!node.empty() && at->second != node) {
+        ++at;
+        continue;
+      }
+      client->fresh.push_back({.correlation = at->first, .error = Unanswered(node)});
+      at = client->under_way.erase(at);
+    }
+  }
+  executor_.Progress();
+}
+
+inline namespace v1 {
+
+Client::Client(Client&& other) noexcept = default;
+Client::Client(std::shared_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
+
+Client::~Client() {
+  if (impl_ != nullptr) impl_->system->DropClient(*impl_);
+}
+
+Status Client::Send(std::string_view cluster, std::uint64_t correlation, Bytes command) {
+  return impl_->system->Post(*impl_, {.asker = {.correlation = correlation},
+                                      .ask = server::Ask::kCommand,
+                                      .cluster = std::string(cluster),
+                                      .payload = server::FrameCommand(command)});
+}
+
+std::span<const Outcome> Client::Poll() {
+  impl_->taken.clear();
+  const std::lock_guard lock(impl_->mutex);
+  impl_->taken.swap(impl_->fresh);
+  return impl_->taken;
+}
+
+Status Client::Wait(Deadline deadline) {
+  const auto answered = [](void* argument) {
+    auto* self = static_cast<Impl*>(argument);
+    const std::lock_guard lock(self->mutex);
+    return !self->fresh.empty();
+  };
+  if (impl_->system->Await(answered, impl_.get(), deadline)) return {};
+  return Error{ErrorCode::kTimeout, "the deadline passed without an outcome", "wait again"};
+}
+
+Result<System> System::Open(const SystemOptions& options) {
+  return Impl::OpenHere(options);
+}
+
+System::System(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
+System::System(System&& other) noexcept = default;
+System::~System() = default;
+
+Status System::Close(Deadline deadline) { return impl_->Close(deadline); }
+Status System::StartCluster(const ClusterOptions& options, Deadline deadline) {
+  return impl_->StartCluster(options, deadline);
+}
+Status System::StopServer(std::string_view cluster, Deadline deadline) {
+  return impl_->StopServer(std::string(cluster), deadline);
+}
+Status System::RestartServer(std::string_view cluster, Deadline deadline) {
+  return impl_->RestartServer(std::string(cluster), deadline);
+}
+Result<std::string> System::AwaitLeader(std::string_view cluster, Deadline deadline) {
+  return impl_->AwaitLeader(std::string(cluster), deadline);
+}
+
+Result<std::string> System::Execute(std::string_view cluster, Bytes command, Deadline deadline) {
+  Outcome outcome = TRY(impl_->Ask({.ask = server::Ask::kCommand,
+                                    .cluster = std::string(cluster),
+                                    .payload = server::FrameCommand(command)},
+                                   deadline));
+  return std::move(outcome.answer);
+}
+
+Result<std::string> System::Query(std::string_view cluster, Bytes query, Consistency consistency,
+                                  Deadline deadline) {
+  Outcome outcome = TRY(impl_->Ask({.ask = server::Ask::kQuery,
+                                    .consistency = consistency,
+                                    .cluster = std::string(cluster),
+                                    .payload = {query.begin(), query.end()}},
+                                   deadline));
+  return std::move(outcome.answer);
+}
+
+Client System::NewClient() { return Client(impl_->NewClient()); }
+
+Status System::TransferLeadership(std::string_view cluster, std::string_view node,
+                                  Deadline deadline) {
+  TRY(impl_->Ask({.ask = server::Ask::kTransfer,
+                  .cluster = std::string(cluster),
+                  .target = std::string(node)},
+                 deadline));
+  return {};
+}
+
+Status System::TriggerElection(std::string_view cluster, Deadline deadline) {
+  TRY(impl_->Ask({.ask = server::Ask::kTrigger, .cluster = std::string(cluster)}, deadline));
+  return {};
+}
+
+Result<ServerStatus> System::StatusOf(std::string_view cluster, Deadline deadline) {
+  return impl_->StatusOf(std::string(cluster), deadline);
+}
+
+std::vector<std::string> System::Clusters() const { return impl_->Clusters(); }
+
+}  // namespace v1
+}  // namespace duramen

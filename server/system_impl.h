@@ -1,0 +1,137 @@
+// One system: its store, its workers, its clients, and its place on the network.
+//
+// Owned by System, or by a test. What stays true: a cluster's server is one worker's for the life
+// of the system; each sync call's client goes with it; nobody comes in once Close has begun.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/actor.h"
+#include "base/clock.h"
+#include "duramen/system.h"
+#include "log/storage.h"
+#include "server/local_network.h"
+#include "server/worker.h"
+
+namespace duramen {
+
+struct Client::Impl {
+  System::Impl* system = nullptr;
+  std::uint64_t number = 0;
+  std::mutex mutex;  // of the next two
+  std::vector<Outcome> fresh;
+  std::unordered_map<std::uint64_t, std::string> under_way;  // by correlation: where it went
+  std::vector<Outcome> taken;  // of the last Poll: the caller's thread alone
+};
+
+struct System::Impl final : private server::Router, private server::Neighbour {
+  Impl(const SystemOptions& options, Clock& clock, ActorExecutor& executor, Rng rng);
+  ~Impl() override;
+
+  /// On this machine's own clock, threads and files.
+  static Result<System> OpenHere(const SystemOptions& options);
+  Status CheckOptions() const;
+  Status Open(LogStore store);
+  Status Close(Deadline deadline);
+  Status StartCluster(const ClusterOptions& options, Deadline deadline);
+  Status StopServer(const std::string& cluster, Deadline deadline);
+  Status RestartServer(const std::string& cluster, Deadline deadline);
+  Result<std::string> AwaitLeader(const std::string& cluster, Deadline deadline);
+  Result<ServerStatus> StatusOf(const std::string& cluster, Deadline deadline);
+  std::vector<std::string> Clusters() const;
+
+  std::shared_ptr<Client::Impl> NewClient();
+  void DropClient(Client::Impl& client);
+  /// To `to`, if that is named and there, else to the leader, as far as it is known, else to the
+  /// server that is here. Errors: kNotFound, kTooLarge, kOverloaded, kClosed.
+  Status Post(Client::Impl& client, server::Request request, const std::string& to = {});
+  /// Follows the leader until the deadline.
+  Result<Outcome> Ask(server::Request request, Deadline deadline);
+  bool Await(bool (*done)(void*), void* argument, Deadline deadline);
+  bool closed() const { return closed_.load(); }
+
+  /// A caller who is in; Close waits for those, and lets nobody in any more.
+  class Visit {
+   public:
+    explicit Visit(Impl& impl) : impl_(impl) { impl_.inside_.fetch_add(1); }
+    ~Visit() {
+      impl_.inside_.fetch_sub(1);
+      if (impl_.closed()) impl_.executor_.Progress();
+    }
+    Visit(const Visit&) = delete;
+    Visit& operator=(const Visit&) = delete;
+    bool refused() const { return impl_.closed(); }
+
+   private:
+    Impl& impl_;
+  };
+
+  SystemOptions options;
+  std::unique_ptr<Clock> own_clock;
+  std::unique_ptr<ActorExecutor> own_executor;
+
+ private:
+  struct Leader {
+    std::string node;  // empty: none is known
+    Term term = 0;
+  };
+
+  void Send(const std::string& node, std::vector<server::Parcel> parcels) override;
+  void OnLeader(const std::string& cluster, const std::string& node, Term term) override;
+  const std::string& node() const override { return options.node; }
+  void Deliver(std::vector<server::Parcel> parcels) override;
+  void OnNode(const std::string& node, std::optional<std::uint64_t> boot) override;
+  Result<ServerUid> Prepare(const ClusterOptions& cluster, Deadline deadline) override;
+  Status Begin(const ClusterOptions& cluster, const server::Birth& birth,
+               Deadline deadline) override;
+  void Abandon(const std::string& cluster, Deadline deadline) override;
+
+  void TakeResponses(std::vector<server::Parcel>& parcels);
+  std::shared_ptr<Client::Impl> FindClient(std::uint64_t number);
+  /// What went there has no answer.
+  void GiveUp(const std::string& node);
+  Status Submit(server::Request request, const std::string& to);
+  server::Worker& WorkerOf(std::string_view cluster);
+  /// Runs `call` in the thread of that worker. Errors: kTimeout, kClosed; those of `call`.
+  Status InWorker(server::Worker& worker, Deadline deadline, std::function<Status()> call);
+  Status StartServer(server::Worker& worker, const std::string& cluster);
+  Status StartServer(server::Worker& worker, const std::string& cluster, const LogInfo& log);
+  void RestartAll();
+  const MachineType* FindMachine(const std::string& name) const;
+  core::CoreSettings Settings() const;
+  std::string LeaderNode(const std::string& cluster) const;
+
+  Clock& clock_;
+  ActorExecutor& executor_;
+  Rng rng_;
+  std::optional<LogStore> store_;
+  std::vector<std::unique_ptr<server::Worker>> workers_;
+  bool joined_ = false;
+  std::size_t running_ = 0;  // of the workers
+  std::atomic<bool> closed_{false};
+  std::atomic<std::uint64_t> inside_{0};
+
+  mutable std::shared_mutex routes_mutex_;  // of the next two
+  std::map<ServerUid, server::Worker*> routes_;
+  std::map<std::string, Leader, std::less<>> leaders_;  // of the clusters that have a server here
+
+  std::mutex clients_mutex_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<Client::Impl>> clients_;
+  std::uint64_t next_client_ = 1;
+};
+
+namespace server {
+
+/// System::Open on other seams than those of the machine; for tests. They outlive the system.
+Result<System> OpenSystem(const SystemOptions& options, const log::StorageEnvironment& environment,
+                          const log::StorageTuning& tuning);
+
+}  // namespace server
+}  // namespace duramen

@@ -1,0 +1,159 @@
+// One thread's servers: it feeds them messages, requests, time and the Writer's news, and carries
+// away what they send and answer, one parcel list per node and step.
+//
+// An actor, owned by its system; what is marked so may be called from any thread, all else in its
+// Step or in a Call. It has a Writer of its own, so a server never changes its worker. What stays
+// true: each request gets exactly one response; requests that wait are bounded in bytes.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/actor.h"
+#include "base/clock.h"
+#include "base/rng.h"
+#include "server/hosted_machine.h"
+#include "server/parcel.h"
+
+namespace duramen::server {
+
+/// Everything outlives the worker.
+struct WorkerPlace {
+  LogStore& store;
+  Clock& clock;
+  ActorExecutor& executor;
+  Router& router;
+};
+
+struct ServerSetup {
+  std::string cluster;  // and the name of its log
+  std::unique_ptr<HostedMachine> machine;
+  core::CoreSettings settings;
+};
+
+/// A server and what its worker knows of it.
+struct Hosted {
+  std::string cluster;
+  ServerUid uid;
+  LogRef log;
+  std::unique_ptr<HostedMachine> machine;
+  std::unique_ptr<Replica> replica;  // null: it is stopped
+  std::optional<Error> stopped;
+  core::Microseconds timer_at = kNoTimer;
+  bool waiting = false;
+  bool removed = false;
+  std::vector<Proposal> batch;  // commands of this step, not proposed yet
+  Term told_term = 0;           // of the leader that the system was told of
+  ServerUid told_leader;
+
+  static constexpr core::Microseconds kNoTimer = UINT64_MAX;
+};
+
+class Worker final : public Actor, private Executor, private ReplicaHost {
+ public:
+  Worker(const WorkerPlace& place, Writer writer, Rng rng, std::uint64_t inbox_bytes_max);
+  ~Worker() override;
+
+  /// Any thread. Errors: kOverloaded.
+  Status Take(Request request);
+  void Take(std::vector<Parcel> parcels);
+  /// In its thread, in the order of the calls; behind all that was taken before.
+  void Call(std::function<void()> call);
+
+  std::int64_t Step() override;
+  const char* name() const override { return "worker"; }
+  bool HasWork() const override { return awake_.load(); }
+
+  /// Errors: kAlreadyExists; those of Replica::Start. One that does not start is there, stopped, as
+  /// after NoteStopped.
+  Status StartServer(ServerSetup setup);
+  /// A server that could not be started; `why` is its status.
+  void NoteStopped(const std::string& cluster, const LogInfo& log, Error why);
+  /// Idempotent. What waits for it is answered kClosed.
+  void StopServer(const std::string& cluster);
+  /// Of the network: that node is there, in that life, or is gone.
+  void OnNode(const std::string& node, std::optional<std::uint64_t> boot);
+  const Hosted* Find(const std::string& cluster) const;
+  Writer& writer() { return writer_; }
+
+ private:
+  struct Pending {
+    std::uint64_t ticket = 0;  // its place is the lower half; 0: free
+    Asker asker;
+    ServerUid server;
+    std::vector<std::byte> query;
+  };
+  using Item = std::variant<Parcel, std::function<void()>>;
+
+  void Post(void (*run)(void*) noexcept, void* argument) noexcept override;
+  void Send(Replica& from, Envelope envelope) override;
+  void OnReply(Replica& replica, const core::Reply& reply) override;
+  void OnApplied(Replica& replica, std::uint64_t ticket, std::string answer) override;
+  void OnQuery(Replica& replica, std::uint64_t ticket) override;
+  void OnRemoved(Replica& replica) override;
+
+  Hosted& Enter(const std::string& cluster, const ServerUid& uid, LogRef log);
+  Hosted* HostedOf(const ServerUid& uid);
+  Hosted* Named(const std::string& cluster);
+  void Handle(Envelope& envelope);
+  void Handle(Request& request);
+  void Handle(Response&) {}
+  void Command(Hosted& hosted, Request& request);
+  void ProposeBatch(Hosted& hosted);
+  void ProposeBatches();
+  void Query(Hosted& hosted, Request& request);
+  void Transfer(Hosted& hosted, Request& request);
+  /// One event for one server, and all that follows from it.
+  void StepOne(Hosted& hosted, core::EventBody body);
+  void After(Hosted& hosted);
+  void Stop(Hosted& hosted, Error why);
+  void TakeNews();
+  void RunTimers();
+  void TellLeader(Hosted& hosted);
+  void TellNodes(Hosted& hosted);
+  void Answer(const Asker& asker, Outcome outcome);
+  void Refuse(const Asker& asker, Error error, std::string leader = {});
+  std::uint64_t NewTicket(Hosted& hosted, Request& request);
+  std::optional<Pending> TakePending(std::uint64_t ticket);
+  void Flush();
+
+  WorkerPlace place_;
+  Rng rng_;
+  std::uint64_t inbox_bytes_max_;
+
+  std::mutex mutex_;  // of the next four
+  std::vector<Item> inbox_;
+  std::uint64_t inbox_bytes_ = 0;
+  void (*posted_)(void*) noexcept = nullptr;
+  void* posted_argument_ = nullptr;
+  std::atomic<bool> awake_{false};
+
+  std::vector<Item> taken_;  // of this step
+  core::Microseconds now_ = 0;
+  std::int64_t unix_ms_ = 0;  // of this step
+  std::map<ServerUid, Hosted> servers_;
+  std::unordered_map<std::string, Hosted*> by_cluster_;
+  std::unordered_map<std::uint32_t, Hosted*> by_slot_;
+  std::set<std::pair<core::Microseconds, ServerUid>> timers_;
+  std::vector<Hosted*> waiting_;
+  std::vector<Hosted*> batched_;
+  std::vector<Pending> pending_;
+  std::vector<std::uint32_t> free_pending_;
+  std::uint64_t next_ticket_ = 1;
+  std::map<std::string, std::vector<Parcel>> outbox_;
+  std::map<ServerUid, std::string> addresses_;  // nodes of members, present and former
+  std::map<std::string, std::uint64_t> nodes_;  // that are there, and their boots
+  std::set<std::string> gone_;
+  Writer writer_;  // last: nothing calls back once it is gone
+};
+
+}  // namespace duramen::server

@@ -1,0 +1,296 @@
+// Systems as their users have them: real threads, a real disk.
+#include "duramen/system.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <filesystem>
+#include <thread>
+
+#include "base/bytes.h"
+
+namespace duramen {
+namespace {
+
+class Counter final : public Machine {
+ public:
+  Status Validate(Bytes command) const override {
+    if (AsText(command) != "no") return {};
+    return Error{ErrorCode::kInvalidArgument, "no is no command", ""};
+  }
+  void Apply(std::span<const Command> commands, Effects& effects) override {
+    for (std::size_t at = 0; at < commands.size(); ++at) {
+      if (AsText(commands[at].payload) == "throw") throw std::runtime_error("asked to");
+      effects.Reply(at, std::to_string(++count_));
+    }
+  }
+  Status Query(Bytes, std::string& answer) const override {
+    answer = std::to_string(count_);
+    return {};
+  }
+
+ private:
+  std::uint64_t count_ = 0;
+};
+
+Deadline In(int seconds) {
+  return std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+}
+
+class Systems : public ::testing::Test {
+ protected:
+  ~Systems() override {
+    systems_.clear();
+    std::filesystem::remove_all(root_);
+  }
+  std::string DirectoryOf(const std::string& node) const { return root_ + "/" + node; }
+  SystemOptions OptionsOf(const std::string& node) const {
+    SystemOptions options;
+    options.storage.data_dir = DirectoryOf(node);
+    options.storage.memory_budget = 64u << 20;
+    options.node = node;
+    options.network = network_;
+    options.machines = {{"counter", [] { return std::make_unique<Counter>(); }}};
+    options.workers = 2;
+    options.election_timeout_min = 100;
+    options.election_timeout_max = 200;
+    options.heartbeat_interval = 25;
+    options.clock_drift_margin = lease_margin_ms_;
+    return options;
+  }
+  System& Start(const std::string& node) {
+    Result<System> opened = System::Open(OptionsOf(node));
+    EXPECT_TRUE(opened.ok()) << (opened.ok() ? "" : opened.error().message);
+    systems_[node] = std::make_unique<System>(std::move(*opened));
+    return *systems_[node];
+  }
+  System& On(const std::string& node) { return *systems_.at(node); }
+  void Stop(const std::string& node) { systems_.erase(node); }
+  std::string Execute(const std::string& node, const std::string& cluster) {
+    const Result<std::string> answer = On(node).Execute(cluster, AsBytes("count"), In(20));
+    return answer.ok() ? *answer : answer.error().message;
+  }
+
+  std::uint64_t lease_margin_ms_ = 0;
+
+ private:
+  std::string root_ = ::testing::TempDir() + "duramen-systems-" + std::to_string(::getpid()) + "-" +
+                      ::testing::UnitTest::GetInstance()->current_test_info()->name();
+  std::shared_ptr<LocalNetwork> network_ = std::make_shared<LocalNetwork>();
+  std::map<std::string, std::unique_ptr<System>> systems_;
+};
+
+TEST_F(Systems, CL1_CM1_AClusterOfOneServesAtOnceAndAfterARestart) {
+  Start("a");
+  const Status started = On("a").StartCluster({.name = "one", .machine = "counter"}, In(20));
+  ASSERT_TRUE(started.ok()) << started.error().message;
+  EXPECT_EQ(Execute("a", "one"), "1");
+  EXPECT_EQ(Execute("a", "one"), "2");
+  Stop("a");
+  Start("a");
+  EXPECT_EQ(Execute("a", "one"), "3");
+  const Result<std::string> asked =
+      On("a").Query("one", {}, Consistency::kConsistent, In(20));
+  ASSERT_TRUE(asked.ok()) << asked.error().message;
+  EXPECT_EQ(*asked, "3");
+}
+
+TEST_F(Systems, CL11_R18_ThreeSystemsGoOnWithoutTheirLeader) {
+  for (const char* node : {"a", "b", "c"}) Start(node);
+  const Status started = On("a").StartCluster(
+      {.name = "three", .machine = "counter", .nodes = {"a", "b", "c"}}, In(20));
+  ASSERT_TRUE(started.ok()) << started.error().message;
+  EXPECT_EQ(Execute("b", "three"), "1");
+  const std::string leader = On("b").AwaitLeader("three", In(20)).value();
+  Stop(leader);
+  const std::string other = leader == "a" ? "b" : "a";
+  EXPECT_EQ(Execute(other, "three"), "2");
+  Start(leader);
+  EXPECT_EQ(Execute(leader, "three"), "3");
+  for (const char* node : {"a", "b", "c"}) {
+    const Result<std::string> asked =
+        On(node).Query("three", {}, Consistency::kConsistent, In(20));
+    ASSERT_TRUE(asked.ok()) << asked.error().message;
+    EXPECT_EQ(*asked, "3");
+  }
+}
+
+TEST_F(Systems, CM6_AClientHasAnOutcomeForEachCommand) {
+  Start("a");
+  ASSERT_TRUE(On("a").StartCluster({.name = "one", .machine = "counter"}, In(20)).ok());
+  ASSERT_TRUE(On("a").AwaitLeader("one", In(20)).ok());
+  Client client = On("a").NewClient();
+  constexpr std::uint64_t kCommands = 1000;
+  for (std::uint64_t at = 0; at < kCommands; ++at) {
+    ASSERT_TRUE(client.Send("one", at, AsBytes("count")).ok());
+  }
+  std::set<std::uint64_t> done;
+  while (done.size() < kCommands) {
+    ASSERT_TRUE(client.Wait(In(20)).ok());
+    for (const Outcome& outcome : client.Poll()) {
+      ASSERT_FALSE(outcome.error) << outcome.error->message;
+      EXPECT_EQ(outcome.answer, std::to_string(outcome.correlation + 1));
+      EXPECT_TRUE(done.insert(outcome.correlation).second);
+    }
+  }
+  EXPECT_TRUE(client.Poll().empty());
+}
+
+TEST_F(Systems, SM12_AMachineThatThrowsStopsItsServerOnly) {
+  Start("a");
+  for (const char* name : {"one", "other"}) {
+    ASSERT_TRUE(On("a").StartCluster({.name = name, .machine = "counter"}, In(20)).ok());
+  }
+  EXPECT_EQ(Execute("a", "one"), "1");
+  const Result<std::string> thrown = On("a").Execute("one", AsBytes("throw"), In(20));
+  ASSERT_FALSE(thrown.ok());
+  EXPECT_EQ(thrown.error().code, ErrorCode::kMachineFailed);
+  EXPECT_THAT(thrown.error().message, ::testing::HasSubstr("asked to"));
+  EXPECT_EQ(Execute("a", "other"), "1");
+  const Result<ServerStatus> status = On("a").StatusOf("one", In(20));
+  ASSERT_TRUE(status.ok() && status->stopped);
+  EXPECT_EQ(status->stopped->code, ErrorCode::kMachineFailed);
+}
+
+TEST_F(Systems, CM9_CM11_WhatIsNoCommandIsRefusedBeforeItIsReplicated) {
+  Start("a");
+  ASSERT_TRUE(On("a").StartCluster({.name = "one", .machine = "counter"}, In(20)).ok());
+  const auto code = [&](const std::string& cluster, const std::string& command) {
+    const Result<std::string> answer = On("a").Execute(cluster, AsBytes(command), In(20));
+    return answer.ok() ? ErrorCode{} : answer.error().code;
+  };
+  EXPECT_EQ(code("one", "no"), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code("one", std::string(2u << 20, 'x')), ErrorCode::kTooLarge);
+  EXPECT_EQ(code("nobody", "count"), ErrorCode::kNotFound);
+  EXPECT_EQ(Execute("a", "one"), "1");
+}
+
+TEST_F(Systems, CL6_CL7_AStoppedServerComesBackFromItsLog) {
+  Start("a");
+  ASSERT_TRUE(On("a").StartCluster({.name = "one", .machine = "counter"}, In(20)).ok());
+  EXPECT_EQ(Execute("a", "one"), "1");
+  EXPECT_EQ(On("a").RestartServer("one", In(20)).error().code, ErrorCode::kAlreadyExists);
+  EXPECT_TRUE(On("a").StopServer("one", In(20)).ok());
+  EXPECT_TRUE(On("a").StopServer("one", In(20)).ok());
+  EXPECT_EQ(On("a").Execute("one", AsBytes("count"), In(20)).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(On("a").RestartServer("nobody", In(20)).error().code, ErrorCode::kNotFound);
+  const Status restarted = On("a").RestartServer("one", In(20));
+  ASSERT_TRUE(restarted.ok()) << restarted.error().message;
+  EXPECT_EQ(Execute("a", "one"), "2");
+}
+
+TEST_F(Systems, EL6_LeadershipGoesWhereItIsWanted) {
+  for (const char* node : {"a", "b", "c"}) Start(node);
+  ASSERT_TRUE(On("a")
+                  .StartCluster({.name = "three", .machine = "counter", .nodes = {"a", "b", "c"}},
+                                In(20))
+                  .ok());
+  EXPECT_EQ(Execute("a", "three"), "1");
+  const std::string leader = On("a").AwaitLeader("three", In(20)).value();
+  const std::string other = leader == "a" ? "b" : "a";
+  const Status moved = On("c").TransferLeadership("three", other, In(20));
+  ASSERT_TRUE(moved.ok()) << moved.error().message;
+  EXPECT_EQ(Execute("c", "three"), "2");
+  EXPECT_EQ(On(other).AwaitLeader("three", In(20)).value(), other);
+  EXPECT_EQ(On("a").TransferLeadership("three", "nowhere", In(20)).error().code,
+            ErrorCode::kNotFound);
+}
+
+TEST_F(Systems, RD2_RD4_ALeaderAnswersByItsLease) {
+  lease_margin_ms_ = 20;
+  for (const char* node : {"a", "b", "c"}) Start(node);
+  ASSERT_TRUE(On("a")
+                  .StartCluster({.name = "three", .machine = "counter", .nodes = {"a", "b", "c"}},
+                                In(20))
+                  .ok());
+  EXPECT_EQ(Execute("a", "three"), "1");
+  for (const Consistency how : {Consistency::kLease, Consistency::kLeader}) {
+    for (const char* node : {"a", "b", "c"}) {
+      const Result<std::string> asked = On(node).Query("three", {}, how, In(20));
+      ASSERT_TRUE(asked.ok()) << asked.error().message;
+      EXPECT_EQ(*asked, "1");
+    }
+  }
+}
+
+// Done, or unknown: never nothing.
+TEST_F(Systems, CM6_CM10_WhoIsUnderWayWhenASystemClosesHasAnOutcome) {
+  Start("a");
+  ASSERT_TRUE(On("a").StartCluster({.name = "one", .machine = "counter"}, In(20)).ok());
+  ASSERT_TRUE(On("a").AwaitLeader("one", In(20)).ok());
+  Client client = On("a").NewClient();
+  constexpr std::uint64_t kCommands = 2000;
+  for (std::uint64_t at = 0; at < kCommands; ++at) {
+    ASSERT_TRUE(client.Send("one", at, AsBytes("count")).ok());
+  }
+  ASSERT_TRUE(On("a").Close(In(20)).ok());
+  std::set<std::uint64_t> outcomes;
+  for (const Outcome& outcome : client.Poll()) {
+    EXPECT_TRUE(!outcome.error || outcome.error->code == ErrorCode::kClosed);
+    EXPECT_TRUE(outcomes.insert(outcome.correlation).second);
+  }
+  EXPECT_EQ(outcomes.size(), kCommands);
+  EXPECT_EQ(client.Send("one", 0, AsBytes("count")).error().code, ErrorCode::kClosed);
+  EXPECT_EQ(On("a").Execute("one", {}, In(20)).error().code, ErrorCode::kClosed);
+}
+
+TEST_F(Systems, CL2_AStartThatWasCutShortIsNoServerAndCanBeMadeAgain) {
+  {
+    LogStoreOptions options;
+    options.data_dir = DirectoryOf("a");
+    LogStore store = LogStore::Open(options).value();
+    Writer writer = store.NewWriter().value();
+    ASSERT_TRUE(store.OpenLog(writer, "one", OpenMode::kCreate).ok());
+  }
+  Start("a");
+  const Result<ServerStatus> status = On("a").StatusOf("one", In(20));
+  ASSERT_TRUE(status.ok() && status->stopped);
+  EXPECT_THAT(status->stopped->message, ::testing::HasSubstr("cut short"));
+  const Status started = On("a").StartCluster({.name = "one", .machine = "counter"}, In(20));
+  ASSERT_TRUE(started.ok()) << started.error().message;
+  EXPECT_EQ(Execute("a", "one"), "1");
+  EXPECT_EQ(On("a").StartCluster({.name = "one", .machine = "counter"}, In(20)).error().code,
+            ErrorCode::kAlreadyExists);
+}
+
+TEST_F(Systems, CL3_AClusterThatCannotStartEverywhereStartsNowhere) {
+  for (const char* node : {"a", "b"}) Start(node);
+  const ClusterOptions cluster{
+      .name = "three", .machine = "counter", .nodes = {"a", "b", "nowhere"}};
+  EXPECT_EQ(On("a").StartCluster(cluster, In(20)).error().code, ErrorCode::kNotFound);
+  EXPECT_THAT(On("a").Clusters(), ::testing::IsEmpty());
+  EXPECT_THAT(On("b").Clusters(), ::testing::IsEmpty());
+  EXPECT_EQ(
+      On("a").StartCluster({.name = "two", .machine = "counter", .nodes = {"b", "b"}}, In(20))
+          .error()
+          .code,
+      ErrorCode::kInvalidArgument);
+  EXPECT_EQ(On("a").StartCluster({.name = "one", .machine = "none"}, In(20)).error().code,
+            ErrorCode::kNotFound);
+  ASSERT_TRUE(On("a").StartCluster({.name = "three", .machine = "counter", .nodes = {"a", "b"}},
+                                   In(20)).ok());
+  EXPECT_EQ(Execute("b", "three"), "1");
+}
+
+TEST_F(Systems, CL11_ASystemThatCannotOpenSaysWhatToDo) {
+  Start("a");
+  SystemOptions options = OptionsOf("a");
+  options.storage.data_dir = DirectoryOf("other");
+  const auto code = [&] {
+    const Result<System> opened = System::Open(options);
+    return opened.ok() ? ErrorCode{} : opened.error().code;
+  };
+  EXPECT_EQ(code(), ErrorCode::kAlreadyExists);  // A node of that name is there.
+  options.node = "";
+  EXPECT_EQ(code(), ErrorCode::kConfiguration);
+  options.node = "other";
+  options.workers = 65;
+  EXPECT_EQ(code(), ErrorCode::kConfiguration);
+  options.workers = 1;
+  options.election_timeout_max = options.election_timeout_min - 1;
+  EXPECT_EQ(code(), ErrorCode::kConfiguration);
+}
+
+}  // namespace
+}  // namespace duramen
