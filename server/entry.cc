@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/try.h"
 
 namespace duramen::server {
 namespace {
@@ -100,6 +101,28 @@ Result<Birth> DecodeBirth(Bytes bytes) {
     return Corrupt("the row that says which cluster a server belongs to cannot be read");
   }
   return birth;
+}
+
+/// birth u32 length and bytes | machine, to the end
+std::string EncodeInvitation(const Invitation& invitation) {
+  const std::vector<std::byte> birth = EncodeBirth(invitation.birth);
+  std::vector<std::byte> bytes;
+  ByteWriter writer(bytes);
+  writer.Put(static_cast<std::uint32_t>(birth.size()));
+  writer.PutBytes(birth);
+  writer.PutBytes(AsBytes(invitation.machine));
+  return std::string(AsText(bytes));
+}
+
+Result<Invitation> DecodeInvitation(std::string_view text) {
+  const Bytes bytes = AsBytes(text);
+  ByteReader reader(bytes);
+  const auto length = reader.Get<std::uint32_t>();
+  if (!reader.ok() || length > bytes.size() - sizeof length) {
+    return Error{ErrorCode::kCorruption, "an invitation is too short", ""};
+  }
+  const Birth birth = TRY(DecodeBirth(bytes.subspan(sizeof length, length)));
+  return Invitation{birth, std::string(AsText(bytes.subspan(sizeof length + length)))};
 }
 
 }  // namespace duramen::server

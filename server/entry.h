@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/types.h"
@@ -38,6 +40,15 @@ Result<core::SpecialEntry> DecodeSpecial(Index index, std::uint8_t kind, Bytes b
 /// Whether a message's entries and the payloads beside it say the same. Requires: IsSane of the
 /// message.
 bool Agrees(const core::AppendEntries& append, const std::vector<Payload>& payloads);
+
+/// What a server that joins a cluster is told by its leader.
+struct Invitation {
+  Birth birth;
+  std::string machine;  // the row of its log that says which
+};
+std::string EncodeInvitation(const Invitation& invitation);
+/// Errors: kCorruption.
+Result<Invitation> DecodeInvitation(std::string_view text);
 
 std::vector<std::byte> EncodeBirth(const Birth& birth);
 /// Errors: kCorruption.

@@ -29,8 +29,8 @@ class Neighbour {
   virtual Result<ServerUid> Prepare(const ClusterOptions& options, Deadline deadline) = 0;
   /// Starts it. `birth` is durable when this returns.
   virtual Status Begin(const ClusterOptions& options, const Birth& birth, Deadline deadline) = 0;
-  /// Takes back what Prepare and Begin did; by the deadline its name is free again.
-  virtual void Abandon(const std::string& cluster, Deadline deadline) = 0;
+  /// Takes back what Prepare and Begin did for that cluster; by the deadline its name is free.
+  virtual void Abandon(const std::string& cluster, ClusterId id, Deadline deadline) = 0;
 };
 
 class Network {

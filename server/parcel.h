@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -11,6 +13,11 @@
 
 namespace duramen::server {
 
+/// The value of a log that says which machine its server has: name \n config.
+inline constexpr std::string_view kMachineKey = "machine";
+/// The answer of a change that was one already [ME5].
+inline constexpr std::string_view kNothingChanged = "nothing changed";
+
 /// Who waits for an answer.
 struct Asker {
   std::string node;
@@ -18,14 +25,15 @@ struct Asker {
   std::uint64_t correlation = 0;
 };
 
-enum class Ask : std::uint8_t { kCommand, kQuery, kTransfer, kTrigger };
+enum class Ask : std::uint8_t { kCommand, kQuery, kTransfer, kTrigger, kInvite, kAdd, kRemove };
 
 struct Request {
   Asker asker;
   Ask ask = Ask::kCommand;
   Consistency consistency = Consistency::kLocal;  // of a query
   std::string cluster;
-  std::string target;  // of a transfer: a node
+  std::string target;  // a node: of a transfer or change
+  ServerUid uid;       // of a member that is to be added
   std::vector<std::byte> payload;
 
   std::size_t bytes() const { return sizeof *this + payload.size(); }
@@ -37,7 +45,14 @@ struct Response {
   Outcome outcome;
 };
 
-using Parcel = std::variant<Envelope, Request, Response>;
+/// A member has stopped, or begun a life, while its node is up: nobody need wait for its word.
+struct PeerNotice {
+  ServerUid to;
+  ServerUid about;
+  std::optional<std::uint64_t> boot;  // nothing: it has stopped
+};
+
+using Parcel = std::variant<Envelope, Request, Response, PeerNotice>;
 
 /// Takes parcels to where they belong. Any thread; never blocks.
 class Router {

@@ -52,9 +52,9 @@ Result<ServerUid> Replica::Register(LogStore& store, Writer& writer, const std::
   return UidOf(store, log);
 }
 
-bool Replica::IsChristened(const LogStore& store, LogRef log) {
-  const Result<std::string> birth = store.Get(log, kBirthKey);
-  return birth.ok() || birth.error().code != ErrorCode::kNotFound;
+Result<Birth> Replica::BirthOf(const LogStore& store, LogRef log) {
+  const std::string row = TRY(store.Get(log, kBirthKey));
+  return DecodeBirth(AsBytes(row));
 }
 
 Result<Ticket> Replica::Christen(LogStore& store, Writer& writer, const std::string& name,
@@ -75,8 +75,7 @@ Result<std::unique_ptr<Replica>> Replica::Start(const ReplicaPlace& place,
 }
 
 Status Replica::Recover(const ReplicaStart& start) {
-  const std::string row = TRY(place_.store.Get(log_, kBirthKey));
-  const Birth birth = TRY(DecodeBirth(AsBytes(row)));
+  const Birth birth = TRY(BirthOf(place_.store, log_));
   const Bounds bounds = TRY(place_.store.BoundsOf(log_));
   const Vote vote = TRY(place_.store.VoteOf(log_));
   fault_ = TRY(place_.store.FaultOf(log_));

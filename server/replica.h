@@ -91,8 +91,8 @@ class Replica {
 
   /// Makes the log of a server and says who it is. Errors: those of LogStore::OpenLog.
   static Result<ServerUid> Register(LogStore& store, Writer& writer, const std::string& name);
-  /// Whether it was told which cluster it belongs to; one that was not has promised nothing.
-  static bool IsChristened(const LogStore& store, LogRef log);
+  /// What it was told. Errors: kNotFound: nothing yet, so it has promised nothing; kCorruption.
+  static Result<Birth> BirthOf(const LogStore& store, LogRef log);
   /// Tells it once which cluster it belongs to. Durable when the ticket is.
   static Result<Ticket> Christen(LogStore& store, Writer& writer, const std::string& name,
                                  const Birth& birth);

@@ -131,6 +131,9 @@ void System::Impl::Deliver(std::vector<Parcel> parcels) {
       if (auto* envelope = std::get_if<server::Envelope>(&parcel)) {
         const auto route = routes_.find(envelope->message.to);
         if (route != routes_.end()) sorted[route->second].push_back(std::move(parcel));
+      } else if (auto* notice = std::get_if<server::PeerNotice>(&parcel)) {
+        const auto route = routes_.find(notice->to);
+        if (route != routes_.end()) sorted[route->second].push_back(std::move(parcel));
       } else if (auto* request = std::get_if<Request>(&parcel)) {
         Worker* worker = &WorkerOf(request->cluster);
         sorted[worker].push_back(std::move(parcel));
@@ -255,6 +258,17 @@ Status System::StopServer(std::string_view cluster, Deadline deadline) {
 }
 Status System::RestartServer(std::string_view cluster, Deadline deadline) {
   return impl_->RestartServer(std::string(cluster), deadline);
+}
+Status System::ForceDeleteServer(std::string_view cluster, Deadline deadline) {
+  return impl_->ForceDeleteServer(std::string(cluster), deadline);
+}
+Result<bool> System::AddMember(std::string_view cluster, std::string_view node,
+                               Deadline deadline) {
+  return impl_->AddMember(std::string(cluster), std::string(node), deadline);
+}
+Result<bool> System::RemoveMember(std::string_view cluster, std::string_view node,
+                                  Deadline deadline) {
+  return impl_->RemoveMember(std::string(cluster), std::string(node), deadline);
 }
 Result<std::string> System::AwaitLeader(std::string_view cluster, Deadline deadline) {
   return impl_->AwaitLeader(std::string(cluster), deadline);

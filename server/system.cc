@@ -20,7 +20,6 @@ using server::Worker;
 
 namespace {
 
-constexpr std::string_view kMachineKey = "machine";
 constexpr std::size_t kWorkersMax = 64;
 
 Error Closed() { return {ErrorCode::kClosed, "the system is closed", ""}; }
@@ -29,9 +28,29 @@ Error Late(const char* what) {
   return {ErrorCode::kTimeout, std::string("the deadline passed before ") + what, "try again"};
 }
 
-/// name \n config
-std::string MachineRow(const ClusterOptions& cluster) {
-  return cluster.machine + "\n" + cluster.config;
+ServerRole RoleOf(core::RoleKind kind) {
+  switch (kind) {
+    case core::RoleKind::kLeader:
+      return ServerRole::kLeader;
+    case core::RoleKind::kCandidate:
+      return ServerRole::kCandidate;
+    case core::RoleKind::kPreCandidate:
+      return ServerRole::kPreCandidate;
+    default:
+      return ServerRole::kFollower;
+  }
+}
+
+MemberRole RoleOf(core::MemberRole role) {
+  switch (role) {
+    case core::MemberRole::kVoter:
+      return MemberRole::kVoter;
+    case core::MemberRole::kPromotable:
+      return MemberRole::kPromotable;
+    case core::MemberRole::kNonVoter:
+      return MemberRole::kNonVoter;
+  }
+  return MemberRole::kNonVoter;
 }
 
 /// Done once `call` has run in its worker; shared with it, since the caller may give up waiting.
@@ -157,11 +176,12 @@ Status System::Impl::StartServer(Worker& worker, const std::string& cluster) {
 }
 
 Status System::Impl::StartServer(Worker& worker, const std::string& cluster, const LogInfo& log) {
-  if (!server::Replica::IsChristened(*store_, log.log)) {
+  const Result<server::Birth> birth = server::Replica::BirthOf(*store_, log.log);
+  if (!birth.ok() && birth.error().code == ErrorCode::kNotFound) {
     return Error{ErrorCode::kNotFound, "the start of cluster '" + cluster + "' was cut short here",
                  "start the cluster again"};
   }
-  const std::string row = TRY(store_->Get(log.log, kMachineKey));
+  const std::string row = TRY(store_->Get(log.log, server::kMachineKey));
   const std::size_t end = std::min(row.find('\n'), row.size());
   const std::string name = row.substr(0, end);
   const MachineType* type = FindMachine(name);
@@ -194,106 +214,6 @@ void System::Impl::RestartAll() {
     return static_cast<std::atomic<std::size_t>*>(argument)->load() == 0;
   };
   (void)Await(done, &left, Deadline::max());
-}
-
-Result<ServerUid> System::Impl::Prepare(const ClusterOptions& cluster, Deadline deadline) {
-  if (FindMachine(cluster.machine) == nullptr) {
-    return Error{ErrorCode::kNotFound,
-                 "node '" + options.node + "' knows no machine '" + cluster.machine + "'",
-                 "add it to the machines of the system's options"};
-  }
-  Worker& worker = WorkerOf(cluster.name);
-  const auto uid = std::make_shared<ServerUid>();
-  const Status made = InWorker(worker, deadline, [this, &worker, cluster, uid]() -> Status {
-    *uid = TRY(server::Replica::Register(*store_, worker.writer(), cluster.name));
-    const LogRef log = TRY(store_->OpenLog(worker.writer(), cluster.name, OpenMode::kOpen));
-    if (server::Replica::IsChristened(*store_, log)) {
-      return Error{ErrorCode::kAlreadyExists,
-                   "node '" + options.node + "' has a server of cluster '" + cluster.name + "'",
-                   "restart it, or delete it first"};
-    }
-    worker.StopServer(cluster.name);  // A start that was cut short left no more than a name.
-    const std::string row = MachineRow(cluster);
-    TRY(worker.writer().Put(log, kMachineKey, AsBytes(row), Durability::kLazy));
-    return {};
-  });
-  if (!made.ok()) return made.error();
-  return *uid;
-}
-
-Status System::Impl::Begin(const ClusterOptions& cluster, const server::Birth& birth,
-                           Deadline deadline) {
-  Worker& worker = WorkerOf(cluster.name);
-  return InWorker(worker, deadline, [this, &worker, cluster, birth, deadline]() -> Status {
-    const LogRef log = TRY(store_->OpenLog(worker.writer(), cluster.name, OpenMode::kOpen));
-    if (server::Replica::IsChristened(*store_, log)) {
-      return Error{ErrorCode::kAlreadyExists,
-                   "somebody else has started cluster '" + cluster.name + "' meanwhile", ""};
-    }
-    const Ticket ticket =
-        TRY(server::Replica::Christen(*store_, worker.writer(), cluster.name, birth));
-    TRY(worker.writer().Wait(ticket, deadline));
-    return StartServer(worker, cluster.name);
-  });
-}
-
-void System::Impl::Abandon(const std::string& cluster, Deadline deadline) {
-  Worker& worker = WorkerOf(cluster);
-  (void)InWorker(worker, Deadline::max(), [this, &worker, cluster, deadline]() -> Status {
-    worker.StopServer(cluster);
-    const LogRef log = TRY(store_->OpenLog(worker.writer(), cluster, OpenMode::kOpen));
-    const Ticket deletion = TRY(store_->DeleteLog(worker.writer(), log));
-    return worker.writer().Wait(deletion, deadline);  // Then the name is free.
-  });
-  const std::unique_lock lock(routes_mutex_);
-  leaders_.erase(cluster);
-}
-
-Status System::Impl::StartCluster(const ClusterOptions& given, Deadline deadline) {
-  const Visit visit(*this);
-  if (visit.refused()) return Closed();
-  ClusterOptions cluster = given;
-  if (cluster.nodes.empty()) cluster.nodes.push_back(options.node);
-  if (std::set<std::string>(cluster.nodes.begin(), cluster.nodes.end()).size() !=
-      cluster.nodes.size()) {
-    return Error{ErrorCode::kInvalidArgument, "a node is named twice",
-                 "a cluster has one member on each node"};
-  }
-  server::Birth birth;
-  const auto on = [&](const std::string& node, auto call) {
-    if (node == options.node) return call(static_cast<server::Neighbour&>(*this));
-    if (options.network != nullptr) return options.network->impl().network.With(node, call);
-    return decltype(call(std::declval<server::Neighbour&>()))(
-        Error{ErrorCode::kNotFound, "no node '" + node + "' is on the network", ""});
-  };
-  std::vector<std::string> prepared;
-  Status failure;
-  for (const std::string& node : cluster.nodes) {
-    const Result<ServerUid> uid =
-        on(node, [&](server::Neighbour& there) { return there.Prepare(cluster, deadline); });
-    if (!uid.ok()) {
-      failure = uid.error();
-      break;
-    }
-    prepared.push_back(node);
-    // Of an incarnation, so it is another one where the cluster is made again.
-    if (birth.cluster == 0) birth.cluster = Checksum(AsBytes(cluster.name + uid->ToString()), 0);
-    birth.configuration = birth.configuration.With({.uid = *uid, .node = node});
-  }
-  for (const std::string& node : cluster.nodes) {
-    if (!failure.ok()) break;
-    failure = on(node, [&](server::Neighbour& there) {
-      return there.Begin(cluster, birth, deadline);
-    });
-  }
-  if (failure.ok()) return {};
-  for (const std::string& node : prepared) {
-    (void)on(node, [&](server::Neighbour& there) {
-      there.Abandon(cluster.name, deadline);
-      return Status();
-    });
-  }
-  return failure;
 }
 
 Status System::Impl::StopServer(const std::string& cluster, Deadline deadline) {
@@ -376,13 +296,14 @@ Result<ServerStatus> System::Impl::StatusOf(const std::string& cluster, Deadline
     status->leader = LeaderNode(cluster);
     if (!hosted->replica) return {};
     const core::Core& core = hosted->replica->core();
-    status->role = static_cast<ServerRole>(core.role_kind());
+    status->role = RoleOf(core.role_kind());
     status->term = core.term();
     status->last_index = core.log().last().index;
     status->commit_index = core.commit();
     status->applied_index = hosted->replica->applied();
+    status->idle = !core.next_deadline() && !hosted->replica->waits();
     for (const core::Member& member : core.configuration().members)
-      status->nodes.push_back(member.node);
+      status->members.push_back({member.node, member.uid.ToString(), RoleOf(member.role)});
     return {};
   });
   if (!asked.ok()) return asked.error();

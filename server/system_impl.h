@@ -41,7 +41,10 @@ struct System::Impl final : private server::Router, private server::Neighbour {
   Status Open(LogStore store);
   Status Close(Deadline deadline);
   Status StartCluster(const ClusterOptions& options, Deadline deadline);
+  Result<bool> AddMember(const std::string& cluster, const std::string& node, Deadline deadline);
+  Result<bool> RemoveMember(const std::string& cluster, const std::string& node, Deadline deadline);
   Status StopServer(const std::string& cluster, Deadline deadline);
+  Status ForceDeleteServer(const std::string& cluster, Deadline deadline);
   Status RestartServer(const std::string& cluster, Deadline deadline);
   Result<std::string> AwaitLeader(const std::string& cluster, Deadline deadline);
   Result<ServerStatus> StatusOf(const std::string& cluster, Deadline deadline);
@@ -91,7 +94,15 @@ struct System::Impl final : private server::Router, private server::Neighbour {
   Result<ServerUid> Prepare(const ClusterOptions& cluster, Deadline deadline) override;
   Status Begin(const ClusterOptions& cluster, const server::Birth& birth,
                Deadline deadline) override;
-  void Abandon(const std::string& cluster, Deadline deadline) override;
+  void Abandon(const std::string& cluster, ClusterId id, Deadline deadline) override;
+
+  bool IsChristened(LogRef log) const;
+  Status Delete(server::Worker& worker, const std::string& cluster, Deadline deadline);
+  template <typename Call>
+  auto On(const std::string& node, Call call)
+      -> decltype(call(std::declval<server::Neighbour&>()));
+  void TakeBack(const std::string& cluster, ClusterId id, const std::vector<std::string>& nodes,
+                Deadline deadline);
 
   void TakeResponses(std::vector<server::Parcel>& parcels);
   std::shared_ptr<Client::Impl> FindClient(std::uint64_t number);

@@ -26,6 +26,18 @@ Error ErrorOf(core::Answer answer) {
     case Answer::kWalDown:
       return {ErrorCode::kWalDown, "the WAL can make nothing durable",
               "see the state of the store"};
+    case Answer::kNotReady:
+      return {ErrorCode::kOverloaded, "the leader has not committed an entry of its term yet",
+              "try again"};
+    case Answer::kChangeInProgress:
+      return {ErrorCode::kRefused, "change_in_progress: another change of members is not committed",
+              "one at a time: wait for it"};
+    case Answer::kWouldBreakQuorum:
+      return {ErrorCode::kRefused,
+              "would_break_quorum: too few of those that stay are up and caught up",
+              "add another member first, or mend those that are down"};
+    case Answer::kLastMember:
+      return {ErrorCode::kRefused, "last_member: nobody would be left", "delete the cluster"};
     case Answer::kFaulty:
       return {ErrorCode::kFaulty, "the server lacks entries that it had acknowledged",
               "its leader sends them again"};
@@ -175,7 +187,7 @@ Status Worker::StartServer(ServerSetup setup) {
     return Error{ErrorCode::kAlreadyExists,
                  "the server of cluster '" + setup.cluster + "' runs already", ""};
   }
-  if (before != nullptr) StopServer(setup.cluster);
+  Forget(setup.cluster);
   Result<std::unique_ptr<Replica>> replica =
       Replica::Start({place_.store, writer_, *this, *setup.machine},
                      {.name = setup.cluster,
@@ -188,6 +200,7 @@ Status Worker::StartServer(ServerSetup setup) {
   hosted.machine = std::move(setup.machine);
   hosted.replica = std::move(*replica);
   TellNodes(hosted);
+  if (hosted.replica) TellPeers(hosted, place_.store.recovery_report().boot);
   After(hosted);
   return {};
 }
@@ -210,18 +223,27 @@ void Worker::NoteStopped(const std::string& cluster, const LogInfo& log, Error w
 
 void Worker::StopServer(const std::string& cluster) {
   Hosted* hosted = Named(cluster);
+  if (hosted == nullptr || !hosted->replica) return;
+  Stop(*hosted, {ErrorCode::kClosed, "the server was stopped", "restart it"});
+}
+
+void Worker::Forget(const std::string& cluster) {
+  Hosted* hosted = Named(cluster);
   if (hosted == nullptr) return;
-  if (hosted->replica) {
-    Stop(*hosted, {ErrorCode::kClosed, "the server was stopped", "start it again"});
-  }
+  StopServer(cluster);
   std::erase(waiting_, hosted);
   by_cluster_.erase(hosted->cluster);
   by_slot_.erase(hosted->log.slot);
   servers_.erase(ServerUid(hosted->uid));
 }
 
-/// It stays in the list, for its status.
+/// It stays in the list, for its status. The others hear of it, or they would wait for a leader
+/// whose node is up [B6].
 void Worker::Stop(Hosted& hosted, Error why) {
+  TellPeers(hosted, std::nullopt);
+  for (const core::Member& member : hosted.replica->core().configuration().members) {
+    if (member.uid != hosted.uid) hosted.others.push_back(member.node);
+  }
   hosted.stopped = why;
   hosted.replica.reset();
   if (hosted.timer_at != Hosted::kNoTimer) timers_.erase({hosted.timer_at, hosted.uid});
@@ -229,7 +251,19 @@ void Worker::Stop(Hosted& hosted, Error why) {
   hosted.batch.clear();
   for (std::size_t at = 0; at < pending_.size(); ++at) {
     if (pending_[at].ticket == 0 || pending_[at].server != hosted.uid) continue;
-    Refuse(TakePending(pending_[at].ticket)->asker, why);
+    // It may have left before that.
+    Refuse(TakePending(pending_[at].ticket)->asker,
+           {why.code == ErrorCode::kMachineFailed ? why.code : ErrorCode::kTimeout,
+            "the server stopped: " + why.message,
+            "whether it happens is unknown: read, or send it again in a session"});
+  }
+}
+
+void Worker::TellPeers(const Hosted& hosted, std::optional<std::uint64_t> boot) {
+  for (const core::Member& member : hosted.replica->core().configuration().members) {
+    if (member.uid == hosted.uid) continue;
+    outbox_[member.node].emplace_back(
+        PeerNotice{.to = member.uid, .about = hosted.uid, .boot = boot});
   }
 }
 
@@ -291,13 +325,27 @@ void Worker::Handle(Envelope& envelope) {
   After(*hosted);
 }
 
+void Worker::Handle(PeerNotice& notice) {
+  Hosted* hosted = HostedOf(notice.to);
+  if (hosted == nullptr || !hosted->replica) return;
+  if (notice.boot) {
+    StepOne(*hosted, core::PeerUp{.peer = notice.about, .boot = *notice.boot});
+  } else {
+    StepOne(*hosted, core::PeerDown{.peer = notice.about});
+  }
+}
+
 void Worker::Handle(Request& request) {
   Hosted* hosted = Named(request.cluster);
   if (hosted == nullptr) {
-    return Refuse(request.asker, {ErrorCode::kNotFound,
-                                  "no server of cluster '" + request.cluster + "' is here", ""});
+    // Another node believes it to be here: it has been.
+    const bool near = request.asker.node == place_.router.node();
+    return Refuse(request.asker, {near ? ErrorCode::kNotFound : ErrorCode::kNotLeader,
+                                  "no server of cluster '" + request.cluster + "' is on node '" +
+                                      place_.router.node() + "'",
+                                  "start the cluster, or add a member there"});
   }
-  if (!hosted->replica) return Refuse(request.asker, *hosted->stopped);
+  if (!hosted->replica) return RefuseStopped(*hosted, request);
   switch (request.ask) {
     case Ask::kCommand:
       return Command(*hosted, request);
@@ -305,6 +353,11 @@ void Worker::Handle(Request& request) {
       return Query(*hosted, request);
     case Ask::kTransfer:
       return Transfer(*hosted, request);
+    case Ask::kInvite:
+      return Invite(*hosted, request);
+    case Ask::kAdd:
+    case Ask::kRemove:
+      return Change(*hosted, request);
     case Ask::kTrigger:
       StepOne(*hosted, core::TriggerElection{});
       return Answer(request.asker, {});
@@ -360,7 +413,7 @@ void Worker::ProposeBatches() {
 
 void Worker::Query(Hosted& hosted, Request& request) {
   ProposeBatch(hosted);
-  if (!hosted.replica) return Refuse(request.asker, *hosted.stopped);
+  if (!hosted.replica) return RefuseStopped(hosted, request);
   const core::Core& core = hosted.replica->core();
   const bool by_lease = request.consistency == Consistency::kLease;
   if (by_lease || request.consistency == Consistency::kConsistent) {
@@ -369,13 +422,8 @@ void Worker::Query(Hosted& hosted, Request& request) {
     return StepOne(hosted, core::Query{.ticket = ticket, .kind = kind});
   }
   const bool leads = core.role_kind() == core::RoleKind::kLeader;
-  if (request.consistency == Consistency::kLeader && !leads) {
-    std::string leader;
-    if (const auto uid = core.leader()) {
-      if (const core::Member* member = core.configuration().Find(*uid)) leader = member->node;
-    }
-    return Refuse(request.asker, ErrorOf(core::Answer::kNotLeader), std::move(leader));
-  }
+  if (request.consistency == Consistency::kLeader && !leads)
+    return RefuseNotLeader(hosted, request);
   Result<std::string> answer = hosted.machine->Query(request.payload);
   if (!answer.ok()) return Refuse(request.asker, answer.error());
   Answer(request.asker, {.index = hosted.replica->applied(), .answer = std::move(*answer)});
@@ -396,12 +444,66 @@ void Worker::Transfer(Hosted& hosted, Request& request) {
   StepOne(hosted, core::Transfer{.ticket = ticket, .target = uid});
 }
 
+/// Somebody else may well serve the cluster.
+void Worker::RefuseStopped(Hosted& hosted, const Request& request) {
+  const bool local = request.ask == Ask::kTrigger ||
+                     (request.ask == Ask::kQuery && request.consistency == Consistency::kLocal);
+  if (local || hosted.others.empty()) return Refuse(request.asker, *hosted.stopped);
+  std::rotate(hosted.others.begin(), hosted.others.begin() + 1, hosted.others.end());
+  Error error = ErrorOf(core::Answer::kNotLeader);
+  error.message = "the server here is stopped: " + hosted.stopped->message;
+  Refuse(request.asker, std::move(error), hosted.others.front());
+}
+
+void Worker::RefuseNotLeader(Hosted& hosted, const Request& request) {
+  const core::Core& core = hosted.replica->core();
+  const core::Member* leader = core.configuration().Find(core.leader().value_or(ServerUid{}));
+  Refuse(request.asker, ErrorOf(core::Answer::kNotLeader), leader == nullptr ? "" : leader->node);
+}
+
+/// What a server that joins is told: as those that were there from the beginning.
+void Worker::Invite(Hosted& hosted, Request& request) {
+  if (hosted.replica->core().role_kind() != core::RoleKind::kLeader)
+    return RefuseNotLeader(hosted, request);
+  const auto& members = hosted.replica->core().configuration().members;
+  if (std::ranges::find(members, request.target, &core::Member::node) != members.end())
+    return Answer(request.asker, {.answer = std::string(kNothingChanged)});
+  Result<std::string> invitation = [&]() -> Result<std::string> {
+    const Birth birth = TRY(Replica::BirthOf(place_.store, hosted.log));
+    const std::string machine = TRY(place_.store.Get(hosted.log, kMachineKey));
+    return EncodeInvitation({birth, machine});
+  }();
+  if (!invitation.ok()) return Refuse(request.asker, invitation.error());
+  Answer(request.asker, {.answer = std::move(*invitation)});
+}
+
+void Worker::Change(Hosted& hosted, Request& request) {
+  const bool adds = request.ask == Ask::kAdd;
+  core::Change change{.kind = adds ? core::Change::Kind::kAdd : core::Change::Kind::kRemove};
+  change.member = {
+      .uid = request.uid, .role = core::MemberRole::kPromotable, .node = request.target};
+  const auto& members = hosted.replica->core().configuration().members;
+  const auto there = std::ranges::find(members, request.target, &core::Member::node);
+  const bool leads = hosted.replica->core().role_kind() == core::RoleKind::kLeader;
+  if (adds && leads && there != members.end() && there->uid != request.uid) {
+    return Refuse(request.asker, {ErrorCode::kAlreadyExists,
+                                  "another member is on node '" + request.target + "'",
+                                  "remove that one first"});
+  }
+  if (!adds && there != members.end()) change.member.uid = there->uid;
+  if (!adds && leads && there == members.end())
+    return Answer(request.asker, {.answer = std::string(kNothingChanged)});
+  change.ticket = NewTicket(hosted, request);
+  StepOne(hosted, change);
+}
+
 void Worker::StepOne(Hosted& hosted, core::EventBody body) {
   hosted.replica->Step(now_, std::move(body));
   After(hosted);
 }
 
 void Worker::After(Hosted& hosted) {
+  if (!hosted.replica) return;
   if (hosted.machine->failed()) return Stop(hosted, *hosted.machine->failed());
   if (hosted.replica->stopped()) return Stop(hosted, Error(*hosted.replica->stopped()));
   if (hosted.removed) {
@@ -445,6 +547,7 @@ void Worker::OnReply(Replica& replica, const core::Reply& reply) {
       reply.answer == core::Answer::kDone || reply.answer == core::Answer::kAlready;
   Outcome outcome{.index = reply.at.index, .term = reply.at.term};
   if (!done) outcome.error = ErrorOf(reply.answer);
+  if (reply.answer == core::Answer::kAlready) outcome.answer = kNothingChanged;
   const core::Member* leader = replica.core().configuration().Find(reply.leader);
   if (leader != nullptr) outcome.leader = leader->node;
   Answer(pending->asker, std::move(outcome));

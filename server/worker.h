@@ -51,6 +51,7 @@ struct Hosted {
   core::Microseconds timer_at = kNoTimer;
   bool waiting = false;
   bool removed = false;
+  std::vector<std::string> others;  // once it is stopped: nodes that may know more
   std::vector<Proposal> batch;  // commands of this step, not proposed yet
   Term told_term = 0;           // of the leader that the system was told of
   ServerUid told_leader;
@@ -78,8 +79,10 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
   Status StartServer(ServerSetup setup);
   /// A server that could not be started; `why` is its status.
   void NoteStopped(const std::string& cluster, const LogInfo& log, Error why);
-  /// Idempotent. What waits for it is answered kClosed.
+  /// Idempotent. It stays in the list; what it has under way is unknown.
   void StopServer(const std::string& cluster);
+  /// Stops it, and takes it off the list.
+  void Forget(const std::string& cluster);
   /// Of the network: that node is there, in that life, or is gone.
   void OnNode(const std::string& node, std::optional<std::uint64_t> boot);
   const Hosted* Find(const std::string& cluster) const;
@@ -107,15 +110,21 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
   void Handle(Envelope& envelope);
   void Handle(Request& request);
   void Handle(Response&) {}
+  void Handle(PeerNotice& notice);
   void Command(Hosted& hosted, Request& request);
   void ProposeBatch(Hosted& hosted);
   void ProposeBatches();
   void Query(Hosted& hosted, Request& request);
   void Transfer(Hosted& hosted, Request& request);
+  void Change(Hosted& hosted, Request& request);
+  void Invite(Hosted& hosted, Request& request);
+  void RefuseNotLeader(Hosted& hosted, const Request& request);
+  void RefuseStopped(Hosted& hosted, const Request& request);
   /// One event for one server, and all that follows from it.
   void StepOne(Hosted& hosted, core::EventBody body);
   void After(Hosted& hosted);
   void Stop(Hosted& hosted, Error why);
+  void TellPeers(const Hosted& hosted, std::optional<std::uint64_t> boot);
   void TakeNews();
   void RunTimers();
   void TellLeader(Hosted& hosted);

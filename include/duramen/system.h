@@ -58,6 +58,16 @@ struct ClusterOptions {
 
 enum class ServerRole : std::uint8_t { kFollower, kPreCandidate, kCandidate, kLeader };
 
+/// Only voters vote and lead. A promotable member becomes one once it has what the log held when
+/// it came.
+enum class MemberRole : std::uint8_t { kVoter, kPromotable, kNonVoter };
+
+struct MemberStatus {
+  std::string node;
+  std::string uid;
+  MemberRole role = MemberRole::kVoter;
+};
+
 struct ServerStatus {
   std::string cluster;
   std::string uid;
@@ -67,8 +77,9 @@ struct ServerStatus {
   Index last_index = 0;
   Index commit_index = 0;
   Index applied_index = 0;
-  std::vector<std::string> nodes;   // of its members
-  std::optional<Error> stopped;     // why it does nothing any more
+  bool idle = false;  // nothing is under way: it sends nothing and waits for no time
+  std::vector<MemberStatus> members;  // as it knows them
+  std::optional<Error> stopped;       // why it does nothing any more
 };
 
 /// What became of a command or query.
@@ -124,10 +135,21 @@ class System final {
 
   /// Errors: kAlreadyExists; kNotFound: no such machine, or node; kInvalidArgument; kTimeout.
   Status StartCluster(const ClusterOptions& options, Deadline deadline);
-  /// This system's member alone; its log stays. Idempotent.
+  /// This system's member alone; its log stays, and it starts again with its system. Idempotent.
   Status StopServer(std::string_view cluster, Deadline deadline);
   /// One that was stopped, from its log. Errors: kNotFound; kAlreadyExists: it runs.
   Status RestartServer(std::string_view cluster, Deadline deadline);
+  /// This system's member with all that it has, for good; the others are not asked, so remove it
+  /// there first. Errors: kNotFound, kTimeout.
+  Status ForceDeleteServer(std::string_view cluster, Deadline deadline);
+
+  /// A member on that node, which gets the log, and votes once it has it. False: one is there
+  /// already. Errors: kNotFound: cluster, node or machine; kAlreadyExists: a server of that name is
+  /// there and is no member; kRefused: another change is under way; kTimeout: unknown.
+  Result<bool> AddMember(std::string_view cluster, std::string_view node, Deadline deadline);
+  /// It is told, and stops; its log stays until ForceDeleteServer. False: none is there. Errors:
+  /// kNotFound; kRefused: another change is under way, too few would be left, or nobody; kTimeout.
+  Result<bool> RemoveMember(std::string_view cluster, std::string_view node, Deadline deadline);
 
   /// Until some server leads that this system knows of; its node. Errors: kNotFound, kTimeout.
   Result<std::string> AwaitLeader(std::string_view cluster, Deadline deadline);

@@ -1,0 +1,201 @@
+// How clusters come to be, and how their members change.
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/checksum.h"
+#include "base/try.h"
+#include "server/system_impl.h"
+
+namespace duramen {
+
+using server::Worker;
+
+namespace {
+
+Error Closed() { return {ErrorCode::kClosed, "the system is closed", ""}; }
+
+/// name \n config
+std::string MachineRow(const ClusterOptions& cluster) {
+  return cluster.machine + "\n" + cluster.config;
+}
+
+Status CheckCluster(const ClusterOptions& cluster) {
+  const std::set<std::string> nodes(cluster.nodes.begin(), cluster.nodes.end());
+  if (nodes.size() != cluster.nodes.size()) {
+    return Error{ErrorCode::kInvalidArgument, "a node is named twice",
+                 "a cluster has one member on each node"};
+  }
+  if (cluster.machine.empty() || cluster.machine.find('\n') != std::string::npos) {
+    return Error{ErrorCode::kInvalidArgument, "'" + cluster.machine + "' is no name of a machine",
+                 "one line, not empty"};
+  }
+  return {};
+}
+
+}  // namespace
+
+/// Whether it was told which cluster it belongs to; one that was not has promised nothing.
+bool System::Impl::IsChristened(LogRef log) const {
+  const Result<server::Birth> birth = server::Replica::BirthOf(*store_, log);
+  return birth.ok() || birth.error().code != ErrorCode::kNotFound;
+}
+
+Result<ServerUid> System::Impl::Prepare(const ClusterOptions& cluster, Deadline deadline) {
+  if (FindMachine(cluster.machine) == nullptr) {
+    return Error{ErrorCode::kNotFound,
+                 "node '" + options.node + "' knows no machine '" + cluster.machine + "'",
+                 "add it to the machines of the system's options"};
+  }
+  Worker& worker = WorkerOf(cluster.name);
+  const auto uid = std::make_shared<ServerUid>();
+  const Status made = InWorker(worker, deadline, [this, &worker, cluster, uid]() -> Status {
+    *uid = TRY(server::Replica::Register(*store_, worker.writer(), cluster.name));
+    const LogRef log = TRY(store_->OpenLog(worker.writer(), cluster.name, OpenMode::kOpen));
+    if (IsChristened(log)) {
+      return Error{ErrorCode::kAlreadyExists,
+                   "node '" + options.node + "' has a server of cluster '" + cluster.name + "'",
+                   "restart it, or delete it first"};
+    }
+    worker.Forget(cluster.name);  // A start that was cut short left no more than a name.
+    const std::string row = MachineRow(cluster);
+    TRY(worker.writer().Put(log, server::kMachineKey, AsBytes(row), Durability::kLazy));
+    return {};
+  });
+  if (!made.ok()) return made.error();
+  return *uid;
+}
+
+Status System::Impl::Begin(const ClusterOptions& cluster, const server::Birth& birth,
+                           Deadline deadline) {
+  Worker& worker = WorkerOf(cluster.name);
+  return InWorker(worker, deadline, [this, &worker, cluster, birth, deadline]() -> Status {
+    const LogRef log = TRY(store_->OpenLog(worker.writer(), cluster.name, OpenMode::kOpen));
+    if (IsChristened(log)) {
+      return Error{ErrorCode::kAlreadyExists,
+                   "somebody else has started cluster '" + cluster.name + "' meanwhile", ""};
+    }
+    const Ticket ticket =
+        TRY(server::Replica::Christen(*store_, worker.writer(), cluster.name, birth));
+    TRY(worker.writer().Wait(ticket, deadline));
+    return StartServer(worker, cluster.name);
+  });
+}
+
+void System::Impl::Abandon(const std::string& cluster, ClusterId id, Deadline deadline) {
+  Worker& worker = WorkerOf(cluster);
+  (void)InWorker(worker, Deadline::max(), [this, &worker, cluster, id, deadline]() -> Status {
+    const LogRef log = TRY(store_->OpenLog(worker.writer(), cluster, OpenMode::kOpen));
+    const Result<server::Birth> birth = server::Replica::BirthOf(*store_, log);
+    if (IsChristened(log) && (!birth.ok() || birth->cluster != id)) return {};  // Another's.
+    return Delete(worker, cluster, deadline);
+  });
+}
+
+/// In its worker.
+Status System::Impl::Delete(Worker& worker, const std::string& cluster, Deadline deadline) {
+  const LogRef log = TRY(store_->OpenLog(worker.writer(), cluster, OpenMode::kOpen));
+  const LogInfo info = TRY(store_->InfoOf(log));
+  const ServerUid uid = TRY(Uid128::Parse(info.uid));
+  worker.Forget(cluster);
+  const Ticket deletion = TRY(store_->DeleteLog(worker.writer(), log));
+  {
+    const std::unique_lock lock(routes_mutex_);
+    routes_.erase(uid);
+    leaders_.erase(cluster);
+  }
+  return worker.writer().Wait(deletion, deadline);  // Then the name is free.
+}
+
+Status System::Impl::ForceDeleteServer(const std::string& cluster, Deadline deadline) {
+  const Visit visit(*this);
+  if (visit.refused()) return Closed();
+  Worker& worker = WorkerOf(cluster);
+  return InWorker(worker, deadline, [this, &worker, cluster, deadline] {
+    return Delete(worker, cluster, deadline);
+  });
+}
+
+template <typename Call>
+auto System::Impl::On(const std::string& node, Call call)
+    -> decltype(call(std::declval<server::Neighbour&>())) {
+  if (node == options.node) return call(static_cast<server::Neighbour&>(*this));
+  if (options.network != nullptr) return options.network->impl().network.With(node, call);
+  return Error{ErrorCode::kNotFound, "no node '" + node + "' is on the network", ""};
+}
+
+Status System::Impl::StartCluster(const ClusterOptions& given, Deadline deadline) {
+  const Visit visit(*this);
+  if (visit.refused()) return Closed();
+  ClusterOptions cluster = given;
+  if (cluster.nodes.empty()) cluster.nodes.push_back(options.node);
+  TRY(CheckCluster(cluster));
+  server::Birth birth;
+  Status failure;
+  for (const std::string& node : cluster.nodes) {
+    const Result<ServerUid> uid = On(
+        node, [&](server::Neighbour& there) { return there.Prepare(cluster, deadline); });
+    if (!uid.ok()) failure = uid.error();
+    if (!failure.ok()) break;
+    // Of an incarnation, so it is another one where the cluster is made again.
+    if (birth.cluster == 0) birth.cluster = Checksum(AsBytes(cluster.name + uid->ToString()), 0);
+    birth.configuration = birth.configuration.With({.uid = *uid, .node = node});
+  }
+  for (const std::string& node : cluster.nodes) {
+    if (!failure.ok()) break;
+    failure = On(node, [&](server::Neighbour& there) {
+      return there.Begin(cluster, birth, deadline);
+    });
+  }
+  if (!failure.ok()) TakeBack(cluster.name, birth.cluster, cluster.nodes, deadline);
+  return failure;
+}
+
+/// Only what was begun as that cluster.
+void System::Impl::TakeBack(const std::string& cluster, ClusterId id,
+                            const std::vector<std::string>& nodes, Deadline deadline) {
+  for (const std::string& node : nodes) {
+    (void)On(node, [&](server::Neighbour& there) {
+      there.Abandon(cluster, id, deadline);
+      return Status();
+    });
+  }
+}
+
+/// The new one is told what the first ones were, and gets the log from its leader.
+Result<bool> System::Impl::AddMember(const std::string& cluster, const std::string& node,
+                                     Deadline deadline) {
+  const Outcome invited =
+      TRY(Ask({.ask = server::Ask::kInvite, .cluster = cluster, .target = node}, deadline));
+  if (invited.answer == server::kNothingChanged) return false;
+  const server::Invitation invitation = TRY(server::DecodeInvitation(invited.answer));
+  const std::size_t end = std::min(invitation.machine.find('\n'), invitation.machine.size());
+  ClusterOptions joining{.name = cluster, .machine = invitation.machine.substr(0, end)};
+  if (end < invitation.machine.size()) joining.config = invitation.machine.substr(end + 1);
+  const ServerUid uid = TRY(
+      On(node, [&](server::Neighbour& there) { return there.Prepare(joining, deadline); }));
+  const Status begun = On(node, [&](server::Neighbour& there) {
+    return there.Begin(joining, invitation.birth, deadline);
+  });
+  Result<Outcome> added = begun.ok() ? Outcome{} : Result<Outcome>(begun.error());
+  if (begun.ok()) {
+    added = Ask({.ask = server::Ask::kAdd, .cluster = cluster, .target = node, .uid = uid},
+                deadline);
+  }
+  if (added.ok()) return added->answer != server::kNothingChanged;
+  // CL12: unless it may be a member all the same.
+  const ErrorCode code = added.error().code;
+  const bool unknown = code == ErrorCode::kTimeout || code == ErrorCode::kClosed;
+  if (!begun.ok() || !unknown) TakeBack(cluster, invitation.birth.cluster, {node}, deadline);
+  return added.error();
+}
+
+Result<bool> System::Impl::RemoveMember(const std::string& cluster, const std::string& node,
+                                        Deadline deadline) {
+  const Outcome outcome =
+      TRY(Ask({.ask = server::Ask::kRemove, .cluster = cluster, .target = node}, deadline));
+  return outcome.answer != server::kNothingChanged;
+}
+
+}  // namespace duramen
