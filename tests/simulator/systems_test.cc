@@ -1,0 +1,241 @@
+// Whole systems in one seeded order: the threads of production as actors, disks that die, a network
+// within the process. What a machine applied is what it is asked for at the end.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/loop_executor.h"
+#include "server/system_impl.h"
+#include "sim/sim_file_system.h"
+#include "simulator/operator.h"
+
+namespace duramen::simulator {
+namespace {
+
+constexpr std::int64_t kSecondNs = 1'000'000'000;
+constexpr std::uint64_t kNodes = 3;
+constexpr std::uint64_t kClusters = 3;
+constexpr std::uint64_t kDeeds = 400;
+
+/// Keeps every command, so that none can be lost or doubled unseen.
+class Diary final : public Machine {
+ public:
+  void Apply(std::span<const Command> commands, Effects& effects) override {
+    for (std::size_t at = 0; at < commands.size(); ++at) {
+      lines_ += std::string(AsText(commands[at].payload)) + "\n";
+      if (effects.wants_reply(at)) effects.Reply(at, AsText(commands[at].payload));
+    }
+  }
+  Status Query(Bytes, std::string& answer) const override {
+    answer = lines_;
+    return {};
+  }
+
+ private:
+  std::string lines_;
+};
+
+std::string NodeName(std::uint64_t node) { return "node-" + std::to_string(node); }
+std::string ClusterName(std::uint64_t cluster) { return "cluster-" + std::to_string(cluster); }
+
+class SystemsWorld {
+ public:
+  explicit SystemsWorld(std::uint64_t seed) : rng_(seed), executor_(Rng(rng_.Next()), clock_) {}
+  ~SystemsWorld() {
+    for (Home& home : homes_) Crash(home, false);
+  }
+
+  void Live() {
+    for (Home& home : homes_) ASSERT_NO_FATAL_FAILURE(Start(home));
+    for (std::uint64_t cluster = 0; cluster < kClusters; ++cluster) {
+      ClusterOptions options{.name = ClusterName(cluster), .machine = "diary"};
+      for (std::uint64_t node = 0; node < kNodes; ++node) options.nodes.push_back(NodeName(node));
+      const Status started = homes_[0].system->StartCluster(options, In(60));
+      ASSERT_TRUE(started.ok()) << started.error().message;
+    }
+    for (std::uint64_t deed = 0; deed < kDeeds; ++deed) ASSERT_NO_FATAL_FAILURE(Act());
+    for (Home& home : homes_) {
+      if (home.system) continue;
+      ASSERT_NO_FATAL_FAILURE(Start(home));
+    }
+    Compare();
+  }
+  std::uint64_t acknowledged() const { return acknowledged_; }
+  std::uint64_t crashes() const { return crashes_; }
+
+ private:
+  struct Home {
+    std::uint64_t number = 0;
+    sim::DiskState disk;
+    std::unique_ptr<sim::SimFileSystem> machine;
+    std::optional<System> system;
+    std::optional<Client> client;
+  };
+  struct Sent {
+    std::uint64_t cluster = 0;
+    std::string line;
+  };
+
+  Deadline In(std::int64_t seconds) const {
+    return Deadline(std::chrono::nanoseconds(clock_.NowNs() + seconds * kSecondNs));
+  }
+
+  void Start(Home& home) {
+    home.machine = std::make_unique<sim::SimFileSystem>(home.disk, sites_);
+    home.machine->KeepNoTrace();
+    home.machine->SeedFlight(rng_.Next());
+    SystemOptions options;
+    options.storage.data_dir = "/data";
+    options.storage.wal_max_size_bytes = 64u << 10;
+    options.storage.memory_budget = 8u << 20;
+    options.storage.flush_delay = 0;
+    options.node = NodeName(home.number);
+    options.network = network_;
+    options.machines = {{"diary", [] { return std::make_unique<Diary>(); }}};
+    options.workers = 2;
+    log::StorageTuning tuning;
+    tuning.ring_records = 256;
+    tuning.ring_bytes = 64u << 10;
+    tuning.chunk_bytes = 8u << 10;
+    tuning.batch_bytes_max = 32u << 10;
+    Result<System> opened = server::OpenSystem(
+        options, {*home.machine, clock_, executor_, Rng(rng_.Next())}, tuning);
+    ASSERT_TRUE(opened.ok()) << opened.error().message;
+    home.system.emplace(std::move(*opened));
+    home.client.emplace(home.system->NewClient());
+  }
+
+  void Crash(Home& home, bool power_lost) {
+    if (!home.system) return;
+    home.machine->Crash();
+    Take(home);
+    home.client.reset();
+    home.system.reset();
+    home.disk = home.machine->disk();
+    home.machine.reset();
+    if (power_lost) {
+      LosePowerOf(home.disk, rng_);
+    } else {
+      home.disk.SettleFlight(rng_.Next());
+    }
+    ++crashes_;
+  }
+
+  void Act() {
+    Home& home = homes_[rng_.Below(kNodes)];
+    const std::uint64_t deed = rng_.Below(100);
+    if (!home.system) {
+      if (deed < 10) {
+        ASSERT_NO_FATAL_FAILURE(Start(home));
+      }
+    } else if (deed < 4) {
+      Crash(home, rng_.OneIn(2));
+    } else if (deed < 6) {
+      (void)home.system->TransferLeadership(ClusterName(rng_.Below(kClusters)),
+                                            NodeName(rng_.Below(kNodes)), In(2));
+    } else if (deed < 8) {
+      const std::string cluster = ClusterName(rng_.Below(kClusters));
+      ASSERT_TRUE(home.system->StopServer(cluster, In(60)).ok());
+      const Status restarted = home.system->RestartServer(cluster, In(60));
+      ASSERT_TRUE(restarted.ok()) << restarted.error().message;
+    } else if (deed < 80) {
+      Send(home);
+    } else {
+      (void)executor_.AdvanceToNextTimer();
+    }
+    (void)executor_.RunUntilIdle(1 + rng_.Below(60));
+    for (Home& one : homes_) ASSERT_NO_FATAL_FAILURE(Take(one));
+  }
+
+  /// Several at once, which become one range where they arrive in one step.
+  void Send(Home& home) {
+    for (std::uint64_t left = 1 + rng_.Below(8); left > 0; --left) {
+      const Sent sent{rng_.Below(kClusters), "line-" + std::to_string(next_)};
+      if (home.client->Send(ClusterName(sent.cluster), next_, AsBytes(sent.line)).ok())
+        sent_[next_] = sent;
+      ++next_;
+    }
+  }
+
+  /// Each has an outcome once; only what was done is promised.
+  void Take(Home& home) {
+    if (!home.client) return;
+    for (const Outcome& outcome : home.client->Poll()) {
+      const auto sent = sent_.find(outcome.correlation);
+      ASSERT_NE(sent, sent_.end()) << "an outcome of nothing, or a second one";
+      if (!outcome.error) {
+        ASSERT_EQ(outcome.answer, sent->second.line);
+        promised_[sent->second.cluster].insert(sent->second.line);
+        ++acknowledged_;
+      }
+      sent_.erase(sent);
+    }
+  }
+
+  void Compare() {
+    for (std::uint64_t cluster = 0; cluster < kClusters; ++cluster) {
+      std::string before;
+      for (Home& home : homes_) {
+        const Result<std::string> lines = home.system->Query(ClusterName(cluster), {},
+                                                             Consistency::kConsistent, In(600));
+        ASSERT_TRUE(lines.ok()) << lines.error().message;
+        // What was under way may have come meanwhile.
+        ASSERT_EQ(lines->substr(0, before.size()), before);
+        before = *lines;
+      }
+      std::multiset<std::string> there;
+      for (std::size_t at = 0; at < before.size();) {
+        const std::size_t end = before.find('\n', at);
+        there.insert(before.substr(at, end - at));
+        at = end + 1;
+      }
+      for (const std::string& line : promised_[cluster]) {
+        ASSERT_EQ(there.count(line), 1u) << line << " of " << ClusterName(cluster);
+      }
+      for (const std::string& line : there) ASSERT_EQ(there.count(line), 1u) << line;
+    }
+  }
+
+  Rng rng_;
+  ManualClock clock_;
+  LoopExecutor executor_;
+  sim::SiteTable sites_;
+  std::shared_ptr<LocalNetwork> network_ = std::make_shared<LocalNetwork>();
+  std::vector<Home> homes_ = [] {
+    std::vector<Home> homes(kNodes);
+    for (std::uint64_t node = 0; node < kNodes; ++node) homes[node].number = node;
+    return homes;
+  }();
+  std::map<std::uint64_t, Sent> sent_;  // by correlation
+  std::map<std::uint64_t, std::set<std::string>> promised_;
+  std::uint64_t next_ = 1;
+  std::uint64_t acknowledged_ = 0;
+  std::uint64_t crashes_ = 0;
+};
+
+TEST(SimulatedSystems, CM1_CM6_CL6_NothingAcknowledgedIsLostOrDoubled) {
+  std::uint64_t acknowledged = 0;
+  std::uint64_t crashes = 0;
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    SCOPED_TRACE(seed);
+    SystemsWorld world(seed);
+    ASSERT_NO_FATAL_FAILURE(world.Live());
+    acknowledged += world.acknowledged();
+    crashes += world.crashes();
+  }
+  std::printf("%llu acknowledged over %llu crashes\n",
+              static_cast<unsigned long long>(acknowledged),
+              static_cast<unsigned long long>(crashes));
+  EXPECT_GT(acknowledged, 10'000u);
+  EXPECT_GT(crashes, 1000u);
+}
+
+}  // namespace
+}  // namespace duramen::simulator
