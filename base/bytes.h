@@ -81,6 +81,8 @@ class ByteReader {
     return taken;
   }
   std::string GetString() { return std::string(AsText(GetBytes(Get<std::uint32_t>()))); }
+  /// All that is left.
+  Bytes Rest() { return GetBytes(remaining()); }
   bool ok() const { return ok_; }
   bool AtEnd() const { return ok_ && bytes_.empty(); }
   std::size_t remaining() const { return bytes_.size(); }

@@ -10,16 +10,15 @@ inline namespace v1 {
 /// Of one call of Apply.
 class Effects::Sink {
  public:
-  std::span<const server::Committed> commands;
-  std::span<std::string> answers;
+  std::span<server::HostedMachine::Due> due;
 };
 
 void Effects::Reply(std::size_t command, std::string_view answer) {
-  if (command < sink_.answers.size()) sink_.answers[command] = answer;
+  if (command < sink_.due.size()) sink_.due[command].answer->answer = answer;
 }
 
 bool Effects::wants_reply(std::size_t command) const noexcept {
-  return command < sink_.commands.size() && sink_.commands[command].answered;
+  return command < sink_.due.size() && sink_.due[command].wanted;
 }
 
 }  // namespace v1
@@ -44,51 +43,71 @@ Status Guarded(const char* what, Call call) {
 
 }  // namespace
 
-std::vector<std::byte> FrameCommand(Bytes payload) {
-  std::vector<std::byte> command;
-  command.reserve(kCommandHeaderBytes + payload.size());
-  command.resize(kCommandHeaderBytes);
-  command.insert(command.end(), payload.begin(), payload.end());
-  return command;
-}
-
-void StampCommand(std::span<std::byte> command, std::int64_t unix_ms) {
-  StoreLe(command.data(), static_cast<std::uint64_t>(unix_ms));
-}
-
-Bytes PayloadOf(Bytes command) { return command.subspan(kCommandHeaderBytes); }
-
 Status HostedMachine::Init(const MachineInit& init) {
   return Guarded("Init", [&] { return machine_->Init(init); });
 }
 
-void HostedMachine::Apply(std::span<const Committed> commands, std::span<std::string> answers) {
-  if (failed_) return;
-  commands_.clear();
-  for (const Committed& one : commands) {
-    if (one.command.size() < kCommandHeaderBytes) {
-      failed_ = Error{ErrorCode::kCorruption,
-                      "the command at index " + std::to_string(one.at.index) + " has no header",
-                      "it was written by something else"};
+/// Commands that are applied together, or one by one, give the same: a start has others together
+/// than the life before.
+void HostedMachine::Apply(std::span<const Committed> commands, std::span<Applied> answers) {
+  for (std::size_t at = 0; at < commands.size() && !failed_; ++at) {
+    const Committed& one = commands[at];
+    const Result<CommandFrame> frame = DecodeCommand(one.command);
+    if (!frame.ok()) {
+      failed_ = frame.error();
+      failed_->message += ", at index " + std::to_string(one.at.index);
       return;
     }
-    const auto unix_ms = LoadLe<std::uint64_t>(one.command.data());
+    if (frame->kind == CommandKind::kOpensSession) {
+      answers[at].answer = std::to_string(one.at.index);
+      continue;
+    }
+    const bool in_session = frame->kind == CommandKind::kInSession;
+    if (in_session && !IsNew(frame->mark, one.at.index, answers[at])) continue;
+    due_.push_back({.answer = &answers[at],
+                    .wanted = in_session || one.answered,  // A retry has it from the session.
+                    .mark = in_session ? frame->mark : SessionMark{}});
     commands_.push_back({.meta = {.index = one.at.index,
                                   .term = one.at.term,
-                                  .leader_unix_ms = static_cast<std::int64_t>(unix_ms)},
-                         .payload = PayloadOf(one.command)});
+                                  .leader_unix_ms = frame->unix_ms},
+                         .payload = frame->payload});
   }
-  Effects::Sink sink{.commands = commands, .answers = answers};
-  const Status applied = Guarded("Apply", [&] {
-    Effects effects(sink);
-    machine_->Apply(commands_, effects);
-    return Status();
-  });
-  if (applied.ok()) return;
-  failed_ = applied.error();
-  failed_->message += ", at index " + std::to_string(commands.front().at.index);
-  if (commands.size() > 1)
-    failed_->message += " to " + std::to_string(commands.back().at.index);
+  ApplyDue();
+}
+
+/// Else `answer` says what became of it before, or that nobody knows.
+bool HostedMachine::IsNew(const SessionMark& mark, Index index, Applied& answer) {
+  if (due_marks_.contains({mark.client, mark.sequence})) ApplyDue();
+  SessionTable::Finding finding = sessions_.Find(mark, index);
+  answer.answer = std::move(finding.answer);
+  answer.expired = finding.standing == SessionTable::Standing::kExpired;
+  if (finding.standing != SessionTable::Standing::kNew) return false;
+  sessions_.Record(mark, "");
+  due_marks_.insert({mark.client, mark.sequence});
+  return true;
+}
+
+void HostedMachine::ApplyDue() {
+  if (!due_.empty() && !failed_) {
+    Effects::Sink sink{.due = due_};
+    const Status applied = Guarded("Apply", [&] {
+      Effects effects(sink);
+      machine_->Apply(commands_, effects);
+      return Status();
+    });
+    if (!applied.ok()) {
+      failed_ = applied.error();
+      failed_->message += ", at index " + std::to_string(commands_.front().meta.index);
+      if (commands_.size() > 1)
+        failed_->message += " to " + std::to_string(commands_.back().meta.index);
+    }
+  }
+  for (const Due& due : due_) {
+    if (due.mark.client != 0) sessions_.Amend(due.mark, due.answer->answer);
+  }
+  due_.clear();
+  due_marks_.clear();
+  commands_.clear();
 }
 
 Result<std::string> HostedMachine::Query(Bytes query) {

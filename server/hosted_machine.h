@@ -6,22 +6,17 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "duramen/machine.h"
+#include "server/command.h"
 #include "server/replica.h"
 
 namespace duramen::server {
-
-/// A command as it stands in the log: unix_ms i64 | payload.
-inline constexpr std::size_t kCommandHeaderBytes = sizeof(std::int64_t);
-/// Not stamped yet.
-std::vector<std::byte> FrameCommand(Bytes payload);
-/// When its leader took it.
-void StampCommand(std::span<std::byte> command, std::int64_t unix_ms);
-Bytes PayloadOf(Bytes command);
 
 class HostedMachine final : public StateMachine {
  public:
@@ -29,16 +24,29 @@ class HostedMachine final : public StateMachine {
 
   /// Errors: its own; kMachineFailed: it threw.
   Status Init(const MachineInit& init);
-  void Apply(std::span<const Committed> commands, std::span<std::string> answers) override;
+  void Apply(std::span<const Committed> commands, std::span<Applied> answers) override;
   Result<std::string> Query(Bytes query);
   /// On any thread.
   Status Validate(Bytes command) const;
   const std::optional<Error>& failed() const { return failed_; }
 
+  /// A command that the next call of the machine is given.
+  struct Due {
+    Applied* answer = nullptr;
+    bool wanted = false;
+    SessionMark mark;  // client 0: of no session
+  };
+
  private:
+  bool IsNew(const SessionMark& mark, Index index, Applied& answer);
+  void ApplyDue();
+
   std::unique_ptr<Machine> machine_;
   std::optional<Error> failed_;
-  std::vector<Command> commands_;  // of one call
+  SessionTable sessions_;
+  std::vector<Due> due_;
+  std::set<std::pair<std::uint64_t, std::uint64_t>> due_marks_;
+  std::vector<Command> commands_;  // those of due_
 };
 
 }  // namespace duramen::server

@@ -487,12 +487,13 @@ void Replica::ApplyAll(std::span<const EntryView> entries) {
     const bool answered = waiting != proposed_.end() && waiting->index == entry.index;
     commands_.push_back({{entry.term, entry.index}, entry.payload, answered});
   }
-  answers_.assign(commands_.size(), {});
+  answers_.clear();
+  answers_.resize(commands_.size());
   if (!commands_.empty()) place_.machine.Apply(commands_, answers_);
   std::size_t command = 0;
   for (const EntryView& entry : entries) {
     applied_ = entry.index;
-    std::string answer;
+    Applied answer;
     if (entry.kind == kCommandKind) answer = std::move(answers_[command++]);
     if (proposed_.empty() || proposed_.front().index != entry.index) continue;
     const Proposed proposed = proposed_.front();

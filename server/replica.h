@@ -28,13 +28,19 @@ struct Committed {
   bool answered = false;  // whether anybody waits here for its answer
 };
 
+/// What became of one.
+struct Applied {
+  std::string answer;
+  bool expired = false;  // its session no longer knows whether it ran, so it did not run now [A20]
+};
+
 /// What a server does with what is committed. Deterministic: the same commands give the same
 /// answers everywhere.
 class StateMachine {
  public:
   virtual ~StateMachine() = default;
   /// In the order of the log; `answers` has one, empty, for each.
-  virtual void Apply(std::span<const Committed> commands, std::span<std::string> answers) = 0;
+  virtual void Apply(std::span<const Committed> commands, std::span<Applied> answers) = 0;
 };
 
 /// A command on its way into the log.
@@ -60,7 +66,7 @@ class ReplicaHost {
   /// Of everything but commands that were applied.
   virtual void OnReply(Replica& replica, const core::Reply& reply) = 0;
   /// A command that this server proposed under `ticket` was applied here.
-  virtual void OnApplied(Replica& replica, std::uint64_t ticket, std::string answer) = 0;
+  virtual void OnApplied(Replica& replica, std::uint64_t ticket, Applied applied) = 0;
   /// The machine may be asked now.
   virtual void OnQuery(Replica& replica, std::uint64_t ticket) = 0;
   /// A committed configuration no longer has it; it may be stopped and deleted, though not in this
@@ -190,7 +196,7 @@ class Replica {
   std::deque<Proposed> proposed_;          // by this server, not applied yet; in order
   std::deque<core::EventBody> followups_;  // what effects lead to, once they are done
   std::vector<Committed> commands_;        // of one call of the machine
-  std::vector<std::string> answers_;
+  std::vector<Applied> answers_;
 };
 
 }  // namespace duramen::server

@@ -1,7 +1,9 @@
 // How requests find the leader, and how answers find who asked.
+#include <charconv>
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/try.h"
 #include "server/system_impl.h"
 
@@ -15,6 +17,7 @@ using server::Worker;
 namespace {
 
 constexpr std::int64_t kBackoffNs = 10'000'000;
+constexpr std::size_t kOutcomesMax = 1'000'000;  // of a client, under way and not polled
 
 Error Unanswered(const std::string& node) {
   if (node.empty()) return {ErrorCode::kClosed, "the system is closed", ""};
@@ -41,8 +44,16 @@ void System::Impl::DropClient(Client::Impl& client) {
 Status System::Impl::Post(Client::Impl& client, Request request, const std::string& to) {
   const Visit visit(*this);
   if (visit.refused()) return Unanswered({});
-  const std::size_t framed = request.ask == server::Ask::kCommand ? server::kCommandHeaderBytes : 0;
-  const std::size_t bytes = request.payload.size() - framed;
+  std::size_t bytes = request.payload.size();
+  if (request.ask == server::Ask::kCommand) {
+    const server::CommandFrame frame = TRY(server::DecodeCommand(request.payload));
+    bytes = frame.payload.size();
+    if (frame.kind == server::CommandKind::kInSession &&
+        (frame.mark.client == 0 || frame.mark.sequence <= frame.mark.acknowledged)) {
+      return Error{ErrorCode::kInvalidArgument, "no place in a session",
+                   "sessions have numbers above 0, sequences are above what is acknowledged"};
+    }
+  }
   if (bytes > options.max_command_bytes) {
     return Error{ErrorCode::kTooLarge, "a command of " + std::to_string(bytes) + " bytes",
                  "max_command_bytes is " + std::to_string(options.max_command_bytes)};
@@ -54,6 +65,10 @@ Status System::Impl::Post(Client::Impl& client, Request request, const std::stri
   const std::uint64_t correlation = request.asker.correlation;
   {
     const std::lock_guard lock(client.mutex);
+    if (client.under_way.size() + client.fresh.size() >= kOutcomesMax) {
+      return Error{ErrorCode::kOverloaded, "a million of its calls are under way, or not polled",
+                   "take its outcomes with Poll"};
+    }
     if (!client.under_way.emplace(correlation, node).second) {
       return Error{ErrorCode::kInvalidArgument,
                    "correlation " + std::to_string(correlation) + " is under way",
@@ -208,6 +223,20 @@ void System::Impl::GiveUp(const std::string& node) {
   executor_.Progress();
 }
 
+namespace server {
+namespace {
+
+std::vector<std::byte> FrameOf(Bytes command, const InSession& place) {
+  return EncodeCommand({.kind = CommandKind::kInSession,
+                        .mark = {.client = place.session,
+                                 .sequence = place.sequence,
+                                 .acknowledged = place.acknowledged},
+                        .payload = command});
+}
+
+}  // namespace
+}  // namespace server
+
 inline namespace v1 {
 
 Client::Client(Client&& other) noexcept = default;
@@ -221,7 +250,15 @@ Status Client::Send(std::string_view cluster, std::uint64_t correlation, Bytes c
   return impl_->system->Post(*impl_, {.asker = {.correlation = correlation},
                                       .ask = server::Ask::kCommand,
                                       .cluster = std::string(cluster),
-                                      .payload = server::FrameCommand(command)});
+                                      .payload = server::EncodeCommand({.payload = command})});
+}
+
+Status Client::Send(std::string_view cluster, std::uint64_t correlation, Bytes command,
+                    const InSession& place) {
+  return impl_->system->Post(*impl_, {.asker = {.correlation = correlation},
+                                      .ask = server::Ask::kCommand,
+                                      .cluster = std::string(cluster),
+                                      .payload = server::FrameOf(command, place)});
 }
 
 std::span<const Outcome> Client::Poll() {
@@ -277,7 +314,7 @@ Result<std::string> System::AwaitLeader(std::string_view cluster, Deadline deadl
 Result<std::string> System::Execute(std::string_view cluster, Bytes command, Deadline deadline) {
   Outcome outcome = TRY(impl_->Ask({.ask = server::Ask::kCommand,
                                     .cluster = std::string(cluster),
-                                    .payload = server::FrameCommand(command)},
+                                    .payload = server::EncodeCommand({.payload = command})},
                                    deadline));
   return std::move(outcome.answer);
 }
@@ -290,6 +327,32 @@ Result<std::string> System::Query(std::string_view cluster, Bytes query, Consist
                                     .payload = {query.begin(), query.end()}},
                                    deadline));
   return std::move(outcome.answer);
+}
+
+Result<std::uint64_t> System::OpenSession(std::string_view cluster, Deadline deadline) {
+  const server::CommandFrame opening{.kind = server::CommandKind::kOpensSession};
+  const Outcome outcome = TRY(impl_->Ask({.ask = server::Ask::kCommand,
+                                          .cluster = std::string(cluster),
+                                          .payload = server::EncodeCommand(opening)},
+                                         deadline));
+  std::uint64_t number = 0;
+  const std::string& text = outcome.answer;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
+  CHECK(parsed.ec == std::errc());
+  return number;
+}
+
+Result<std::string> System::ExecuteOnce(std::string_view cluster, Bytes command,
+                                        const InSession& place, Deadline deadline) {
+  for (;;) {
+    Result<Outcome> outcome = impl_->Ask({.ask = server::Ask::kCommand,
+                                          .cluster = std::string(cluster),
+                                          .payload = server::FrameOf(command, place)},
+                                         deadline);
+    if (outcome.ok()) return std::move(outcome->answer);
+    const bool unknown = outcome.error().code == ErrorCode::kTimeout;
+    if (!unknown || impl_->IsPast(deadline)) return outcome.error();
+  }
 }
 
 Client System::NewClient() { return Client(impl_->NewClient()); }

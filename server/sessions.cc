@@ -45,4 +45,11 @@ void SessionTable::Record(const SessionMark& mark, std::string answer) {
   CHECK(first);
 }
 
+void SessionTable::Amend(const SessionMark& mark, std::string answer) {
+  const auto at = sessions_.find(mark.client);
+  if (at == sessions_.end()) return;
+  const auto kept = at->second.answers.find(mark.sequence);
+  if (kept != at->second.answers.end()) kept->second = std::move(answer);
+}
+
 }  // namespace duramen::server

@@ -37,6 +37,8 @@ class SessionTable {
   Finding Find(const SessionMark& mark, Index index);
   /// Requires: Find said kNew.
   void Record(const SessionMark& mark, std::string answer);
+  /// The answer of what was recorded before it was known. Nothing, if it went meanwhile.
+  void Amend(const SessionMark& mark, std::string answer);
   std::size_t size() const { return sessions_.size(); }
 
  private:

@@ -58,6 +58,9 @@ struct System::Impl final : private server::Router, private server::Neighbour {
   /// Follows the leader until the deadline.
   Result<Outcome> Ask(server::Request request, Deadline deadline);
   bool Await(bool (*done)(void*), void* argument, Deadline deadline);
+  bool IsPast(Deadline deadline) const {
+    return deadline <= Deadline(std::chrono::nanoseconds(clock_.NowNs()));
+  }
   bool closed() const { return closed_.load(); }
 
   /// A caller who is in; Close waits for those, and lets nobody in any more.

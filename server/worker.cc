@@ -388,8 +388,11 @@ std::optional<Worker::Pending> Worker::TakePending(std::uint64_t ticket) {
 }
 
 void Worker::Command(Hosted& hosted, Request& request) {
-  if (const Status valid = hosted.machine->Validate(PayloadOf(request.payload)); !valid.ok()) {
-    return Refuse(request.asker, valid.error());
+  const Result<CommandFrame> frame = DecodeCommand(request.payload);
+  if (!frame.ok()) return Refuse(request.asker, frame.error());
+  if (frame->kind != CommandKind::kOpensSession) {
+    const Status valid = hosted.machine->Validate(frame->payload);
+    if (!valid.ok()) return Refuse(request.asker, valid.error());
   }
   StampCommand(request.payload, unix_ms_);
   std::vector<std::byte> command = std::move(request.payload);
@@ -553,12 +556,18 @@ void Worker::OnReply(Replica& replica, const core::Reply& reply) {
   Answer(pending->asker, std::move(outcome));
 }
 
-void Worker::OnApplied(Replica& replica, std::uint64_t ticket, std::string answer) {
+void Worker::OnApplied(Replica& replica, std::uint64_t ticket, Applied applied) {
   Hosted* hosted = HostedOf(replica.uid());
   if (hosted->machine->failed()) return;  // Answered as it stops.
   const std::optional<Pending> pending = TakePending(ticket);
   if (!pending) return;
-  Answer(pending->asker, {.index = replica.applied(), .answer = std::move(answer)});
+  Outcome outcome{.index = replica.applied(), .answer = std::move(applied.answer)};
+  if (applied.expired) {
+    outcome.error = Error{ErrorCode::kStaleRef,
+                          "session_expired: the cluster no longer knows whether the command ran",
+                          "open another session, and read what is there"};
+  }
+  Answer(pending->asker, std::move(outcome));
 }
 
 void Worker::OnQuery(Replica& replica, std::uint64_t ticket) {

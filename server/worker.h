@@ -100,7 +100,7 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
   void Post(void (*run)(void*) noexcept, void* argument) noexcept override;
   void Send(Replica& from, Envelope envelope) override;
   void OnReply(Replica& replica, const core::Reply& reply) override;
-  void OnApplied(Replica& replica, std::uint64_t ticket, std::string answer) override;
+  void OnApplied(Replica& replica, std::uint64_t ticket, Applied applied) override;
   void OnQuery(Replica& replica, std::uint64_t ticket) override;
   void OnRemoved(Replica& replica) override;
 

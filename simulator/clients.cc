@@ -155,13 +155,13 @@ void World::OnReply(server::Replica& replica, const core::Reply& reply) {
   Answer(AddressOf(replica.uid())->node, attempt, reply, "");
 }
 
-void World::OnApplied(server::Replica& replica, std::uint64_t ticket, std::string answer) {
+void World::OnApplied(server::Replica& replica, std::uint64_t ticket, server::Applied applied) {
   const auto at = attempts_.find(ticket);
   if (at == attempts_.end()) return;
   const Attempt attempt = at->second;
   attempts_.erase(at);
   Answer(AddressOf(replica.uid())->node, attempt,
-         {.ticket = ticket, .at = {0, replica.applied()}}, answer);
+         {.ticket = ticket, .at = {0, replica.applied()}}, applied.answer);
 }
 
 void World::OnQuery(server::Replica& replica, std::uint64_t ticket) {

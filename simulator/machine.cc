@@ -59,9 +59,10 @@ Response DecodeResponse(std::string_view text) {
   return response;
 }
 
-void Machine::Apply(std::span<const server::Committed> commands, std::span<std::string> answers) {
+void Machine::Apply(std::span<const server::Committed> commands,
+                    std::span<server::Applied> answers) {
   for (std::size_t one = 0; one < commands.size(); ++one)
-    answers[one] = Apply(commands[one].at, commands[one].command);
+    answers[one].answer = Apply(commands[one].at, commands[one].command);
 }
 
 std::string Machine::Apply(core::LogEnd at, Bytes command) {

@@ -46,7 +46,7 @@ class Machine final : public server::StateMachine {
   };
   Machine(std::uint32_t cluster, Witness& witness) : cluster_(cluster), witness_(witness) {}
   void Apply(std::span<const server::Committed> commands,
-             std::span<std::string> answers) override;
+             std::span<server::Applied> answers) override;
   /// A read outside the log.
   Response Read(const Request& request) const;
   std::uint32_t cluster() const { return cluster_; }

@@ -49,7 +49,8 @@ class World final : public server::ReplicaHost {
 
   void Send(server::Replica& from, server::Envelope envelope) override;
   void OnReply(server::Replica& replica, const core::Reply& reply) override;
-  void OnApplied(server::Replica& replica, std::uint64_t ticket, std::string answer) override;
+  void OnApplied(server::Replica& replica, std::uint64_t ticket,
+                 server::Applied applied) override;
   void OnQuery(server::Replica& replica, std::uint64_t ticket) override;
   void OnRemoved(server::Replica& replica) override;
 

@@ -100,6 +100,14 @@ enum class Consistency : std::uint8_t {
   kLease,       // the same without asking the others, as long as clocks keep to clock_drift_margin
 };
 
+/// A command's place in a session of System::OpenSession: sequences count from 1, each for one
+/// command. At most 64 above `acknowledged` are kept: those up to it have answers, or never will.
+struct InSession {
+  std::uint64_t session = 0;
+  std::uint64_t sequence = 0;
+  std::uint64_t acknowledged = 0;
+};
+
 /// A caller's end of many calls under way: what is sent comes back as outcomes, in no fixed order.
 /// One thread at a time. Its system outlives it.
 class Client final {
@@ -110,6 +118,10 @@ class Client final {
   /// Goes to the leader, as far as it is known. Errors, at once and without an outcome: kNotFound:
   /// no such cluster here; kTooLarge; kOverloaded; kClosed; those of Machine::Validate.
   Status Send(std::string_view cluster, std::uint64_t correlation, Bytes command);
+  /// Executes once, however often it is sent with that place: one that ran gets the answer that it
+  /// had. An outcome of kStaleRef: so long ago that nobody knows.
+  Status Send(std::string_view cluster, std::uint64_t correlation, Bytes command,
+              const InSession& place);
   /// Outcomes since the last call; valid until the next.
   std::span<const Outcome> Poll();
   /// Until there is one, or the deadline. Errors: kTimeout.
@@ -158,6 +170,13 @@ class System final {
   Result<std::string> Execute(std::string_view cluster, Bytes command, Deadline deadline);
   Result<std::string> Query(std::string_view cluster, Bytes query, Consistency consistency,
                             Deadline deadline);
+  /// A number that the cluster has for whoever sends commands that must not run twice. It forgets
+  /// the one that was used longest ago when there are 65,536. Errors: as Execute.
+  Result<std::uint64_t> OpenSession(std::string_view cluster, Deadline deadline);
+  /// As Execute, and sends it again where the outcome was unknown, until it is known or the
+  /// deadline passes. Errors: kStaleRef: the session is forgotten; those of Execute.
+  Result<std::string> ExecuteOnce(std::string_view cluster, Bytes command, const InSession& place,
+                                  Deadline deadline);
   Client NewClient();
 
   /// To the member on that node. Errors: kNotFound; kNotLeader: this system's member does not lead;

@@ -28,12 +28,12 @@ ServerUid PeerUid(std::uint64_t number) {
 
 class Recorder : public StateMachine {
  public:
-  void Apply(std::span<const Committed> committed, std::span<std::string> answers) override {
+  void Apply(std::span<const Committed> committed, std::span<Applied> answers) override {
     ++calls;
     for (std::size_t at = 0; at < committed.size(); ++at) {
       commands.emplace_back(AsText(committed[at].command));
       if (commands.size() == 1 && on_first) on_first();
-      answers[at] = commands.back();
+      answers[at].answer = commands.back();
     }
   }
   std::function<void()> on_first;
@@ -51,7 +51,7 @@ class Life : public ReplicaHost {
 
   void Send(Replica&, Envelope envelope) override { sent.push_back(std::move(envelope)); }
   void OnReply(Replica&, const core::Reply& reply) override { replies.push_back(reply); }
-  void OnApplied(Replica&, std::uint64_t ticket, std::string) override {
+  void OnApplied(Replica&, std::uint64_t ticket, Applied) override {
     applied.push_back(ticket);
   }
   void OnQuery(Replica&, std::uint64_t ticket) override { queries.push_back(ticket); }

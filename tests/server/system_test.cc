@@ -179,6 +179,34 @@ TEST_F(Systems, CM6_AClientHasAnOutcomeForEachCommand) {
   EXPECT_TRUE(client.Poll().empty());
 }
 
+TEST_F(Systems, CM2_R12_ACommandInASessionRunsOnce) {
+  for (const char* node : {"a", "b", "c"}) Start(node);
+  ASSERT_TRUE(On("a")
+                  .StartCluster({.name = "three", .machine = "counter", .nodes = {"a", "b", "c"}},
+                                In(20))
+                  .ok());
+  const Result<std::uint64_t> session = On("a").OpenSession("three", In(20));
+  ASSERT_TRUE(session.ok()) << session.error().message;
+  const auto once = [&](const std::string& node, std::uint64_t sequence,
+                        std::uint64_t acknowledged) {
+    const Result<std::string> answer =
+        On(node).ExecuteOnce("three", AsBytes("count"), {*session, sequence, acknowledged}, In(20));
+    return answer.ok() ? *answer : answer.error().message;
+  };
+  EXPECT_EQ(once("a", 1, 0), "1");
+  EXPECT_EQ(once("b", 1, 0), "1");
+  EXPECT_EQ(once("b", 3, 0), "2");
+  EXPECT_EQ(once("c", 2, 0), "3");
+  const std::string leader = On("b").AwaitLeader("three", In(20)).value();
+  Stop(leader);
+  const std::string other = leader == "a" ? "b" : "a";
+  EXPECT_EQ(once(other, 3, 0), "2");
+  EXPECT_EQ(once(other, 4, 3), "4");
+  EXPECT_THAT(once(other, 3, 1), ::testing::HasSubstr("session_expired"));
+  EXPECT_THAT(once(other, 0, 0), ::testing::HasSubstr("no place"));
+  EXPECT_EQ(Execute(other, "three"), "5");
+}
+
 TEST_F(Systems, SM12_AMachineThatThrowsStopsItsServerOnly) {
   Start("a");
   for (const char* name : {"one", "other"}) {

@@ -23,6 +23,7 @@ constexpr std::int64_t kSecondNs = 1'000'000'000;
 constexpr std::uint64_t kNodes = 3;
 constexpr std::uint64_t kClusters = 3;
 constexpr std::uint64_t kDeeds = 400;
+constexpr std::uint64_t kSessions = 3;  // of each cluster
 
 /// Keeps every command, so that none can be lost or doubled unseen.
 class Diary final : public Machine {
@@ -60,6 +61,13 @@ class SystemsWorld {
       const Status started = homes_[0].system->StartCluster(options, In(60));
       ASSERT_TRUE(started.ok()) << started.error().message;
     }
+    for (std::uint64_t number = 0; number < kClusters * kSessions; ++number) {
+      const std::uint64_t cluster = number % kClusters;
+      const Result<std::uint64_t> session =
+          homes_[0].system->OpenSession(ClusterName(cluster), In(60));
+      ASSERT_TRUE(session.ok()) << session.error().message;
+      sessions_.push_back({.cluster = cluster, .place = {.session = *session}});
+    }
     for (std::uint64_t deed = 0; deed < kDeeds; ++deed) ASSERT_NO_FATAL_FAILURE(Act());
     for (Home& home : homes_) {
       if (home.system) continue;
@@ -69,6 +77,7 @@ class SystemsWorld {
   }
   std::uint64_t acknowledged() const { return acknowledged_; }
   std::uint64_t crashes() const { return crashes_; }
+  std::uint64_t retries() const { return retries_; }
 
  private:
   struct Home {
@@ -81,6 +90,15 @@ class SystemsWorld {
   struct Sent {
     std::uint64_t cluster = 0;
     std::string line;
+    std::optional<std::uint64_t> session;
+  };
+  /// One command after the other, each sent again until it is known to have run.
+  struct Session {
+    std::uint64_t cluster = 0;
+    InSession place;
+    std::string line;        // empty: none is under way
+    std::uint64_t sent = 0;  // the correlation of the newest attempt; 0: its outcome is unknown
+    std::uint64_t node = 0;  // of that attempt
   };
 
   Deadline In(std::int64_t seconds) const {
@@ -118,6 +136,10 @@ class SystemsWorld {
     Take(home);
     home.client.reset();
     home.system.reset();
+    // What was sent from there has no outcome.
+    for (Session& session : sessions_) {
+      if (session.node == home.number) session.sent = 0;
+    }
     home.disk = home.machine->disk();
     home.machine.reset();
     if (power_lost) {
@@ -145,8 +167,10 @@ class SystemsWorld {
       ASSERT_TRUE(home.system->StopServer(cluster, In(60)).ok());
       const Status restarted = home.system->RestartServer(cluster, In(60));
       ASSERT_TRUE(restarted.ok()) << restarted.error().message;
-    } else if (deed < 80) {
+    } else if (deed < 45) {
       Send(home);
+    } else if (deed < 80) {
+      SendInSession(home, rng_.Below(sessions_.size()));
     } else {
       (void)executor_.AdvanceToNextTimer();
     }
@@ -157,10 +181,37 @@ class SystemsWorld {
   /// Several at once, which become one range where they arrive in one step.
   void Send(Home& home) {
     for (std::uint64_t left = 1 + rng_.Below(8); left > 0; --left) {
-      const Sent sent{rng_.Below(kClusters), "line-" + std::to_string(next_)};
-      if (home.client->Send(ClusterName(sent.cluster), next_, AsBytes(sent.line)).ok())
-        sent_[next_] = sent;
-      ++next_;
+      const std::uint64_t correlation = ++next_;
+      const Sent sent{rng_.Below(kClusters), "line-" + std::to_string(correlation), {}};
+      if (home.client->Send(ClusterName(sent.cluster), correlation, AsBytes(sent.line)).ok())
+        sent_[correlation] = sent;
+    }
+  }
+
+  void SendInSession(Home& home, std::uint64_t number) {
+    Session& session = sessions_[number];
+    if (session.sent != 0) return;
+    if (session.line.empty()) {
+      session.line = "once-" + std::to_string(++next_);
+      session.place.acknowledged = session.place.sequence++;
+    }
+    const std::uint64_t correlation = ++next_;
+    const Status sent = home.client->Send(ClusterName(session.cluster), correlation,
+                                          AsBytes(session.line), session.place);
+    if (!sent.ok()) return;
+    session.sent = correlation;
+    session.node = home.number;
+    sent_[correlation] = {session.cluster, session.line, number};
+  }
+
+  void TakeInSession(const Outcome& outcome, Session& session) {
+    if (session.sent != outcome.correlation) return;
+    session.sent = 0;
+    if (outcome.error) {
+      ASSERT_NE(outcome.error->code, ErrorCode::kStaleRef) << outcome.error->message;
+      ++retries_;
+    } else {
+      session.line.clear();
     }
   }
 
@@ -174,6 +225,9 @@ class SystemsWorld {
         ASSERT_EQ(outcome.answer, sent->second.line);
         promised_[sent->second.cluster].insert(sent->second.line);
         ++acknowledged_;
+      }
+      if (sent->second.session) {
+        ASSERT_NO_FATAL_FAILURE(TakeInSession(outcome, sessions_[*sent->second.session]));
       }
       sent_.erase(sent);
     }
@@ -215,26 +269,31 @@ class SystemsWorld {
   }();
   std::map<std::uint64_t, Sent> sent_;  // by correlation
   std::map<std::uint64_t, std::set<std::string>> promised_;
-  std::uint64_t next_ = 1;
+  std::uint64_t next_ = 0;
   std::uint64_t acknowledged_ = 0;
   std::uint64_t crashes_ = 0;
+  std::uint64_t retries_ = 0;
+  std::vector<Session> sessions_;
 };
 
-TEST(SimulatedSystems, CM1_CM6_CL6_NothingAcknowledgedIsLostOrDoubled) {
+TEST(SimulatedSystems, CM1_CM2_CM6_CL6_R12_NothingAcknowledgedIsLostOrDoubled) {
   std::uint64_t acknowledged = 0;
   std::uint64_t crashes = 0;
+  std::uint64_t retries = 0;
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {
     SCOPED_TRACE(seed);
     SystemsWorld world(seed);
     ASSERT_NO_FATAL_FAILURE(world.Live());
     acknowledged += world.acknowledged();
     crashes += world.crashes();
+    retries += world.retries();
   }
-  std::printf("%llu acknowledged over %llu crashes\n",
+  std::printf("%llu acknowledged over %llu crashes, %llu unknown and sent again\n",
               static_cast<unsigned long long>(acknowledged),
-              static_cast<unsigned long long>(crashes));
+              static_cast<unsigned long long>(crashes), static_cast<unsigned long long>(retries));
   EXPECT_GT(acknowledged, 10'000u);
   EXPECT_GT(crashes, 1000u);
+  EXPECT_GT(retries, 1000u);
 }
 
 }  // namespace

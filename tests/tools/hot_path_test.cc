@@ -45,7 +45,7 @@ TEST(HotPath, PW2_NoAllocationAndNoLockPerEntry) {
             3)
       << said;
   EXPECT_EQ(entries, 1'000'000u);
-  EXPECT_LE(allocations, 100u);
+  EXPECT_LE(allocations, entries / 1000) << "buffers grow with the largest batch";
   EXPECT_LE(locks, entries / 10) << "a few per batch, and per call";
   EXPECT_GT(locks, 0u) << "they are counted at all";
 }
