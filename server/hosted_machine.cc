@@ -3,6 +3,7 @@
 #include <exception>
 
 #include "base/bytes.h"
+#include "base/try.h"
 
 namespace duramen {
 inline namespace v1 {
@@ -42,6 +43,17 @@ Status Guarded(const char* what, Call call) {
 }
 
 }  // namespace
+
+Result<std::unique_ptr<HostedMachine>> HostedMachine::Make(const MachineType& type) {
+  std::unique_ptr<Machine> machine;
+  TRY(Guarded("make", [&] {
+    machine = type.make();
+    return Status();
+  }));
+  if (machine != nullptr) return std::make_unique<HostedMachine>(std::move(machine));
+  return Error{ErrorCode::kMachineFailed, "no machine '" + type.name + "' was made",
+               "its MachineType::make returns null"};
+}
 
 Status HostedMachine::Init(const MachineInit& init) {
   return Guarded("Init", [&] { return machine_->Init(init); });

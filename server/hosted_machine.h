@@ -22,6 +22,8 @@ class HostedMachine final : public StateMachine {
  public:
   explicit HostedMachine(std::unique_ptr<Machine> machine) : machine_(std::move(machine)) {}
 
+  /// Errors: kMachineFailed: making it threw, or gave nothing.
+  static Result<std::unique_ptr<HostedMachine>> Make(const MachineType& type);
   /// Errors: its own; kMachineFailed: it threw.
   Status Init(const MachineInit& init);
   void Apply(std::span<const Committed> commands, std::span<Applied> answers) override;

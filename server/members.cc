@@ -10,11 +10,10 @@
 
 namespace duramen {
 
+using server::Closed;
 using server::Worker;
 
 namespace {
-
-Error Closed() { return {ErrorCode::kClosed, "the system is closed", ""}; }
 
 /// name \n config
 std::string MachineRow(const ClusterOptions& cluster) {
@@ -166,6 +165,8 @@ void System::Impl::TakeBack(const std::string& cluster, ClusterId id,
 /// The new one is told what the first ones were, and gets the log from its leader.
 Result<bool> System::Impl::AddMember(const std::string& cluster, const std::string& node,
                                      Deadline deadline) {
+  const Visit visit(*this);
+  if (visit.refused()) return Closed();
   const Outcome invited =
       TRY(Ask({.ask = server::Ask::kInvite, .cluster = cluster, .target = node}, deadline));
   if (invited.answer == server::kNothingChanged) return false;

@@ -39,6 +39,12 @@ struct Request {
   std::size_t bytes() const { return sizeof *this + payload.size(); }
 };
 
+/// Of the member that is here, whoever leads.
+inline bool StaysHere(const Request& request) {
+  return request.ask == Ask::kTrigger ||
+         (request.ask == Ask::kQuery && request.consistency == Consistency::kLocal);
+}
+
 /// To the asker's node.
 struct Response {
   std::uint64_t client = 0;

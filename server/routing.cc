@@ -20,7 +20,7 @@ constexpr std::int64_t kBackoffNs = 10'000'000;
 constexpr std::size_t kOutcomesMax = 1'000'000;  // of a client, under way and not polled
 
 Error Unanswered(const std::string& node) {
-  if (node.empty()) return {ErrorCode::kClosed, "the system is closed", ""};
+  if (node.empty()) return server::Closed();
   return {ErrorCode::kTimeout, "node '" + node + "' is gone",
           "whether it happens is unknown: read, or send it again in a session"};
 }
@@ -61,7 +61,7 @@ Status System::Impl::Post(Client::Impl& client, Request request, const std::stri
   request.asker.node = options.node;
   request.asker.client = client.number;
   std::string node = to.empty() ? LeaderNode(request.cluster) : to;
-  if (node.empty()) node = options.node;
+  if (node.empty() || server::StaysHere(request)) node = options.node;
   const std::uint64_t correlation = request.asker.correlation;
   {
     const std::lock_guard lock(client.mutex);

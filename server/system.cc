@@ -13,16 +13,12 @@
 
 namespace duramen {
 
-using server::Parcel;
-using server::Request;
-using server::Response;
+using server::Closed;
 using server::Worker;
 
 namespace {
 
 constexpr std::size_t kWorkersMax = 64;
-
-Error Closed() { return {ErrorCode::kClosed, "the system is closed", ""}; }
 
 Error Late(const char* what) {
   return {ErrorCode::kTimeout, std::string("the deadline passed before ") + what, "try again"};
@@ -190,7 +186,7 @@ Status System::Impl::StartServer(Worker& worker, const std::string& cluster, con
                                            cluster + "' has",
                  "add it to the machines of the system's options"};
   }
-  auto machine = std::make_unique<server::HostedMachine>(type->make());
+  auto machine = TRY(server::HostedMachine::Make(*type));
   TRY(machine->Init({.cluster = cluster,
                      .uid = log.uid,
                      .config = end < row.size() ? row.substr(end + 1) : ""}));

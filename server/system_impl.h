@@ -22,6 +22,12 @@
 
 namespace duramen {
 
+namespace server {
+
+inline Error Closed() { return {ErrorCode::kClosed, "the system is closed", ""}; }
+
+}  // namespace server
+
 struct Client::Impl {
   System::Impl* system = nullptr;
   std::uint64_t number = 0;

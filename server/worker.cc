@@ -217,7 +217,8 @@ Hosted& Worker::Enter(const std::string& cluster, const ServerUid& uid, LogRef l
 
 void Worker::NoteStopped(const std::string& cluster, const LogInfo& log, Error why) {
   const Result<ServerUid> uid = Uid128::Parse(log.uid);
-  if (!uid.ok() || Named(cluster) != nullptr) return;
+  const Hosted* before = Named(cluster);
+  if (!uid.ok() || (before != nullptr && before->replica)) return;
   Enter(cluster, *uid, log.log).stopped = std::move(why);
 }
 
@@ -449,9 +450,7 @@ void Worker::Transfer(Hosted& hosted, Request& request) {
 
 /// Somebody else may well serve the cluster.
 void Worker::RefuseStopped(Hosted& hosted, const Request& request) {
-  const bool local = request.ask == Ask::kTrigger ||
-                     (request.ask == Ask::kQuery && request.consistency == Consistency::kLocal);
-  if (local || hosted.others.empty()) return Refuse(request.asker, *hosted.stopped);
+  if (StaysHere(request) || hosted.others.empty()) return Refuse(request.asker, *hosted.stopped);
   std::rotate(hosted.others.begin(), hosted.others.begin() + 1, hosted.others.end());
   Error error = ErrorOf(core::Answer::kNotLeader);
   error.message = "the server here is stopped: " + hosted.stopped->message;
@@ -561,7 +560,10 @@ void Worker::OnApplied(Replica& replica, std::uint64_t ticket, Applied applied) 
   if (hosted->machine->failed()) return;  // Answered as it stops.
   const std::optional<Pending> pending = TakePending(ticket);
   if (!pending) return;
-  Outcome outcome{.index = replica.applied(), .answer = std::move(applied.answer)};
+  const Index index = replica.applied();
+  Outcome outcome{.index = index,
+                  .term = replica.core().log().TermAt(index).value_or(0),
+                  .answer = std::move(applied.answer)};
   if (applied.expired) {
     outcome.error = Error{ErrorCode::kStaleRef,
                           "session_expired: the cluster no longer knows whether the command ran",

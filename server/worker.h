@@ -74,8 +74,7 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
   const char* name() const override { return "worker"; }
   bool HasWork() const override { return awake_.load(); }
 
-  /// Errors: kAlreadyExists; those of Replica::Start. One that does not start is there, stopped, as
-  /// after NoteStopped.
+  /// Errors: kAlreadyExists; those of Replica::Start.
   Status StartServer(ServerSetup setup);
   /// A server that could not be started; `why` is its status.
   void NoteStopped(const std::string& cluster, const LogInfo& log, Error why);

@@ -179,8 +179,8 @@ class System final {
                                   Deadline deadline);
   Client NewClient();
 
-  /// To the member on that node. Errors: kNotFound; kNotLeader: this system's member does not lead;
-  /// kRefused, with why; kTimeout.
+  /// To the member on that node; the leader is asked. Errors: kNotFound; kRefused, with why;
+  /// kTimeout.
   Status TransferLeadership(std::string_view cluster, std::string_view node, Deadline deadline);
   /// This system's member asks for votes now. Errors: kNotFound.
   Status TriggerElection(std::string_view cluster, Deadline deadline);

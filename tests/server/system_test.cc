@@ -63,6 +63,12 @@ class Systems : public ::testing::Test {
     options.node = node;
     options.network = network_;
     options.machines = {{"counter", [] { return std::make_unique<Counter>(); }}};
+    if (no_machine_) {
+      options.machines.push_back({"null", [] { return std::unique_ptr<Machine>(); }});
+      options.machines.push_back({"throws", []() -> std::unique_ptr<Machine> {
+                                    throw std::runtime_error("asked to");
+                                  }});
+    }
     options.workers = 2;
     options.election_timeout_min = 100;
     options.election_timeout_max = 200;
@@ -75,6 +81,12 @@ class Systems : public ::testing::Test {
     EXPECT_TRUE(opened.ok()) << (opened.ok() ? "" : opened.error().message);
     systems_[node] = std::make_unique<System>(std::move(*opened));
     return *systems_[node];
+  }
+  void FoundOnThree(const std::string& cluster) {
+    for (const char* node : {"a", "b", "c"}) Start(node);
+    const Status started = On("a").StartCluster(
+        {.name = cluster, .machine = "counter", .nodes = {"a", "b", "c"}}, In(20));
+    ASSERT_TRUE(started.ok()) << started.error().message;
   }
   System& On(const std::string& node) { return *systems_.at(node); }
   void Stop(const std::string& node) { systems_.erase(node); }
@@ -115,6 +127,7 @@ class Systems : public ::testing::Test {
     }
   }
   std::uint64_t lease_margin_ms_ = 0;
+  bool no_machine_ = false;
 
  private:
   std::string root_ = ::testing::TempDir() + "duramen-systems-" + std::to_string(::getpid()) + "-" +
@@ -173,6 +186,8 @@ TEST_F(Systems, CM6_AClientHasAnOutcomeForEachCommand) {
     for (const Outcome& outcome : client.Poll()) {
       ASSERT_FALSE(outcome.error) << outcome.error->message;
       EXPECT_EQ(outcome.answer, std::to_string(outcome.correlation + 1));
+      EXPECT_GT(outcome.index, 0u);
+      EXPECT_GT(outcome.term, 0u);
       EXPECT_TRUE(done.insert(outcome.correlation).second);
     }
   }
@@ -180,11 +195,7 @@ TEST_F(Systems, CM6_AClientHasAnOutcomeForEachCommand) {
 }
 
 TEST_F(Systems, CM2_R12_ACommandInASessionRunsOnce) {
-  for (const char* node : {"a", "b", "c"}) Start(node);
-  ASSERT_TRUE(On("a")
-                  .StartCluster({.name = "three", .machine = "counter", .nodes = {"a", "b", "c"}},
-                                In(20))
-                  .ok());
+  FoundOnThree("three");
   const Result<std::uint64_t> session = On("a").OpenSession("three", In(20));
   ASSERT_TRUE(session.ok()) << session.error().message;
   const auto once = [&](const std::string& node, std::uint64_t sequence,
@@ -224,11 +235,7 @@ TEST_F(Systems, SM12_AMachineThatThrowsStopsItsServerOnly) {
 }
 
 TEST_F(Systems, SM12_B6_OthersGoOnWhereALeadersMachineFails) {
-  for (const char* node : {"a", "b", "c"}) Start(node);
-  ASSERT_TRUE(On("a")
-                  .StartCluster({.name = "three", .machine = "counter", .nodes = {"a", "b", "c"}},
-                                In(20))
-                  .ok());
+  FoundOnThree("three");
   EXPECT_EQ(Execute("a", "three"), "1");
   const std::string leader = On("a").AwaitLeader("three", In(20)).value();
   Counter::throws_at = On(leader).StatusOf("three", In(20)).value().uid;
@@ -244,11 +251,7 @@ TEST_F(Systems, SM12_B6_OthersGoOnWhereALeadersMachineFails) {
 
 // A cluster at rest has no timer: only word of the leader itself wakes it.
 TEST_F(Systems, B6_CL7_AnIdleClusterNoticesThatItsLeaderIsStopped) {
-  for (const char* node : {"a", "b", "c"}) Start(node);
-  ASSERT_TRUE(On("a")
-                  .StartCluster({.name = "one", .machine = "counter", .nodes = {"a", "b", "c"}},
-                                In(20))
-                  .ok());
+  FoundOnThree("one");
   EXPECT_EQ(Execute("a", "one"), "1");
   for (const char* node : {"a", "b", "c"}) AwaitIdle(node);
   const std::string leader = On("a").AwaitLeader("one", In(20)).value();
@@ -286,11 +289,7 @@ TEST_F(Systems, CL6_CL7_AStoppedServerComesBackFromItsLog) {
 }
 
 TEST_F(Systems, EL6_LeadershipGoesWhereItIsWanted) {
-  for (const char* node : {"a", "b", "c"}) Start(node);
-  ASSERT_TRUE(On("a")
-                  .StartCluster({.name = "three", .machine = "counter", .nodes = {"a", "b", "c"}},
-                                In(20))
-                  .ok());
+  FoundOnThree("three");
   EXPECT_EQ(Execute("a", "three"), "1");
   const std::string leader = On("a").AwaitLeader("three", In(20)).value();
   const std::string other = leader == "a" ? "b" : "a";
@@ -300,15 +299,15 @@ TEST_F(Systems, EL6_LeadershipGoesWhereItIsWanted) {
   EXPECT_EQ(On(other).AwaitLeader("three", In(20)).value(), other);
   EXPECT_EQ(On("a").TransferLeadership("three", "nowhere", In(20)).error().code,
             ErrorCode::kNotFound);
+  // The member that is here is asked to campaign, and not who leads.
+  ASSERT_TRUE(On("c").TriggerElection("three", In(20)).ok());
+  ASSERT_TRUE(On("c").StopServer("three", In(20)).ok());
+  EXPECT_EQ(On("c").TriggerElection("three", In(20)).error().code, ErrorCode::kClosed);
 }
 
 TEST_F(Systems, RD2_RD4_ALeaderAnswersByItsLease) {
   lease_margin_ms_ = 20;
-  for (const char* node : {"a", "b", "c"}) Start(node);
-  ASSERT_TRUE(On("a")
-                  .StartCluster({.name = "three", .machine = "counter", .nodes = {"a", "b", "c"}},
-                                In(20))
-                  .ok());
+  FoundOnThree("three");
   EXPECT_EQ(Execute("a", "three"), "1");
   for (const Consistency how : {Consistency::kLease, Consistency::kLeader}) {
     for (const char* node : {"a", "b", "c"}) {
@@ -348,6 +347,31 @@ TEST_F(Systems, ME1_ME2_ME5_CL12_MembersComeAndGoWhileItCounts) {
   AwaitVoters("b", 3);
   EXPECT_NE(On("a").StatusOf("one", In(20))->uid, before);
   EXPECT_EQ(On("a").Query("one", {}, Consistency::kConsistent, In(20)).value(), "3");
+}
+
+TEST_F(Systems, RD1_AMemberAnswersLocallyWithoutTheOthers) {
+  FoundOnThree("one");
+  EXPECT_EQ(Execute("a", "one"), "1");
+  for (const char* node : {"a", "b", "c"}) AwaitIdle(node);
+  const std::string leader = On("a").AwaitLeader("one", In(20)).value();
+  const std::string left = leader == "a" ? "b" : "a";
+  for (const std::string node : {"a", "b", "c"}) {
+    if (node != left) Stop(node);
+  }
+  const Result<std::string> asked = On(left).Query("one", {}, Consistency::kLocal, In(20));
+  ASSERT_TRUE(asked.ok()) << asked.error().message;
+  EXPECT_EQ(*asked, "1");
+}
+
+TEST_F(Systems, SM12_AMachineThatIsNotMadeStartsNothing) {
+  no_machine_ = true;
+  Start("a");
+  for (const char* name : {"throws", "null"}) {
+    const Status started = On("a").StartCluster({.name = name, .machine = name}, In(20));
+    ASSERT_FALSE(started.ok());
+    EXPECT_EQ(started.error().code, ErrorCode::kMachineFailed);
+  }
+  EXPECT_THAT(On("a").Clusters(), ::testing::IsEmpty());
 }
 
 // Done, or unknown: never nothing.
