@@ -27,6 +27,25 @@ if(DURAMEN_SANITIZE)
   target_link_options(duramen_flags INTERFACE -fsanitize=${DURAMEN_SANITIZE})
 endif()
 
+# What most files include, read once: a quarter of what Clang takes; GCC gains nothing. Not where it
+# matters that a file includes what it uses: the dev preset is without.
+if(DURAMEN_PRECOMPILE)
+  file(CONFIGURE OUTPUT common_header.cc CONTENT "// Its headers alone.\n")
+  add_library(duramen_common_header OBJECT ${CMAKE_CURRENT_BINARY_DIR}/common_header.cc)
+  set_target_properties(duramen_common_header PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  target_link_libraries(duramen_common_header PRIVATE duramen_flags)
+  target_precompile_headers(duramen_common_header PRIVATE
+    <algorithm> <array> <atomic> <charconv> <chrono> <condition_variable> <cstring> <deque> <list>
+    <map> <mutex> <set> <sstream> <thread> <unordered_map>
+    <duramen/log_store.h> <duramen/machine.h> <duramen/system.h>)
+endif()
+function(duramen_precompiled target)
+  if(DURAMEN_PRECOMPILE)
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+    target_precompile_headers(${target} REUSE_FROM duramen_common_header)
+  endif()
+endfunction()
+
 # duramen_library(NAME SOURCES... [LINKS targets...]): one library per folder; LINKS are the arrows,
 # and tests/tidy holds them against its table. INTERNAL: it is not installed.
 function(duramen_library name)
@@ -34,6 +53,7 @@ function(duramen_library name)
   add_library(duramen_${name} STATIC ${arg_SOURCES})
   set_target_properties(duramen_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON EXPORT_NAME ${name})
   target_link_libraries(duramen_${name} PRIVATE $<BUILD_INTERFACE:duramen_flags>)
+  duramen_precompiled(duramen_${name})
   foreach(link IN LISTS arg_LINKS)
     target_link_libraries(duramen_${name} PUBLIC duramen_${link})
   endforeach()

@@ -1,7 +1,6 @@
 #include "wal/scan.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/bytes.h"
 
@@ -54,12 +53,12 @@ bool HoldsClosing(Bytes block) {
 Bytes FileWindow::At(std::uint64_t offset, std::uint64_t bytes) {
   if (offset >= size_bytes_) return {};
   bytes = std::min(bytes, size_bytes_ - offset);
-  if (offset < start_ || offset + bytes > start_ + buffer_.size()) Fill(offset, bytes);
-  return Bytes(buffer_).subspan(offset - start_, bytes);
+  if (offset < start_ || offset + bytes > start_ + filled_) Fill(offset, bytes);
+  return Bytes(buffer_.get() + (offset - start_), bytes);
 }
 
 std::uint64_t FileWindow::NextBlock(std::uint64_t offset) const {
-  if (offset >= start_ && offset < start_ + buffer_.size()) return offset;  // No need to ask.
+  if (offset >= start_ && offset < start_ + filled_) return offset;  // No need to ask.
   const Result<std::uint64_t> next = file_.NextData(offset);
   return next.ok() ? std::max(offset, *next - *next % kBlockBytes) : offset;
 }
@@ -67,21 +66,26 @@ std::uint64_t FileWindow::NextBlock(std::uint64_t offset) const {
 void FileWindow::Fill(std::uint64_t offset, std::uint64_t bytes) {
   const std::uint64_t wanted = std::min(std::max(bytes, kWindowBytes), size_bytes_ - offset);
   start_ = offset;
-  buffer_.resize(wanted);
-  const Result<std::size_t> read = file_.Read(offset, buffer_);
+  if (wanted > capacity_) {
+    buffer_ = std::make_unique_for_overwrite<std::byte[]>(wanted);
+    capacity_ = wanted;
+  }
+  filled_ = wanted;
+  const std::span<std::byte> window(buffer_.get(), wanted);
+  const Result<std::size_t> read = file_.Read(offset, window);
   if (read.ok() && *read == wanted) {
     bytes_read_ += wanted;
     return;
   }
   if (!read.ok() && read.error().code != ErrorCode::kIo && !refused_) refused_ = read.error();
   // Block by block, so that one unreadable block does not hide its neighbours.
-  std::memset(buffer_.data(), 0, wanted);
+  std::ranges::fill(window, std::byte{0});
   for (std::uint64_t at = 0; at < wanted; at += kBlockBytes) {
     const std::uint64_t size = std::min(kBlockBytes, wanted - at);
-    const Result<std::size_t> block = file_.Read(offset + at, std::span(buffer_).subspan(at, size));
+    const Result<std::size_t> block = file_.Read(offset + at, window.subspan(at, size));
     if (!block.ok()) {
       if (block.error().code != ErrorCode::kIo && !refused_) refused_ = block.error();
-      std::memset(buffer_.data() + at, 0, size);
+      std::ranges::fill(window.subspan(at, size), std::byte{0});
       unreadable_bytes_ += size;
     } else {
       bytes_read_ += *block;

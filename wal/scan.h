@@ -37,7 +37,9 @@ class FileWindow {
   const File& file_;
   std::uint64_t size_bytes_;
   std::uint64_t start_ = 0;
-  std::vector<std::byte> buffer_;
+  std::unique_ptr<std::byte[]> buffer_;  // Not zeroed: it is read into.
+  std::uint64_t capacity_ = 0;
+  std::uint64_t filled_ = 0;
   std::uint64_t bytes_read_ = 0;
   std::uint64_t unreadable_bytes_ = 0;
   std::optional<Error> refused_;
