@@ -15,6 +15,7 @@ enum class CommandKind : std::uint8_t {
   kPlain = 0,
   kOpensSession = 1,  // its index becomes the session's number
   kInSession = 2,
+  kReads = 3,  // changes nothing: a question to the machine, at its place in the log [RD6]
 };
 
 /// unix_ms i64 | kind u8 | in a session: number, sequence, acknowledged u64 each | payload

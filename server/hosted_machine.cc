@@ -1,17 +1,29 @@
 #include "server/hosted_machine.h"
 
+#include <algorithm>
 #include <exception>
 
 #include "base/bytes.h"
 #include "base/try.h"
+#include "server/parcel.h"
 
 namespace duramen {
 inline namespace v1 {
 
-/// Of one call of Apply.
+/// Of one call of a machine.
 class Effects::Sink {
  public:
   std::span<server::HostedMachine::Due> due;
+  std::vector<server::Wish>& wishes;
+  std::string_view node;  // the server's
+  /// Null: of an event, which this server alone has.
+  const server::ApplyContext* context = nullptr;
+
+  bool acts() const { return context == nullptr || context->leads; }
+  template <typename What>
+  void Add(What what) {
+    if (acts()) wishes.push_back({std::move(what)});
+  }
 };
 
 void Effects::Reply(std::size_t command, std::string_view answer) {
@@ -20,6 +32,55 @@ void Effects::Reply(std::size_t command, std::string_view answer) {
 
 bool Effects::wants_reply(std::size_t command) const noexcept {
   return command < sink_.due.size() && sink_.due[command].wanted;
+}
+
+void Effects::Append(Bytes command) {
+  sink_.Add(server::Wish::Append{server::EncodeCommand({.payload = command})});
+}
+
+/// Of a command each member knows who is nearest: the members of that place in the log are the same
+/// to all.
+void Effects::Send(std::string_view address, Bytes message, Sender sender) {
+  if (sender == Sender::kNearest && sink_.context != nullptr) {
+    const std::string_view node = server::NodeOf(address);
+    const auto& members = sink_.context->members->members;
+    const bool near = std::ranges::find(members, node, &core::Member::node) != members.end();
+    if (near && node != sink_.node) return;
+    if (near && !sink_.context->fresh) return;
+    if (!near && !sink_.acts()) return;
+  } else if (!sink_.acts()) {
+    return;
+  }
+  sink_.wishes.push_back(
+      {server::Wish::Send{std::string(address), std::string(AsText(message))}});
+}
+
+void Effects::SetTimer(std::string_view name, std::uint64_t ms) {
+  sink_.Add(server::Wish::Timer{.name = std::string(name), .ms = ms});
+}
+
+void Effects::SetTimerAt(std::string_view name, std::int64_t unix_ms) {
+  sink_.Add(server::Wish::Timer{.name = std::string(name), .unix_ms = unix_ms});
+}
+
+void Effects::CancelTimer(std::string_view name) {
+  sink_.Add(server::Wish::Timer{.name = std::string(name)});
+}
+
+void Effects::Monitor(std::string_view node) {
+  sink_.Add(server::Wish::Monitor{std::string(node), true});
+}
+
+void Effects::Demonitor(std::string_view node) {
+  sink_.Add(server::Wish::Monitor{std::string(node), false});
+}
+
+void Effects::Aux(Bytes message) {
+  sink_.Add(server::Wish::Aux{{message.begin(), message.end()}});
+}
+
+void Effects::Call(std::function<void()> call) {
+  sink_.Add(server::Wish::Call(std::move(call)));
 }
 
 }  // namespace v1
@@ -44,13 +105,18 @@ Status Guarded(const char* what, Call call) {
 
 }  // namespace
 
-Result<std::unique_ptr<HostedMachine>> HostedMachine::Make(const MachineType& type) {
+Result<std::unique_ptr<HostedMachine>> HostedMachine::Make(const MachineType& type,
+                                                           std::string node) {
   std::unique_ptr<Machine> machine;
   TRY(Guarded("make", [&] {
     machine = type.make();
     return Status();
   }));
-  if (machine != nullptr) return std::make_unique<HostedMachine>(std::move(machine));
+  if (machine != nullptr) {
+    auto hosted = std::make_unique<HostedMachine>(std::move(machine), std::move(node));
+    hosted->tick_ = type.tick;
+    return hosted;
+  }
   return Error{ErrorCode::kMachineFailed, "no machine '" + type.name + "' was made",
                "its MachineType::make returns null"};
 }
@@ -61,7 +127,9 @@ Status HostedMachine::Init(const MachineInit& init) {
 
 /// Commands that are applied together, or one by one, give the same: a start has others together
 /// than the life before.
-void HostedMachine::Apply(std::span<const Committed> commands, std::span<Applied> answers) {
+void HostedMachine::Apply(const ApplyContext& context, std::span<const Committed> commands,
+                          std::span<Applied> answers) {
+  context_ = context;
   for (std::size_t at = 0; at < commands.size() && !failed_; ++at) {
     const Committed& one = commands[at];
     const Result<CommandFrame> frame = DecodeCommand(one.command);
@@ -74,6 +142,10 @@ void HostedMachine::Apply(std::span<const Committed> commands, std::span<Applied
       answers[at].answer = std::to_string(one.at.index);
       continue;
     }
+    if (frame->kind == CommandKind::kReads) {
+      Read(one, frame->payload, answers[at]);
+      continue;
+    }
     const bool in_session = frame->kind == CommandKind::kInSession;
     if (in_session && !IsNew(frame->mark, one.at.index, answers[at])) continue;
     due_.push_back({.answer = &answers[at],
@@ -81,7 +153,8 @@ void HostedMachine::Apply(std::span<const Committed> commands, std::span<Applied
                     .mark = in_session ? frame->mark : SessionMark{}});
     commands_.push_back({.meta = {.index = one.at.index,
                                   .term = one.at.term,
-                                  .leader_unix_ms = frame->unix_ms},
+                                  .leader_unix_ms = frame->unix_ms,
+                                  .machine_version = context.machine_version},
                          .payload = frame->payload});
   }
   ApplyDue();
@@ -99,9 +172,41 @@ bool HostedMachine::IsNew(const SessionMark& mark, Index index, Applied& answer)
   return true;
 }
 
+/// RD6: at its place in the log, for who asked; to all others it is nothing.
+void HostedMachine::Read(const Committed& one, Bytes query, Applied& answer) {
+  if (!one.answered) return;
+  ApplyDue();
+  Result<std::string> asked = Query(query);
+  if (asked.ok()) {
+    answer.answer = std::move(*asked);
+  } else {
+    answer.error = asked.error();
+  }
+}
+
+void HostedMachine::On(const MachineEvent& event) {
+  if (failed_) return;
+  Effects::Sink sink{.due = {}, .wishes = wishes_, .node = node_};
+  const Status told = Guarded("On", [&] {
+    Effects effects(sink);
+    machine_->On(event, effects);
+    return Status();
+  });
+  if (!told.ok()) failed_ = told.error();
+}
+
+void HostedMachine::Run(const Wish::Call& call) {
+  if (failed_ || !call) return;
+  const Status called = Guarded("Effects::Call", [&] {
+    call();
+    return Status();
+  });
+  if (!called.ok()) failed_ = called.error();
+}
+
 void HostedMachine::ApplyDue() {
   if (!due_.empty() && !failed_) {
-    Effects::Sink sink{.due = due_};
+    Effects::Sink sink{.due = due_, .wishes = wishes_, .node = node_, .context = &context_};
     const Status applied = Guarded("Apply", [&] {
       Effects effects(sink);
       machine_->Apply(commands_, effects);

@@ -4,12 +4,14 @@
 // that it did not answer counts as answered.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
 #include <span>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "duramen/machine.h"
@@ -18,16 +20,50 @@
 
 namespace duramen::server {
 
+/// What a machine wants done, in the order in which it asked.
+struct Wish {
+  struct Append {
+    std::vector<std::byte> command;
+  };
+  struct Send {
+    std::string address;
+    std::string message;
+  };
+  struct Timer {
+    std::string name;
+    std::optional<std::uint64_t> ms;       // from now
+    std::optional<std::int64_t> unix_ms;   // neither: cancel it
+  };
+  struct Monitor {
+    std::string node;
+    bool on = true;
+  };
+  struct Aux {
+    std::vector<std::byte> message;
+  };
+  using Call = std::function<void()>;
+  std::variant<Append, Send, Timer, Monitor, Aux, Call> what;
+};
+
 class HostedMachine final : public StateMachine {
  public:
-  explicit HostedMachine(std::unique_ptr<Machine> machine) : machine_(std::move(machine)) {}
+  /// Of a server on that node.
+  HostedMachine(std::unique_ptr<Machine> machine, std::string node)
+      : machine_(std::move(machine)), node_(std::move(node)) {}
 
   /// Errors: kMachineFailed: making it threw, or gave nothing.
-  static Result<std::unique_ptr<HostedMachine>> Make(const MachineType& type);
+  static Result<std::unique_ptr<HostedMachine>> Make(const MachineType& type, std::string node);
   /// Errors: its own; kMachineFailed: it threw.
   Status Init(const MachineInit& init);
-  void Apply(std::span<const Committed> commands, std::span<Applied> answers) override;
+  void Apply(const ApplyContext& context, std::span<const Committed> commands,
+             std::span<Applied> answers) override;
+  void On(const MachineEvent& event);
+  void Run(const Wish::Call& call);
   Result<std::string> Query(Bytes query);
+  bool has_wishes() const { return !wishes_.empty(); }
+  std::vector<Wish> TakeWishes() { return std::exchange(wishes_, {}); }
+  /// Milliseconds from tick to tick; 0: none.
+  std::uint64_t tick() const { return tick_; }
   /// On any thread.
   Status Validate(Bytes command) const;
   const std::optional<Error>& failed() const { return failed_; }
@@ -41,9 +77,14 @@ class HostedMachine final : public StateMachine {
 
  private:
   bool IsNew(const SessionMark& mark, Index index, Applied& answer);
+  void Read(const Committed& one, Bytes query, Applied& answer);
   void ApplyDue();
 
   std::unique_ptr<Machine> machine_;
+  std::string node_;
+  std::uint64_t tick_ = 0;
+  ApplyContext context_;  // of the call of Apply under way
+  std::vector<Wish> wishes_;
   std::optional<Error> failed_;
   SessionTable sessions_;
   std::vector<Due> due_;

@@ -18,6 +18,13 @@ std::shared_ptr<Network::Entrance> Network::Find(const std::string& node) {
   return found == entrances_.end() ? nullptr : found->second;
 }
 
+std::vector<std::string> Network::Nodes() {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> names;
+  for (const auto& [name, entrance] : entrances_) names.push_back(name);
+  return names;
+}
+
 Status Network::Join(const std::string& node, std::uint64_t boot, Neighbour& neighbour) {
   auto entrance = std::make_shared<Entrance>();
   entrance->neighbour = &neighbour;

@@ -13,9 +13,29 @@
 #include <string>
 #include <vector>
 
+#include "base/actor.h"
 #include "server/parcel.h"
 
 namespace duramen::server {
+
+/// Something that a worker does, and whoever waits for it; shared, since that one may give up.
+struct Errand {
+  std::atomic<bool> done{false};
+  Status result;  // these two once it is done
+  ServerUid uid;
+  std::mutex mutex;                  // of the next one
+  ActorExecutor* waiter = nullptr;  // of whoever waits: another system's, it may be
+
+  void Finish() {
+    const std::lock_guard lock(mutex);
+    done.store(true);
+    if (waiter != nullptr) waiter->Progress();
+  }
+  void SetWaiter(ActorExecutor* executor) {
+    const std::lock_guard lock(mutex);
+    waiter = executor;
+  }
+};
 
 /// What others may ask of a system.
 class Neighbour {
@@ -25,10 +45,12 @@ class Neighbour {
   virtual void Deliver(std::vector<Parcel> parcels) = 0;
   /// A node is there, in that life, or gone. Never blocks.
   virtual void OnNode(const std::string& node, std::optional<std::uint64_t> boot) = 0;
-  /// Makes the log of a member. Errors: kAlreadyExists, kNotFound: no such machine.
-  virtual Result<ServerUid> Prepare(const ClusterOptions& options, Deadline deadline) = 0;
-  /// Starts it. `birth` is durable when this returns.
-  virtual Status Begin(const ClusterOptions& options, const Birth& birth, Deadline deadline) = 0;
+  /// Makes the log of a member, and says its uid. Never blocks, as the next one does not. Errors:
+  /// kAlreadyExists, kNotFound: no such machine.
+  virtual std::shared_ptr<Errand> Prepare(const ClusterOptions& options) = 0;
+  /// Starts it. `birth` is durable when that is done.
+  virtual std::shared_ptr<Errand> Begin(const ClusterOptions& options, const Birth& birth,
+                                        Deadline deadline) = 0;
   /// Takes back what Prepare and Begin did for that cluster; by the deadline its name is free.
   virtual void Abandon(const std::string& cluster, ClusterId id, Deadline deadline) = 0;
 };
@@ -38,6 +60,8 @@ class Network {
   /// Errors: kAlreadyExists: a node of that name is there.
   Status Join(const std::string& node, std::uint64_t boot, Neighbour& neighbour);
   void Leave(const std::string& node);
+  /// Who is there.
+  std::vector<std::string> Nodes();
   /// False: it is not there.
   bool Send(const std::string& node, std::vector<Parcel> parcels);
   /// Errors: kNotFound: it is not there; those of `visit`.

@@ -41,16 +41,15 @@ bool System::Impl::IsChristened(LogRef log) const {
   return birth.ok() || birth.error().code != ErrorCode::kNotFound;
 }
 
-Result<ServerUid> System::Impl::Prepare(const ClusterOptions& cluster, Deadline deadline) {
-  if (FindMachine(cluster.machine) == nullptr) {
-    return Error{ErrorCode::kNotFound,
-                 "node '" + options.node + "' knows no machine '" + cluster.machine + "'",
-                 "add it to the machines of the system's options"};
-  }
+std::shared_ptr<server::Errand> System::Impl::Prepare(const ClusterOptions& cluster) {
   Worker& worker = WorkerOf(cluster.name);
-  const auto uid = std::make_shared<ServerUid>();
-  const Status made = InWorker(worker, deadline, [this, &worker, cluster, uid]() -> Status {
-    *uid = TRY(server::Replica::Register(*store_, worker.writer(), cluster.name));
+  return Send(worker, [this, &worker, cluster](server::Errand& errand) -> Status {
+    if (FindMachine(cluster.machine) == nullptr) {
+      return Error{ErrorCode::kNotFound,
+                   "node '" + options.node + "' knows no machine '" + cluster.machine + "'",
+                   "add it to the machines of the system's options"};
+    }
+    errand.uid = TRY(server::Replica::Register(*store_, worker.writer(), cluster.name));
     const LogRef log = TRY(store_->OpenLog(worker.writer(), cluster.name, OpenMode::kOpen));
     if (IsChristened(log)) {
       return Error{ErrorCode::kAlreadyExists,
@@ -62,14 +61,13 @@ Result<ServerUid> System::Impl::Prepare(const ClusterOptions& cluster, Deadline 
     TRY(worker.writer().Put(log, server::kMachineKey, AsBytes(row), Durability::kLazy));
     return {};
   });
-  if (!made.ok()) return made.error();
-  return *uid;
 }
 
-Status System::Impl::Begin(const ClusterOptions& cluster, const server::Birth& birth,
-                           Deadline deadline) {
+std::shared_ptr<server::Errand> System::Impl::Begin(const ClusterOptions& cluster,
+                                                    const server::Birth& birth,
+                                                    Deadline deadline) {
   Worker& worker = WorkerOf(cluster.name);
-  return InWorker(worker, deadline, [this, &worker, cluster, birth, deadline]() -> Status {
+  return Send(worker, [this, &worker, cluster, birth, deadline](server::Errand&) -> Status {
     const LogRef log = TRY(store_->OpenLog(worker.writer(), cluster.name, OpenMode::kOpen));
     if (IsChristened(log)) {
       return Error{ErrorCode::kAlreadyExists,
@@ -102,7 +100,7 @@ Status System::Impl::Delete(Worker& worker, const std::string& cluster, Deadline
   {
     const std::unique_lock lock(routes_mutex_);
     routes_.erase(uid);
-    leaders_.erase(cluster);
+    known_.erase(cluster);
   }
   return worker.writer().Wait(deletion, deadline);  // Then the name is free.
 }
@@ -124,31 +122,76 @@ auto System::Impl::On(const std::string& node, Call call)
   return Error{ErrorCode::kNotFound, "no node '" + node + "' is on the network", ""};
 }
 
-Status System::Impl::StartCluster(const ClusterOptions& given, Deadline deadline) {
+/// Every step is under way on all nodes at once. Who has not promised anything by its end is no
+/// member; who has, is.
+Result<StartedCluster> System::Impl::StartCluster(const ClusterOptions& given, Deadline deadline) {
   const Visit visit(*this);
   if (visit.refused()) return Closed();
   ClusterOptions cluster = given;
   if (cluster.nodes.empty()) cluster.nodes.push_back(options.node);
   TRY(CheckCluster(cluster));
-  server::Birth birth;
+  StartedCluster result;
   Status failure;
+  std::vector<std::pair<std::string, std::shared_ptr<server::Errand>>> errands;
   for (const std::string& node : cluster.nodes) {
-    const Result<ServerUid> uid = On(
-        node, [&](server::Neighbour& there) { return there.Prepare(cluster, deadline); });
-    if (!uid.ok()) failure = uid.error();
-    if (!failure.ok()) break;
-    // Of an incarnation, so it is another one where the cluster is made again.
-    if (birth.cluster == 0) birth.cluster = Checksum(AsBytes(cluster.name + uid->ToString()), 0);
-    birth.configuration = birth.configuration.With({.uid = *uid, .node = node});
-  }
-  for (const std::string& node : cluster.nodes) {
-    if (!failure.ok()) break;
-    failure = On(node, [&](server::Neighbour& there) {
-      return there.Begin(cluster, birth, deadline);
+    auto sent = On(node, [&](server::Neighbour& there) {
+      return Result<std::shared_ptr<server::Errand>>(there.Prepare(cluster));
     });
+    if (sent.ok()) errands.emplace_back(node, std::move(*sent));
+    if (!sent.ok()) result.not_started.push_back(node), failure = sent.error();
   }
-  if (!failure.ok()) TakeBack(cluster.name, birth.cluster, cluster.nodes, deadline);
-  return failure;
+  server::Birth birth;
+  bool refused = false;
+  for (auto& [node, errand] : errands) {
+    const Status prepared = Finish(*errand, deadline);
+    if (prepared.ok()) {
+      // Of an incarnation, so it is another one where the cluster is made again.
+      const std::string seed = cluster.name + errand->uid.ToString();
+      if (birth.cluster == 0) birth.cluster = Checksum(AsBytes(seed), 0);
+      birth.configuration = birth.configuration.With({.uid = errand->uid, .node = node});
+      result.started.push_back(node);
+      continue;
+    }
+    result.not_started.push_back(node);
+    failure = prepared;
+    refused = refused || prepared.error().code != ErrorCode::kTimeout;
+  }
+  if (refused || 2 * result.started.size() <= cluster.nodes.size()) {
+    TakeBack(cluster.name, birth.cluster, cluster.nodes, deadline);
+    return failure.error();
+  }
+  errands.clear();
+  for (const std::string& node : result.started) {
+    auto sent = On(node, [&](server::Neighbour& there) {
+      return Result<std::shared_ptr<server::Errand>>(there.Begin(cluster, birth, deadline));
+    });
+    if (sent.ok()) errands.emplace_back(node, std::move(*sent));
+    if (!sent.ok()) failure = sent.error();
+  }
+  bool all = errands.size() == result.started.size();
+  for (auto& [node, errand] : errands) {
+    const Status begun = Finish(*errand, deadline);
+    if (!begun.ok()) all = false, failure = begun;
+  }
+  if (all) return result;
+  TakeBack(cluster.name, birth.cluster, result.started, deadline);
+  return failure.error();
+}
+
+Status System::Impl::StartOrRestart(const ClusterOptions& cluster, Deadline deadline) {
+  bool here = false;
+  {
+    const std::shared_lock lock(routes_mutex_);
+    here = known_.contains(cluster.name);
+  }
+  if (here) {
+    const Status restarted = RestartServer(cluster.name, deadline);
+    if (restarted.ok() || restarted.error().code == ErrorCode::kAlreadyExists) return {};
+    // A start that was cut short left a name, and nothing else.
+    if (restarted.error().code != ErrorCode::kNotFound) return restarted;
+  }
+  TRY(StartCluster(cluster, deadline));
+  return {};
 }
 
 /// Only what was begun as that cluster.
@@ -174,11 +217,15 @@ Result<bool> System::Impl::AddMember(const std::string& cluster, const std::stri
   const std::size_t end = std::min(invitation.machine.find('\n'), invitation.machine.size());
   ClusterOptions joining{.name = cluster, .machine = invitation.machine.substr(0, end)};
   if (end < invitation.machine.size()) joining.config = invitation.machine.substr(end + 1);
-  const ServerUid uid = TRY(
-      On(node, [&](server::Neighbour& there) { return there.Prepare(joining, deadline); }));
-  const Status begun = On(node, [&](server::Neighbour& there) {
-    return there.Begin(joining, invitation.birth, deadline);
+  using Sent = Result<std::shared_ptr<server::Errand>>;
+  const auto prepared =
+      TRY(On(node, [&](server::Neighbour& there) { return Sent(there.Prepare(joining)); }));
+  TRY(Finish(*prepared, deadline));
+  const ServerUid uid = prepared->uid;
+  const Sent beginning = On(node, [&](server::Neighbour& there) {
+    return Sent(there.Begin(joining, invitation.birth, deadline));
   });
+  const Status begun = beginning.ok() ? Finish(**beginning, deadline) : beginning.error();
   Result<Outcome> added = begun.ok() ? Outcome{} : Result<Outcome>(begun.error());
   if (begun.ok()) {
     added = Ask({.ask = server::Ask::kAdd, .cluster = cluster, .target = node, .uid = uid},

@@ -21,16 +21,35 @@ inline constexpr std::string_view kNothingChanged = "nothing changed";
 /// Who waits for an answer.
 struct Asker {
   std::string node;
-  std::uint64_t client = 0;  // of that node
+  std::uint64_t client = 0;  // of that node; 0: nobody
   std::uint64_t correlation = 0;
 };
 
-enum class Ask : std::uint8_t { kCommand, kQuery, kTransfer, kTrigger, kInvite, kAdd, kRemove };
+/// A client, as machines know it: number @ node.
+std::string AddressOf(const std::string& node, std::uint64_t client);
+std::string_view NodeOf(std::string_view address);
+/// 0: it is no address.
+std::uint64_t ClientOf(std::string_view address);
+
+enum class Ask : std::uint8_t {
+  kCommand,
+  kQuery,
+  kTransfer,
+  kTrigger,
+  kInvite,
+  kAdd,
+  kRemove,
+  kAux,
+};
 
 struct Request {
   Asker asker;
   Ask ask = Ask::kCommand;
   Consistency consistency = Consistency::kLocal;  // of a query
+  Token after;                                    // of a query: not before that is applied
+  ReplyWhen reply = ReplyWhen::kApplied;          // of a command
+  Priority priority = Priority::kNormal;
+  std::string reply_from;  // a node; empty: the leader
   std::string cluster;
   std::string target;  // a node: of a transfer or change
   ServerUid uid;       // of a member that is to be added
@@ -41,7 +60,7 @@ struct Request {
 
 /// Of the member that is here, whoever leads.
 inline bool StaysHere(const Request& request) {
-  return request.ask == Ask::kTrigger ||
+  return request.ask == Ask::kTrigger || request.ask == Ask::kAux ||
          (request.ask == Ask::kQuery && request.consistency == Consistency::kLocal);
 }
 
@@ -51,6 +70,19 @@ struct Response {
   Outcome outcome;
 };
 
+/// An outcome that the member on that node passes on once it has applied as much [CM8].
+struct Relay {
+  std::string cluster;
+  Asker asker;
+  Outcome outcome;
+};
+
+/// Of a machine, to a client.
+struct Notice {
+  std::uint64_t client = 0;
+  Message message;
+};
+
 /// A member has stopped, or begun a life, while its node is up: nobody need wait for its word.
 struct PeerNotice {
   ServerUid to;
@@ -58,7 +90,7 @@ struct PeerNotice {
   std::optional<std::uint64_t> boot;  // nothing: it has stopped
 };
 
-using Parcel = std::variant<Envelope, Request, Response, PeerNotice>;
+using Parcel = std::variant<Envelope, Request, Response, PeerNotice, Relay, Notice>;
 
 /// Takes parcels to where they belong. Any thread; never blocks.
 class Router {

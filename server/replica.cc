@@ -99,6 +99,8 @@ Status Replica::Recover(const ReplicaStart& start) {
   core.commit = std::min<Index>(TRY(place_.store.LastAppliedOf(log_)), core.written);
   // SM8: the machine may be older than that of the life before.
   const auto above = core.specials.FirstAbove(start.settings.machine_version, 0);
+  start_end_ = bounds.end;
+  recovered_ = &core.specials;
   ApplyBelow(above ? std::min(core.commit + 1, *above) : core.commit + 1);
   core.applied = applied_;  // Less than that if the store cannot be read now.
   core.seed = start.seed;
@@ -106,6 +108,7 @@ Status Replica::Recover(const ReplicaStart& start) {
   core.settings = start.settings;
   submitted_end_ = bounds.end;
   apply_end_ = applied_ + 1;
+  recovered_ = nullptr;
   core_ = std::make_unique<core::Core>(std::move(core));
   return {};
 }
@@ -214,6 +217,16 @@ void Replica::RefuseAll(std::span<const Proposal> proposals, const core::Reply& 
 
 void Replica::OnWritten(core::Microseconds now, const Written& written) {
   Run(now, core::WrittenUpTo{.epoch = written.epoch, .end = written.end}, nullptr);
+  if (tell_written_ > 0 && !stopped_) TellWritten();
+}
+
+void Replica::TellWritten() {
+  for (Proposed& one : proposed_) {
+    if (tell_written_ == 0 || one.index > core_->written()) return;
+    if (!std::exchange(one.tells_written, false)) continue;
+    --tell_written_;
+    place_.host.OnWritten(*this, one.ticket, {one.term, one.index});
+  }
 }
 
 bool Replica::has_news() const {
@@ -300,7 +313,9 @@ void Replica::Enqueue(const core::Effects& effects, const Envelope* envelope) {
       } else {
         Proposal& proposal = proposals_.at(at);
         operation.payloads.push_back({kCommandKind, std::move(proposal.command)});
-        proposed_.push_back({index, append.run.term, proposal.ticket});
+        proposed_.push_back(
+            {index, append.run.term, proposal.ticket, proposal.tells_written});
+        if (proposal.tells_written) ++tell_written_;
       }
       operation.bytes += operation.payloads.back().bytes.size() + sizeof(Payload);
     }
@@ -478,7 +493,30 @@ void Replica::ApplyBelow(Index end) {
   (void)place_.writer.PutLastApplied(log_, applied_);
 }
 
+/// Every term, configuration and machine version begins with an entry that is no command, so what
+/// stands between two such has one of each.
 void Replica::ApplyAll(std::span<const EntryView> entries) {
+  const auto parts = [this](const EntryView& entry) {
+    return entry.kind != kCommandKind || entry.index == start_end_;
+  };
+  while (!entries.empty()) {
+    const auto end = std::find_if(entries.begin() + 1, entries.end(), parts);
+    const auto run = static_cast<std::size_t>(end - entries.begin());
+    ApplyRun(entries.first(run));
+    entries = entries.subspan(run);
+  }
+}
+
+ApplyContext Replica::ContextOf(const EntryView& first) const {
+  const core::SpecialHistory& specials = recovered_ ? *recovered_ : core_->specials();
+  const bool current = core_ != nullptr && first.term == core_->term();
+  return {.leads = current && core_->role_kind() == core::RoleKind::kLeader,
+          .fresh = current && first.index >= start_end_,
+          .machine_version = specials.MachineVersionAt(first.index),
+          .members = &specials.ConfigurationAt(first.index)};
+}
+
+void Replica::ApplyRun(std::span<const EntryView> entries) {
   commands_.clear();
   auto waiting = proposed_.begin();
   for (const EntryView& entry : entries) {
@@ -489,7 +527,7 @@ void Replica::ApplyAll(std::span<const EntryView> entries) {
   }
   answers_.clear();
   answers_.resize(commands_.size());
-  if (!commands_.empty()) place_.machine.Apply(commands_, answers_);
+  if (!commands_.empty()) place_.machine.Apply(ContextOf(entries.front()), commands_, answers_);
   std::size_t command = 0;
   for (const EntryView& entry : entries) {
     applied_ = entry.index;
@@ -498,6 +536,7 @@ void Replica::ApplyAll(std::span<const EntryView> entries) {
     if (proposed_.empty() || proposed_.front().index != entry.index) continue;
     const Proposed proposed = proposed_.front();
     proposed_.pop_front();
+    if (proposed.tells_written) --tell_written_;
     if (proposed.term == entry.term) {
       place_.host.OnApplied(*this, proposed.ticket, std::move(answer));
     } else {
@@ -511,6 +550,7 @@ void Replica::FailFrom(Index begin) {
   const auto first = std::ranges::lower_bound(proposed_, begin, {}, &Proposed::index);
   for (auto at = first; at != proposed_.end(); ++at) {
     place_.host.OnReply(*this, {.ticket = at->ticket, .answer = core::Answer::kLost});
+    if (at->tells_written) --tell_written_;
   }
   proposed_.erase(first, proposed_.end());
 }

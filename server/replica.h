@@ -32,6 +32,15 @@ struct Committed {
 struct Applied {
   std::string answer;
   bool expired = false;  // its session no longer knows whether it ran, so it did not run now [A20]
+  std::optional<Error> error;
+};
+
+/// What is the same for all commands of one call.
+struct ApplyContext {
+  bool leads = false;  // this server leads the term that they were written in
+  bool fresh = false;  // they came in this life of the server, and in the term that still lasts
+  std::uint32_t machine_version = 0;
+  const core::Configuration* members = nullptr;  // those of that place in the log
 };
 
 /// What a server does with what is committed. Deterministic: the same commands give the same
@@ -40,13 +49,15 @@ class StateMachine {
  public:
   virtual ~StateMachine() = default;
   /// In the order of the log; `answers` has one, empty, for each.
-  virtual void Apply(std::span<const Committed> commands, std::span<Applied> answers) = 0;
+  virtual void Apply(const ApplyContext& context, std::span<const Committed> commands,
+                     std::span<Applied> answers) = 0;
 };
 
 /// A command on its way into the log.
 struct Proposal {
   std::uint64_t ticket = 0;
   std::vector<std::byte> command;
+  bool tells_written = false;  // OnWritten, too
 };
 
 /// A message with the payloads of its entries.
@@ -67,6 +78,10 @@ class ReplicaHost {
   virtual void OnReply(Replica& replica, const core::Reply& reply) = 0;
   /// A command that this server proposed under `ticket` was applied here.
   virtual void OnApplied(Replica& replica, std::uint64_t ticket, Applied applied) = 0;
+  /// It is durable in this server's log; nothing is said of the others.
+  virtual void OnWritten(Replica& replica, std::uint64_t ticket, core::LogEnd at) {
+    (void)replica, (void)ticket, (void)at;
+  }
   /// The machine may be asked now.
   virtual void OnQuery(Replica& replica, std::uint64_t ticket) = 0;
   /// A committed configuration no longer has it; it may be stopped and deleted, though not in this
@@ -152,6 +167,7 @@ class Replica {
     Index index = 0;
     Term term = 0;
     std::uint64_t ticket = 0;
+    bool tells_written = false;
   };
 
   Status Recover(const ReplicaStart& start);
@@ -176,6 +192,9 @@ class Replica {
   void ApplyReady();
   void ApplyBelow(Index end);
   void ApplyAll(std::span<const EntryView> entries);
+  void ApplyRun(std::span<const EntryView> entries);
+  ApplyContext ContextOf(const EntryView& first) const;
+  void TellWritten();
   void FailFrom(Index begin);
 
   ReplicaPlace place_;
@@ -189,6 +208,9 @@ class Replica {
   Index submitted_end_ = 1;  // the log as the store knows it ends here
   Index apply_end_ = 1;      // the core has said to apply everything below
   Index applied_ = 0;
+  Index start_end_ = 1;      // the log ended here when this life began
+  const core::SpecialHistory* recovered_ = nullptr;  // while there is no core
+  std::size_t tell_written_ = 0;                     // of proposed_: those that are to be told
   LogFault fault_;           // as the store knows it
   bool wal_down_ = false;
   std::optional<Error> stopped_;

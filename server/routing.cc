@@ -17,6 +17,7 @@ using server::Worker;
 namespace {
 
 constexpr std::int64_t kBackoffNs = 10'000'000;
+constexpr std::size_t kMessagesMax = 65536;  // of a client, not taken
 constexpr std::size_t kOutcomesMax = 1'000'000;  // of a client, under way and not polled
 
 Error Unanswered(const std::string& node) {
@@ -44,6 +45,36 @@ void System::Impl::DropClient(Client::Impl& client) {
 Status System::Impl::Post(Client::Impl& client, Request request, const std::string& to) {
   const Visit visit(*this);
   if (visit.refused()) return Unanswered({});
+  TRY(Check(request));
+  const bool silent = request.reply == ReplyWhen::kNever;
+  request.asker.node = options.node;
+  request.asker.client = silent ? 0 : client.number;
+  std::string node = to.empty() ? LeaderNode(request.cluster) : to;
+  if (node.empty() || server::StaysHere(request)) node = options.node;
+  const std::uint64_t correlation = request.asker.correlation;
+  if (silent) return Submit(std::move(request), node);
+  {
+    const std::lock_guard lock(client.mutex);
+    if (client.under_way.size() + client.fresh.size() >= kOutcomesMax) {
+      return Error{ErrorCode::kOverloaded, "a million of its calls are under way, or not polled",
+                   "take its outcomes with Poll"};
+    }
+    const Client::Impl::UnderWay call{node, request.reply_from};
+    if (!client.under_way.emplace(correlation, call).second) {
+      return Error{ErrorCode::kInvalidArgument,
+                   "correlation " + std::to_string(correlation) + " is under way",
+                   "number calls differently"};
+    }
+  }
+  const Status submitted = Submit(std::move(request), node);
+  if (submitted.ok()) return {};
+  const std::lock_guard lock(client.mutex);
+  client.under_way.erase(correlation);
+  return submitted;
+}
+
+/// Before it goes anywhere.
+Status System::Impl::Check(const Request& request) const {
   std::size_t bytes = request.payload.size();
   if (request.ask == server::Ask::kCommand) {
     const server::CommandFrame frame = TRY(server::DecodeCommand(request.payload));
@@ -58,28 +89,16 @@ Status System::Impl::Post(Client::Impl& client, Request request, const std::stri
     return Error{ErrorCode::kTooLarge, "a command of " + std::to_string(bytes) + " bytes",
                  "max_command_bytes is " + std::to_string(options.max_command_bytes)};
   }
-  request.asker.node = options.node;
-  request.asker.client = client.number;
-  std::string node = to.empty() ? LeaderNode(request.cluster) : to;
-  if (node.empty() || server::StaysHere(request)) node = options.node;
-  const std::uint64_t correlation = request.asker.correlation;
-  {
-    const std::lock_guard lock(client.mutex);
-    if (client.under_way.size() + client.fresh.size() >= kOutcomesMax) {
-      return Error{ErrorCode::kOverloaded, "a million of its calls are under way, or not polled",
-                   "take its outcomes with Poll"};
-    }
-    if (!client.under_way.emplace(correlation, node).second) {
-      return Error{ErrorCode::kInvalidArgument,
-                   "correlation " + std::to_string(correlation) + " is under way",
-                   "number calls differently"};
-    }
+  if (request.ask != server::Ask::kQuery) return {};
+  if ((request.after.index == 0) != (request.after.term == 0)) {
+    return Error{ErrorCode::kInvalidArgument, "a token has an index and a term, or neither",
+                 "take it from an Outcome"};
   }
-  const Status submitted = Submit(std::move(request), node);
-  if (submitted.ok()) return {};
-  const std::lock_guard lock(client.mutex);
-  client.under_way.erase(correlation);
-  return submitted;
+  if (request.consistency == Consistency::kLocal && !options.local_queries) {
+    return Error{ErrorCode::kRefused, "local queries are switched off",
+                 "ask with another consistency, or set local_queries"};
+  }
+  return {};
 }
 
 Status System::Impl::Submit(Request request, const std::string& to) {
@@ -96,9 +115,7 @@ Result<Outcome> System::Impl::Ask(Request request, Deadline deadline) {
   const Visit visit(*this);
   const std::shared_ptr<Client::Impl> client = NewClient();
   const auto answered = [](void* argument) {
-    auto* self = static_cast<Client::Impl*>(argument);
-    const std::lock_guard lock(self->mutex);
-    return !self->fresh.empty();
+    return static_cast<Client::Impl*>(argument)->Rings();
   };
   Result<Outcome> result = Error{};
   std::string to;
@@ -152,6 +169,9 @@ void System::Impl::Deliver(std::vector<Parcel> parcels) {
       } else if (auto* request = std::get_if<Request>(&parcel)) {
         Worker* worker = &WorkerOf(request->cluster);
         sorted[worker].push_back(std::move(parcel));
+      } else if (auto* relay = std::get_if<server::Relay>(&parcel)) {
+        Worker* worker = &WorkerOf(relay->cluster);
+        sorted[worker].push_back(std::move(parcel));
       }
     }
   }
@@ -166,6 +186,11 @@ void System::Impl::TakeResponses(std::vector<Parcel>& parcels) {
   bool any = false;
   for (Parcel& parcel : parcels) {
     auto* response = std::get_if<Response>(&parcel);
+    if (auto* notice = std::get_if<server::Notice>(&parcel)) {
+      if (lock.owns_lock()) lock.unlock();
+      client = nullptr;
+      TakeNotice(*notice);
+    }
     if (response == nullptr) continue;
     if (client == nullptr || client->number != response->client) {
       if (lock.owns_lock()) lock.unlock();
@@ -182,6 +207,17 @@ void System::Impl::TakeResponses(std::vector<Parcel>& parcels) {
   if (any) executor_.Progress();
 }
 
+void System::Impl::TakeNotice(server::Notice& notice) {
+  const std::shared_ptr<Client::Impl> client = FindClient(notice.client);
+  if (client == nullptr) return;
+  {
+    const std::lock_guard lock(client->mutex);
+    if (client->messages.size() == kMessagesMax) client->messages.pop_front();
+    client->messages.push_back(std::move(notice.message));
+  }
+  executor_.Progress();
+}
+
 std::shared_ptr<Client::Impl> System::Impl::FindClient(std::uint64_t number) {
   const std::lock_guard lock(clients_mutex_);
   const auto found = clients_.find(number);
@@ -196,8 +232,8 @@ void System::Impl::OnNode(const std::string& node, std::optional<std::uint64_t> 
   if (boot) return;
   {
     const std::unique_lock lock(routes_mutex_);
-    for (auto& [cluster, leader] : leaders_) {
-      if (leader.node == node) leader.node.clear();
+    for (auto& [cluster, known] : known_) {
+      if (known.leader == node) known.leader.clear();
     }
   }
   GiveUp(node);
@@ -212,7 +248,7 @@ void System::Impl::GiveUp(const std::string& node) {
   for (const auto& client : clients) {
     const std::lock_guard lock(client->mutex);
     for (auto at = client->under_way.begin(); at != client->under_way.end();) {
-      if (!node.empty() && at->second != node) {
+      if (!node.empty() && at->second.node != node && at->second.relay != node) {
         ++at;
         continue;
       }
@@ -234,7 +270,38 @@ std::vector<std::byte> FrameOf(Bytes command, const InSession& place) {
                         .payload = command});
 }
 
+Request QueryOf(std::string_view cluster, Bytes query, const QueryOptions& options) {
+  Request request{.ask = Ask::kQuery,
+                  .consistency = options.consistency,
+                  .after = options.after,
+                  .cluster = std::string(cluster)};
+  if (options.consistency != Consistency::kThroughLog) {
+    request.payload = {query.begin(), query.end()};
+    return request;
+  }
+  request.ask = Ask::kCommand;
+  request.payload = EncodeCommand({.kind = CommandKind::kReads, .payload = query});
+  return request;
+}
+
 }  // namespace
+
+std::string AddressOf(const std::string& node, std::uint64_t client) {
+  return std::to_string(client) + "@" + node;
+}
+
+std::string_view NodeOf(std::string_view address) {
+  const std::size_t at = address.find('@');
+  return at == std::string_view::npos ? std::string_view() : address.substr(at + 1);
+}
+
+std::uint64_t ClientOf(std::string_view address) {
+  std::uint64_t client = 0;
+  const std::string_view digits = address.substr(0, address.find('@'));
+  const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), client);
+  return parsed.ec == std::errc() && parsed.ptr == digits.data() + digits.size() ? client : 0;
+}
+
 }  // namespace server
 
 inline namespace v1 {
@@ -246,19 +313,36 @@ Client::~Client() {
   if (impl_ != nullptr) impl_->system->DropClient(*impl_);
 }
 
-Status Client::Send(std::string_view cluster, std::uint64_t correlation, Bytes command) {
-  return impl_->system->Post(*impl_, {.asker = {.correlation = correlation},
-                                      .ask = server::Ask::kCommand,
-                                      .cluster = std::string(cluster),
-                                      .payload = server::EncodeCommand({.payload = command})});
+Status Client::Send(std::string_view cluster, std::uint64_t correlation, Bytes command,
+                    const SendOptions& options) {
+  server::Request request{.asker = {.correlation = correlation},
+                          .ask = server::Ask::kCommand,
+                          .reply = options.reply,
+                          .priority = options.priority,
+                          .reply_from = options.reply_from,
+                          .cluster = std::string(cluster)};
+  request.payload = options.place ? server::FrameOf(command, *options.place)
+                                  : server::EncodeCommand({.payload = command});
+  return impl_->system->Post(*impl_, std::move(request));
 }
 
-Status Client::Send(std::string_view cluster, std::uint64_t correlation, Bytes command,
-                    const InSession& place) {
-  return impl_->system->Post(*impl_, {.asker = {.correlation = correlation},
-                                      .ask = server::Ask::kCommand,
-                                      .cluster = std::string(cluster),
-                                      .payload = server::FrameOf(command, place)});
+Status Client::Ask(std::string_view cluster, std::uint64_t correlation, Bytes query,
+                   const QueryOptions& options) {
+  server::Request request = server::QueryOf(cluster, query, options);
+  request.asker.correlation = correlation;
+  return impl_->system->Post(*impl_, std::move(request));
+}
+
+std::span<const Message> Client::Messages() {
+  impl_->taken_messages.clear();
+  const std::lock_guard lock(impl_->mutex);
+  for (Message& message : impl_->messages) impl_->taken_messages.push_back(std::move(message));
+  impl_->messages.clear();
+  return impl_->taken_messages;
+}
+
+std::string Client::address() const {
+  return server::AddressOf(impl_->system->options.node, impl_->number);
 }
 
 std::span<const Outcome> Client::Poll() {
@@ -269,11 +353,7 @@ std::span<const Outcome> Client::Poll() {
 }
 
 Status Client::Wait(Deadline deadline) {
-  const auto answered = [](void* argument) {
-    auto* self = static_cast<Impl*>(argument);
-    const std::lock_guard lock(self->mutex);
-    return !self->fresh.empty();
-  };
+  const auto answered = [](void* argument) { return static_cast<Impl*>(argument)->Rings(); };
   if (impl_->system->Await(answered, impl_.get(), deadline)) return {};
   return Error{ErrorCode::kTimeout, "the deadline passed without an outcome", "wait again"};
 }
@@ -287,8 +367,11 @@ System::System(System&& other) noexcept = default;
 System::~System() = default;
 
 Status System::Close(Deadline deadline) { return impl_->Close(deadline); }
-Status System::StartCluster(const ClusterOptions& options, Deadline deadline) {
+Result<StartedCluster> System::StartCluster(const ClusterOptions& options, Deadline deadline) {
   return impl_->StartCluster(options, deadline);
+}
+Status System::StartOrRestartCluster(const ClusterOptions& options, Deadline deadline) {
+  return impl_->StartOrRestart(options, deadline);
 }
 Status System::StopServer(std::string_view cluster, Deadline deadline) {
   return impl_->StopServer(std::string(cluster), deadline);
@@ -321,12 +404,32 @@ Result<std::string> System::Execute(std::string_view cluster, Bytes command, Dea
 
 Result<std::string> System::Query(std::string_view cluster, Bytes query, Consistency consistency,
                                   Deadline deadline) {
-  Outcome outcome = TRY(impl_->Ask({.ask = server::Ask::kQuery,
-                                    .consistency = consistency,
+  return Query(cluster, query, QueryOptions{.consistency = consistency}, deadline);
+}
+
+Result<std::string> System::Query(std::string_view cluster, Bytes query,
+                                  const QueryOptions& options, Deadline deadline) {
+  Outcome outcome = TRY(impl_->Ask(server::QueryOf(cluster, query, options), deadline));
+  return std::move(outcome.answer);
+}
+
+Result<std::string> System::Aux(std::string_view cluster, Bytes message, Deadline deadline) {
+  Outcome outcome = TRY(impl_->Ask({.ask = server::Ask::kAux,
                                     .cluster = std::string(cluster),
-                                    .payload = {query.begin(), query.end()}},
+                                    .payload = {message.begin(), message.end()}},
                                    deadline));
   return std::move(outcome.answer);
+}
+
+Result<bool> System::Leave(std::string_view cluster, Leaving leaving, Deadline deadline) {
+  const std::string name(cluster);
+  const bool was = TRY(impl_->RemoveMember(name, impl_->options.node, deadline));
+  if (leaving == Leaving::kDelete) {
+    TRY(impl_->ForceDeleteServer(name, deadline));
+  } else {
+    TRY(impl_->StopServer(name, deadline));
+  }
+  return was;
 }
 
 Result<std::uint64_t> System::OpenSession(std::string_view cluster, Deadline deadline) {
@@ -376,6 +479,11 @@ Result<ServerStatus> System::StatusOf(std::string_view cluster, Deadline deadlin
 }
 
 std::vector<std::string> System::Clusters() const { return impl_->Clusters(); }
+Result<KeyMetrics> System::MetricsOf(std::string_view cluster) const {
+  return impl_->MetricsOf(cluster);
+}
+SystemOverview System::Overview() const { return impl_->Overview(); }
+std::vector<Leading> System::Leaderboard() const { return impl_->Leaderboard(); }
 
 }  // namespace v1
 }  // namespace duramen

@@ -24,19 +24,6 @@ Error Late(const char* what) {
   return {ErrorCode::kTimeout, std::string("the deadline passed before ") + what, "try again"};
 }
 
-ServerRole RoleOf(core::RoleKind kind) {
-  switch (kind) {
-    case core::RoleKind::kLeader:
-      return ServerRole::kLeader;
-    case core::RoleKind::kCandidate:
-      return ServerRole::kCandidate;
-    case core::RoleKind::kPreCandidate:
-      return ServerRole::kPreCandidate;
-    default:
-      return ServerRole::kFollower;
-  }
-}
-
 MemberRole RoleOf(core::MemberRole role) {
   switch (role) {
     case core::MemberRole::kVoter:
@@ -48,12 +35,6 @@ MemberRole RoleOf(core::MemberRole role) {
   }
   return MemberRole::kNonVoter;
 }
-
-/// Done once `call` has run in its worker; shared with it, since the caller may give up waiting.
-struct Errand {
-  std::atomic<bool> done{false};
-  Status result;
-};
 
 }  // namespace
 
@@ -95,6 +76,16 @@ Status System::Impl::CheckOptions() const {
     return Error{ErrorCode::kConfiguration, "workers is above " + std::to_string(kWorkersMax),
                  "0 makes one for each processor"};
   }
+  if (options.low_priority_commands_flush_size == 0) {
+    return Error{ErrorCode::kConfiguration, "low_priority_commands_flush_size is 0",
+                 "such commands would wait for ever: 1 or more"};
+  }
+  for (const MachineType& type : options.machines) {
+    const bool named = !type.name.empty() && type.name.find('\n') == std::string::npos;
+    if (named && type.make != nullptr && FindMachine(type.name) == &type) continue;
+    return Error{ErrorCode::kConfiguration, "machine '" + type.name + "' cannot be used",
+                 "each has a name of one line, of its own, and a function that makes it"};
+  }
   return {};
 }
 
@@ -106,7 +97,10 @@ Status System::Impl::Open(LogStore store) {
     Writer writer = TRY(store_->NewWriter());
     workers_.push_back(std::make_unique<Worker>(
         server::WorkerPlace{*store_, clock_, executor_, *this}, std::move(writer),
-        Rng(rng_.Next()), options.inbox_bytes_max));
+        Rng(rng_.Next()),
+        server::WorkerLimits{.inbox_bytes_max = options.inbox_bytes_max,
+                             .low_flush = options.low_priority_commands_flush_size,
+                             .wait_max = options.await_condition_timeout * 1000}));
   }
   for (; running_ < workers_.size(); ++running_) executor_.Start(*workers_[running_]);
   RestartAll();
@@ -139,16 +133,30 @@ bool System::Impl::Await(bool (*done)(void*), void* argument, Deadline deadline)
   return executor_.Await(done, argument, deadline);
 }
 
-Status System::Impl::InWorker(Worker& worker, Deadline deadline, std::function<Status()> call) {
-  const auto errand = std::make_shared<Errand>();
-  worker.Call([this, errand, call = std::move(call)] {
-    errand->result = call();
-    errand->done.store(true);
-    executor_.Progress();
+std::shared_ptr<server::Errand> System::Impl::Send(
+    Worker& worker, std::function<Status(server::Errand&)> call) {
+  auto errand = std::make_shared<server::Errand>();
+  worker.Call([errand, call = std::move(call)] {
+    errand->result = call(*errand);
+    errand->Finish();
   });
-  const auto done = [](void* argument) { return static_cast<Errand*>(argument)->done.load(); };
-  if (!Await(done, errand.get(), deadline)) return Late("the worker came to it");
-  return errand->result;
+  return errand;
+}
+
+Status System::Impl::Finish(server::Errand& errand, Deadline deadline) {
+  const auto done = [](void* argument) {
+    return static_cast<server::Errand*>(argument)->done.load();
+  };
+  errand.SetWaiter(&executor_);
+  const bool in_time = Await(done, &errand, deadline);
+  errand.SetWaiter(nullptr);
+  return in_time ? errand.result : Late("the worker came to it");
+}
+
+Status System::Impl::InWorker(Worker& worker, Deadline deadline, std::function<Status()> call) {
+  const auto errand =
+      Send(worker, [call = std::move(call)](server::Errand&) { return call(); });
+  return Finish(*errand, deadline);
 }
 
 const MachineType* System::Impl::FindMachine(const std::string& name) const {
@@ -156,19 +164,29 @@ const MachineType* System::Impl::FindMachine(const std::string& name) const {
   return found == options.machines.end() ? nullptr : &*found;
 }
 
+/// In its worker: it is on the list from here on.
+Result<ServerUid> System::Impl::Enlist(Worker& worker, const std::string& cluster, LogInfo& info) {
+  const LogRef log = TRY(store_->OpenLog(worker.writer(), cluster, OpenMode::kOpen));
+  info = TRY(store_->InfoOf(log));
+  const ServerUid uid = TRY(Uid128::Parse(info.uid));
+  const std::unique_lock lock(routes_mutex_);
+  routes_[uid] = &worker;
+  known_.try_emplace(cluster);
+  return uid;
+}
+
 /// In its worker. One that does not start is there all the same, for its status to say why.
 Status System::Impl::StartServer(Worker& worker, const std::string& cluster) {
-  const LogRef log = TRY(store_->OpenLog(worker.writer(), cluster, OpenMode::kOpen));
-  const LogInfo info = TRY(store_->InfoOf(log));
-  const ServerUid uid = TRY(Uid128::Parse(info.uid));
-  {
-    const std::unique_lock lock(routes_mutex_);
-    routes_[uid] = &worker;
-    leaders_.try_emplace(cluster);
-  }
+  LogInfo info;
+  TRY(Enlist(worker, cluster, info));
   const Status started = StartServer(worker, cluster, info);
   if (!started.ok()) worker.NoteStopped(cluster, info, started.error());
   return started;
+}
+
+bool System::Impl::StartsAtOpen(const std::string& cluster) const {
+  if (options.recovers) return options.recovers(cluster);
+  return options.server_recovery_strategy == RecoveryStrategy::kAll;
 }
 
 Status System::Impl::StartServer(Worker& worker, const std::string& cluster, const LogInfo& log) {
@@ -186,12 +204,19 @@ Status System::Impl::StartServer(Worker& worker, const std::string& cluster, con
                                            cluster + "' has",
                  "add it to the machines of the system's options"};
   }
-  auto machine = TRY(server::HostedMachine::Make(*type));
+  auto machine = TRY(server::HostedMachine::Make(*type, options.node));
   TRY(machine->Init({.cluster = cluster,
                      .uid = log.uid,
+                     .node = options.node,
                      .config = end < row.size() ? row.substr(end + 1) : ""}));
-  return worker.StartServer(
-      {.cluster = cluster, .machine = std::move(machine), .settings = Settings()});
+  server::ServerSetup setup{
+      .cluster = cluster, .machine = std::move(machine), .settings = Settings()};
+  setup.settings.machine_version = type->version;
+  {
+    const std::shared_lock lock(routes_mutex_);
+    setup.published = known_.at(cluster).published;
+  }
+  return worker.StartServer(std::move(setup));
 }
 
 /// All workers at once.
@@ -201,7 +226,16 @@ void System::Impl::RestartAll() {
   std::atomic<std::size_t> left = names.size();
   for (const auto& one : names) {
     one.first->Call([this, &one, &left] {
-      for (const std::string& name : one.second) (void)StartServer(*one.first, name);
+      for (const std::string& name : one.second) {
+        LogInfo info;
+        if (StartsAtOpen(name)) {
+          (void)StartServer(*one.first, name);
+        } else if (Enlist(*one.first, name, info).ok()) {
+          one.first->NoteStopped(name, info,
+                                 {ErrorCode::kClosed, "it is not started with its system",
+                                  "restart it, or see server_recovery_strategy"});
+        }
+      }
       left.fetch_sub(1);
       executor_.Progress();
     });
@@ -233,23 +267,24 @@ Status System::Impl::RestartServer(const std::string& cluster, Deadline deadline
 void System::Impl::OnLeader(const std::string& cluster, const std::string& node, Term term) {
   {
     const std::unique_lock lock(routes_mutex_);
-    Leader& known = leaders_[cluster];
+    Known& known = known_[cluster];
     if (term < known.term) return;
-    known = {node, term};
+    known.leader = node;
+    known.term = term;
   }
   executor_.Progress();
 }
 
 std::string System::Impl::LeaderNode(const std::string& cluster) const {
   const std::shared_lock lock(routes_mutex_);
-  const auto found = leaders_.find(cluster);
-  return found == leaders_.end() ? "" : found->second.node;
+  const auto found = known_.find(cluster);
+  return found == known_.end() ? "" : found->second.leader;
 }
 
 std::vector<std::string> System::Impl::Clusters() const {
   const std::shared_lock lock(routes_mutex_);
   std::vector<std::string> names;
-  for (const auto& [name, leader] : leaders_) names.push_back(name);
+  for (const auto& [name, known] : known_) names.push_back(name);
   return names;
 }
 
@@ -263,7 +298,7 @@ Result<std::string> System::Impl::AwaitLeader(const std::string& cluster, Deadli
   } waiting{this, cluster, false};
   {
     const std::shared_lock lock(routes_mutex_);
-    if (leaders_.count(cluster) == 0) {
+    if (known_.count(cluster) == 0) {
       return Error{ErrorCode::kNotFound, "no server of cluster '" + cluster + "' is here", ""};
     }
   }
@@ -292,7 +327,7 @@ Result<ServerStatus> System::Impl::StatusOf(const std::string& cluster, Deadline
     status->leader = LeaderNode(cluster);
     if (!hosted->replica) return {};
     const core::Core& core = hosted->replica->core();
-    status->role = RoleOf(core.role_kind());
+    status->role = server::RoleOf(core.role_kind());
     status->term = core.term();
     status->last_index = core.log().last().index;
     status->commit_index = core.commit();
@@ -300,10 +335,69 @@ Result<ServerStatus> System::Impl::StatusOf(const std::string& cluster, Deadline
     status->idle = !core.next_deadline() && !hosted->replica->waits();
     for (const core::Member& member : core.configuration().members)
       status->members.push_back({member.node, member.uid.ToString(), RoleOf(member.role)});
+    status->machine_version = core.specials().MachineVersionAt(status->applied_index);
+    for (const core::PeerStatus& peer : core.Peers()) {
+      const core::Member* member = core.configuration().Find(peer.uid);
+      status->peers.push_back({.node = member == nullptr ? "" : member->node,
+                               .uid = peer.uid.ToString(),
+                               .match = peer.match,
+                               .next = peer.next,
+                               .lag = peer.lag,
+                               .responsive = peer.responsive});
+    }
     return {};
   });
   if (!asked.ok()) return asked.error();
   return *status;
+}
+
+Result<KeyMetrics> System::Impl::MetricsOf(std::string_view cluster) const {
+  const std::shared_lock lock(routes_mutex_);
+  const auto found = known_.find(cluster);
+  if (found == known_.end()) {
+    return Error{ErrorCode::kNotFound,
+                 "no server of cluster '" + std::string(cluster) + "' is here", ""};
+  }
+  const server::Published& numbers = *found->second.published;
+  return KeyMetrics{.cluster = std::string(cluster),
+                    .role = numbers.role.load(),
+                    .running = numbers.running.load(),
+                    .term = numbers.term.load(),
+                    .last_index = numbers.last_index.load(),
+                    .commit_index = numbers.commit_index.load(),
+                    .applied_index = numbers.applied_index.load(),
+                    .commands = numbers.commands.load(),
+                    .elections = numbers.elections.load()};
+}
+
+SystemOverview System::Impl::Overview() {
+  SystemOverview overview{.node = options.node, .workers = options.workers};
+  const Visit visit(*this);
+  if (visit.refused()) return overview;
+  overview.nodes = {options.node};
+  if (options.network != nullptr) overview.nodes = options.network->impl().network.Nodes();
+  overview.workers = workers_.size();
+  for (const auto& worker : workers_) overview.inbox_bytes += worker->inbox_bytes();
+  {
+    const std::lock_guard lock(clients_mutex_);
+    overview.clients = clients_.size();
+  }
+  const std::shared_lock lock(routes_mutex_);
+  overview.servers = known_.size();
+  for (const auto& [cluster, known] : known_) {
+    const bool running = known.published->running.load();
+    const bool leads = known.published->role.load() == ServerRole::kLeader;
+    overview.running += running ? 1 : 0;
+    overview.leading += running && leads ? 1 : 0;
+  }
+  return overview;
+}
+
+std::vector<Leading> System::Impl::Leaderboard() const {
+  const std::shared_lock lock(routes_mutex_);
+  std::vector<Leading> board;
+  for (const auto& [cluster, known] : known_) board.push_back({cluster, known.leader, known.term});
+  return board;
 }
 
 }  // namespace duramen

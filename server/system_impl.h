@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -29,12 +30,25 @@ inline Error Closed() { return {ErrorCode::kClosed, "the system is closed", ""};
 }  // namespace server
 
 struct Client::Impl {
+  /// Whose end ends a call: where it went, and who passes the outcome on.
+  struct UnderWay {
+    std::string node;
+    std::string relay;
+  };
   System::Impl* system = nullptr;
   std::uint64_t number = 0;
-  std::mutex mutex;  // of the next two
+  std::mutex mutex;  // of the next three
   std::vector<Outcome> fresh;
-  std::unordered_map<std::uint64_t, std::string> under_way;  // by correlation: where it went
+  std::deque<Message> messages;
+  std::unordered_map<std::uint64_t, UnderWay> under_way;  // by correlation
   std::vector<Outcome> taken;  // of the last Poll: the caller's thread alone
+  std::vector<Message> taken_messages;
+
+  /// Whether there is anything to take.
+  bool Rings() {
+    const std::lock_guard lock(mutex);
+    return !fresh.empty() || !messages.empty();
+  }
 };
 
 struct System::Impl final : private server::Router, private server::Neighbour {
@@ -46,7 +60,8 @@ struct System::Impl final : private server::Router, private server::Neighbour {
   Status CheckOptions() const;
   Status Open(LogStore store);
   Status Close(Deadline deadline);
-  Status StartCluster(const ClusterOptions& options, Deadline deadline);
+  Result<StartedCluster> StartCluster(const ClusterOptions& options, Deadline deadline);
+  Status StartOrRestart(const ClusterOptions& options, Deadline deadline);
   Result<bool> AddMember(const std::string& cluster, const std::string& node, Deadline deadline);
   Result<bool> RemoveMember(const std::string& cluster, const std::string& node, Deadline deadline);
   Status StopServer(const std::string& cluster, Deadline deadline);
@@ -55,6 +70,9 @@ struct System::Impl final : private server::Router, private server::Neighbour {
   Result<std::string> AwaitLeader(const std::string& cluster, Deadline deadline);
   Result<ServerStatus> StatusOf(const std::string& cluster, Deadline deadline);
   std::vector<std::string> Clusters() const;
+  Result<KeyMetrics> MetricsOf(std::string_view cluster) const;
+  SystemOverview Overview();
+  std::vector<Leading> Leaderboard() const;
 
   std::shared_ptr<Client::Impl> NewClient();
   void DropClient(Client::Impl& client);
@@ -90,9 +108,10 @@ struct System::Impl final : private server::Router, private server::Neighbour {
   std::unique_ptr<ActorExecutor> own_executor;
 
  private:
-  struct Leader {
-    std::string node;  // empty: none is known
+  struct Known {
+    std::string leader;  // its node; empty: none is known
     Term term = 0;
+    std::shared_ptr<server::Published> published = std::make_shared<server::Published>();
   };
 
   void Send(const std::string& node, std::vector<server::Parcel> parcels) override;
@@ -100,9 +119,9 @@ struct System::Impl final : private server::Router, private server::Neighbour {
   const std::string& node() const override { return options.node; }
   void Deliver(std::vector<server::Parcel> parcels) override;
   void OnNode(const std::string& node, std::optional<std::uint64_t> boot) override;
-  Result<ServerUid> Prepare(const ClusterOptions& cluster, Deadline deadline) override;
-  Status Begin(const ClusterOptions& cluster, const server::Birth& birth,
-               Deadline deadline) override;
+  std::shared_ptr<server::Errand> Prepare(const ClusterOptions& cluster) override;
+  std::shared_ptr<server::Errand> Begin(const ClusterOptions& cluster, const server::Birth& birth,
+                                        Deadline deadline) override;
   void Abandon(const std::string& cluster, ClusterId id, Deadline deadline) override;
 
   bool IsChristened(LogRef log) const;
@@ -114,6 +133,8 @@ struct System::Impl final : private server::Router, private server::Neighbour {
                 Deadline deadline);
 
   void TakeResponses(std::vector<server::Parcel>& parcels);
+  void TakeNotice(server::Notice& notice);
+  Status Check(const server::Request& request) const;
   std::shared_ptr<Client::Impl> FindClient(std::uint64_t number);
   /// What went there has no answer.
   void GiveUp(const std::string& node);
@@ -121,6 +142,12 @@ struct System::Impl final : private server::Router, private server::Neighbour {
   server::Worker& WorkerOf(std::string_view cluster);
   /// Runs `call` in the thread of that worker. Errors: kTimeout, kClosed; those of `call`.
   Status InWorker(server::Worker& worker, Deadline deadline, std::function<Status()> call);
+  std::shared_ptr<server::Errand> Send(server::Worker& worker,
+                                       std::function<Status(server::Errand&)> call);
+  /// Errors: kTimeout; its own.
+  Status Finish(server::Errand& errand, Deadline deadline);
+  Result<ServerUid> Enlist(server::Worker& worker, const std::string& cluster, LogInfo& info);
+  bool StartsAtOpen(const std::string& cluster) const;
   Status StartServer(server::Worker& worker, const std::string& cluster);
   Status StartServer(server::Worker& worker, const std::string& cluster, const LogInfo& log);
   void RestartAll();
@@ -140,7 +167,7 @@ struct System::Impl final : private server::Router, private server::Neighbour {
 
   mutable std::shared_mutex routes_mutex_;  // of the next two
   std::map<ServerUid, server::Worker*> routes_;
-  std::map<std::string, Leader, std::less<>> leaders_;  // of the clusters that have a server here
+  std::map<std::string, Known, std::less<>> known_;  // of the clusters that have a server here
 
   std::mutex clients_mutex_;
   std::unordered_map<std::uint64_t, std::shared_ptr<Client::Impl>> clients_;

@@ -11,49 +11,17 @@ namespace {
 /// Until a Writer that had no room is asked again.
 constexpr core::Microseconds kRetry = 1000;
 
-Error ErrorOf(core::Answer answer) {
-  using core::Answer;
-  switch (answer) {
-    case Answer::kNotLeader:
-      return {ErrorCode::kNotLeader, "this server does not lead its cluster", "ask its leader"};
-    case Answer::kLost:
-      return {ErrorCode::kTimeout, "the leader changed before it was committed",
-              "whether it happens is unknown: read, or send it again in a session"};
-    case Answer::kTimeout:
-      return {ErrorCode::kTimeout, "it did not end in time", "whether it happens is unknown"};
-    case Answer::kOverloaded:
-      return {ErrorCode::kOverloaded, "too much waits at this server", "try again after a while"};
-    case Answer::kWalDown:
-      return {ErrorCode::kWalDown, "the WAL can make nothing durable",
-              "see the state of the store"};
-    case Answer::kNotReady:
-      return {ErrorCode::kOverloaded, "the leader has not committed an entry of its term yet",
-              "try again"};
-    case Answer::kChangeInProgress:
-      return {ErrorCode::kRefused, "change_in_progress: another change of members is not committed",
-              "one at a time: wait for it"};
-    case Answer::kWouldBreakQuorum:
-      return {ErrorCode::kRefused,
-              "would_break_quorum: too few of those that stay are up and caught up",
-              "add another member first, or mend those that are down"};
-    case Answer::kLastMember:
-      return {ErrorCode::kRefused, "last_member: nobody would be left", "delete the cluster"};
-    case Answer::kFaulty:
-      return {ErrorCode::kFaulty, "the server lacks entries that it had acknowledged",
-              "its leader sends them again"};
-    default:
-      return {ErrorCode::kRefused, "the server refuses: " + std::string(core::NameOf(answer)), ""};
-  }
-}
-
 }  // namespace
 
-Worker::Worker(const WorkerPlace& place, Writer writer, Rng rng, std::uint64_t inbox_bytes_max)
-    : place_(place), rng_(rng), inbox_bytes_max_(inbox_bytes_max), writer_(std::move(writer)) {
+Worker::Worker(const WorkerPlace& place, Writer writer, Rng rng, const WorkerLimits& limits)
+    : place_(place), rng_(rng), limits_(limits), writer_(std::move(writer)) {
   writer_.OnWritten(*this, [](void*, Writer&) noexcept {}, nullptr);
 }
 
 Worker::~Worker() {
+  for (auto& [uid, hosted] : servers_) {
+    if (hosted.replica) hosted.machine->On(StoppingEvent{});
+  }
   for (auto& [uid, hosted] : servers_) hosted.replica.reset();
   writer_.OnWritten(*this, nullptr, nullptr);
   if (posted_ != nullptr) posted_(posted_argument_);
@@ -63,7 +31,7 @@ Status Worker::Take(Request request) {
   {
     const std::lock_guard lock(mutex_);
     const std::size_t bytes = request.bytes();
-    if (inbox_bytes_ > 0 && inbox_bytes_ + bytes > inbox_bytes_max_) {
+    if (inbox_bytes_ > 0 && inbox_bytes_ + bytes > limits_.inbox_bytes_max) {
       return Error{ErrorCode::kOverloaded, "too many requests wait for this worker",
                    "try again after a while, or raise inbox_bytes_max"};
     }
@@ -93,12 +61,25 @@ void Worker::Take(std::vector<Parcel> parcels) {
       for (const Payload& payload : envelope->payloads)
         bytes += sizeof payload + payload.bytes.size();
     }
-    const std::lock_guard lock(mutex_);
-    if (inbox_bytes_ > 2 * inbox_bytes_max_) continue;
+    std::unique_lock lock(mutex_);
+    if (inbox_bytes_ > 2 * limits_.inbox_bytes_max) {
+      lock.unlock();
+      PassAtOnce(parcel);
+      continue;
+    }
     inbox_bytes_ += bytes;
     inbox_.emplace_back(std::move(parcel));
   }
   if (!awake_.exchange(true)) place_.executor.Wake(*this);
+}
+
+/// Who waits for an outcome has one.
+void Worker::PassAtOnce(Parcel& parcel) {
+  auto* relay = std::get_if<Relay>(&parcel);
+  if (relay == nullptr) return;
+  std::vector<Parcel> back;
+  back.emplace_back(Response{relay->asker.client, std::move(relay->outcome)});
+  place_.router.Send(relay->asker.node, std::move(back));
 }
 
 void Worker::Call(std::function<void()> call) {
@@ -142,10 +123,10 @@ std::int64_t Worker::Step() {
     }
   }
   taken_.clear();
-  ProposeBatches();
   RunTimers();
+  ProposeBatches();
   Flush();
-  if (awake_.load()) return kAgain;
+  if (awake_.load() || !low_.empty() || !batched_.empty()) return kAgain;
   const bool retries = std::ranges::any_of(
       waiting_, [](const Hosted* one) { return one->replica && one->replica->has_news(); });
   core::Microseconds next = timers_.empty() ? Hosted::kNoTimer : timers_.begin()->first;
@@ -177,7 +158,14 @@ void Worker::RunTimers() {
     timers_.erase(timers_.begin());
     CHECK(hosted != nullptr);
     hosted->timer_at = Hosted::kNoTimer;
-    if (hosted->replica) StepOne(*hosted, core::Tick{});
+    if (!hosted->replica) continue;
+    const auto due = hosted->replica->core().next_deadline();
+    if (due && *due <= now_) {
+      StepOne(*hosted, core::Tick{});
+    } else {
+      RunDuties(*hosted);
+      After(*hosted);
+    }
   }
 }
 
@@ -198,6 +186,7 @@ Status Worker::StartServer(ServerSetup setup) {
   if (!replica.ok()) return std::move(replica).error();
   Hosted& hosted = Enter(setup.cluster, (*replica)->uid(), (*replica)->log());
   hosted.machine = std::move(setup.machine);
+  hosted.published = std::move(setup.published);
   hosted.replica = std::move(*replica);
   TellNodes(hosted);
   if (hosted.replica) TellPeers(hosted, place_.store.recovery_report().boot);
@@ -222,6 +211,11 @@ void Worker::NoteStopped(const std::string& cluster, const LogInfo& log, Error w
   Enter(cluster, *uid, log.log).stopped = std::move(why);
 }
 
+std::uint64_t Worker::inbox_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return inbox_bytes_;
+}
+
 void Worker::StopServer(const std::string& cluster) {
   Hosted* hosted = Named(cluster);
   if (hosted == nullptr || !hosted->replica) return;
@@ -233,6 +227,7 @@ void Worker::Forget(const std::string& cluster) {
   if (hosted == nullptr) return;
   StopServer(cluster);
   std::erase(waiting_, hosted);
+  std::erase(batched_, hosted);
   by_cluster_.erase(hosted->cluster);
   by_slot_.erase(hosted->log.slot);
   servers_.erase(ServerUid(hosted->uid));
@@ -245,11 +240,24 @@ void Worker::Stop(Hosted& hosted, Error why) {
   for (const core::Member& member : hosted.replica->core().configuration().members) {
     if (member.uid != hosted.uid) hosted.others.push_back(member.node);
   }
+  if (!hosted.machine->failed()) hosted.machine->On(StoppingEvent{});
   hosted.stopped = why;
   hosted.replica.reset();
+  hosted.duties = {};
+  if (hosted.published) hosted.published->running.store(false);
   if (hosted.timer_at != Hosted::kNoTimer) timers_.erase({hosted.timer_at, hosted.uid});
   hosted.timer_at = Hosted::kNoTimer;
   hosted.batch.clear();
+  for (const Proposal& proposal : hosted.low) low_bytes_ -= proposal.command.size();
+  hosted.low.clear();
+  std::erase(low_, &hosted);
+  for (auto& [index, waiter] : std::exchange(hosted.waiters, {})) {
+    if (auto* relay = std::get_if<Relay>(&waiter.what)) {
+      Pass(*relay);
+    } else {
+      RefuseStopped(hosted, std::get<Request>(waiter.what));
+    }
+  }
   for (std::size_t at = 0; at < pending_.size(); ++at) {
     if (pending_[at].ticket == 0 || pending_[at].server != hosted.uid) continue;
     // It may have left before that.
@@ -278,6 +286,11 @@ void Worker::OnNode(const std::string& node, std::optional<std::uint64_t> boot) 
   }
   for (auto& [uid, hosted] : servers_) {
     if (!hosted.replica) continue;
+    if (hosted.duties.monitors.contains(node)) {
+      hosted.machine->On(NodeEvent{node, boot.has_value()});
+      After(hosted);
+      if (!hosted.replica) continue;
+    }
     std::vector<ServerUid> there;
     for (const core::Member& member : hosted.replica->core().configuration().members) {
       if (member.node == node && member.uid != uid) there.push_back(member.uid);
@@ -336,169 +349,6 @@ void Worker::Handle(PeerNotice& notice) {
   }
 }
 
-void Worker::Handle(Request& request) {
-  Hosted* hosted = Named(request.cluster);
-  if (hosted == nullptr) {
-    // Another node believes it to be here: it has been.
-    const bool near = request.asker.node == place_.router.node();
-    return Refuse(request.asker, {near ? ErrorCode::kNotFound : ErrorCode::kNotLeader,
-                                  "no server of cluster '" + request.cluster + "' is on node '" +
-                                      place_.router.node() + "'",
-                                  "start the cluster, or add a member there"});
-  }
-  if (!hosted->replica) return RefuseStopped(*hosted, request);
-  switch (request.ask) {
-    case Ask::kCommand:
-      return Command(*hosted, request);
-    case Ask::kQuery:
-      return Query(*hosted, request);
-    case Ask::kTransfer:
-      return Transfer(*hosted, request);
-    case Ask::kInvite:
-      return Invite(*hosted, request);
-    case Ask::kAdd:
-    case Ask::kRemove:
-      return Change(*hosted, request);
-    case Ask::kTrigger:
-      StepOne(*hosted, core::TriggerElection{});
-      return Answer(request.asker, {});
-  }
-}
-
-std::uint64_t Worker::NewTicket(Hosted& hosted, Request& request) {
-  if (free_pending_.empty()) {
-    free_pending_.push_back(static_cast<std::uint32_t>(pending_.size()));
-    pending_.emplace_back();
-  }
-  const std::uint32_t place = free_pending_.back();
-  free_pending_.pop_back();
-  const std::uint64_t ticket = next_ticket_++ << 32 | place;
-  Pending& pending = pending_[place];
-  pending.ticket = ticket;
-  pending.asker = std::move(request.asker);
-  pending.server = hosted.uid;
-  if (request.ask == Ask::kQuery) pending.query = std::move(request.payload);
-  return ticket;
-}
-
-std::optional<Worker::Pending> Worker::TakePending(std::uint64_t ticket) {
-  const auto place = static_cast<std::uint32_t>(ticket);
-  if (place >= pending_.size() || pending_[place].ticket != ticket) return std::nullopt;
-  free_pending_.push_back(place);
-  return std::exchange(pending_[place], {});
-}
-
-void Worker::Command(Hosted& hosted, Request& request) {
-  const Result<CommandFrame> frame = DecodeCommand(request.payload);
-  if (!frame.ok()) return Refuse(request.asker, frame.error());
-  if (frame->kind != CommandKind::kOpensSession) {
-    const Status valid = hosted.machine->Validate(frame->payload);
-    if (!valid.ok()) return Refuse(request.asker, valid.error());
-  }
-  StampCommand(request.payload, unix_ms_);
-  std::vector<std::byte> command = std::move(request.payload);
-  if (hosted.batch.empty()) batched_.push_back(&hosted);
-  hosted.batch.push_back({NewTicket(hosted, request), std::move(command)});
-}
-
-/// Commands of one step stand in the log side by side: one event, one group, one apply.
-void Worker::ProposeBatch(Hosted& hosted) {
-  if (hosted.batch.empty() || !hosted.replica) return;
-  std::vector<Proposal> batch;
-  batch.swap(hosted.batch);
-  hosted.replica->Propose(now_, std::move(batch));
-  After(hosted);
-}
-
-void Worker::ProposeBatches() {
-  for (std::size_t at = 0; at < batched_.size(); ++at) ProposeBatch(*batched_[at]);
-  batched_.clear();
-}
-
-void Worker::Query(Hosted& hosted, Request& request) {
-  ProposeBatch(hosted);
-  if (!hosted.replica) return RefuseStopped(hosted, request);
-  const core::Core& core = hosted.replica->core();
-  const bool by_lease = request.consistency == Consistency::kLease;
-  if (by_lease || request.consistency == Consistency::kConsistent) {
-    const auto kind = by_lease ? core::Query::Kind::kLease : core::Query::Kind::kConsistent;
-    const std::uint64_t ticket = NewTicket(hosted, request);
-    return StepOne(hosted, core::Query{.ticket = ticket, .kind = kind});
-  }
-  const bool leads = core.role_kind() == core::RoleKind::kLeader;
-  if (request.consistency == Consistency::kLeader && !leads)
-    return RefuseNotLeader(hosted, request);
-  Result<std::string> answer = hosted.machine->Query(request.payload);
-  if (!answer.ok()) return Refuse(request.asker, answer.error());
-  Answer(request.asker, {.index = hosted.replica->applied(), .answer = std::move(*answer)});
-}
-
-void Worker::Transfer(Hosted& hosted, Request& request) {
-  const core::Configuration& members = hosted.replica->core().configuration();
-  const auto target =
-      std::ranges::find(members.members, request.target, &core::Member::node);
-  if (target == members.members.end()) {
-    return Refuse(request.asker, {ErrorCode::kNotFound,
-                                  "no member of cluster '" + hosted.cluster + "' is on node '" +
-                                      request.target + "'",
-                                  ""});
-  }
-  const ServerUid uid = target->uid;
-  const std::uint64_t ticket = NewTicket(hosted, request);
-  StepOne(hosted, core::Transfer{.ticket = ticket, .target = uid});
-}
-
-/// Somebody else may well serve the cluster.
-void Worker::RefuseStopped(Hosted& hosted, const Request& request) {
-  if (StaysHere(request) || hosted.others.empty()) return Refuse(request.asker, *hosted.stopped);
-  std::rotate(hosted.others.begin(), hosted.others.begin() + 1, hosted.others.end());
-  Error error = ErrorOf(core::Answer::kNotLeader);
-  error.message = "the server here is stopped: " + hosted.stopped->message;
-  Refuse(request.asker, std::move(error), hosted.others.front());
-}
-
-void Worker::RefuseNotLeader(Hosted& hosted, const Request& request) {
-  const core::Core& core = hosted.replica->core();
-  const core::Member* leader = core.configuration().Find(core.leader().value_or(ServerUid{}));
-  Refuse(request.asker, ErrorOf(core::Answer::kNotLeader), leader == nullptr ? "" : leader->node);
-}
-
-/// What a server that joins is told: as those that were there from the beginning.
-void Worker::Invite(Hosted& hosted, Request& request) {
-  if (hosted.replica->core().role_kind() != core::RoleKind::kLeader)
-    return RefuseNotLeader(hosted, request);
-  const auto& members = hosted.replica->core().configuration().members;
-  if (std::ranges::find(members, request.target, &core::Member::node) != members.end())
-    return Answer(request.asker, {.answer = std::string(kNothingChanged)});
-  Result<std::string> invitation = [&]() -> Result<std::string> {
-    const Birth birth = TRY(Replica::BirthOf(place_.store, hosted.log));
-    const std::string machine = TRY(place_.store.Get(hosted.log, kMachineKey));
-    return EncodeInvitation({birth, machine});
-  }();
-  if (!invitation.ok()) return Refuse(request.asker, invitation.error());
-  Answer(request.asker, {.answer = std::move(*invitation)});
-}
-
-void Worker::Change(Hosted& hosted, Request& request) {
-  const bool adds = request.ask == Ask::kAdd;
-  core::Change change{.kind = adds ? core::Change::Kind::kAdd : core::Change::Kind::kRemove};
-  change.member = {
-      .uid = request.uid, .role = core::MemberRole::kPromotable, .node = request.target};
-  const auto& members = hosted.replica->core().configuration().members;
-  const auto there = std::ranges::find(members, request.target, &core::Member::node);
-  const bool leads = hosted.replica->core().role_kind() == core::RoleKind::kLeader;
-  if (adds && leads && there != members.end() && there->uid != request.uid) {
-    return Refuse(request.asker, {ErrorCode::kAlreadyExists,
-                                  "another member is on node '" + request.target + "'",
-                                  "remove that one first"});
-  }
-  if (!adds && there != members.end()) change.member.uid = there->uid;
-  if (!adds && leads && there == members.end())
-    return Answer(request.asker, {.answer = std::string(kNothingChanged)});
-  change.ticket = NewTicket(hosted, request);
-  StepOne(hosted, change);
-}
-
 void Worker::StepOne(Hosted& hosted, core::EventBody body) {
   hosted.replica->Step(now_, std::move(body));
   After(hosted);
@@ -517,8 +367,12 @@ void Worker::After(Hosted& hosted) {
     waiting_.push_back(&hosted);
   }
   TellLeader(hosted);
-  const core::Microseconds due =
-      hosted.replica->core().next_deadline().value_or(Hosted::kNoTimer);
+  TellMachine(hosted);
+  if (hosted.machine->has_wishes()) GrantWishes(hosted);
+  if (hosted.machine->failed()) return Stop(hosted, *hosted.machine->failed());
+  if (!hosted.waiters.empty()) ReleaseWaiters(hosted);
+  Publish(hosted);
+  const core::Microseconds due = DueOf(hosted);
   if (due == hosted.timer_at) return;
   if (hosted.timer_at != Hosted::kNoTimer) timers_.erase({hosted.timer_at, hosted.uid});
   hosted.timer_at = due;
@@ -540,56 +394,6 @@ void Worker::Send(Replica& from, Envelope envelope) {
   std::string& node = addresses_[envelope.message.to];  // Who was removed is told so [ME2].
   if (member != nullptr) node = member->node;
   if (!node.empty()) outbox_[node].emplace_back(std::move(envelope));
-}
-
-void Worker::OnReply(Replica& replica, const core::Reply& reply) {
-  const std::optional<Pending> pending = TakePending(reply.ticket);
-  if (!pending) return;
-  const bool done =
-      reply.answer == core::Answer::kDone || reply.answer == core::Answer::kAlready;
-  Outcome outcome{.index = reply.at.index, .term = reply.at.term};
-  if (!done) outcome.error = ErrorOf(reply.answer);
-  if (reply.answer == core::Answer::kAlready) outcome.answer = kNothingChanged;
-  const core::Member* leader = replica.core().configuration().Find(reply.leader);
-  if (leader != nullptr) outcome.leader = leader->node;
-  Answer(pending->asker, std::move(outcome));
-}
-
-void Worker::OnApplied(Replica& replica, std::uint64_t ticket, Applied applied) {
-  Hosted* hosted = HostedOf(replica.uid());
-  if (hosted->machine->failed()) return;  // Answered as it stops.
-  const std::optional<Pending> pending = TakePending(ticket);
-  if (!pending) return;
-  const Index index = replica.applied();
-  Outcome outcome{.index = index,
-                  .term = replica.core().log().TermAt(index).value_or(0),
-                  .answer = std::move(applied.answer)};
-  if (applied.expired) {
-    outcome.error = Error{ErrorCode::kStaleRef,
-                          "session_expired: the cluster no longer knows whether the command ran",
-                          "open another session, and read what is there"};
-  }
-  Answer(pending->asker, std::move(outcome));
-}
-
-void Worker::OnQuery(Replica& replica, std::uint64_t ticket) {
-  const std::optional<Pending> pending = TakePending(ticket);
-  if (!pending) return;
-  Hosted* hosted = HostedOf(replica.uid());
-  Result<std::string> answer = hosted->machine->Query(pending->query);
-  if (!answer.ok()) return Refuse(pending->asker, answer.error());
-  Answer(pending->asker, {.index = replica.applied(), .answer = std::move(*answer)});
-}
-
-void Worker::OnRemoved(Replica& replica) { HostedOf(replica.uid())->removed = true; }
-
-void Worker::Answer(const Asker& asker, Outcome outcome) {
-  outcome.correlation = asker.correlation;
-  outbox_[asker.node].emplace_back(Response{asker.client, std::move(outcome)});
-}
-
-void Worker::Refuse(const Asker& asker, Error error, std::string leader) {
-  Answer(asker, {.error = std::move(error), .leader = std::move(leader)});
 }
 
 void Worker::Flush() {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -34,14 +35,51 @@ struct WorkerPlace {
   Router& router;
 };
 
+struct WorkerLimits {
+  std::uint64_t inbox_bytes_max = 0;
+  std::uint64_t low_flush = 16;  // commands of low priority of a server in one step
+  core::Microseconds wait_max = 0;  // of what waits until something is applied
+};
+
+/// What anybody may read of a server at any time.
+struct Published {
+  std::atomic<ServerRole> role{ServerRole::kFollower};
+  std::atomic<bool> running{false};
+  std::atomic<Term> term{0};
+  std::atomic<Index> last_index{0};
+  std::atomic<Index> commit_index{0};
+  std::atomic<Index> applied_index{0};
+  std::atomic<std::uint64_t> commands{0};
+  std::atomic<std::uint64_t> elections{0};
+};
+
+ServerRole RoleOf(core::RoleKind kind);
+
 struct ServerSetup {
   std::string cluster;  // and the name of its log
   std::unique_ptr<HostedMachine> machine;
   core::CoreSettings settings;
+  std::shared_ptr<Published> published;
+};
+
+/// What waits until a server has applied so much.
+struct Waiter {
+  std::variant<Request, Relay> what;
+  core::Microseconds until = 0;
+};
+
+/// What a leader does for its machine.
+struct MachineDuties {
+  std::map<std::string, core::Microseconds> timers;
+  std::set<std::pair<core::Microseconds, std::string>> by_time;  // the same
+  std::set<std::string> monitors;  // nodes
+  std::optional<core::Microseconds> tick_at;
 };
 
 /// A server and what its worker knows of it.
 struct Hosted {
+  static constexpr core::Microseconds kNoTimer = UINT64_MAX;
+
   std::string cluster;
   ServerUid uid;
   LogRef log;
@@ -53,15 +91,22 @@ struct Hosted {
   bool removed = false;
   std::vector<std::string> others;  // once it is stopped: nodes that may know more
   std::vector<Proposal> batch;  // commands of this step, not proposed yet
+  std::deque<Proposal> low;     // those of low priority
+  std::multimap<Index, Waiter> waiters;
+  core::Microseconds waiters_until = kNoTimer;  // the first of them
+  MachineDuties duties;
+  ServerRole told_role = ServerRole::kFollower;  // as the machine knows it
+  Term told_role_term = 0;
+  std::optional<Index> told_members;  // where that configuration stands
+  std::shared_ptr<Published> published;
   Term told_term = 0;           // of the leader that the system was told of
   ServerUid told_leader;
 
-  static constexpr core::Microseconds kNoTimer = UINT64_MAX;
 };
 
 class Worker final : public Actor, private Executor, private ReplicaHost {
  public:
-  Worker(const WorkerPlace& place, Writer writer, Rng rng, std::uint64_t inbox_bytes_max);
+  Worker(const WorkerPlace& place, Writer writer, Rng rng, const WorkerLimits& limits);
   ~Worker() override;
 
   /// Any thread. Errors: kOverloaded.
@@ -85,6 +130,8 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
   /// Of the network: that node is there, in that life, or is gone.
   void OnNode(const std::string& node, std::optional<std::uint64_t> boot);
   const Hosted* Find(const std::string& cluster) const;
+  /// Any thread: of what waits to be taken.
+  std::uint64_t inbox_bytes() const;
   Writer& writer() { return writer_; }
 
  private:
@@ -93,6 +140,8 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
     Asker asker;
     ServerUid server;
     std::vector<std::byte> query;
+    std::string reply_from;
+    bool answers_written = false;
   };
   using Item = std::variant<Parcel, std::function<void()>>;
 
@@ -100,6 +149,7 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
   void Send(Replica& from, Envelope envelope) override;
   void OnReply(Replica& replica, const core::Reply& reply) override;
   void OnApplied(Replica& replica, std::uint64_t ticket, Applied applied) override;
+  void OnWritten(Replica& replica, std::uint64_t ticket, core::LogEnd at) override;
   void OnQuery(Replica& replica, std::uint64_t ticket) override;
   void OnRemoved(Replica& replica) override;
 
@@ -109,11 +159,17 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
   void Handle(Envelope& envelope);
   void Handle(Request& request);
   void Handle(Response&) {}
+  void Handle(Notice&) {}
+  void Handle(Relay& relay);
   void Handle(PeerNotice& notice);
   void Command(Hosted& hosted, Request& request);
   void ProposeBatch(Hosted& hosted);
   void ProposeBatches();
+  void ProposeLow(Hosted& hosted);
+  void AddToBatch(Hosted& hosted, Proposal proposal);
   void Query(Hosted& hosted, Request& request);
+  bool WaitsForToken(Hosted& hosted, Request& request);
+  void Aux(Hosted& hosted, Request& request);
   void Transfer(Hosted& hosted, Request& request);
   void Change(Hosted& hosted, Request& request);
   void Invite(Hosted& hosted, Request& request);
@@ -122,6 +178,23 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
   /// One event for one server, and all that follows from it.
   void StepOne(Hosted& hosted, core::EventBody body);
   void After(Hosted& hosted);
+  /// What the machine is to be told, and what it wants.
+  void TellMachine(Hosted& hosted);
+  void GrantWishes(Hosted& hosted);
+  void Grant(Hosted& hosted, Wish::Append& wish);
+  void Grant(Hosted& hosted, Wish::Send& wish);
+  void Grant(Hosted& hosted, Wish::Timer& wish);
+  void Grant(Hosted& hosted, Wish::Monitor& wish);
+  void Grant(Hosted& hosted, Wish::Aux& wish);
+  void Grant(Hosted& hosted, Wish::Call& wish);
+  void RunDuties(Hosted& hosted);
+  void AddWaiter(Hosted& hosted, Index index, std::variant<Request, Relay> what);
+  /// Who waited for what is applied by now, or waited too long.
+  void ReleaseWaiters(Hosted& hosted);
+  void Pass(Relay& relay);
+  void PassAtOnce(Parcel& parcel);
+  core::Microseconds DueOf(const Hosted& hosted) const;
+  void Publish(Hosted& hosted);
   void Stop(Hosted& hosted, Error why);
   void TellPeers(const Hosted& hosted, std::optional<std::uint64_t> boot);
   void TakeNews();
@@ -136,9 +209,9 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
 
   WorkerPlace place_;
   Rng rng_;
-  std::uint64_t inbox_bytes_max_;
+  WorkerLimits limits_;
 
-  std::mutex mutex_;  // of the next four
+  mutable std::mutex mutex_;  // of the next four
   std::vector<Item> inbox_;
   std::uint64_t inbox_bytes_ = 0;
   void (*posted_)(void*) noexcept = nullptr;
@@ -154,6 +227,8 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
   std::set<std::pair<core::Microseconds, ServerUid>> timers_;
   std::vector<Hosted*> waiting_;
   std::vector<Hosted*> batched_;
+  std::vector<Hosted*> low_;  // with commands of low priority
+  std::uint64_t low_bytes_ = 0;
   std::vector<Pending> pending_;
   std::vector<std::uint32_t> free_pending_;
   std::uint64_t next_ticket_ = 1;

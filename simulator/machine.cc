@@ -59,7 +59,8 @@ Response DecodeResponse(std::string_view text) {
   return response;
 }
 
-void Machine::Apply(std::span<const server::Committed> commands,
+void Machine::Apply(const server::ApplyContext&,
+                    std::span<const server::Committed> commands,
                     std::span<server::Applied> answers) {
   for (std::size_t one = 0; one < commands.size(); ++one)
     answers[one].answer = Apply(commands[one].at, commands[one].command);

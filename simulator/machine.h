@@ -45,7 +45,7 @@ class Machine final : public server::StateMachine {
     virtual void OnApply(const Machine& machine, core::LogEnd at, Bytes command) = 0;
   };
   Machine(std::uint32_t cluster, Witness& witness) : cluster_(cluster), witness_(witness) {}
-  void Apply(std::span<const server::Committed> commands,
+  void Apply(const server::ApplyContext& context, std::span<const server::Committed> commands,
              std::span<server::Applied> answers) override;
   /// A read outside the log.
   Response Read(const Request& request) const;

@@ -23,6 +23,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "duramen/result.h"
@@ -31,10 +32,13 @@
 namespace duramen {
 inline namespace v1 {
 
+enum class ServerRole : std::uint8_t { kFollower, kPreCandidate, kCandidate, kLeader };
+
 struct ApplyMeta {
   Index index = 0;  // of the command in the cluster's log
   Term term = 0;
-  std::int64_t leader_unix_ms = 0;  // when its leader took it, by that leader's clock
+  std::int64_t leader_unix_ms = 0;    // when its leader took it, by that leader's clock
+  std::uint32_t machine_version = 0;  // of the cluster at that place: what Apply has to be
 };
 
 /// `payload` is borrowed until Apply returns.
@@ -43,14 +47,41 @@ struct Command {
   Bytes payload;
 };
 
-/// What a machine wants done for the commands that it was given.
+/// Who sends a message of Effects::Send.
+enum class Sender : std::uint8_t {
+  kLeader,
+  kNearest,  // the member on the receiver's node; the leader if none is there
+};
+
+/// What a machine wants done. Everything but Reply and Send from kNearest is done by one server: of
+/// a command, the leader of the term that the command was written in. So it is done once at most,
+/// and never when a log is read again; what a leader that fell left undone is for the next one's
+/// RoleEvent. Copied, and done after the call.
 class Effects final {
  public:
-  /// The answer to the command at that place in the span of Apply. Copied; of two the last counts.
-  /// Only the server that took the command has somebody to tell it to.
+  /// The answer to the command at that place in the span of Apply. Of two the last counts. Only the
+  /// server that took the command has somebody to tell it to.
   void Reply(std::size_t command, std::string_view answer);
   /// Whether anybody waits for it here; an answer that is dear to make can be left out else.
   bool wants_reply(std::size_t command) const noexcept;
+
+  /// A command of the machine's own, behind what is in the log. Nobody hears whether it came there.
+  void Append(Bytes command);
+  /// To a client (Client::address), as one of Client::Messages. Lost if that is gone.
+  void Send(std::string_view address, Bytes message, Sender sender = Sender::kLeader);
+  /// A TimerEvent of that name after `ms` milliseconds. A name has one timer: the last. They go
+  /// with the leadership, as monitors do.
+  void SetTimer(std::string_view name, std::uint64_t ms);
+  /// The same at that time of the leader's clock; at once if it is past.
+  void SetTimerAt(std::string_view name, std::int64_t unix_ms);
+  void CancelTimer(std::string_view name);
+  /// A NodeEvent now, and whenever that node comes or goes.
+  void Monitor(std::string_view node);
+  void Demonitor(std::string_view node);
+  /// An AuxEvent of this server's machine.
+  void Aux(Bytes message);
+  /// In the server's thread, so it has to be short.
+  void Call(std::function<void()> call);
 
   class Sink;
   explicit Effects(Sink& sink) noexcept : sink_(sink) {}
@@ -61,9 +92,42 @@ class Effects final {
   Sink& sink_;
 };
 
+/// This server's role. kLeader comes once all that the leaders before it wrote is applied here: the
+/// time to set timers and monitors again, and to repeat what may be undone.
+struct RoleEvent {
+  ServerRole role = ServerRole::kFollower;
+  Term term = 0;
+};
+/// The leader's, every MachineType::tick.
+struct TickEvent {
+  std::int64_t unix_ms = 0;
+};
+struct TimerEvent {
+  std::string name;
+};
+/// Of a node that is monitored.
+struct NodeEvent {
+  std::string node;
+  bool up = false;
+};
+/// The members that the log here ends with; it may change once more.
+struct MembersEvent {
+  std::vector<std::string> nodes;
+};
+/// Of Effects::Aux, or System::Aux, which gets the answer.
+struct AuxEvent {
+  Bytes message;
+  std::string* answer = nullptr;
+};
+/// The server stops, in order. Nothing is called after it.
+struct StoppingEvent {};
+using MachineEvent = std::variant<RoleEvent, TickEvent, TimerEvent, NodeEvent, MembersEvent,
+                                  AuxEvent, StoppingEvent>;
+
 struct MachineInit {
   std::string cluster;
   std::string uid;     // of this member
+  std::string node;    // that it is on
   std::string config;  // what the cluster was started with
 };
 
@@ -82,12 +146,19 @@ class Machine {
   virtual void Apply(std::span<const Command> commands, Effects& effects) = 0;
   /// A question that changes nothing. An error goes to who asked.
   virtual Status Query(Bytes query, std::string& answer) const = 0;
+  /// What happens to this server. It comes to some members and not to others, so it must not
+  /// change what Apply and Query depend on: what all have to know is a command (Effects::Append).
+  virtual void On(const MachineEvent&, Effects&) {}
 };
 
 /// What a system knows how to make; clusters name it.
 struct MachineType {
   std::string name;  // as a cluster's log keeps it: stable over releases
   std::function<std::unique_ptr<Machine>()> make;
+  /// The newest that it can be: it is every older one, too. A leader raises a cluster's version once
+  /// all members know it; a member that does not keeps the log, and applies no further.
+  std::uint32_t version = 0;
+  std::uint64_t tick = 0;  // milliseconds from one TickEvent to the next; 0: none
 };
 
 }  // namespace v1

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -34,6 +35,9 @@ class LocalNetwork final {
   std::unique_ptr<Impl> impl_;
 };
 
+/// Which servers start with their system; the others wait for RestartServer.
+enum class RecoveryStrategy : std::uint8_t { kAll, kNone };
+
 /// Times in milliseconds.
 struct SystemOptions {
   LogStoreOptions storage;
@@ -47,6 +51,12 @@ struct SystemOptions {
   std::uint64_t clock_drift_margin = 0;           // 0: a read by lease asks the others, too
   std::uint64_t max_command_bytes = 1ULL << 20;   // one above is refused
   std::uint64_t inbox_bytes_max = 64ULL << 20;    // of each worker; above it commands are refused
+  std::uint64_t low_priority_commands_flush_size = 16;  // of a server, in one step
+  std::uint64_t await_condition_timeout = 30000;  // a query waits for its token no longer
+  bool local_queries = true;                      // false: Consistency::kLocal is refused
+  RecoveryStrategy server_recovery_strategy = RecoveryStrategy::kAll;
+  /// Asked of each cluster that has a log here, when the system opens; null: that strategy says it.
+  std::function<bool(std::string_view cluster)> recovers;
 };
 
 struct ClusterOptions {
@@ -56,8 +66,6 @@ struct ClusterOptions {
   std::vector<std::string> nodes;  // one member on each; empty: one, here
 };
 
-enum class ServerRole : std::uint8_t { kFollower, kPreCandidate, kCandidate, kLeader };
-
 /// Only voters vote and lead. A promotable member becomes one once it has what the log held when
 /// it came.
 enum class MemberRole : std::uint8_t { kVoter, kPromotable, kNonVoter };
@@ -66,6 +74,16 @@ struct MemberStatus {
   std::string node;
   std::string uid;
   MemberRole role = MemberRole::kVoter;
+};
+
+/// A leader's view of another member. Lag in entries that it does not have durable.
+struct PeerStatus {
+  std::string node;
+  std::string uid;
+  Index match = 0;
+  Index next = 0;
+  Index lag = 0;
+  bool responsive = false;
 };
 
 struct ServerStatus {
@@ -78,8 +96,41 @@ struct ServerStatus {
   Index commit_index = 0;
   Index applied_index = 0;
   bool idle = false;  // nothing is under way: it sends nothing and waits for no time
+  std::uint32_t machine_version = 0;  // of the cluster, as applied here
   std::vector<MemberStatus> members;  // as it knows them
+  std::vector<PeerStatus> peers;      // of a leader
   std::optional<Error> stopped;       // why it does nothing any more
+};
+
+/// Published by the server after each step, read without asking it: each number is true of some
+/// moment, and they need not be of the same.
+struct KeyMetrics {
+  std::string cluster;
+  ServerRole role = ServerRole::kFollower;
+  bool running = false;
+  Term term = 0;
+  Index last_index = 0;
+  Index commit_index = 0;
+  Index applied_index = 0;
+  std::uint64_t commands = 0;  // that were proposed here, in this life
+  std::uint64_t elections = 0;  // that it stood for
+};
+
+struct Leading {
+  std::string cluster;
+  std::string leader;  // its node, empty: none is known here
+  Term term = 0;
+};
+
+struct SystemOverview {
+  std::string node;
+  std::vector<std::string> nodes;  // of the network that are there
+  std::uint64_t servers = 0;       // that have a log here
+  std::uint64_t running = 0;
+  std::uint64_t leading = 0;
+  std::uint64_t workers = 0;
+  std::uint64_t clients = 0;
+  std::uint64_t inbox_bytes = 0;  // that wait for the workers
 };
 
 /// What became of a command or query.
@@ -93,11 +144,36 @@ struct Outcome {
   std::string answer;
 };
 
+/// Where an acknowledged command stands, of its Outcome. Index 0: nowhere.
+struct Token {
+  Index index = 0;
+  Term term = 0;
+};
+
 enum class Consistency : std::uint8_t {
   kLocal,       // what this system's member has applied; may be old
   kLeader,      // what a server that thinks it leads has applied
   kConsistent,  // all that was acknowledged before the query began
   kLease,       // the same without asking the others, as long as clocks keep to clock_drift_margin
+  kThroughLog,  // the same as an entry of the log: dear, but needs nothing else
+};
+
+struct QueryOptions {
+  Consistency consistency = Consistency::kConsistent;
+  /// The member that answers has applied that first: read what you wrote on any member. kRefused:
+  /// another entry stands there, so that command was lost.
+  Token after;
+};
+
+enum class ReplyWhen : std::uint8_t {
+  kApplied,
+  kWritten,  // durable at its leader, though not committed: it may be lost yet; no answer
+  kNever,    // no outcome at all
+};
+
+enum class Priority : std::uint8_t {
+  kNormal,
+  kLow,  // held back behind the others, low_priority_commands_flush_size at a time
 };
 
 /// A command's place in a session of System::OpenSession: sequences count from 1, each for one
@@ -108,6 +184,23 @@ struct InSession {
   std::uint64_t acknowledged = 0;
 };
 
+struct SendOptions {
+  ReplyWhen reply = ReplyWhen::kApplied;
+  Priority priority = Priority::kNormal;
+  /// The outcome comes once the member on that node has applied the command; from the leader all
+  /// the same, if there is none that runs.
+  std::string reply_from;
+  /// Executes once, however often it is sent with that place: one that ran gets the answer that it
+  /// had. An outcome of kStaleRef: so long ago that nobody knows.
+  std::optional<InSession> place;
+};
+
+/// Of a machine's Effects::Send.
+struct Message {
+  std::string cluster;
+  std::string payload;
+};
+
 /// A caller's end of many calls under way: what is sent comes back as outcomes, in no fixed order.
 /// One thread at a time. Its system outlives it.
 class Client final {
@@ -116,21 +209,32 @@ class Client final {
   Client& operator=(Client&&) = delete;
   ~Client();
   /// Goes to the leader, as far as it is known. Errors, at once and without an outcome: kNotFound:
-  /// no such cluster here; kTooLarge; kOverloaded; kClosed; those of Machine::Validate.
-  Status Send(std::string_view cluster, std::uint64_t correlation, Bytes command);
-  /// Executes once, however often it is sent with that place: one that ran gets the answer that it
-  /// had. An outcome of kStaleRef: so long ago that nobody knows.
+  /// no such cluster here; kInvalidArgument; kTooLarge; kOverloaded; kClosed. Those of
+  /// Machine::Validate come as outcomes.
   Status Send(std::string_view cluster, std::uint64_t correlation, Bytes command,
-              const InSession& place);
+              const SendOptions& options = {});
+  /// The answer is an outcome, too.
+  Status Ask(std::string_view cluster, std::uint64_t correlation, Bytes query,
+             const QueryOptions& options = {});
   /// Outcomes since the last call; valid until the next.
   std::span<const Outcome> Poll();
-  /// Until there is one, or the deadline. Errors: kTimeout.
+  /// Messages of machines since the last call; valid until the next. The oldest go once they are
+  /// 65,536.
+  std::span<const Message> Messages();
+  /// Until there is an outcome or a message, or the deadline. Errors: kTimeout.
   Status Wait(Deadline deadline);
+  /// What machines send messages to. Of this life of its system alone.
+  std::string address() const;
   struct Impl;
   explicit Client(std::shared_ptr<Impl> impl) noexcept;
 
  private:
   std::shared_ptr<Impl> impl_;
+};
+
+struct StartedCluster {
+  std::vector<std::string> started;  // nodes
+  std::vector<std::string> not_started;
 };
 
 class System final {
@@ -145,8 +249,12 @@ class System final {
   /// LogStore::Close.
   Status Close(Deadline deadline);
 
-  /// Errors: kAlreadyExists; kNotFound: no such machine, or node; kInvalidArgument; kTimeout.
-  Status StartCluster(const ClusterOptions& options, Deadline deadline);
+  /// A member on each node, all at once. Those that are not there can join later (AddMember); with
+  /// fewer than a majority nothing is left behind. Errors: kAlreadyExists; kNotFound: no such
+  /// machine, or too few of the nodes; kInvalidArgument; kTimeout.
+  Result<StartedCluster> StartCluster(const ClusterOptions& options, Deadline deadline);
+  /// The same where no log of that name is here; else as RestartServer, or nothing if it runs.
+  Status StartOrRestartCluster(const ClusterOptions& options, Deadline deadline);
   /// This system's member alone; its log stays, and it starts again with its system. Idempotent.
   Status StopServer(std::string_view cluster, Deadline deadline);
   /// One that was stopped, from its log. Errors: kNotFound; kAlreadyExists: it runs.
@@ -163,6 +271,11 @@ class System final {
   /// kNotFound; kRefused: another change is under way, too few would be left, or nobody; kTimeout.
   Result<bool> RemoveMember(std::string_view cluster, std::string_view node, Deadline deadline);
 
+  /// This system's member leaves its cluster, and stops; with its log, if that is to be deleted.
+  /// False: it was none. Errors: as RemoveMember.
+  enum class Leaving : std::uint8_t { kStop, kDelete };
+  Result<bool> Leave(std::string_view cluster, Leaving leaving, Deadline deadline);
+
   /// Until some server leads that this system knows of; its node. Errors: kNotFound, kTimeout.
   Result<std::string> AwaitLeader(std::string_view cluster, Deadline deadline);
   /// Follows the leader, and answers once the command is applied there. Errors: those of
@@ -170,6 +283,10 @@ class System final {
   Result<std::string> Execute(std::string_view cluster, Bytes command, Deadline deadline);
   Result<std::string> Query(std::string_view cluster, Bytes query, Consistency consistency,
                             Deadline deadline);
+  Result<std::string> Query(std::string_view cluster, Bytes query, const QueryOptions& options,
+                            Deadline deadline);
+  /// To the machine here, past the log. Its answer. Errors: kNotFound; that it is stopped.
+  Result<std::string> Aux(std::string_view cluster, Bytes message, Deadline deadline);
   /// A number that the cluster has for whoever sends commands that must not run twice. It forgets
   /// the one that was used longest ago when there are 65,536. Errors: as Execute.
   Result<std::uint64_t> OpenSession(std::string_view cluster, Deadline deadline);
@@ -186,6 +303,11 @@ class System final {
   Status TriggerElection(std::string_view cluster, Deadline deadline);
   Result<ServerStatus> StatusOf(std::string_view cluster, Deadline deadline);
   std::vector<std::string> Clusters() const;
+  /// These wait for nobody. Errors: kNotFound.
+  Result<KeyMetrics> MetricsOf(std::string_view cluster) const;
+  SystemOverview Overview() const;
+  /// Who leads, of all clusters that have a server here.
+  std::vector<Leading> Leaderboard() const;
 
   struct Impl;
   explicit System(std::unique_ptr<Impl> impl) noexcept;

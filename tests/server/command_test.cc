@@ -28,7 +28,7 @@ TEST(Command, CM2_WhatIsEncodedIsDecodedAndNothingElseIs) {
   EXPECT_EQ(AsText(frame->payload), "text");
   for (std::size_t size = 0; size < command.size() - 4; ++size)
     EXPECT_FALSE(DecodeCommand(Bytes(command).first(size)).ok()) << size;
-  command[8] = std::byte{3};
+  command[8] = std::byte{4};
   EXPECT_FALSE(DecodeCommand(command).ok());
 }
 
@@ -44,6 +44,9 @@ class Echo final : public Machine {
   std::uint64_t applied = 0;
 };
 
+const core::Configuration kNobody;
+const ApplyContext kNowhere{.members = &kNobody};
+
 /// Whatever commands a start finds together, it makes of them what the life before made.
 TEST(HostedMachine, CM2_A20_CommandsGiveTheSameHoweverTheyArePutTogether) {
   Rng rng(11);
@@ -56,7 +59,7 @@ TEST(HostedMachine, CM2_A20_CommandsGiveTheSameHoweverTheyArePutTogether) {
     }
     std::vector<std::vector<std::string>> all;
     for (const std::size_t together : {1u, 7u, 40u}) {
-      HostedMachine machine(std::make_unique<Echo>());
+      HostedMachine machine(std::make_unique<Echo>(), "here");
       std::vector<std::string> answers;
       for (std::size_t at = 0; at < commands.size(); at += together) {
         const std::size_t end = std::min(at + together, commands.size());
@@ -64,7 +67,7 @@ TEST(HostedMachine, CM2_A20_CommandsGiveTheSameHoweverTheyArePutTogether) {
         for (std::size_t one = at; one < end; ++one)
           committed.push_back({{1, one + 1}, commands[one], true});
         std::vector<Applied> applied(committed.size());
-        machine.Apply(committed, applied);
+        machine.Apply(kNowhere, committed, applied);
         for (const Applied& one : applied) answers.push_back(one.expired ? "expired" : one.answer);
       }
       ASSERT_FALSE(machine.failed());

@@ -28,7 +28,8 @@ ServerUid PeerUid(std::uint64_t number) {
 
 class Recorder : public StateMachine {
  public:
-  void Apply(std::span<const Committed> committed, std::span<Applied> answers) override {
+  void Apply(const ApplyContext&, std::span<const Committed> committed,
+             std::span<Applied> answers) override {
     ++calls;
     for (std::size_t at = 0; at < committed.size(); ++at) {
       commands.emplace_back(AsText(committed[at].command));

@@ -58,7 +58,7 @@ class SystemsWorld {
     for (std::uint64_t cluster = 0; cluster < kClusters; ++cluster) {
       ClusterOptions options{.name = ClusterName(cluster), .machine = "diary"};
       for (std::uint64_t node = 0; node < kNodes; ++node) options.nodes.push_back(NodeName(node));
-      const Status started = homes_[0].system->StartCluster(options, In(60));
+      const auto started = homes_[0].system->StartCluster(options, In(60));
       ASSERT_TRUE(started.ok()) << started.error().message;
     }
     for (std::uint64_t number = 0; number < kClusters * kSessions; ++number) {
@@ -197,7 +197,7 @@ class SystemsWorld {
     }
     const std::uint64_t correlation = ++next_;
     const Status sent = home.client->Send(ClusterName(session.cluster), correlation,
-                                          AsBytes(session.line), session.place);
+                                          AsBytes(session.line), {.place = session.place});
     if (!sent.ok()) return;
     session.sent = correlation;
     session.node = home.number;
