@@ -155,8 +155,8 @@ class Machine {
 struct MachineType {
   std::string name;  // as a cluster's log keeps it: stable over releases
   std::function<std::unique_ptr<Machine>()> make;
-  /// The newest that it can be: it is every older one, too. A leader raises a cluster's version once
-  /// all members know it; a member that does not keeps the log, and applies no further.
+  /// The newest that it can be: it is every older one, too. A leader raises a cluster's version
+  /// once all members know it; a member that does not keeps the log, and applies no further.
   std::uint32_t version = 0;
   std::uint64_t tick = 0;  // milliseconds from one TickEvent to the next; 0: none
 };
