@@ -64,6 +64,7 @@ struct Proposal {
 struct Envelope {
   core::Message message;
   std::vector<Payload> payloads;
+  std::string node;  // of the sender: who is told may know no configuration that has it [A21]
 };
 
 class Replica;

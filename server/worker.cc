@@ -335,6 +335,11 @@ Hosted* Worker::HostedOf(const ServerUid& uid) {
 void Worker::Handle(Envelope& envelope) {
   Hosted* hosted = HostedOf(envelope.message.to);
   if (hosted == nullptr || !hosted->replica) return;
+  // A leader that came later than this server's configuration wants an answer, too [A21].
+  if (hosted->replica->core().configuration().Find(envelope.message.from) == nullptr &&
+      !envelope.node.empty()) {
+    addresses_[envelope.message.from] = envelope.node;
+  }
   hosted->replica->Deliver(now_, envelope);
   After(*hosted);
 }
@@ -382,10 +387,13 @@ void Worker::After(Hosted& hosted) {
 void Worker::TellLeader(Hosted& hosted) {
   const core::Core& core = hosted.replica->core();
   const ServerUid leader = core.leader().value_or(ServerUid{});
-  if (leader == hosted.told_leader && core.term() == hosted.told_term) return;
+  const bool told = leader == hosted.told_leader && core.term() == hosted.told_term;
+  if (told && hosted.told_node) return;
+  const core::Member* member = core.configuration().Find(leader);
+  if (told && member == nullptr) return;
   hosted.told_leader = leader;
   hosted.told_term = core.term();
-  const core::Member* member = core.configuration().Find(leader);
+  hosted.told_node = member != nullptr;
   place_.router.OnLeader(hosted.cluster, member == nullptr ? "" : member->node, core.term());
 }
 
@@ -393,7 +401,9 @@ void Worker::Send(Replica& from, Envelope envelope) {
   const core::Member* member = from.core().configuration().Find(envelope.message.to);
   std::string& node = addresses_[envelope.message.to];  // Who was removed is told so [ME2].
   if (member != nullptr) node = member->node;
-  if (!node.empty()) outbox_[node].emplace_back(std::move(envelope));
+  if (node.empty()) return;
+  envelope.node = place_.router.node();
+  outbox_[node].emplace_back(std::move(envelope));
 }
 
 void Worker::Flush() {

@@ -101,6 +101,7 @@ struct Hosted {
   std::shared_ptr<Published> published;
   Term told_term = 0;           // of the leader that the system was told of
   ServerUid told_leader;
+  bool told_node = false;  // it had a node; else a configuration that names it may yet come
 
 };
 

@@ -349,6 +349,37 @@ TEST_F(Systems, ME1_ME2_ME5_CL12_MembersComeAndGoWhileItCounts) {
   EXPECT_EQ(On("a").Query("one", {}, Consistency::kConsistent, In(20)).value(), "3");
 }
 
+// Its first word comes from somebody whom nothing that it has names.
+TEST_F(Systems, A21_CL4_AMemberThatComesUnderALaterLeaderGetsTheLog) {
+  for (const char* node : {"a", "b", "c"}) Start(node);
+  ASSERT_TRUE(On("a").StartCluster({.name = "one", .machine = "counter"}, In(20)).ok());
+  ASSERT_TRUE(Soon([&] { return On("a").AddMember("one", "b", In(20)); }).value());
+  AwaitVoters("a", 2);
+  ASSERT_TRUE(On("a").TransferLeadership("one", "b", In(20)).ok());
+  EXPECT_EQ(Execute("a", "one"), "1");
+  ASSERT_TRUE(Soon([&] { return On("a").AddMember("one", "c", In(20)); }).value());
+  AwaitVoters("a", 3);
+  EXPECT_EQ(Execute("c", "one"), "2");
+  const Result<std::string> leader = On("c").AwaitLeader("one", In(5));
+  ASSERT_TRUE(leader.ok()) << leader.error().message;
+  EXPECT_EQ(*leader, "b");
+}
+
+TEST_F(Systems, A21_WhoWasDownWhileMembersCameFollowsOneOfThose) {
+  FoundOnThree("one");
+  Start("d");
+  EXPECT_EQ(Execute("a", "one"), "1");
+  Stop("c");
+  ASSERT_TRUE(Soon([&] { return On("a").AddMember("one", "d", In(20)); }).value());
+  AwaitVoters("a", 4);
+  ASSERT_TRUE(On("a").TransferLeadership("one", "d", In(20)).ok());
+  EXPECT_EQ(Execute("d", "one"), "2");
+  Start("c");
+  for (std::string seen; seen != "2"; std::this_thread::yield())
+    seen = On("c").Query("one", {}, Consistency::kLocal, In(20)).value();
+  EXPECT_EQ(On("a").AwaitLeader("one", In(20)).value(), "d");
+}
+
 TEST_F(Systems, RD1_AMemberAnswersLocallyWithoutTheOthers) {
   FoundOnThree("one");
   EXPECT_EQ(Execute("a", "one"), "1");
