@@ -23,6 +23,7 @@ struct Asker {
   std::string node;
   std::uint64_t client = 0;  // of that node; 0: nobody
   std::uint64_t correlation = 0;
+  std::uint64_t call = 0;  // correlations may be used again
 };
 
 /// A client, as machines know it: number @ node.
@@ -67,6 +68,7 @@ inline bool StaysHere(const Request& request) {
 /// To the asker's node.
 struct Response {
   std::uint64_t client = 0;
+  std::uint64_t call = 0;
   Outcome outcome;
 };
 

@@ -51,26 +51,51 @@ Status System::Impl::Post(Client::Impl& client, Request request, const std::stri
   request.asker.client = silent ? 0 : client.number;
   std::string node = to.empty() ? LeaderNode(request.cluster) : to;
   if (node.empty() || server::StaysHere(request)) node = options.node;
-  const std::uint64_t correlation = request.asker.correlation;
   if (silent) return Submit(std::move(request), node);
   {
     const std::lock_guard lock(client.mutex);
-    if (client.under_way.size() + client.fresh.size() >= kOutcomesMax) {
+    if (client.under_way + client.fresh.size() >= kOutcomesMax) {
       return Error{ErrorCode::kOverloaded, "a million of its calls are under way, or not polled",
                    "take its outcomes with Poll"};
     }
-    const Client::Impl::UnderWay call{node, request.reply_from};
-    if (!client.under_way.emplace(correlation, call).second) {
-      return Error{ErrorCode::kInvalidArgument,
-                   "correlation " + std::to_string(correlation) + " is under way",
-                   "number calls differently"};
-    }
+    Client::Impl::Call& call = client.Begin();
+    call.correlation = request.asker.correlation;
+    call.node = node;
+    call.relay = request.reply_from;
+    request.asker.call = call.number;
   }
+  const std::uint64_t number = request.asker.call;
   const Status submitted = Submit(std::move(request), node);
   if (submitted.ok()) return {};
   const std::lock_guard lock(client.mutex);
-  client.under_way.erase(correlation);
+  Client::Impl::Call* call = client.Find(number);
+  if (call == nullptr) return {};  // That node went meanwhile, and there is an outcome.
+  client.End(*call);
   return submitted;
+}
+
+Client::Impl::Call& Client::Impl::Begin() {
+  if (free_calls.empty()) {
+    free_calls.push_back(static_cast<std::uint32_t>(calls.size()));
+    calls.emplace_back();
+  }
+  const std::uint32_t place = free_calls.back();
+  free_calls.pop_back();
+  ++under_way;
+  calls[place].number = next_call++ << 32 | place;
+  return calls[place];
+}
+
+Client::Impl::Call* Client::Impl::Find(std::uint64_t call_number) {
+  const auto place = static_cast<std::uint32_t>(call_number);
+  const bool there = place < calls.size() && call_number != 0 && calls[place].number == call_number;
+  return there ? &calls[place] : nullptr;
+}
+
+void Client::Impl::End(Call& call) {
+  free_calls.push_back(static_cast<std::uint32_t>(call.number));
+  call.number = 0;
+  --under_way;
 }
 
 /// Before it goes anywhere.
@@ -115,7 +140,8 @@ Result<Outcome> System::Impl::Ask(Request request, Deadline deadline) {
   const Visit visit(*this);
   const std::shared_ptr<Client::Impl> client = NewClient();
   const auto answered = [](void* argument) {
-    return static_cast<Client::Impl*>(argument)->Rings();
+    auto* self = static_cast<Client::Impl*>(argument);
+    return self->Rings() || self->system->closed();
   };
   Result<Outcome> result = Error{};
   std::string to;
@@ -128,6 +154,10 @@ Result<Outcome> System::Impl::Ask(Request request, Deadline deadline) {
       if (!Await(answered, client.get(), deadline)) {
         result = Error{ErrorCode::kTimeout, "the deadline passed",
                        "whether it happens is unknown: read, or send it again in a session"};
+        break;
+      }
+      if (!client->Rings()) {
+        result = Unanswered({});  // Close may have come before the call was entered.
         break;
       }
       Outcome outcome = std::move(client->fresh.front());
@@ -199,7 +229,10 @@ void System::Impl::TakeResponses(std::vector<Parcel>& parcels) {
       lock = std::unique_lock(client->mutex);
     }
     // One that was given up has its outcome.
-    if (client->under_way.erase(response->outcome.correlation) == 0) continue;
+    Client::Impl::Call* call = client->Find(response->call);
+    if (call == nullptr) continue;
+    response->outcome.correlation = call->correlation;
+    client->End(*call);
     client->fresh.push_back(std::move(response->outcome));
     any = true;
   }
@@ -247,13 +280,11 @@ void System::Impl::GiveUp(const std::string& node) {
   }
   for (const auto& client : clients) {
     const std::lock_guard lock(client->mutex);
-    for (auto at = client->under_way.begin(); at != client->under_way.end();) {
-      if (!node.empty() && at->second.node != node && at->second.relay != node) {
-        ++at;
-        continue;
-      }
-      client->fresh.push_back({.correlation = at->first, .error = Unanswered(node)});
-      at = client->under_way.erase(at);
+    for (Client::Impl::Call& call : client->calls) {
+      const bool theirs = node.empty() || call.node == node || call.relay == node;
+      if (call.number == 0 || !theirs) continue;
+      client->fresh.push_back({.correlation = call.correlation, .error = Unanswered(node)});
+      client->End(call);
     }
   }
   executor_.Progress();

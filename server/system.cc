@@ -39,7 +39,8 @@ MemberRole RoleOf(core::MemberRole role) {
 }  // namespace
 
 System::Impl::Impl(const SystemOptions& given, Clock& clock, ActorExecutor& executor, Rng rng)
-    : options(given), clock_(clock), executor_(executor), rng_(rng) {}
+    : options(given), clock_(clock), executor_(executor), rng_(rng),
+      next_client_(rng_.Next()) {}
 
 /// The store has threads of its own, or is a WAL process's.
 Result<System> System::Impl::OpenHere(const SystemOptions& options) {

@@ -30,17 +30,22 @@ inline Error Closed() { return {ErrorCode::kClosed, "the system is closed", ""};
 }  // namespace server
 
 struct Client::Impl {
-  /// Whose end ends a call: where it went, and who passes the outcome on.
-  struct UnderWay {
-    std::string node;
-    std::string relay;
+  /// One that is under way. Its place is the lower half of its number, which no other has.
+  struct Call {
+    std::uint64_t number = 0;  // 0: free
+    std::uint64_t correlation = 0;
+    std::string node;   // where it went
+    std::string relay;  // who passes the outcome on
   };
   System::Impl* system = nullptr;
   std::uint64_t number = 0;
-  std::mutex mutex;  // of the next three
+  std::mutex mutex;  // of the next six
   std::vector<Outcome> fresh;
   std::deque<Message> messages;
-  std::unordered_map<std::uint64_t, UnderWay> under_way;  // by correlation
+  std::vector<Call> calls;
+  std::vector<std::uint32_t> free_calls;
+  std::size_t under_way = 0;
+  std::uint64_t next_call = 1;
   std::vector<Outcome> taken;  // of the last Poll: the caller's thread alone
   std::vector<Message> taken_messages;
 
@@ -49,6 +54,11 @@ struct Client::Impl {
     const std::lock_guard lock(mutex);
     return !fresh.empty() || !messages.empty();
   }
+  // With the mutex held.
+  Call& Begin();
+  /// Null: that call has ended.
+  Call* Find(std::uint64_t call_number);
+  void End(Call& call);
 };
 
 struct System::Impl final : private server::Router, private server::Neighbour {
@@ -171,7 +181,7 @@ struct System::Impl final : private server::Router, private server::Neighbour {
 
   std::mutex clients_mutex_;
   std::unordered_map<std::uint64_t, std::shared_ptr<Client::Impl>> clients_;
-  std::uint64_t next_client_ = 1;
+  std::uint64_t next_client_;  // from anywhere: no other life of this node has the same
 };
 
 namespace server {

@@ -49,6 +49,7 @@ void Worker::Take(std::vector<Parcel> parcels) {
       const Asker asker = request->asker;
       if (const Status taken = Take(std::move(*request)); !taken.ok()) {
         Response refusal{.client = asker.client,
+                         .call = asker.call,
                          .outcome = {.correlation = asker.correlation, .error = taken.error()}};
         std::vector<Parcel> back;
         back.emplace_back(std::move(refusal));
@@ -78,7 +79,7 @@ void Worker::PassAtOnce(Parcel& parcel) {
   auto* relay = std::get_if<Relay>(&parcel);
   if (relay == nullptr) return;
   std::vector<Parcel> back;
-  back.emplace_back(Response{relay->asker.client, std::move(relay->outcome)});
+  back.emplace_back(Response{relay->asker.client, relay->asker.call, std::move(relay->outcome)});
   place_.router.Send(relay->asker.node, std::move(back));
 }
 

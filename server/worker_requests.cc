@@ -336,7 +336,7 @@ void Worker::OnRemoved(Replica& replica) { HostedOf(replica.uid())->removed = tr
 void Worker::Answer(const Asker& asker, Outcome outcome) {
   if (asker.client == 0) return;
   outcome.correlation = asker.correlation;
-  outbox_[asker.node].emplace_back(Response{asker.client, std::move(outcome)});
+  outbox_[asker.node].emplace_back(Response{asker.client, asker.call, std::move(outcome)});
 }
 
 void Worker::Refuse(const Asker& asker, Error error, std::string leader) {
@@ -361,7 +361,7 @@ void Worker::AddWaiter(Hosted& hosted, Index index, std::variant<Request, Relay>
 }
 
 void Worker::Pass(Relay& relay) {
-  outbox_[relay.asker.node].emplace_back(Response{relay.asker.client, std::move(relay.outcome)});
+  outbox_[relay.asker.node].emplace_back(Response{relay.asker.client, relay.asker.call, std::move(relay.outcome)});
 }
 
 void Worker::ReleaseWaiters(Hosted& hosted) {

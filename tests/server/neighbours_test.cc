@@ -1,0 +1,231 @@
+// A system whose neighbours are the test: what reaches it late, twice or from who is gone.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <filesystem>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+#include "base/bytes.h"
+#include "duramen/system.h"
+#include "server/local_network.h"
+
+namespace duramen {
+namespace {
+
+Deadline In(int seconds) {
+  return std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+}
+
+class Counter final : public Machine {
+ public:
+  Counter() { ++made; }
+  void Apply(std::span<const Command> commands, Effects& effects) override {
+    for (std::size_t at = 0; at < commands.size(); ++at)
+      effects.Reply(at, std::to_string(++count_));
+  }
+  Status Query(Bytes query, std::string& answer) const override {
+    if (AsText(query) == "wait") {
+      std::unique_lock lock(mutex);
+      ++waiting;
+      changed.notify_all();
+      changed.wait(lock, [] { return open; });
+    }
+    answer = std::to_string(count_);
+    return {};
+  }
+  static inline std::atomic<int> made{0};
+  static inline std::mutex mutex;
+  static inline std::condition_variable changed;
+  static inline int waiting = 0;
+  static inline bool open = false;
+
+ private:
+  std::uint64_t count_ = 0;
+};
+
+/// A node that is the test's.
+class Stranger final : public server::Neighbour {
+ public:
+  void Deliver(std::vector<server::Parcel> parcels) override {
+    const std::lock_guard lock(mutex_);
+    for (server::Parcel& parcel : parcels) parcels_.push_back(std::move(parcel));
+    changed_.notify_all();
+  }
+  void OnNode(const std::string&, std::optional<std::uint64_t>) override {}
+  Result<ServerUid> Prepare(const ClusterOptions& cluster, Deadline) override {
+    if (prepare) return prepare(cluster);
+    return uid;
+  }
+  Status Begin(const ClusterOptions&, const server::Birth& given, Deadline) override {
+    birth = given;
+    return {};
+  }
+  void Abandon(const std::string&, ClusterId, Deadline) override {}
+
+  /// The next parcel of that kind; those before it are gone.
+  template <typename Kind>
+  std::optional<Kind> Next(std::function<bool(const Kind&)> wanted = {}) {
+    std::unique_lock lock(mutex_);
+    std::optional<Kind> found;
+    const auto take = [&] {
+      while (!parcels_.empty() && !found) {
+        server::Parcel parcel = std::move(parcels_.front());
+        parcels_.erase(parcels_.begin());
+        if (auto* kind = std::get_if<Kind>(&parcel); kind && (!wanted || wanted(*kind)))
+          found = std::move(*kind);
+      }
+      return found.has_value();
+    };
+    (void)changed_.wait_until(lock, In(20), take);
+    return found;
+  }
+  ServerUid uid = [] {
+    ServerUid one;
+    one.bytes.fill(7);
+    return one;
+  }();
+  server::Birth birth;
+  std::function<Result<ServerUid>(const ClusterOptions&)> prepare;
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<server::Parcel> parcels_;
+};
+
+class Neighbours : public ::testing::Test {
+ protected:
+  Neighbours() {
+    EXPECT_TRUE(network().Join("b", 1, stranger_).ok());
+    Counter::open = false;
+    Counter::waiting = 0;
+  }
+  ~Neighbours() override {
+    system_.reset();
+    network().Leave("b");
+    std::filesystem::remove_all(root_);
+  }
+  server::Network& network() { return network_->impl().network; }
+  void Start() {
+    SystemOptions options;
+    options.storage.data_dir = root_ + "/a";
+    options.storage.memory_budget = 64u << 20;
+    options.node = "a";
+    options.network = network_;
+    options.machines = {{"counter", [] { return std::make_unique<Counter>(); }}};
+    options.workers = 1;
+    options.election_timeout_min = min_;
+    options.election_timeout_max = 2 * min_;
+    options.heartbeat_interval = min_ / 4;
+    options.inbox_bytes_max = inbox_bytes_;
+    Result<System> opened = System::Open(options);
+    ASSERT_TRUE(opened.ok()) << opened.error().message;
+    system_ = std::make_unique<System>(std::move(*opened));
+  }
+  void Stop() { system_.reset(); }
+  void FoundWithStranger() {
+    const Status started = system_->StartCluster(
+        {.name = "one", .machine = "counter", .nodes = {"a", "b"}}, In(20));
+    ASSERT_TRUE(started.ok()) << started.error().message;
+    for (const core::Member& member : stranger_.birth.configuration.members)
+      if (member.node == "a") uid_ = member.uid;
+  }
+  void Lead(bool quiet = false) {
+    core::AppendEntries append;
+    append.quiet = quiet;
+    Say(append);
+  }
+  void Say(core::MessageBody body) {
+    server::Envelope envelope;
+    envelope.message = {.cluster = stranger_.birth.cluster,
+                        .from = stranger_.uid,
+                        .to = uid_,
+                        .boot = 1,
+                        .term = 1,
+                        .body = std::move(body)};
+    Give(std::move(envelope));
+  }
+  void Give(server::Parcel parcel) {
+    std::vector<server::Parcel> parcels;
+    parcels.push_back(std::move(parcel));
+    ASSERT_TRUE(network().Send("a", std::move(parcels)));
+  }
+  void Answer(const server::Request& request, std::string answer) {
+    Give(server::Response{request.asker.client, request.asker.call,
+                          {.correlation = request.asker.correlation, .answer = answer}});
+  }
+
+  std::uint64_t min_ = 10'000;
+  std::uint64_t inbox_bytes_ = 64u << 20;
+  Stranger stranger_;
+  ServerUid uid_;
+  std::unique_ptr<System> system_;
+
+  std::string root_ = ::testing::TempDir() + "duramen-neighbours-" + std::to_string(::getpid()) +
+                      "-" + ::testing::UnitTest::GetInstance()->current_test_info()->name();
+  std::shared_ptr<LocalNetwork> network_ = std::make_shared<LocalNetwork>();
+};
+
+TEST_F(Neighbours, CM6_AnAnswerToAnEarlierLifeIsNoAnswerToThisOne) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+  ASSERT_NO_FATAL_FAILURE(FoundWithStranger());
+  Lead();
+  ASSERT_EQ(system_->AwaitLeader("one", In(20)).value(), "b");
+  std::optional<server::Request> first;
+  {
+    Client client = system_->NewClient();
+    ASSERT_TRUE(client.Send("one", 7, AsBytes("first")).ok());
+    first = stranger_.Next<server::Request>();
+    ASSERT_TRUE(first);
+  }
+  Stop();
+  ASSERT_NO_FATAL_FAILURE(Start());
+  Lead();
+  ASSERT_EQ(system_->AwaitLeader("one", In(20)).value(), "b");
+  // As many clients as the life before had.
+  for (int clients = 0; clients < 20; ++clients) {
+    Client client = system_->NewClient();
+    ASSERT_TRUE(client.Send("one", 7, AsBytes("second")).ok());
+    ASSERT_TRUE(stranger_.Next<server::Request>());
+    Answer(*first, "of the first");
+    EXPECT_THAT(client.Poll(), ::testing::IsEmpty()) << "client " << clients;
+  }
+}
+
+TEST_F(Neighbours, CM6_AnAnswerThatComesAfterItsOutcomeIsNoAnswerToTheNext) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+  ASSERT_NO_FATAL_FAILURE(FoundWithStranger());
+  Lead();
+  ASSERT_EQ(system_->AwaitLeader("one", In(20)).value(), "b");
+  Client client = system_->NewClient();
+  ASSERT_TRUE(client.Send("one", 7, AsBytes("first")).ok());
+  const std::optional<server::Request> first = stranger_.Next<server::Request>();
+  ASSERT_TRUE(first);
+  network().Leave("b");  // Its threads still run.
+  ASSERT_TRUE(client.Wait(In(20)).ok());
+  const std::span<const Outcome> unknown = client.Poll();
+  ASSERT_EQ(unknown.size(), 1u);
+  ASSERT_EQ(unknown[0].error->code, ErrorCode::kTimeout);
+  ASSERT_TRUE(network().Join("b", 2, stranger_).ok());
+  core::AppendEntries append;
+  server::Envelope envelope;
+  envelope.message = {.cluster = stranger_.birth.cluster, .from = stranger_.uid, .to = uid_,
+                      .boot = 2, .term = 2, .body = append};
+  Give(std::move(envelope));
+  ASSERT_EQ(system_->AwaitLeader("one", In(20)).value(), "b");
+  ASSERT_TRUE(client.Send("one", 7, AsBytes("second")).ok());
+  const std::optional<server::Request> second = stranger_.Next<server::Request>();
+  ASSERT_TRUE(second);
+  Answer(*first, "of the first");
+  EXPECT_THAT(client.Poll(), ::testing::IsEmpty());
+  Answer(*second, "of the second");
+  const std::span<const Outcome> outcomes = client.Poll();
+  ASSERT_EQ(outcomes.size(), 1u);
+  EXPECT_EQ(outcomes[0].answer, "of the second");
+}
+
+}  // namespace
+}  // namespace duramen
