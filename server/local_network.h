@@ -48,9 +48,9 @@ class Neighbour {
   /// Makes the log of a member, and says its uid. Never blocks, as the next one does not. Errors:
   /// kAlreadyExists, kNotFound: no such machine.
   virtual std::shared_ptr<Errand> Prepare(const ClusterOptions& options) = 0;
-  /// Starts it. `birth` is durable when that is done.
+  /// Starts it, as what was prepared under that uid. `birth` is durable when that is done.
   virtual std::shared_ptr<Errand> Begin(const ClusterOptions& options, const Birth& birth,
-                                        Deadline deadline) = 0;
+                                        const ServerUid& uid, Deadline deadline) = 0;
   /// Takes back what Prepare and Begin did for that cluster; by the deadline its name is free.
   virtual void Abandon(const std::string& cluster, ClusterId id, Deadline deadline) = 0;
 };

@@ -57,22 +57,24 @@ std::shared_ptr<server::Errand> System::Impl::Prepare(const ClusterOptions& clus
                    "restart it, or delete it first"};
     }
     worker.Forget(cluster.name);  // A start that was cut short left no more than a name.
-    const std::string row = MachineRow(cluster);
-    TRY(worker.writer().Put(log, server::kMachineKey, AsBytes(row), Durability::kLazy));
     return {};
   });
 }
 
 std::shared_ptr<server::Errand> System::Impl::Begin(const ClusterOptions& cluster,
                                                     const server::Birth& birth,
-                                                    Deadline deadline) {
+                                                    const ServerUid& uid, Deadline deadline) {
   Worker& worker = WorkerOf(cluster.name);
-  return Send(worker, [this, &worker, cluster, birth, deadline](server::Errand&) -> Status {
+  return Send(worker, [this, &worker, cluster, birth, uid, deadline](server::Errand&) -> Status {
     const LogRef log = TRY(store_->OpenLog(worker.writer(), cluster.name, OpenMode::kOpen));
-    if (IsChristened(log)) {
+    const LogInfo info = TRY(store_->InfoOf(log));
+    // Somebody else's, who took back what was prepared, and prepared it again.
+    if (IsChristened(log) || info.uid != uid.ToString()) {
       return Error{ErrorCode::kAlreadyExists,
                    "somebody else has started cluster '" + cluster.name + "' meanwhile", ""};
     }
+    const std::string row = MachineRow(cluster);
+    TRY(worker.writer().Put(log, server::kMachineKey, AsBytes(row), Durability::kLazy));
     const Ticket ticket =
         TRY(server::Replica::Christen(*store_, worker.writer(), cluster.name, birth));
     TRY(worker.writer().Wait(ticket, deadline));
@@ -145,9 +147,9 @@ Result<StartedCluster> System::Impl::StartCluster(const ClusterOptions& given, D
   for (auto& [node, errand] : errands) {
     const Status prepared = Finish(*errand, deadline);
     if (prepared.ok()) {
-      // Of an incarnation, so it is another one where the cluster is made again.
+      // Of this call: another that is under way, or was before it, made another one [A15].
       const std::string seed = cluster.name + errand->uid.ToString();
-      if (birth.cluster == 0) birth.cluster = Checksum(AsBytes(seed), 0);
+      if (birth.cluster == 0) birth.cluster = Checksum(AsBytes(seed), NewNumber());
       birth.configuration = birth.configuration.With({.uid = errand->uid, .node = node});
       result.started.push_back(node);
       continue;
@@ -161,11 +163,12 @@ Result<StartedCluster> System::Impl::StartCluster(const ClusterOptions& given, D
     return failure.error();
   }
   errands.clear();
-  for (const std::string& node : result.started) {
-    auto sent = On(node, [&](server::Neighbour& there) {
-      return Result<std::shared_ptr<server::Errand>>(there.Begin(cluster, birth, deadline));
+  for (const core::Member& member : birth.configuration.members) {
+    auto sent = On(member.node, [&](server::Neighbour& there) {
+      return Result<std::shared_ptr<server::Errand>>(
+          there.Begin(cluster, birth, member.uid, deadline));
     });
-    if (sent.ok()) errands.emplace_back(node, std::move(*sent));
+    if (sent.ok()) errands.emplace_back(member.node, std::move(*sent));
     if (!sent.ok()) failure = sent.error();
   }
   bool all = errands.size() == result.started.size();
@@ -223,7 +226,7 @@ Result<bool> System::Impl::AddMember(const std::string& cluster, const std::stri
   TRY(Finish(*prepared, deadline));
   const ServerUid uid = prepared->uid;
   const Sent beginning = On(node, [&](server::Neighbour& there) {
-    return Sent(there.Begin(joining, invitation.birth, deadline));
+    return Sent(there.Begin(joining, invitation.birth, uid, deadline));
   });
   const Status begun = beginning.ok() ? Finish(**beginning, deadline) : beginning.error();
   Result<Outcome> added = begun.ok() ? Outcome{} : Result<Outcome>(begun.error());
@@ -232,9 +235,12 @@ Result<bool> System::Impl::AddMember(const std::string& cluster, const std::stri
                 deadline);
   }
   if (added.ok()) return added->answer != server::kNothingChanged;
-  // CL12: unless it may be a member all the same.
   const ErrorCode code = added.error().code;
-  const bool unknown = code == ErrorCode::kTimeout || code == ErrorCode::kClosed;
+  // Somebody else's, who adds the same one.
+  if (!begun.ok() && code == ErrorCode::kAlreadyExists) return added.error();
+  // CL12: unless it may be a member all the same.
+  const bool unknown = code == ErrorCode::kTimeout || code == ErrorCode::kClosed ||
+                       code == ErrorCode::kMachineFailed;
   if (!begun.ok() || !unknown) TakeBack(cluster, invitation.birth.cluster, {node}, deadline);
   return added.error();
 }

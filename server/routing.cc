@@ -28,11 +28,16 @@ Error Unanswered(const std::string& node) {
 
 }  // namespace
 
+std::uint64_t System::Impl::NewNumber() {
+  const std::lock_guard lock(clients_mutex_);
+  return next_number_++;
+}
+
 std::shared_ptr<Client::Impl> System::Impl::NewClient() {
   auto client = std::make_shared<Client::Impl>();
   client->system = this;
+  client->number = NewNumber();
   const std::lock_guard lock(clients_mutex_);
-  client->number = next_client_++;
   clients_[client->number] = client;
   return client;
 }

@@ -40,7 +40,7 @@ MemberRole RoleOf(core::MemberRole role) {
 
 System::Impl::Impl(const SystemOptions& given, Clock& clock, ActorExecutor& executor, Rng rng)
     : options(given), clock_(clock), executor_(executor), rng_(rng),
-      next_client_(rng_.Next()) {}
+      next_number_(rng_.Next() >> 1 | 1) {}
 
 /// The store has threads of its own, or is a WAL process's.
 Result<System> System::Impl::OpenHere(const SystemOptions& options) {

@@ -84,6 +84,8 @@ struct System::Impl final : private server::Router, private server::Neighbour {
   SystemOverview Overview();
   std::vector<Leading> Leaderboard() const;
 
+  /// Of no other call, in no life of this node.
+  std::uint64_t NewNumber();
   std::shared_ptr<Client::Impl> NewClient();
   void DropClient(Client::Impl& client);
   /// To `to`, if that is named and there, else to the leader, as far as it is known, else to the
@@ -131,7 +133,7 @@ struct System::Impl final : private server::Router, private server::Neighbour {
   void OnNode(const std::string& node, std::optional<std::uint64_t> boot) override;
   std::shared_ptr<server::Errand> Prepare(const ClusterOptions& cluster) override;
   std::shared_ptr<server::Errand> Begin(const ClusterOptions& cluster, const server::Birth& birth,
-                                        Deadline deadline) override;
+                                        const ServerUid& uid, Deadline deadline) override;
   void Abandon(const std::string& cluster, ClusterId id, Deadline deadline) override;
 
   bool IsChristened(LogRef log) const;
@@ -181,7 +183,7 @@ struct System::Impl final : private server::Router, private server::Neighbour {
 
   std::mutex clients_mutex_;
   std::unordered_map<std::uint64_t, std::shared_ptr<Client::Impl>> clients_;
-  std::uint64_t next_client_;  // from anywhere: no other life of this node has the same
+  std::uint64_t next_number_;  // from anywhere: no other life of this node has the same
 };
 
 namespace server {

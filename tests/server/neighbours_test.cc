@@ -55,15 +55,23 @@ class Stranger final : public server::Neighbour {
     changed_.notify_all();
   }
   void OnNode(const std::string&, std::optional<std::uint64_t>) override {}
-  Result<ServerUid> Prepare(const ClusterOptions& cluster, Deadline) override {
-    if (prepare) return prepare(cluster);
-    return uid;
+  std::shared_ptr<server::Errand> Prepare(const ClusterOptions& cluster) override {
+    auto errand = std::make_shared<server::Errand>();
+    const Result<ServerUid> made = prepare ? prepare(cluster) : Result<ServerUid>(uid);
+    if (made.ok()) errand->uid = *made;
+    if (!made.ok()) errand->result = made.error();
+    errand->Finish();
+    return errand;
   }
-  Status Begin(const ClusterOptions&, const server::Birth& given, Deadline) override {
+  std::shared_ptr<server::Errand> Begin(const ClusterOptions&, const server::Birth& given,
+                                        const ServerUid&, Deadline) override {
     birth = given;
-    return {};
+    auto errand = std::make_shared<server::Errand>();
+    if (begin) errand->result = begin();
+    errand->Finish();
+    return errand;
   }
-  void Abandon(const std::string&, ClusterId, Deadline) override {}
+  void Abandon(const std::string&, ClusterId, Deadline) override { ++abandoned; }
 
   /// The next parcel of that kind; those before it are gone.
   template <typename Kind>
@@ -89,6 +97,8 @@ class Stranger final : public server::Neighbour {
   }();
   server::Birth birth;
   std::function<Result<ServerUid>(const ClusterOptions&)> prepare;
+  std::function<Status()> begin;
+  int abandoned = 0;
 
  private:
   std::mutex mutex_;
@@ -225,6 +235,35 @@ TEST_F(Neighbours, CM6_AnAnswerThatComesAfterItsOutcomeIsNoAnswerToTheNext) {
   const std::span<const Outcome> outcomes = client.Poll();
   ASSERT_EQ(outcomes.size(), 1u);
   EXPECT_EQ(outcomes[0].answer, "of the second");
+}
+
+TEST_F(Neighbours, CL3_AStartThatIsTakenBackLeavesWhatAnotherStarted) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+  stranger_.prepare = [&](const ClusterOptions&) -> Result<ServerUid> {
+    const Status other = system_->StartCluster({.name = "one", .machine = "counter"}, In(20));
+    EXPECT_TRUE(other.ok()) << other.error().message;
+    EXPECT_EQ(system_->Execute("one", AsBytes("count"), In(20)).value(), "1");
+    return Error{ErrorCode::kNotFound, "no such machine", ""};
+  };
+  const Status started =
+      system_->StartCluster({.name = "one", .machine = "counter", .nodes = {"a", "b"}}, In(20));
+  EXPECT_FALSE(started.ok());
+  const Result<std::string> after = system_->Execute("one", AsBytes("count"), In(20));
+  EXPECT_TRUE(after.ok()) << after.error().message;
+  if (after.ok()) {
+    EXPECT_EQ(*after, "2");
+  }
+}
+
+TEST_F(Neighbours, CL12_WhoIsAddedByTwoAtOnceIsNotTakenBack) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+  ASSERT_TRUE(system_->StartCluster({.name = "one", .machine = "counter"}, In(20)).ok());
+  stranger_.begin = [] { return Error{ErrorCode::kAlreadyExists, "somebody else has", ""}; };
+  EXPECT_EQ(system_->AddMember("one", "b", In(20)).error().code, ErrorCode::kAlreadyExists);
+  EXPECT_EQ(stranger_.abandoned, 0);
+  stranger_.begin = [] { return Error{ErrorCode::kMachineFailed, "it throws in Init", ""}; };
+  EXPECT_EQ(system_->AddMember("one", "b", In(20)).error().code, ErrorCode::kMachineFailed);
+  EXPECT_EQ(stranger_.abandoned, 1);
 }
 
 }  // namespace
