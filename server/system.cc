@@ -94,14 +94,24 @@ Status System::Impl::Open(LogStore store) {
   store_.emplace(std::move(store));
   std::size_t workers = options.workers;
   if (workers == 0) workers = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 64);
+  // A log is opened by a Writer of the shard that it is in, whatever the numbers of workers and
+  // shards were when it came to be.
+  const std::uint32_t shards = store_->shards();
+  workers = std::max<std::size_t>(workers, shards);
   for (std::size_t number = 0; number < workers; ++number) {
-    Writer writer = TRY(store_->NewWriter());
+    Writer writer = TRY(store_->NewWriter(static_cast<std::uint32_t>(number % shards)));
     workers_.push_back(std::make_unique<Worker>(
         server::WorkerPlace{*store_, clock_, executor_, *this}, std::move(writer),
         Rng(rng_.Next()),
         server::WorkerLimits{.inbox_bytes_max = options.inbox_bytes_max,
                              .low_flush = options.low_priority_commands_flush_size,
                              .wait_max = options.await_condition_timeout * 1000}));
+  }
+  for (const LogInfo& info : store_->Logs()) {
+    const std::uint64_t hash = Checksum(AsBytes(info.name), 0);
+    if (hash % workers % shards == info.shard) continue;
+    const std::uint64_t there = (workers - info.shard + shards - 1) / shards;  // of its workers
+    placed_[info.name] = workers_[info.shard + shards * (hash % there)].get();
   }
   for (; running_ < workers_.size(); ++running_) executor_.Start(*workers_[running_]);
   RestartAll();
@@ -127,6 +137,10 @@ Status System::Impl::Close(Deadline deadline) {
 }
 
 Worker& System::Impl::WorkerOf(std::string_view cluster) {
+  if (!placed_.empty()) {
+    const auto placed = placed_.find(cluster);
+    if (placed != placed_.end()) return *placed->second;
+  }
   return *workers_[Checksum(AsBytes(cluster), 0) % workers_.size()];
 }
 

@@ -172,6 +172,9 @@ struct System::Impl final : private server::Router, private server::Neighbour {
   Rng rng_;
   std::optional<LogStore> store_;
   std::vector<std::unique_ptr<server::Worker>> workers_;
+  /// Of the logs that were there before, in another shard than that of the worker that their names
+  /// fall to. Not changed once a worker runs.
+  std::map<std::string, server::Worker*, std::less<>> placed_;
   bool joined_ = false;
   std::size_t running_ = 0;  // of the workers
   std::atomic<bool> closed_{false};

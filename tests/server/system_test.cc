@@ -69,7 +69,8 @@ class Systems : public ::testing::Test {
                                     throw std::runtime_error("asked to");
                                   }});
     }
-    options.workers = 2;
+    options.workers = workers_;
+    options.storage.wal_shards = wal_shards_;
     options.election_timeout_min = 100;
     options.election_timeout_max = 200;
     options.heartbeat_interval = 25;
@@ -128,6 +129,8 @@ class Systems : public ::testing::Test {
   }
   std::uint64_t lease_margin_ms_ = 0;
   bool no_machine_ = false;
+  std::uint64_t workers_ = 2;
+  std::uint64_t wal_shards_ = 1;
 
  private:
   std::string root_ = ::testing::TempDir() + "duramen-systems-" + std::to_string(::getpid()) + "-" +
@@ -378,6 +381,29 @@ TEST_F(Systems, A21_WhoWasDownWhileMembersCameFollowsOneOfThose) {
   for (std::string seen; seen != "2"; std::this_thread::yield())
     seen = On("c").Query("one", {}, Consistency::kLocal, In(20)).value();
   EXPECT_EQ(On("a").AwaitLeader("one", In(20)).value(), "d");
+}
+
+TEST_F(Systems, CL6_C9_EachClusterIsBackWhateverTheWorkersAndShardsAre) {
+  Start("a");
+  for (int cluster = 0; cluster < 8; ++cluster) {
+    ASSERT_TRUE(On("a").StartCluster({.name = std::to_string(cluster), .machine = "counter"},
+                                     In(20)).ok());
+  }
+  std::uint64_t count = 0;
+  const auto again = [&](std::uint64_t workers, std::uint64_t shards) {
+    SCOPED_TRACE(std::to_string(workers) + " workers, " + std::to_string(shards) + " shards");
+    Stop("a");
+    workers_ = workers;
+    wal_shards_ = shards;
+    Start("a");
+    ++count;
+    EXPECT_EQ(On("a").Clusters().size(), 8u);
+    for (int cluster = 0; cluster < 8; ++cluster)
+      EXPECT_EQ(Execute("a", std::to_string(cluster)), std::to_string(count));
+  };
+  again(3, 1);
+  again(2, 2);
+  again(3, 2);
 }
 
 TEST_F(Systems, RD1_AMemberAnswersLocallyWithoutTheOthers) {
