@@ -63,7 +63,9 @@ void Worker::Take(std::vector<Parcel> parcels) {
         bytes += sizeof payload + payload.bytes.size();
     }
     std::unique_lock lock(mutex_);
-    if (inbox_bytes_ > 2 * limits_.inbox_bytes_max) {
+    // Word of a leader that stopped is said once: without it nobody would look for another [B6].
+    const bool notice = std::holds_alternative<PeerNotice>(parcel);
+    if (!notice && inbox_bytes_ > 2 * limits_.inbox_bytes_max) {
       lock.unlock();
       PassAtOnce(parcel);
       continue;

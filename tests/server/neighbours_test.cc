@@ -237,6 +237,41 @@ TEST_F(Neighbours, CM6_AnAnswerThatComesAfterItsOutcomeIsNoAnswerToTheNext) {
   EXPECT_EQ(outcomes[0].answer, "of the second");
 }
 
+TEST_F(Neighbours, B6_WordOfALeaderThatStoppedIsNotLostInACrowd) {
+  min_ = 100;
+  inbox_bytes_ = 64u << 10;
+  ASSERT_NO_FATAL_FAILURE(Start());
+  ASSERT_NO_FATAL_FAILURE(FoundWithStranger());
+  Lead(true);
+  ASSERT_EQ(system_->AwaitLeader("one", In(20)).value(), "b");
+  for (bool idle = false; !idle; std::this_thread::yield())
+    idle = system_->StatusOf("one", In(20)).value().idle;
+  std::thread asks([&] {
+    (void)system_->Query("one", AsBytes("wait"), Consistency::kLocal, In(20));
+  });
+  {
+    std::unique_lock lock(Counter::mutex);
+    Counter::changed.wait(lock, [] { return Counter::waiting > 0; });
+  }
+  // A crowd that means nothing: of a cluster that is not this one.
+  server::Envelope crowd;
+  crowd.message = {.cluster = stranger_.birth.cluster + 1, .from = stranger_.uid, .to = uid_,
+                   .boot = 1, .term = 1, .body = core::AppendEntries{}};
+  crowd.payloads.push_back({.bytes = std::vector<std::byte>(256u << 10)});
+  Give(std::move(crowd));
+  Give(server::PeerNotice{.to = uid_, .about = stranger_.uid, .boot = std::nullopt});
+  {
+    const std::lock_guard lock(Counter::mutex);
+    Counter::open = true;
+  }
+  Counter::changed.notify_all();
+  asks.join();
+  const auto asks_votes = [](const server::Envelope& envelope) {
+    return std::holds_alternative<core::PreVoteRequest>(envelope.message.body);
+  };
+  EXPECT_TRUE(stranger_.Next<server::Envelope>(asks_votes)) << "nobody leads, and nobody minds";
+}
+
 TEST_F(Neighbours, CL3_AStartThatIsTakenBackLeavesWhatAnotherStarted) {
   ASSERT_NO_FATAL_FAILURE(Start());
   stranger_.prepare = [&](const ClusterOptions&) -> Result<ServerUid> {
