@@ -205,6 +205,11 @@ bool System::Impl::StartsAtOpen(const std::string& cluster) const {
 }
 
 Status System::Impl::StartServer(Worker& worker, const std::string& cluster, const LogInfo& log) {
+  const server::Hosted* before = worker.Find(cluster);
+  if (before != nullptr && before->replica) {
+    return Error{ErrorCode::kAlreadyExists, "the server of cluster '" + cluster + "' runs already",
+                 ""};
+  }
   const Result<server::Birth> birth = server::Replica::BirthOf(*store_, log.log);
   if (!birth.ok() && birth.error().code == ErrorCode::kNotFound) {
     return Error{ErrorCode::kNotFound, "the start of cluster '" + cluster + "' was cut short here",

@@ -301,5 +301,13 @@ TEST_F(Neighbours, CL12_WhoIsAddedByTwoAtOnceIsNotTakenBack) {
   EXPECT_EQ(stranger_.abandoned, 1);
 }
 
+TEST_F(Neighbours, CL6_ARestartOfWhatRunsMakesNoSecondMachine) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+  ASSERT_TRUE(system_->StartCluster({.name = "one", .machine = "counter"}, In(20)).ok());
+  const int before = Counter::made;
+  EXPECT_EQ(system_->RestartServer("one", In(20)).error().code, ErrorCode::kAlreadyExists);
+  EXPECT_EQ(Counter::made, before);
+}
+
 }  // namespace
 }  // namespace duramen
