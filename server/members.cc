@@ -26,6 +26,11 @@ Status CheckCluster(const ClusterOptions& cluster) {
     return Error{ErrorCode::kInvalidArgument, "a node is named twice",
                  "a cluster has one member on each node"};
   }
+  if (cluster.nodes.size() > core::kMembersMax) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "a cluster on " + std::to_string(cluster.nodes.size()) + " nodes",
+                 "it has " + std::to_string(core::kMembersMax) + " members at most"};
+  }
   if (cluster.machine.empty() || cluster.machine.find('\n') != std::string::npos) {
     return Error{ErrorCode::kInvalidArgument, "'" + cluster.machine + "' is no name of a machine",
                  "one line, not empty"};

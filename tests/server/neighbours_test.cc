@@ -309,5 +309,24 @@ TEST_F(Neighbours, CL6_ARestartOfWhatRunsMakesNoSecondMachine) {
   EXPECT_EQ(Counter::made, before);
 }
 
+TEST_F(Neighbours, CL2_AClusterOfTooManyIsRefusedAndLeavesNothing) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+  std::vector<std::unique_ptr<Stranger>> many;
+  ClusterOptions cluster{.name = "many", .machine = "counter", .nodes = {"a"}};
+  for (int at = 0; at < 64; ++at) {
+    many.push_back(std::make_unique<Stranger>());
+    many.back()->uid.bytes.fill(static_cast<std::uint8_t>(at + 1));
+    cluster.nodes.push_back("s" + std::to_string(at));
+    ASSERT_TRUE(network().Join(cluster.nodes.back(), 1, *many.back()).ok());
+  }
+  const Status started = system_->StartCluster(cluster, In(20));
+  ASSERT_FALSE(started.ok());
+  EXPECT_EQ(started.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_THAT(system_->Clusters(), ::testing::IsEmpty());
+  EXPECT_TRUE(system_->StartCluster({.name = "many", .machine = "counter"}, In(20)).ok());
+  for (const std::string& node : cluster.nodes)
+    if (node != "a") network().Leave(node);
+}
+
 }  // namespace
 }  // namespace duramen
