@@ -28,6 +28,8 @@ Error ErrorOf(core::Answer answer) {
     case Answer::kNotReady:
       return {ErrorCode::kOverloaded, "the leader has not committed an entry of its term yet",
               "try again"};
+    case Answer::kTransferInProgress:
+      return {ErrorCode::kOverloaded, "the leader hands over", "try again"};
     case Answer::kChangeInProgress:
       return {ErrorCode::kRefused, "change_in_progress: another change of members is not committed",
               "one at a time: wait for it"};

@@ -50,6 +50,10 @@ class Counter final : public Machine {
 class Stranger final : public server::Neighbour {
  public:
   void Deliver(std::vector<server::Parcel> parcels) override {
+    for (const server::Parcel& parcel : parcels) {
+      if (const auto* envelope = std::get_if<server::Envelope>(&parcel); envelope && hears)
+        hears(envelope->message);
+    }
     const std::lock_guard lock(mutex_);
     for (server::Parcel& parcel : parcels) parcels_.push_back(std::move(parcel));
     changed_.notify_all();
@@ -66,6 +70,7 @@ class Stranger final : public server::Neighbour {
   std::shared_ptr<server::Errand> Begin(const ClusterOptions&, const server::Birth& given,
                                         const ServerUid&, Deadline) override {
     birth = given;
+    if (begun) begun();
     auto errand = std::make_shared<server::Errand>();
     if (begin) errand->result = begin();
     errand->Finish();
@@ -98,6 +103,8 @@ class Stranger final : public server::Neighbour {
   server::Birth birth;
   std::function<Result<ServerUid>(const ClusterOptions&)> prepare;
   std::function<Status()> begin;
+  std::function<void(const core::Message&)> hears;  // in the thread of who says it
+  std::function<void()> begun;
   int abandoned = 0;
 
  private:
@@ -137,24 +144,46 @@ class Neighbours : public ::testing::Test {
   }
   void Stop() { system_.reset(); }
   void FoundWithStranger() {
+    stranger_.begun = [this] {
+      for (const core::Member& member : stranger_.birth.configuration.members)
+        if (member.node == "a") uid_ = member.uid;
+    };
     const Status started = system_->StartCluster(
         {.name = "one", .machine = "counter", .nodes = {"a", "b"}}, In(20));
     ASSERT_TRUE(started.ok()) << started.error().message;
-    for (const core::Member& member : stranger_.birth.configuration.members)
-      if (member.node == "a") uid_ = member.uid;
   }
   void Lead(bool quiet = false) {
     core::AppendEntries append;
     append.quiet = quiet;
     Say(append);
   }
-  void Say(core::MessageBody body) {
+  /// Grants what it is asked for, and says that it has what it was sent.
+  void Follow() {
+    stranger_.hears = [this](const core::Message& message) {
+      if (const auto* asked = std::get_if<core::PreVoteRequest>(&message.body))
+        Say(core::PreVoteReply{.token = asked->token, .granted = true}, message.term);
+      if (std::holds_alternative<core::VoteRequest>(message.body))
+        Say(core::VoteReply{.granted = true}, message.term);
+      const auto* append = std::get_if<core::AppendEntries>(&message.body);
+      if (append == nullptr || silent_) return;
+      Say(core::AppendReply{.success = true,
+                            .match = append->end() - 1,
+                            .last_index = append->end() - 1,
+                            .round = append->round,
+                            .sent_at = append->sent_at,
+                            .standing = standing_,
+                            .fault = standing_ == core::Standing::kFaulty ? 1u : 0u,
+                            .number = ++number_},
+          message.term);
+    };
+  }
+  void Say(core::MessageBody body, Term term = 1) {
     server::Envelope envelope;
     envelope.message = {.cluster = stranger_.birth.cluster,
                         .from = stranger_.uid,
                         .to = uid_,
                         .boot = 1,
-                        .term = 1,
+                        .term = term,
                         .body = std::move(body)};
     Give(std::move(envelope));
   }
@@ -170,6 +199,9 @@ class Neighbours : public ::testing::Test {
 
   std::uint64_t min_ = 10'000;
   std::uint64_t inbox_bytes_ = 64u << 20;
+  std::atomic<bool> silent_{false};
+  std::atomic<core::Standing> standing_{core::Standing::kSound};
+  std::atomic<std::uint64_t> number_{0};
   Stranger stranger_;
   ServerUid uid_;
   std::unique_ptr<System> system_;
@@ -299,6 +331,22 @@ TEST_F(Neighbours, CL12_WhoIsAddedByTwoAtOnceIsNotTakenBack) {
   stranger_.begin = [] { return Error{ErrorCode::kMachineFailed, "it throws in Init", ""}; };
   EXPECT_EQ(system_->AddMember("one", "b", In(20)).error().code, ErrorCode::kMachineFailed);
   EXPECT_EQ(stranger_.abandoned, 1);
+}
+
+TEST_F(Neighbours, EL6_CM4_WhatComesWhileLeadershipMovesWaits) {
+  min_ = 100;
+  ASSERT_NO_FATAL_FAILURE(Start());
+  Follow();
+  ASSERT_NO_FATAL_FAILURE(FoundWithStranger());
+  ASSERT_EQ(system_->Execute("one", AsBytes("count"), In(20)).value(), "1");
+  std::thread moves([&] { (void)system_->TransferLeadership("one", "b", In(20)); });
+  ASSERT_TRUE(stranger_.Next<server::Envelope>([](const server::Envelope& envelope) {
+    return std::holds_alternative<core::TimeoutNow>(envelope.message.body);
+  }));
+  // Nobody takes it.
+  const Result<std::string> answer = system_->Execute("one", AsBytes("count"), In(20));
+  EXPECT_TRUE(answer.ok()) << answer.error().message;
+  moves.join();
 }
 
 TEST_F(Neighbours, CL6_ARestartOfWhatRunsMakesNoSecondMachine) {
