@@ -459,7 +459,9 @@ void Core::OnPeerUp(const PeerUp& up, Effects& out) {
   if (Leader* leader = std::get_if<Leader>(&role_); leader != nullptr && !was_up) {
     const auto peer = leader->peers.find(up.peer);
     if (peer == leader->peers.end()) return;
-    peer->second.probe_sent = false;  // Resumes without waiting for a tick [R20].
+    // Stopped and started again within its system's boot it begins a life all the same: what the
+    // former one said is void [A4]. Resumes without waiting for a tick [R20].
+    peer->second = Peer{.next = log_.end(), .acknowledged = peer->second.acknowledged};
     Wake(out);
   }
 }

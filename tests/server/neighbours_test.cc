@@ -349,6 +349,22 @@ TEST_F(Neighbours, EL6_CM4_WhatComesWhileLeadershipMovesWaits) {
   moves.join();
 }
 
+TEST_F(Neighbours, A3_A4_WhatAnEarlierLifeSaidOfItselfIsVoid) {
+  min_ = 100;
+  ASSERT_NO_FATAL_FAILURE(Start());
+  Follow();
+  ASSERT_NO_FATAL_FAILURE(FoundWithStranger());
+  for (const char* count : {"1", "2", "3"})
+    ASSERT_EQ(system_->Execute("one", AsBytes("count"), In(20)).value(), count);
+  // It is stopped, and started again: as a server of such a system says it.
+  Give(server::PeerNotice{.to = uid_, .about = stranger_.uid, .boot = std::nullopt});
+  standing_ = core::Standing::kFaulty;
+  number_ = 0;
+  Give(server::PeerNotice{.to = uid_, .about = stranger_.uid, .boot = 1});
+  const Result<std::string> answer = system_->Execute("one", AsBytes("count"), In(1));
+  EXPECT_FALSE(answer.ok()) << "a faulty member counted: " << *answer;
+}
+
 TEST_F(Neighbours, CL6_ARestartOfWhatRunsMakesNoSecondMachine) {
   ASSERT_NO_FATAL_FAILURE(Start());
   ASSERT_TRUE(system_->StartCluster({.name = "one", .machine = "counter"}, In(20)).ok());
