@@ -245,6 +245,7 @@ void Worker::Stop(Hosted& hosted, Error why) {
   }
   if (!hosted.machine->failed()) hosted.machine->On(StoppingEvent{});
   hosted.stopped = why;
+  place_.router.OnLeader(hosted.cluster, "", hosted.replica->core().term());
   hosted.replica.reset();
   hosted.duties = {};
   if (hosted.published) hosted.published->running.store(false);

@@ -252,6 +252,15 @@ TEST_F(Systems, SM12_B6_OthersGoOnWhereALeadersMachineFails) {
   Counter::throws = false;
 }
 
+TEST_F(Systems, CL9_WhoIsStoppedLeadsNobody) {
+  Start("a");
+  ASSERT_TRUE(On("a").StartCluster({.name = "one", .machine = "counter"}, In(20)).ok());
+  EXPECT_EQ(On("a").AwaitLeader("one", In(20)).value(), "a");
+  ASSERT_TRUE(On("a").StopServer("one", In(20)).ok());
+  const Result<std::string> leader = On("a").AwaitLeader("one", In(0));
+  EXPECT_FALSE(leader.ok()) << *leader;
+}
+
 // A cluster at rest has no timer: only word of the leader itself wakes it.
 TEST_F(Systems, B6_CL7_AnIdleClusterNoticesThatItsLeaderIsStopped) {
   FoundOnThree("one");
