@@ -389,9 +389,15 @@ std::span<const Outcome> Client::Poll() {
 }
 
 Status Client::Wait(Deadline deadline) {
-  const auto answered = [](void* argument) { return static_cast<Impl*>(argument)->Rings(); };
-  if (impl_->system->Await(answered, impl_.get(), deadline)) return {};
-  return Error{ErrorCode::kTimeout, "the deadline passed without an outcome", "wait again"};
+  const auto answered = [](void* argument) {
+    auto* self = static_cast<Impl*>(argument);
+    if (self->Rings()) return true;
+    const std::lock_guard lock(self->mutex);
+    return self->system->closed() && self->under_way == 0;
+  };
+  if (!impl_->system->Await(answered, impl_.get(), deadline))
+    return Error{ErrorCode::kTimeout, "the deadline passed without an outcome", "wait again"};
+  return impl_->Rings() ? Status() : Status(server::Closed());
 }
 
 Result<System> System::Open(const SystemOptions& options) {

@@ -261,6 +261,13 @@ TEST_F(Systems, CL9_WhoIsStoppedLeadsNobody) {
   EXPECT_FALSE(leader.ok()) << *leader;
 }
 
+TEST_F(Systems, CL11_WhoWaitsForOutcomesOfAClosedSystemIsToldSo) {
+  Start("a");
+  Client client = On("a").NewClient();
+  ASSERT_TRUE(On("a").Close(In(20)).ok());
+  EXPECT_EQ(client.Wait(In(5)).error().code, ErrorCode::kClosed);
+}
+
 // A cluster at rest has no timer: only word of the leader itself wakes it.
 TEST_F(Systems, B6_CL7_AnIdleClusterNoticesThatItsLeaderIsStopped) {
   FoundOnThree("one");
