@@ -489,13 +489,16 @@ Result<std::uint64_t> System::OpenSession(std::string_view cluster, Deadline dea
 
 Result<std::string> System::ExecuteOnce(std::string_view cluster, Bytes command,
                                         const InSession& place, Deadline deadline) {
-  for (;;) {
+  for (bool failed = false;;) {
     Result<Outcome> outcome = impl_->Ask({.ask = server::Ask::kCommand,
                                           .cluster = std::string(cluster),
                                           .payload = server::FrameOf(command, place)},
                                          deadline);
     if (outcome.ok()) return std::move(outcome->answer);
-    const bool unknown = outcome.error().code == ErrorCode::kTimeout;
+    // Where a leader's machine failed, that of the next one may not.
+    const bool fails = outcome.error().code == ErrorCode::kMachineFailed;
+    const bool unknown = outcome.error().code == ErrorCode::kTimeout || (fails && !failed);
+    failed = failed || fails;
     if (!unknown || impl_->IsPast(deadline)) return outcome.error();
   }
 }

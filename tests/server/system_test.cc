@@ -252,6 +252,21 @@ TEST_F(Systems, SM12_B6_OthersGoOnWhereALeadersMachineFails) {
   Counter::throws = false;
 }
 
+// Whether it ran where the machine failed nobody knows; in a session it is found out.
+TEST_F(Systems, CM2_SM12_ACommandInASessionOutlivesALeadersMachine) {
+  FoundOnThree("three");
+  const std::uint64_t session = On("a").OpenSession("three", In(20)).value();
+  const std::string leader = On("a").AwaitLeader("three", In(20)).value();
+  Counter::throws_at = On(leader).StatusOf("three", In(20)).value().uid;
+  Counter::throws = true;
+  const Result<std::string> answer =
+      On(leader).ExecuteOnce("three", AsBytes("count"), {session, 1, 0}, In(20));
+  Counter::throws = false;
+  ASSERT_TRUE(answer.ok()) << answer.error().message;
+  EXPECT_EQ(*answer, "1");
+  EXPECT_EQ(Execute(leader, "three"), "2");
+}
+
 TEST_F(Systems, CL9_WhoIsStoppedLeadsNobody) {
   Start("a");
   ASSERT_TRUE(On("a").StartCluster({.name = "one", .machine = "counter"}, In(20)).ok());
