@@ -163,6 +163,10 @@ void HostedMachine::Apply(const ApplyContext& context, std::span<const Committed
 /// Else `answer` says what became of it before, or that nobody knows.
 bool HostedMachine::IsNew(const SessionMark& mark, Index index, Applied& answer) {
   if (due_marks_.contains({mark.client, mark.sequence})) ApplyDue();
+  if (mark.client >= index) {  // The cluster has given nobody that number.
+    answer.expired = true;
+    return false;
+  }
   SessionTable::Finding finding = sessions_.Find(mark, index);
   answer.answer = std::move(finding.answer);
   answer.expired = finding.standing == SessionTable::Standing::kExpired;

@@ -256,6 +256,7 @@ void Worker::Stop(Hosted& hosted, Error why) {
   hosted.low.clear();
   std::erase(low_, &hosted);
   for (auto& [index, waiter] : std::exchange(hosted.waiters, {})) {
+    query_bytes_ -= waiter.bytes();
     if (auto* relay = std::get_if<Relay>(&waiter.what)) {
       Pass(*relay);
     } else {

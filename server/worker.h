@@ -66,6 +66,11 @@ struct ServerSetup {
 struct Waiter {
   std::variant<Request, Relay> what;
   core::Microseconds until = 0;
+
+  std::size_t bytes() const {
+    if (const auto* request = std::get_if<Request>(&what)) return request->payload.size();
+    return std::get<Relay>(what).outcome.answer.size();
+  }
 };
 
 /// What a leader does for its machine.
@@ -232,6 +237,7 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
   std::uint64_t low_bytes_ = 0;
   std::vector<Pending> pending_;
   std::vector<std::uint32_t> free_pending_;
+  std::uint64_t query_bytes_ = 0;  // of those that wait
   std::uint64_t next_ticket_ = 1;
   std::map<std::string, std::vector<Parcel>> outbox_;
   std::map<ServerUid, std::string> addresses_;  // nodes of members, present and former

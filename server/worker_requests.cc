@@ -95,6 +95,7 @@ std::uint64_t Worker::NewTicket(Hosted& hosted, Request& request) {
   pending.reply_from = std::move(request.reply_from);
   pending.answers_written = request.reply == ReplyWhen::kWritten;
   if (request.ask == Ask::kQuery) pending.query = std::move(request.payload);
+  query_bytes_ += pending.query.size();
   return ticket;
 }
 
@@ -102,6 +103,7 @@ std::optional<Worker::Pending> Worker::TakePending(std::uint64_t ticket) {
   const auto place = static_cast<std::uint32_t>(ticket);
   if (place >= pending_.size() || pending_[place].ticket != ticket) return std::nullopt;
   free_pending_.push_back(place);
+  query_bytes_ -= pending_[place].query.size();
   return std::exchange(pending_[place], {});
 }
 
@@ -169,6 +171,8 @@ void Worker::ProposeBatches() {
 void Worker::Query(Hosted& hosted, Request& request) {
   ProposeBatch(hosted);
   if (!hosted.replica) return RefuseStopped(hosted, request);
+  if (query_bytes_ > 0 && query_bytes_ + request.payload.size() > limits_.inbox_bytes_max)
+    return Refuse(request.asker, ErrorOf(core::Answer::kOverloaded));
   if (request.after.index != 0 && WaitsForToken(hosted, request)) return;
   const core::Core& core = hosted.replica->core();
   const bool by_lease = request.consistency == Consistency::kLease;
@@ -358,12 +362,15 @@ void Worker::Handle(Relay& relay) {
 void Worker::AddWaiter(Hosted& hosted, Index index, std::variant<Request, Relay> what) {
   const core::Microseconds until = now_ + limits_.wait_max;
   hosted.waiters_until = hosted.waiters.empty() ? until : std::min(hosted.waiters_until, until);
-  hosted.waiters.emplace(index, Waiter{std::move(what), until});
+  Waiter waiter{std::move(what), until};
+  query_bytes_ += waiter.bytes();
+  hosted.waiters.emplace(index, std::move(waiter));
   After(hosted);
 }
 
 void Worker::Pass(Relay& relay) {
-  outbox_[relay.asker.node].emplace_back(Response{relay.asker.client, relay.asker.call, std::move(relay.outcome)});
+  outbox_[relay.asker.node].emplace_back(
+      Response{relay.asker.client, relay.asker.call, std::move(relay.outcome)});
 }
 
 void Worker::ReleaseWaiters(Hosted& hosted) {
@@ -377,6 +384,7 @@ void Worker::ReleaseWaiters(Hosted& hosted) {
       ++at;
       continue;
     }
+    query_bytes_ -= at->second.bytes();
     due.push_back(std::move(at->second));
     at = hosted.waiters.erase(at);
   }

@@ -47,6 +47,19 @@ class Echo final : public Machine {
 const core::Configuration kNobody;
 const ApplyContext kNowhere{.members = &kNobody};
 
+/// A number that nobody was given would put the end of what was forgotten above all real ones.
+TEST(HostedMachine, CM2_ASessionThatWasNotOpenedIsUnknown) {
+  HostedMachine machine(std::make_unique<Echo>(), "here");
+  const auto command = EncodeCommand(
+      {.kind = CommandKind::kInSession, .mark = {100, 1, 0}, .payload = AsBytes("x")});
+  for (const Index index : {Index{99}, Index{100}, Index{101}}) {
+    const Committed one{{1, index}, command, true};
+    Applied answer;
+    machine.Apply(kNowhere, {&one, 1}, {&answer, 1});
+    EXPECT_EQ(answer.expired, index <= 100) << index;
+  }
+}
+
 /// Whatever commands a start finds together, it makes of them what the life before made.
 TEST(HostedMachine, CM2_A20_CommandsGiveTheSameHoweverTheyArePutTogether) {
   Rng rng(11);

@@ -148,7 +148,7 @@ class Neighbours : public ::testing::Test {
       for (const core::Member& member : stranger_.birth.configuration.members)
         if (member.node == "a") uid_ = member.uid;
     };
-    const Status started = system_->StartCluster(
+    const auto started = system_->StartCluster(
         {.name = "one", .machine = "counter", .nodes = {"a", "b"}}, In(20));
     ASSERT_TRUE(started.ok()) << started.error().message;
   }
@@ -308,12 +308,12 @@ TEST_F(Neighbours, B6_WordOfALeaderThatStoppedIsNotLostInACrowd) {
 TEST_F(Neighbours, CL3_AStartThatIsTakenBackLeavesWhatAnotherStarted) {
   ASSERT_NO_FATAL_FAILURE(Start());
   stranger_.prepare = [&](const ClusterOptions&) -> Result<ServerUid> {
-    const Status other = system_->StartCluster({.name = "one", .machine = "counter"}, In(20));
+    const auto other = system_->StartCluster({.name = "one", .machine = "counter"}, In(20));
     EXPECT_TRUE(other.ok()) << other.error().message;
     EXPECT_EQ(system_->Execute("one", AsBytes("count"), In(20)).value(), "1");
     return Error{ErrorCode::kNotFound, "no such machine", ""};
   };
-  const Status started =
+  const auto started =
       system_->StartCluster({.name = "one", .machine = "counter", .nodes = {"a", "b"}}, In(20));
   EXPECT_FALSE(started.ok());
   const Result<std::string> after = system_->Execute("one", AsBytes("count"), In(20));
@@ -384,7 +384,7 @@ TEST_F(Neighbours, CL2_AClusterOfTooManyIsRefusedAndLeavesNothing) {
     cluster.nodes.push_back("s" + std::to_string(at));
     ASSERT_TRUE(network().Join(cluster.nodes.back(), 1, *many.back()).ok());
   }
-  const Status started = system_->StartCluster(cluster, In(20));
+  const auto started = system_->StartCluster(cluster, In(20));
   ASSERT_FALSE(started.ok());
   EXPECT_EQ(started.error().code, ErrorCode::kInvalidArgument);
   EXPECT_THAT(system_->Clusters(), ::testing::IsEmpty());
