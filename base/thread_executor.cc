@@ -43,7 +43,7 @@ void ThreadExecutor::Start(Actor& actor) {
   free->bed.Notify();  // The first Step is owed.
   place->store(&actor, std::memory_order_release);
   const SignalsBlocked blocked;
-  free->thread = std::thread([free, &actor] { Run(*free, actor); });
+  free->thread = std::thread([this, free, &actor] { Run(*free, actor); });
 }
 
 void ThreadExecutor::Wake(Actor& actor) {
@@ -71,18 +71,25 @@ void ThreadExecutor::Run(Slot& slot, Actor& actor) {
     // Linux has it for each thread; 0 is the calling one. Refused, it harms nobody.
     (void)::setpriority(PRIO_PROCESS, 0, ::getpriority(PRIO_PROCESS, 0) + kBackgroundNice);
   }
+  busy_.fetch_add(1, std::memory_order_relaxed);
   while (!slot.stopping.load(std::memory_order_acquire)) {
     slot.bed.TakeNotice();  // Before the Step: a Wake from here on owes another one.
     const std::int64_t next_ns = actor.Step();
-    if (next_ns != Actor::kAgain) Park(slot, actor, next_ns);
+    if (next_ns == Actor::kAgain) continue;
+    busy_.fetch_sub(1, std::memory_order_relaxed);
+    Park(slot, actor, next_ns);
+    busy_.fetch_add(1, std::memory_order_relaxed);
   }
+  busy_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 void ThreadExecutor::Park(Slot& slot, Actor& actor, std::int64_t until_ns) {
   const std::int64_t begin_ns = NowNs();
   const std::int64_t spin_until_ns =
       SpinsAtAll() ? std::min(until_ns, begin_ns + slot.spin.SpinNs()) : begin_ns;
-  while (NowNs() < spin_until_ns) {
+  // Who looks again and again while others have work for every processor is in their way.
+  static const unsigned processors = std::thread::hardware_concurrency();
+  while (busy_.load(std::memory_order_relaxed) < processors && NowNs() < spin_until_ns) {
     if (slot.bed.Noticed() || actor.HasWork()) {
       slot.spin.Waited(NowNs() - begin_ns, false);
       return;

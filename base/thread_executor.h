@@ -41,13 +41,14 @@ class ThreadExecutor final : public ActorExecutor {
   };
 
   Slot* SlotOf(const Actor& actor);
-  static void Run(Slot& slot, Actor& actor);
-  static void Park(Slot& slot, Actor& actor, std::int64_t until_ns);
+  void Run(Slot& slot, Actor& actor);
+  void Park(Slot& slot, Actor& actor, std::int64_t until_ns);
 
   std::array<std::atomic<Actor*>, kActorsMax>
       actors_{};                        // close together, for Wake to look through
   std::array<Slot, kActorsMax> slots_;  // of each
   SpinPolicy await_spin_;
+  std::atomic<unsigned> busy_{0};  // threads of actors that do not wait
   std::mutex starting_;  // Start and Stop only
   Bell progress_;
 };

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::string_view kBirthKey = "birth";
 constexpr std::size_t kReadBytes = 1u << 20;
+constexpr Index kAppliedStep = 64;
 constexpr std::size_t kGroupEntriesMax = 128;
 constexpr std::size_t kGroupBytesMax = 1u << 20;
 
@@ -489,8 +490,11 @@ void Replica::ApplyBelow(Index end) {
     ApplyAll(pin->entries());
   }
   followups_.push_back(core::AppliedUpTo{applied_});
-  // Lazy: it rides with the next batch, and a start needs it only to answer sooner.
-  (void)place_.writer.PutLastApplied(log_, applied_);
+  // Lazy: it rides with the next batch, and a start needs it only to answer sooner. So not for each
+  // of many that follow each other: a row costs as much as an entry.
+  const bool rests = core_ == nullptr || applied_ == core_->log().last().index;
+  if (!rests && applied_ < told_applied_ + kAppliedStep) return;
+  if (place_.writer.PutLastApplied(log_, applied_).ok()) told_applied_ = applied_;
 }
 
 /// Every term, configuration and machine version begins with an entry that is no command, so what

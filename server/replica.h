@@ -133,6 +133,9 @@ class Replica {
   const std::optional<Error>& stopped() const { return stopped_; }
   const ServerUid& uid() const { return uid_; }
   LogRef log() const { return log_; }
+  /// Its owner's, who finds by it what it knows of the server.
+  void set_context(void* context) { context_ = context; }
+  void* context() const { return context_; }
 
   void Step(core::Microseconds now, core::EventBody body);
   void Deliver(core::Microseconds now, const Envelope& envelope);
@@ -199,6 +202,7 @@ class Replica {
   void FailFrom(Index begin);
 
   ReplicaPlace place_;
+  void* context_ = nullptr;
   LogRef log_;
   ServerUid uid_;
   std::unique_ptr<core::Core> core_;
@@ -209,6 +213,7 @@ class Replica {
   Index submitted_end_ = 1;  // the log as the store knows it ends here
   Index apply_end_ = 1;      // the core has said to apply everything below
   Index applied_ = 0;
+  Index told_applied_ = 0;   // as the store knows it
   Index start_end_ = 1;      // the log ended here when this life began
   const core::SpecialHistory* recovered_ = nullptr;  // while there is no core
   std::size_t tell_written_ = 0;                     // of proposed_: those that are to be told

@@ -191,6 +191,7 @@ Status Worker::StartServer(ServerSetup setup) {
   hosted.machine = std::move(setup.machine);
   hosted.published = std::move(setup.published);
   hosted.replica = std::move(*replica);
+  hosted.replica->set_context(&hosted);
   TellNodes(hosted);
   if (hosted.replica) TellPeers(hosted, place_.store.recovery_report().boot);
   After(hosted);

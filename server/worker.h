@@ -161,6 +161,9 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
 
   Hosted& Enter(const std::string& cluster, const ServerUid& uid, LogRef log);
   Hosted* HostedOf(const ServerUid& uid);
+  static Hosted* HostedOf(const Replica& replica) {
+    return static_cast<Hosted*>(replica.context());
+  }
   Hosted* Named(const std::string& cluster);
   void Handle(Envelope& envelope);
   void Handle(Request& request);

@@ -103,8 +103,10 @@ std::optional<Worker::Pending> Worker::TakePending(std::uint64_t ticket) {
   const auto place = static_cast<std::uint32_t>(ticket);
   if (place >= pending_.size() || pending_[place].ticket != ticket) return std::nullopt;
   free_pending_.push_back(place);
-  query_bytes_ -= pending_[place].query.size();
-  return std::exchange(pending_[place], {});
+  Pending& pending = pending_[place];
+  query_bytes_ -= pending.query.size();
+  pending.ticket = 0;
+  return std::move(pending);
 }
 
 void Worker::Command(Hosted& hosted, Request& request) {
@@ -300,7 +302,7 @@ void Worker::OnReply(Replica& replica, const core::Reply& reply) {
 }
 
 void Worker::OnApplied(Replica& replica, std::uint64_t ticket, Applied applied) {
-  Hosted* hosted = HostedOf(replica.uid());
+  Hosted* hosted = HostedOf(replica);
   if (hosted->machine->failed()) return;  // Answered as it stops.
   const std::optional<Pending> pending = TakePending(ticket);
   if (!pending) return;
@@ -331,13 +333,13 @@ void Worker::OnWritten(Replica&, std::uint64_t ticket, core::LogEnd at) {
 void Worker::OnQuery(Replica& replica, std::uint64_t ticket) {
   const std::optional<Pending> pending = TakePending(ticket);
   if (!pending) return;
-  Hosted* hosted = HostedOf(replica.uid());
+  Hosted* hosted = HostedOf(replica);
   Result<std::string> answer = hosted->machine->Query(pending->query);
   if (!answer.ok()) return Refuse(pending->asker, answer.error());
   Answer(pending->asker, {.index = replica.applied(), .answer = std::move(*answer)});
 }
 
-void Worker::OnRemoved(Replica& replica) { HostedOf(replica.uid())->removed = true; }
+void Worker::OnRemoved(Replica& replica) { HostedOf(replica)->removed = true; }
 
 void Worker::Answer(const Asker& asker, Outcome outcome) {
   if (asker.client == 0) return;
