@@ -33,7 +33,7 @@ Result<CommandFrame> DecodeCommand(Bytes command) {
     frame.mark.sequence = reader.Get<std::uint64_t>();
     frame.mark.acknowledged = reader.Get<std::uint64_t>();
   }
-  if (!reader.ok() || frame.kind > CommandKind::kReads) {
+  if (!reader.ok() || frame.kind > CommandKind::kDeletes) {
     return Error{ErrorCode::kCorruption, "a command has no header",
                  "it was written by something else"};
   }

@@ -16,6 +16,7 @@ enum class CommandKind : std::uint8_t {
   kOpensSession = 1,  // its index becomes the session's number
   kInSession = 2,
   kReads = 3,  // changes nothing: a question to the machine, at its place in the log [RD6]
+  kDeletes = 4,  // the cluster's end [CL8]
 };
 
 /// unix_ms i64 | kind u8 | in a session: number, sequence, acknowledged u64 each | payload

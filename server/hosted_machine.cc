@@ -138,6 +138,15 @@ void HostedMachine::Apply(const ApplyContext& context, std::span<const Committed
       failed_->message += ", at index " + std::to_string(one.at.index);
       return;
     }
+    if (deleted_) {
+      answers[at].error = Error{ErrorCode::kNotFound, "the cluster was deleted before it", ""};
+      continue;
+    }
+    if (frame->kind == CommandKind::kDeletes) {
+      ApplyDue();
+      deleted_ = true;
+      continue;
+    }
     if (frame->kind == CommandKind::kOpensSession) {
       answers[at].answer = std::to_string(one.at.index);
       continue;

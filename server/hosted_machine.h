@@ -67,6 +67,8 @@ class HostedMachine final : public StateMachine {
   /// On any thread.
   Status Validate(Bytes command) const;
   const std::optional<Error>& failed() const { return failed_; }
+  /// Whether a committed command has ended the cluster; nothing is applied behind it.
+  bool deleted() const { return deleted_; }
 
   /// A command that the next call of the machine is given.
   struct Due {
@@ -86,6 +88,7 @@ class HostedMachine final : public StateMachine {
   ApplyContext context_;  // of the call of Apply under way
   std::vector<Wish> wishes_;
   std::optional<Error> failed_;
+  bool deleted_ = false;
   SessionTable sessions_;
   std::vector<Due> due_;
   std::set<std::pair<std::uint64_t, std::uint64_t>> due_marks_;

@@ -97,6 +97,13 @@ void System::Impl::Abandon(const std::string& cluster, ClusterId id, Deadline de
   });
 }
 
+/// A second word of it finds nothing.
+void System::Impl::OnDeleted(const std::string& cluster) {
+  Worker& worker = WorkerOf(cluster);
+  const server::Hosted* hosted = worker.Find(cluster);
+  if (hosted != nullptr && hosted->leavetaking) (void)Delete(worker, cluster, Deadline());
+}
+
 /// In its worker.
 Status System::Impl::Delete(Worker& worker, const std::string& cluster, Deadline deadline) {
   const LogRef log = TRY(store_->OpenLog(worker.writer(), cluster, OpenMode::kOpen));

@@ -15,6 +15,8 @@ namespace duramen::server {
 
 /// The value of a log that says which machine its server has: name \n config.
 inline constexpr std::string_view kMachineKey = "machine";
+/// The value that says that its cluster is deleted: the Birth row of Farewell.
+inline constexpr std::string_view kDeletedKey = "deleted";
 /// The answer of a change that was one already [ME5].
 inline constexpr std::string_view kNothingChanged = "nothing changed";
 
@@ -41,6 +43,7 @@ enum class Ask : std::uint8_t {
   kAdd,
   kRemove,
   kAux,
+  kDelete,
 };
 
 struct Request {
@@ -92,7 +95,16 @@ struct PeerNotice {
   std::optional<std::uint64_t> boot;  // nothing: it has stopped
 };
 
-using Parcel = std::variant<Envelope, Request, Response, PeerNotice, Relay, Notice>;
+/// A member has it durable that its cluster is deleted, or is gone already [CL8].
+struct Farewell {
+  ServerUid to;
+  ServerUid about;
+  std::string node;   // that `about` was on
+  Birth deleted;      // the cluster, and those who have to know
+  bool reply = false;
+};
+
+using Parcel = std::variant<Envelope, Request, Response, PeerNotice, Relay, Notice, Farewell>;
 
 /// Takes parcels to where they belong. Any thread; never blocks.
 class Router {
@@ -102,6 +114,8 @@ class Router {
   virtual void Send(const std::string& node, std::vector<Parcel> parcels) = 0;
   /// A server here has heard of a leader.
   virtual void OnLeader(const std::string& cluster, const std::string& node, Term term) = 0;
+  /// In the worker of that cluster: its server has nobody left to tell that the cluster is deleted.
+  virtual void OnDeleted(const std::string& cluster) = 0;
   virtual const std::string& node() const = 0;
 };
 

@@ -192,6 +192,7 @@ void System::Impl::Send(const std::string& node, std::vector<Parcel> parcels) {
 
 void System::Impl::Deliver(std::vector<Parcel> parcels) {
   std::map<Worker*, std::vector<Parcel>> sorted;
+  std::vector<server::Farewell> gone;
   {
     const std::shared_lock lock(routes_mutex_);
     for (Parcel& parcel : parcels) {
@@ -204,6 +205,13 @@ void System::Impl::Deliver(std::vector<Parcel> parcels) {
       } else if (auto* request = std::get_if<Request>(&parcel)) {
         Worker* worker = &WorkerOf(request->cluster);
         sorted[worker].push_back(std::move(parcel));
+      } else if (auto* farewell = std::get_if<server::Farewell>(&parcel)) {
+        const auto route = routes_.find(farewell->to);
+        if (route != routes_.end()) {
+          sorted[route->second].push_back(std::move(parcel));
+        } else if (!farewell->reply) {
+          gone.push_back(std::move(*farewell));
+        }
       } else if (auto* relay = std::get_if<server::Relay>(&parcel)) {
         Worker* worker = &WorkerOf(relay->cluster);
         sorted[worker].push_back(std::move(parcel));
@@ -211,6 +219,12 @@ void System::Impl::Deliver(std::vector<Parcel> parcels) {
     }
   }
   for (auto& [worker, list] : sorted) worker->Take(std::move(list));
+  for (server::Farewell& one : gone) {
+    std::vector<Parcel> back;
+    back.emplace_back(server::Farewell{
+        .to = one.about, .about = one.to, .node = options.node, .deleted = one.deleted, .reply = true});
+    Send(one.node, std::move(back));
+  }
   TakeResponses(parcels);
 }
 
@@ -472,6 +486,11 @@ Result<bool> System::Leave(std::string_view cluster, Leaving leaving, Deadline d
     TRY(impl_->StopServer(name, deadline));
   }
   return was;
+}
+
+Status System::DeleteCluster(std::string_view cluster, Deadline deadline) {
+  TRY(impl_->Ask({.ask = server::Ask::kDelete, .cluster = std::string(cluster)}, deadline));
+  return {};
 }
 
 Result<std::uint64_t> System::OpenSession(std::string_view cluster, Deadline deadline) {

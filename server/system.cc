@@ -215,6 +215,11 @@ Status System::Impl::StartServer(Worker& worker, const std::string& cluster, con
     return Error{ErrorCode::kNotFound, "the start of cluster '" + cluster + "' was cut short here",
                  "start the cluster again"};
   }
+  if (const Result<std::string> deleted = store_->Get(log.log, server::kDeletedKey); deleted.ok()) {
+    worker.NoteDeleted(cluster, log, TRY(server::DecodeBirth(AsBytes(*deleted))));
+    return Error{ErrorCode::kNotFound, "cluster '" + cluster + "' was deleted",
+                 "its last traces go once every member was there to hear of it"};
+  }
   const std::string row = TRY(store_->Get(log.log, server::kMachineKey));
   const std::size_t end = std::min(row.find('\n'), row.size());
   const std::string name = row.substr(0, end);

@@ -128,6 +128,7 @@ struct System::Impl final : private server::Router, private server::Neighbour {
 
   void Send(const std::string& node, std::vector<server::Parcel> parcels) override;
   void OnLeader(const std::string& cluster, const std::string& node, Term term) override;
+  void OnDeleted(const std::string& cluster) override;
   const std::string& node() const override { return options.node; }
   void Deliver(std::vector<server::Parcel> parcels) override;
   void OnNode(const std::string& node, std::optional<std::uint64_t> boot) override;

@@ -64,7 +64,8 @@ void Worker::Take(std::vector<Parcel> parcels) {
     }
     std::unique_lock lock(mutex_);
     // Word of a leader that stopped is said once: without it nobody would look for another [B6].
-    const bool notice = std::holds_alternative<PeerNotice>(parcel);
+    const bool notice = std::holds_alternative<PeerNotice>(parcel) ||
+                        std::holds_alternative<Farewell>(parcel);
     if (!notice && inbox_bytes_ > 2 * limits_.inbox_bytes_max) {
       lock.unlock();
       PassAtOnce(parcel);
@@ -126,12 +127,14 @@ std::int64_t Worker::Step() {
     }
   }
   taken_.clear();
+  if (!leaving_.empty()) TakeLeaves();
   RunTimers();
   ProposeBatches();
   Flush();
   if (awake_.load() || !low_.empty() || !batched_.empty()) return kAgain;
   const bool retries = std::ranges::any_of(
-      waiting_, [](const Hosted* one) { return one->replica && one->replica->has_news(); });
+      waiting_, [](const Hosted* one) { return one->replica && one->replica->has_news(); }) ||
+      !leaving_.empty();
   core::Microseconds next = timers_.empty() ? Hosted::kNoTimer : timers_.begin()->first;
   if (retries) next = std::min(next, now_ + kRetry);
   return next == Hosted::kNoTimer ? kIdle : static_cast<std::int64_t>(next) * 1000;
@@ -232,6 +235,7 @@ void Worker::Forget(const std::string& cluster) {
   StopServer(cluster);
   std::erase(waiting_, hosted);
   std::erase(batched_, hosted);
+  std::erase(leaving_, hosted);
   by_cluster_.erase(hosted->cluster);
   by_slot_.erase(hosted->log.slot);
   servers_.erase(ServerUid(hosted->uid));
@@ -291,6 +295,10 @@ void Worker::OnNode(const std::string& node, std::optional<std::uint64_t> boot) 
     gone_.insert(node);
   }
   for (auto& [uid, hosted] : servers_) {
+    if (boot && hosted.leavetaking && hosted.leavetaking->durable) {
+      for (const core::Member& member : hosted.leavetaking->left)
+        if (member.node == node) SayFarewell(hosted, member, false);
+    }
     if (!hosted.replica) continue;
     if (hosted.duties.monitors.contains(node)) {
       hosted.machine->On(NodeEvent{node, boot.has_value()});
@@ -369,6 +377,11 @@ void Worker::After(Hosted& hosted) {
   if (!hosted.replica) return;
   if (hosted.machine->failed()) return Stop(hosted, *hosted.machine->failed());
   if (hosted.replica->stopped()) return Stop(hosted, Error(*hosted.replica->stopped()));
+  if (hosted.machine->deleted()) {
+    const Result<Birth> birth = Replica::BirthOf(place_.store, hosted.log);
+    return TakeLeave(hosted, {.cluster = birth.ok() ? birth->cluster : 0,
+                              .configuration = hosted.replica->core().configuration()});
+  }
   if (hosted.removed) {
     return Stop(hosted, {ErrorCode::kRefused, "the server is no member of its cluster any more",
                          "delete it"});

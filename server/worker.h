@@ -73,6 +73,14 @@ struct Waiter {
   }
 };
 
+/// A server whose cluster was deleted: it goes once all others have it durable, too.
+struct Leavetaking {
+  Birth deleted;
+  std::optional<Ticket> ticket;  // of the row that says so; nothing: not put yet
+  bool durable = false;
+  std::vector<core::Member> left;  // who may not know it
+};
+
 /// What a leader does for its machine.
 struct MachineDuties {
   std::map<std::string, core::Microseconds> timers;
@@ -100,6 +108,7 @@ struct Hosted {
   std::multimap<Index, Waiter> waiters;
   core::Microseconds waiters_until = kNoTimer;  // the first of them
   MachineDuties duties;
+  std::optional<Leavetaking> leavetaking;
   ServerRole told_role = ServerRole::kFollower;  // as the machine knows it
   Term told_role_term = 0;
   std::optional<Index> told_members;  // where that configuration stands
@@ -129,6 +138,8 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
   Status StartServer(ServerSetup setup);
   /// A server that could not be started; `why` is its status.
   void NoteStopped(const std::string& cluster, const LogInfo& log, Error why);
+  /// As NoteStopped, of a cluster that was deleted: what its row says.
+  void NoteDeleted(const std::string& cluster, const LogInfo& log, const Birth& deleted);
   /// Idempotent. It stays in the list; what it has under way is unknown.
   void StopServer(const std::string& cluster);
   /// Stops it, and takes it off the list.
@@ -170,6 +181,7 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
   void Handle(Response&) {}
   void Handle(Notice&) {}
   void Handle(Relay& relay);
+  void Handle(Farewell& farewell);
   void Handle(PeerNotice& notice);
   void Command(Hosted& hosted, Request& request);
   void ProposeBatch(Hosted& hosted);
@@ -182,6 +194,10 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
   void Transfer(Hosted& hosted, Request& request);
   void Change(Hosted& hosted, Request& request);
   void Invite(Hosted& hosted, Request& request);
+  void Delete(Hosted& hosted, Request& request);
+  void TakeLeave(Hosted& hosted, const Birth& deleted);
+  void TakeLeaves();
+  void SayFarewell(const Hosted& hosted, const core::Member& to, bool reply);
   void RefuseNotLeader(Hosted& hosted, const Request& request);
   void RefuseStopped(Hosted& hosted, const Request& request);
   /// One event for one server, and all that follows from it.
@@ -236,6 +252,7 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
   std::set<std::pair<core::Microseconds, ServerUid>> timers_;
   std::vector<Hosted*> waiting_;
   std::vector<Hosted*> batched_;
+  std::vector<Hosted*> leaving_;
   std::vector<Hosted*> low_;  // with commands of low priority
   std::uint64_t low_bytes_ = 0;
   std::vector<Pending> pending_;

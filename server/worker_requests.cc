@@ -72,6 +72,8 @@ void Worker::Handle(Request& request) {
     case Ask::kAdd:
     case Ask::kRemove:
       return Change(*hosted, request);
+    case Ask::kDelete:
+      return Delete(*hosted, request);
     case Ask::kAux:
       return Aux(*hosted, request);
     case Ask::kTrigger:

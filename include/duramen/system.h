@@ -263,6 +263,11 @@ class System final {
   /// there first. Errors: kNotFound, kTimeout.
   Status ForceDeleteServer(std::string_view cluster, Deadline deadline);
 
+  /// For good, on every member, as one committed command. Those that are away hear of it when they
+  /// come; until then the name stays taken where others wait for them. Errors: kNotFound; kRefused:
+  /// no majority is there; kTimeout: unknown.
+  Status DeleteCluster(std::string_view cluster, Deadline deadline);
+
   /// A member on that node, which gets the log, and votes once it has it. False: one is there
   /// already. Errors: kNotFound: cluster, node or machine; kAlreadyExists: a server of that name is
   /// there and is no member; kRefused: another change is under way; kTimeout: unknown.

@@ -28,7 +28,7 @@ TEST(Command, CM2_WhatIsEncodedIsDecodedAndNothingElseIs) {
   EXPECT_EQ(AsText(frame->payload), "text");
   for (std::size_t size = 0; size < command.size() - 4; ++size)
     EXPECT_FALSE(DecodeCommand(Bytes(command).first(size)).ok()) << size;
-  command[8] = std::byte{4};
+  command[8] = std::byte{5};
   EXPECT_FALSE(DecodeCommand(command).ok());
 }
 

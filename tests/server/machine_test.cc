@@ -475,6 +475,51 @@ TEST_F(Machines, ME7_AMemberLeaves) {
   EXPECT_EQ(Execute("count"), "2");
 }
 
+TEST_F(Machines, CL8_ADeletedClusterLeavesNothing) {
+  ASSERT_NO_FATAL_FAILURE(Found({"a", "b", "c"}));
+  EXPECT_EQ(Execute("count"), "1");
+  ASSERT_TRUE(On("b").DeleteCluster("one", In(20)).ok());
+  for (const char* node : {"a", "b", "c"}) {
+    while (!On(node).Clusters().empty()) std::this_thread::yield();
+  }
+  EXPECT_EQ(On("a").DeleteCluster("one", In(20)).error().code, ErrorCode::kNotFound);
+  ASSERT_TRUE(
+      On("a").StartCluster({.name = "one", .machine = "spy", .nodes = {"a", "b"}}, In(20)).ok());
+  EXPECT_EQ(Execute("count"), "1");
+}
+
+TEST_F(Machines, CL8_R17_WhoWasAwayWhenItsClusterWasDeletedDoesNotComeBack) {
+  ASSERT_NO_FATAL_FAILURE(Found({"a", "b", "c"}));
+  ASSERT_NO_FATAL_FAILURE(Lead("a"));
+  EXPECT_EQ(Execute("count"), "1");
+  Stop("c");
+  ASSERT_TRUE(On("a").DeleteCluster("one", In(20)).ok());
+  EXPECT_EQ(On("a").Execute("one", AsBytes("count"), In(20)).error().code, ErrorCode::kNotFound);
+  journal_.Await("b stops");
+  // Who waits for it does so over a restart of its own.
+  Stop("b");
+  Start("b");
+  EXPECT_TRUE(On("b").StatusOf("one", In(20))->stopped.has_value());
+  EXPECT_EQ(On("b").RestartServer("one", In(20)).error().code, ErrorCode::kNotFound);
+  EXPECT_THAT(On("a").Clusters(), ::testing::ElementsAre("one"));
+  Start("c");
+  for (const char* node : {"a", "b", "c"}) {
+    while (!On(node).Clusters().empty()) std::this_thread::yield();
+  }
+}
+
+TEST_F(Machines, CL8_R17_AClusterIsNotDeletedInAMinority) {
+  ASSERT_NO_FATAL_FAILURE(Found({"a", "b", "c"}));
+  ASSERT_NO_FATAL_FAILURE(Lead("a"));
+  EXPECT_EQ(Execute("count"), "1");
+  Stop("b");
+  Stop("c");
+  const Status deleted = On("a").DeleteCluster("one", In(3));
+  ASSERT_FALSE(deleted.ok());
+  Start("b");
+  EXPECT_EQ(Execute("count"), "2");
+}
+
 TEST_F(Machines, RE7_NumbersOfABusyServerWaitForNobody) {
   ASSERT_NO_FATAL_FAILURE(Found({"a", "b"}));
   ASSERT_NO_FATAL_FAILURE(Lead("a"));
