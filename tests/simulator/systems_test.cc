@@ -25,11 +25,23 @@ constexpr std::uint64_t kClusters = 3;
 constexpr std::uint64_t kDeeds = 400;
 constexpr std::uint64_t kSessions = 3;  // of each cluster
 
+/// How often the effect of a command was executed, by cluster and index: once at most [SM5].
+using Executions = std::map<std::pair<std::string, Index>, int>;
+
 /// Keeps every command, so that none can be lost or doubled unseen.
 class Diary final : public Machine {
  public:
+  explicit Diary(Executions& executions) : executions_(executions) {}
+  Status Init(const MachineInit& init) override {
+    cluster_ = init.cluster;
+    return {};
+  }
   void Apply(std::span<const Command> commands, Effects& effects) override {
     for (std::size_t at = 0; at < commands.size(); ++at) {
+      const Index index = commands[at].meta.index;
+      effects.Call([this, index] { ++executions_[{cluster_, index}]; });
+      if (index % 16 == 0 && AsText(commands[at].payload).starts_with("line"))
+        effects.Append(AsBytes("echo-" + std::to_string(index)));
       lines_ += std::string(AsText(commands[at].payload)) + "\n";
       if (effects.wants_reply(at)) effects.Reply(at, AsText(commands[at].payload));
     }
@@ -40,6 +52,8 @@ class Diary final : public Machine {
   }
 
  private:
+  Executions& executions_;
+  std::string cluster_;
   std::string lines_;
 };
 
@@ -78,6 +92,8 @@ class SystemsWorld {
   std::uint64_t acknowledged() const { return acknowledged_; }
   std::uint64_t crashes() const { return crashes_; }
   std::uint64_t retries() const { return retries_; }
+  std::uint64_t deletions() const { return deletions_; }
+  std::uint64_t executed() const { return executed_; }
 
  private:
   struct Home {
@@ -116,7 +132,7 @@ class SystemsWorld {
     options.storage.flush_delay = 0;
     options.node = NodeName(home.number);
     options.network = network_;
-    options.machines = {{"diary", [] { return std::make_unique<Diary>(); }}};
+    options.machines = {{"diary", [this] { return std::make_unique<Diary>(executions_); }}};
     options.workers = 2;
     log::StorageTuning tuning;
     tuning.ring_records = 256;
@@ -167,6 +183,8 @@ class SystemsWorld {
       ASSERT_TRUE(home.system->StopServer(cluster, In(60)).ok());
       const Status restarted = home.system->RestartServer(cluster, In(60));
       ASSERT_TRUE(restarted.ok()) << restarted.error().message;
+    } else if (deed < 9) {
+      ASSERT_NO_FATAL_FAILURE(FoundOrDelete(home));
     } else if (deed < 45) {
       Send(home);
     } else if (deed < 80) {
@@ -183,9 +201,27 @@ class SystemsWorld {
     for (std::uint64_t left = 1 + rng_.Below(8); left > 0; --left) {
       const std::uint64_t correlation = ++next_;
       const Sent sent{rng_.Below(kClusters), "line-" + std::to_string(correlation), {}};
-      if (home.client->Send(ClusterName(sent.cluster), correlation, AsBytes(sent.line)).ok())
-        sent_[correlation] = sent;
+      SendOptions options;
+      if (rng_.OneIn(4)) options.priority = Priority::kLow;
+      if (rng_.OneIn(4)) options.reply_from = NodeName(rng_.Below(kNodes));
+      const Status posted = home.client->Send(ClusterName(sent.cluster), correlation,
+                                              AsBytes(sent.line), options);
+      if (posted.ok()) sent_[correlation] = sent;
     }
+  }
+
+  /// One more cluster, now and then, which is deleted again.
+  void FoundOrDelete(Home& home) {
+    if (passing_.empty()) {
+      ClusterOptions options{.name = "passing-" + std::to_string(++next_), .machine = "diary"};
+      for (std::uint64_t node = 0; node < kNodes; ++node) options.nodes.push_back(NodeName(node));
+      if (home.system->StartCluster(options, In(5)).ok()) passing_ = options.name;
+      return;
+    }
+    const Status deleted = home.system->DeleteCluster(passing_, In(5));
+    if (deleted.ok()) deleted_.insert(passing_);
+    // Whether one that timed out is deleted is unknown.
+    if (deleted.ok() || deleted.error().code == ErrorCode::kTimeout) passing_.clear();
   }
 
   void SendInSession(Home& home, std::uint64_t number) {
@@ -255,6 +291,27 @@ class SystemsWorld {
       }
       for (const std::string& line : there) ASSERT_EQ(there.count(line), 1u) << line;
     }
+    for (const auto& [command, times] : executions_)
+      ASSERT_EQ(times, 1) << command.first << " at " << command.second;
+    executed_ += executions_.size();
+    ASSERT_NO_FATAL_FAILURE(AwaitDeletions());
+  }
+
+  /// Everybody is there: nothing is left of them [CL8].
+  void AwaitDeletions() {
+    const Deadline deadline = In(600);
+    for (Home& home : homes_) {
+      const auto gone = [&] {
+        const std::vector<std::string> left = home.system->Clusters();
+        return std::ranges::none_of(left, [&](const auto& one) { return deleted_.contains(one); });
+      };
+      while (!gone() && In(0) < deadline) {
+        if (!executor_.AdvanceToNextTimer()) break;
+        (void)executor_.RunUntilIdle(1000);
+      }
+      ASSERT_TRUE(gone()) << NodeName(home.number);
+    }
+    deletions_ += deleted_.size();
   }
 
   Rng rng_;
@@ -274,12 +331,19 @@ class SystemsWorld {
   std::uint64_t crashes_ = 0;
   std::uint64_t retries_ = 0;
   std::vector<Session> sessions_;
+  std::string passing_;  // a cluster that is there; empty: none
+  std::set<std::string> deleted_;
+  std::uint64_t deletions_ = 0;
+  Executions executions_;
+  std::uint64_t executed_ = 0;
 };
 
-TEST(SimulatedSystems, CM1_CM2_CM6_CL6_R12_NothingAcknowledgedIsLostOrDoubled) {
+TEST(SimulatedSystems, CM1_CM2_CM6_CL6_CL8_SM5_R12_NothingAcknowledgedIsLostOrDoubled) {
   std::uint64_t acknowledged = 0;
   std::uint64_t crashes = 0;
   std::uint64_t retries = 0;
+  std::uint64_t deletions = 0;
+  std::uint64_t executed = 0;
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {
     SCOPED_TRACE(seed);
     SystemsWorld world(seed);
@@ -287,6 +351,8 @@ TEST(SimulatedSystems, CM1_CM2_CM6_CL6_R12_NothingAcknowledgedIsLostOrDoubled) {
     acknowledged += world.acknowledged();
     crashes += world.crashes();
     retries += world.retries();
+    deletions += world.deletions();
+    executed += world.executed();
   }
   std::printf("%llu acknowledged over %llu crashes, %llu unknown and sent again\n",
               static_cast<unsigned long long>(acknowledged),
@@ -294,6 +360,8 @@ TEST(SimulatedSystems, CM1_CM2_CM6_CL6_R12_NothingAcknowledgedIsLostOrDoubled) {
   EXPECT_GT(acknowledged, 10'000u);
   EXPECT_GT(crashes, 1000u);
   EXPECT_GT(retries, 1000u);
+  EXPECT_GT(deletions, 100u);
+  EXPECT_GT(executed, 10'000u);
 }
 
 }  // namespace
