@@ -15,6 +15,8 @@ using server::Worker;
 
 namespace {
 
+constexpr std::int64_t kAgainNs = 5'000'000;
+
 /// name \n config
 std::string MachineRow(const ClusterOptions& cluster) {
   return cluster.machine + "\n" + cluster.config;
@@ -56,6 +58,15 @@ std::shared_ptr<server::Errand> System::Impl::Prepare(const ClusterOptions& clus
     }
     errand.uid = TRY(server::Replica::Register(*store_, worker.writer(), cluster.name));
     const LogRef log = TRY(store_->OpenLog(worker.writer(), cluster.name, OpenMode::kOpen));
+    const server::Hosted* hosted = worker.Find(cluster.name);
+    if (hosted != nullptr && hosted->leavetaking) {
+      return Error{ErrorCode::kInUse,
+                   "an earlier cluster '" + cluster.name + "' is deleted, but " +
+                       std::to_string(hosted->leavetaking->left.size()) +
+                       " of its members have not heard of it",
+                   "bring their nodes up, or delete the server on node '" + options.node +
+                       "' by force"};
+    }
     if (IsChristened(log)) {
       return Error{ErrorCode::kAlreadyExists,
                    "node '" + options.node + "' has a server of cluster '" + cluster.name + "'",
@@ -136,6 +147,21 @@ auto System::Impl::On(const std::string& node, Call call)
   return Error{ErrorCode::kNotFound, "no node '" + node + "' is on the network", ""};
 }
 
+/// A name that is being deleted is free in a moment, most often.
+Status System::Impl::AwaitPrepared(const std::string& node, const ClusterOptions& cluster,
+                                   std::shared_ptr<server::Errand>& errand, Deadline deadline) {
+  for (;;) {
+    const Status prepared = Finish(*errand, deadline);
+    const Deadline soon(std::chrono::nanoseconds(clock_.NowNs() + kAgainNs));
+    const bool taken = !prepared.ok() && prepared.error().code == ErrorCode::kInUse;
+    if (!taken || soon >= deadline || closed_.load()) return prepared;
+    (void)Await([](void*) { return false; }, nullptr, soon);
+    errand = TRY(On(node, [&](server::Neighbour& there) {
+      return Result<std::shared_ptr<server::Errand>>(there.Prepare(cluster));
+    }));
+  }
+}
+
 /// Every step is under way on all nodes at once. Who has not promised anything by its end is no
 /// member; who has, is.
 Result<StartedCluster> System::Impl::StartCluster(const ClusterOptions& given, Deadline deadline) {
@@ -157,7 +183,7 @@ Result<StartedCluster> System::Impl::StartCluster(const ClusterOptions& given, D
   server::Birth birth;
   bool refused = false;
   for (auto& [node, errand] : errands) {
-    const Status prepared = Finish(*errand, deadline);
+    const Status prepared = AwaitPrepared(node, cluster, errand, deadline);
     if (prepared.ok()) {
       // Of this call: another that is under way, or was before it, made another one [A15].
       const std::string seed = cluster.name + errand->uid.ToString();
@@ -233,9 +259,9 @@ Result<bool> System::Impl::AddMember(const std::string& cluster, const std::stri
   ClusterOptions joining{.name = cluster, .machine = invitation.machine.substr(0, end)};
   if (end < invitation.machine.size()) joining.config = invitation.machine.substr(end + 1);
   using Sent = Result<std::shared_ptr<server::Errand>>;
-  const auto prepared =
+  auto prepared =
       TRY(On(node, [&](server::Neighbour& there) { return Sent(there.Prepare(joining)); }));
-  TRY(Finish(*prepared, deadline));
+  TRY(AwaitPrepared(node, joining, prepared, deadline));
   const ServerUid uid = prepared->uid;
   const Sent beginning = On(node, [&](server::Neighbour& there) {
     return Sent(there.Begin(joining, invitation.birth, uid, deadline));

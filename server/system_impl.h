@@ -142,6 +142,8 @@ struct System::Impl final : private server::Router, private server::Neighbour {
   template <typename Call>
   auto On(const std::string& node, Call call)
       -> decltype(call(std::declval<server::Neighbour&>()));
+  Status AwaitPrepared(const std::string& node, const ClusterOptions& cluster,
+                       std::shared_ptr<server::Errand>& errand, Deadline deadline);
   void TakeBack(const std::string& cluster, ClusterId id, const std::vector<std::string>& nodes,
                 Deadline deadline);
 

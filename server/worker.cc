@@ -24,6 +24,7 @@ Worker::~Worker() {
   }
   for (auto& [uid, hosted] : servers_) hosted.replica.reset();
   writer_.OnWritten(*this, nullptr, nullptr);
+  const std::lock_guard lock(mutex_);
   if (posted_ != nullptr) posted_(posted_argument_);
 }
 

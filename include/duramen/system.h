@@ -251,7 +251,8 @@ class System final {
 
   /// A member on each node, all at once. Those that are not there can join later (AddMember); with
   /// fewer than a majority nothing is left behind. Errors: kAlreadyExists; kNotFound: no such
-  /// machine, or too few of the nodes; kInvalidArgument; kTimeout.
+  /// machine, or too few of the nodes; kInUse: the deletion of an earlier one waits for somebody;
+  /// kInvalidArgument; kTimeout.
   Result<StartedCluster> StartCluster(const ClusterOptions& options, Deadline deadline);
   /// The same where no log of that name is here; else as RestartServer, or nothing if it runs.
   Status StartOrRestartCluster(const ClusterOptions& options, Deadline deadline);

@@ -35,5 +35,18 @@ for expected in $'1\n2\n3, and read 3' $'4\n5\n6, and read 6'; do
     exit 1
   fi
 done
+for round in 1 2; do
+  tour=$("$place/build/queue" "$place/queue" 2>/dev/null)
+  expected=$'length 1\nlength 2\nlength 3\npopped push from a\nrefused: push TEXT or pop\npopped push from b\nlength 1 on d'
+  if [ "$tour" != "${expected//push from/from}" ]; then
+    printf 'consumer: round %s of the queue:\n%s\n' "$round" "$tour" >&2
+    exit 1
+  fi
+  scores=$("$place/build/kv" "$place/kv")
+  if [ "$scores" != "ok 49, one of 50" ]; then
+    printf 'consumer: round %s of the scores:\n%s\n' "$round" "$scores" >&2
+    exit 1
+  fi
+done
 "$place/prefix/bin/duramen" verify "$place/data"
 echo "consumer: installed, found, built and run"
