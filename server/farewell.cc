@@ -1,7 +1,7 @@
-// How a cluster ends [CL8]. The end is a committed command, so who applies it may act on it: it puts
-// a row that says so, and once that is durable tells every other member, which does the same. A
-// server goes for good when all others have it durable, or have gone; one whose member is away waits
-// for it, so that it cannot come back as if nothing had been.
+// How a cluster ends [CL8]. The end is a committed command, so who applies it may act on it: it
+// puts a row that says so, and once that is durable tells every other member, which does the same.
+// A server goes for good when all others have it durable, or have gone; one whose member is away
+// waits for it, so that it cannot come back as if nothing had been.
 #include <algorithm>
 #include <set>
 

@@ -221,8 +221,11 @@ void System::Impl::Deliver(std::vector<Parcel> parcels) {
   for (auto& [worker, list] : sorted) worker->Take(std::move(list));
   for (server::Farewell& one : gone) {
     std::vector<Parcel> back;
-    back.emplace_back(server::Farewell{
-        .to = one.about, .about = one.to, .node = options.node, .deleted = one.deleted, .reply = true});
+    back.emplace_back(server::Farewell{.to = one.about,
+                                       .about = one.to,
+                                       .node = options.node,
+                                       .deleted = one.deleted,
+                                       .reply = true});
     Send(one.node, std::move(back));
   }
   TakeResponses(parcels);
@@ -547,6 +550,10 @@ Result<KeyMetrics> System::MetricsOf(std::string_view cluster) const {
   return impl_->MetricsOf(cluster);
 }
 SystemOverview System::Overview() const { return impl_->Overview(); }
+void System::VisitStoreMetrics(void (*visit)(void* argument, const Metric& metric),
+                               void* argument) const {
+  impl_->VisitStoreMetrics(visit, argument);
+}
 std::vector<Leading> System::Leaderboard() const { return impl_->Leaderboard(); }
 
 }  // namespace v1

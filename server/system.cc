@@ -418,6 +418,12 @@ SystemOverview System::Impl::Overview() {
   return overview;
 }
 
+void System::Impl::VisitStoreMetrics(void (*visit)(void* argument, const Metric& metric),
+                                     void* argument) {
+  const Visit inside(*this);
+  if (!inside.refused()) store_->VisitMetrics(visit, argument);
+}
+
 std::vector<Leading> System::Impl::Leaderboard() const {
   const std::shared_lock lock(routes_mutex_);
   std::vector<Leading> board;

@@ -82,6 +82,7 @@ struct System::Impl final : private server::Router, private server::Neighbour {
   std::vector<std::string> Clusters() const;
   Result<KeyMetrics> MetricsOf(std::string_view cluster) const;
   SystemOverview Overview();
+  void VisitStoreMetrics(void (*visit)(void* argument, const Metric& metric), void* argument);
   std::vector<Leading> Leaderboard() const;
 
   /// Of no other call, in no life of this node.

@@ -80,6 +80,17 @@ struct BenchClusterOptions {
   SettingSources settings;
 };
 
+struct BenchServersOptions {
+  BenchOptions common;  // seconds: of idling
+  std::uint64_t members = 1;
+  std::uint64_t clusters = 10000;
+  SettingSources settings;
+};
+
+/// Clusters that do nothing: made, closed, opened again and elected, then left alone. Exit 0, 2, 4,
+/// 5.
+ExitCode RunBenchServers(const BenchServersOptions& options, Terminal& terminal);
+
 /// Commands through replicated clusters, each answered once it is applied: a closed loop, measured
 /// after a second of it. Exit 0, 2, 4, 5.
 ExitCode RunBenchCluster(const BenchClusterOptions& options, Terminal& terminal);

@@ -515,6 +515,7 @@ class Cli {
     AddBenchLog(bench);
     AddBenchRead(bench);
     AddBenchCluster(bench);
+    AddBenchServers(bench);
     AddBenchRecovery(bench);
     bench.footer(
         "Examples:\n"
@@ -524,6 +525,7 @@ class Cli {
         "  duramen bench read --hot --json\n"
         "  duramen bench read --cold --segment-compression zstd --json\n"
         "  duramen bench cluster --clusters 1000 --pipe 2000 --json\n"
+        "  duramen bench servers --clusters 10000 --json\n"
         "  duramen bench recovery --servers 10000 --wal-bytes 1000000 --json");
   }
 
@@ -543,6 +545,19 @@ class Cli {
                     "commands that each has under way, over all clusters in turns (500)");
     verb.add_option("--entry-bytes", bench_cluster_.entry_bytes, "payload of a command (256)");
     AddSettings(verb, bench_cluster_.settings);
+  }
+
+  void AddBenchServers(CLI::App& bench) {
+    CLI::App& verb = AddVerb(bench, "servers", "what thousands of idle servers cost",
+                             [this](Terminal& terminal) {
+                               bench_servers_.common.output = common_.Output();
+                               return RunBenchServers(bench_servers_, terminal);
+                             });
+    AddBenchCommon(verb, bench_servers_.common);
+    verb.add_option("--members", bench_servers_.members,
+                    "of each cluster, on as many systems of this process (1)");
+    verb.add_option("--clusters", bench_servers_.clusters, "how many (10000)");
+    AddSettings(verb, bench_servers_.settings);
   }
 
   void AddBenchRead(CLI::App& bench) {
@@ -640,6 +655,7 @@ class Cli {
   BenchDiskOptions bench_disk_;
   BenchLoadOptions bench_wal_;
   BenchClusterOptions bench_cluster_;
+  BenchServersOptions bench_servers_;
   BenchReadOptions bench_read_;
   BenchLogOptions bench_log_;
   BenchRecoveryOptions bench_recovery_;

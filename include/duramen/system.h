@@ -312,6 +312,8 @@ class System final {
   /// These wait for nobody. Errors: kNotFound.
   Result<KeyMetrics> MetricsOf(std::string_view cluster) const;
   SystemOverview Overview() const;
+  /// As LogStore::VisitMetrics, of this system's store. Nothing once it is closed.
+  void VisitStoreMetrics(void (*visit)(void* argument, const Metric& metric), void* argument) const;
   /// Who leads, of all clusters that have a server here.
   std::vector<Leading> Leaderboard() const;
 
