@@ -248,7 +248,7 @@ void Replica::Progress(core::Microseconds now) {
   std::optional<std::uint64_t> stored;
   while (!stores_.empty() && stores_.front().ticket <= durable) {
     stored = stores_.front().sequence;
-    stores_.pop_front();
+    stores_.erase(stores_.begin());
   }
   if (stored) Run(now, core::Stored{*stored}, nullptr);
   if (stopped_) return;
@@ -268,13 +268,13 @@ void Replica::Run(core::Microseconds now, core::EventBody body, const Envelope* 
 }
 
 void Replica::RunFollowups() {
-  while (!followups_.empty()) {
-    const core::EventBody next = std::move(followups_.front());
-    followups_.pop_front();
+  for (std::size_t at = 0; at < followups_.size(); ++at) {  // They grow meanwhile.
+    core::EventBody next = std::exchange(followups_[at], core::Tick{});
     core::Effects effects;
-    core_->Step({.now = now_, .body = next}, effects);
+    core_->Step({.now = now_, .body = std::move(next)}, effects);
     Execute(effects, nullptr);
   }
+  followups_.clear();
 }
 
 void Replica::Execute(core::Effects& effects, const Envelope* envelope) {

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <list>
 #include <memory>
 #include <optional>
 #include <span>
@@ -207,9 +208,9 @@ class Replica {
   ServerUid uid_;
   std::unique_ptr<core::Core> core_;
   core::Microseconds now_ = 0;
-  std::deque<Operation> backlog_;
+  std::list<Operation> backlog_;  // A deque takes half a KiB while it is empty, as most are.
   std::size_t backlog_bytes_ = 0;
-  std::deque<PendingStore> stores_;
+  std::vector<PendingStore> stores_;
   Index submitted_end_ = 1;  // the log as the store knows it ends here
   Index apply_end_ = 1;      // the core has said to apply everything below
   Index applied_ = 0;
@@ -222,7 +223,7 @@ class Replica {
   std::optional<Error> stopped_;
   std::vector<Proposal> proposals_;        // of the event under way
   std::deque<Proposed> proposed_;          // by this server, not applied yet; in order
-  std::deque<core::EventBody> followups_;  // what effects lead to, once they are done
+  std::vector<core::EventBody> followups_;  // what effects lead to, once they are done
   std::vector<Committed> commands_;        // of one call of the machine
   std::vector<Applied> answers_;
 };

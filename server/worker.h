@@ -7,7 +7,7 @@
 #pragma once
 
 #include <atomic>
-#include <deque>
+#include <list>
 #include <functional>
 #include <map>
 #include <memory>
@@ -104,7 +104,7 @@ struct Hosted {
   bool removed = false;
   std::vector<std::string> others;  // once it is stopped: nodes that may know more
   std::vector<Proposal> batch;  // commands of this step, not proposed yet
-  std::deque<Proposal> low;     // those of low priority
+  std::list<Proposal> low;      // those of low priority
   std::multimap<Index, Waiter> waiters;
   core::Microseconds waiters_until = kNoTimer;  // the first of them
   MachineDuties duties;
