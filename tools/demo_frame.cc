@@ -20,6 +20,7 @@ namespace {
 
 constexpr const char* kLicences = "/usr/share/common-licenses";
 constexpr std::uint64_t kInputBytesMax = 1ULL << 30;
+constexpr std::uint64_t kRepeatedBytesMax = 64 << 20;
 
 Result<std::string> ReadWhole(const std::string& path) {
   // Through a LineReader's rules: the operator's own FILE may be a symlink or a pipe.
@@ -61,11 +62,13 @@ Result<std::string> LicenceTexts() {
 Result<DemoText> ReadDemoText(const std::string& file, std::uint64_t lines_min) {
   DemoText read;
   read.text = file.empty() ? TRY(LicenceTexts()) : TRY(ReadWhole(file));
-  const auto lines =
-      static_cast<std::uint64_t>(std::count(read.text.begin(), read.text.end(), '\n'));
+  auto lines = static_cast<std::uint64_t>(std::count(read.text.begin(), read.text.end(), '\n'));
+  if (!read.text.empty() && !read.text.ends_with('\n')) ++lines;
   if (lines == 0 || lines >= lines_min) return read;
   if (!read.text.ends_with('\n')) read.text.push_back('\n');
-  read.copies = (lines_min + lines - 1) / lines;
+  // Few long lines stay few.
+  const std::uint64_t fit = std::max<std::uint64_t>(kRepeatedBytesMax / read.text.size(), 1);
+  read.copies = std::min((lines_min + lines - 1) / lines, fit);
   const std::string once = read.text;
   for (std::uint64_t i = 1; i < read.copies; ++i) read.text += once;
   return read;

@@ -18,8 +18,8 @@ struct DemoText {
   std::string text;
   std::uint64_t copies = 1;
 };
-/// `file` empty: the licences. Repeated until it has `lines_min`. Errors: kNotFound, kIo, kTooLarge
-/// (over 1 GiB).
+/// `file` empty: the licences. Repeated until it has `lines_min`, or once more would be above 64
+/// MiB. Errors: kNotFound, kIo, kTooLarge (over 1 GiB).
 Result<DemoText> ReadDemoText(const std::string& file, std::uint64_t lines_min);
 
 /// `wanted` empty: a fresh one in the current directory. Errors: kRefused (it is not empty), kIo.
