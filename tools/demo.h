@@ -1,5 +1,5 @@
-// `duramen demo [FILE]`: a real text through the shared WAL into 200 logs, killed on the way again
-// and again; shows that what was acknowledged is what comes back.
+// `duramen demo --logs [FILE]`: a real text through the shared WAL into 200 logs, killed on the way
+// again and again; shows that what was acknowledged is what comes back.
 #pragma once
 
 #include <cstdint>

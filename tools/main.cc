@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 
 #include "base/settings.h"
@@ -12,6 +13,7 @@
 #include "tools/check_history.h"
 #include "tools/config.h"
 #include "tools/demo.h"
+#include "tools/demo_clusters.h"
 #include "tools/demo_shared.h"
 #include "tools/demo_simulated.h"
 #include "tools/du.h"
@@ -607,24 +609,35 @@ class Cli {
 
   void AddDemo() {
     CLI::App& verb =
-        AddVerb(app_, "demo", "a text into 200 logs on one WAL, killed on the way",
-                [this](Terminal& terminal) {
-                  demo_.output = common_.Output();
-                  if (simulated_) return RunSimulatedDemo(demo_, terminal);
-                  return shared_wal_ ? RunSharedDemo(demo_, terminal) : RunDemo(demo_, terminal);
-                });
+        AddVerb(app_, "demo", "a text into 200 replicated clusters, one node stopped on the way",
+                [this](Terminal& terminal) { return Demo(terminal); });
     verb.add_option("FILE", demo_.file, "a text; the licences of Debian without it");
-    verb.add_option("--servers", demo_.servers, "logs (200)");
-    verb.add_option("--seed", demo_.seed, "of the moments of the kills (1)");
-    verb.add_option("--kills", demo_.kills, "how many (5)")->check(CLI::Range(0, 1'000'000));
+    verb.add_option("--servers", demo_.servers, "clusters, or logs (200)");
+    verb.add_option("--seed", demo_.seed, "of who is stopped, or of the moments of kills (1)");
+    verb.add_option("--kills", kills_, "how many stops of a node (1), or kills (5)")
+        ->check(CLI::Range(0, 1'000'000));
     verb.add_option("--dir", demo_.dir, "where; kept afterwards");
-    verb.add_flag("--shared-wal", shared_wal_,
-                  "four services on one WAL process, which is killed too");
+    CLI::Option* logs = verb.add_flag(
+        "--logs", plain_logs_, "200 logs of a process that is killed again and again instead");
+    CLI::Option* shared = verb.add_flag("--shared-wal", shared_wal_,
+                                        "four services on one WAL process, all killed, instead");
+    shared->excludes(logs);
     verb.add_flag("--simulate", simulated_, "a minute of a Raft cluster under faults instead")
-        ->excludes("--shared-wal");
+        ->excludes(shared)
+        ->excludes(logs);
     verb.footer(
-        "Examples:\n  duramen demo\n  duramen demo book.txt --kills 20 --seed 7 --dir "
-        "/var/tmp/demo\n  duramen demo --simulate --seed 3");
+        "Examples:\n  duramen demo\n  duramen demo book.txt --kills 3 --seed 7\n"
+        "  duramen demo --logs --kills 20 --dir /var/tmp/demo\n"
+        "  duramen demo --simulate --seed 3");
+  }
+
+  ExitCode Demo(Terminal& terminal) {
+    demo_.output = common_.Output();
+    if (simulated_) return RunSimulatedDemo(demo_, terminal);
+    const bool clusters = !plain_logs_ && !shared_wal_;
+    demo_.kills = kills_.value_or(clusters ? 1 : demo_.kills);
+    if (clusters) return RunClusterDemo(demo_, terminal);
+    return shared_wal_ ? RunSharedDemo(demo_, terminal) : RunDemo(demo_, terminal);
   }
 
   void AddVersion() {
@@ -662,7 +675,9 @@ class Cli {
   std::uint64_t bench_clients_ = 4;
   std::uint64_t bench_upgrades_ = 0;
   DemoOptions demo_;
-  bool simulated_ = false;   // of `demo`
+  std::optional<std::uint64_t> kills_;  // of `demo`
+  bool plain_logs_ = false;
+  bool simulated_ = false;
   bool shared_wal_ = false;  // of `demo` and of `bench wal`
   WalProcessOptions wal_process_;
 };

@@ -115,8 +115,8 @@ int InterruptDemoAt(const std::string& verb, const TempDir& dir) {
   const std::string out = dir / "out";
   const std::string work = dir / "work";
   const std::string input = dir / "input";
-  const char* const argv[] = {DURAMEN_BINARY, "demo",  input.c_str(), "--kills",
-                              "20",           "--dir", work.c_str(),  nullptr};
+  const char* const argv[] = {DURAMEN_BINARY, "demo", "--logs",     input.c_str(), "--kills",
+                              "20",           "--dir", work.c_str(), nullptr};
   posix_spawnattr_t attributes;
   ::posix_spawnattr_init(&attributes);
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
