@@ -165,8 +165,9 @@ class ClusterDemo {
       if (Interrupted()) return {};
       // Whoever sends the lines is on the first one.
       Node& node = nodes_[1 + rng_.Below(kMembers - 1)];
+      const std::int64_t begin_ns = clock_.NowNs();
       TRY(Stop(node, feed));
-      TRY(GoOnWithout(node, feed));
+      TRY(GoOnWithout(node, feed, begin_ns));
       if (Interrupted()) return {};
       TRY(Start(node));
     }
@@ -174,17 +175,17 @@ class ClusterDemo {
     return FeedUntil(feed, [&] { return feed.resting(); });
   }
 
-  Status GoOnWithout(const Node& node, LineFeed& feed) {
-    const std::int64_t stopped_ns = clock_.NowNs();
+  /// `begin_ns`: when its end began.
+  Status GoOnWithout(const Node& node, LineFeed& feed, std::int64_t begin_ns) {
     const std::uint64_t acknowledged = feed.acknowledged();
     feed.Mark();
     TRY(FeedUntil(feed, [&] { return feed.all_went_on(); }));
-    const std::int64_t pause_ns = clock_.NowNs() - stopped_ns;
+    const std::int64_t pause_ns = clock_.NowNs() - begin_ns;
     longest_pause_ns_ = std::max(longest_pause_ns_, pause_ns);
     TRY(FeedUntil(feed, [&] { return feed.resting(); }));
     without_ += feed.acknowledged() - acknowledged;
     if (Interrupted()) return {};
-    terminal_.Say("all clusters have gone on after " + Seconds(pause_ns) + " s; " +
+    terminal_.Say("all clusters had gone on after " + Seconds(pause_ns) + " s; " +
                   Plural(feed.acknowledged(), "line") + " acknowledged: " + node.name +
                   " starts again");
     return {};
@@ -329,7 +330,7 @@ class ClusterDemo {
   std::uint64_t stops_ = 0;
   std::uint64_t under_way_ = 0;        // at all of them
   std::uint64_t without_ = 0;          // lines acknowledged while a node was away
-  std::int64_t longest_pause_ns_ = 0;  // the longest until all clusters had gone on
+  std::int64_t longest_pause_ns_ = 0;  // from the end of a node until all had gone on
   std::uint64_t sent_again_ = 0;
   double seconds_ = 0;
   std::string problem_;
