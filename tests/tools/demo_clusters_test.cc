@@ -198,6 +198,18 @@ TEST_F(FeedOfOne, CM2_AnAnswerThatNoSingleExecutionGivesIsAnError) {
   EXPECT_THAT(stepped.error().message, HasSubstr("lines-1"));
 }
 
+TEST_F(FeedOfOne, CM10_AClusterThatDoesNotAnswerIsNotWaitedForForEver) {
+  const InputText input("1\n2\n3\n");
+  LineFeed feed(*system_, input, kClusters);
+  ASSERT_TRUE(feed.OpenSessions(kPatience).ok());
+  ASSERT_TRUE(system_->StopServer("lines-1", Soon()).ok());
+  feed.LetTo(1, 1);
+  Status stepped;
+  while (stepped.ok() && !feed.resting()) stepped = feed.Step(std::chrono::milliseconds(50));
+  ASSERT_FALSE(stepped.ok());
+  EXPECT_EQ(stepped.error().code, ErrorCode::kTimeout) << stepped.error().message;
+}
+
 TEST(DemoFrame, TL5_AShortTextIsRepeatedUntilItIsLongOrLarge) {
   const TempDir dir;
   WriteAll(dir / "text", "a\nb");
