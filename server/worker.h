@@ -7,8 +7,8 @@
 #pragma once
 
 #include <atomic>
-#include <list>
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
