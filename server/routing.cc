@@ -1,4 +1,5 @@
 // How requests find the leader, and how answers find who asked.
+#include <algorithm>
 #include <charconv>
 #include <utility>
 
@@ -220,6 +221,7 @@ void System::Impl::Deliver(std::vector<Parcel> parcels) {
   }
   for (auto& [worker, list] : sorted) worker->Take(std::move(list));
   for (server::Farewell& one : gone) {
+    if (HasLog(one.to)) continue;  // It could not be opened: that is not gone.
     std::vector<Parcel> back;
     back.emplace_back(server::Farewell{.to = one.about,
                                        .about = one.to,
@@ -229,6 +231,11 @@ void System::Impl::Deliver(std::vector<Parcel> parcels) {
     Send(one.node, std::move(back));
   }
   TakeResponses(parcels);
+}
+
+bool System::Impl::HasLog(const ServerUid& uid) const {
+  const std::vector<LogInfo> logs = store_->Logs();
+  return std::ranges::find(logs, uid.ToString(), &LogInfo::uid) != logs.end();
 }
 
 /// Most often many in a row are one client's.

@@ -139,6 +139,7 @@ struct System::Impl final : private server::Router, private server::Neighbour {
   void Abandon(const std::string& cluster, ClusterId id, Deadline deadline) override;
 
   bool IsChristened(LogRef log) const;
+  bool HasLog(const ServerUid& uid) const;
   Status Delete(server::Worker& worker, const std::string& cluster, Deadline deadline);
   template <typename Call>
   auto On(const std::string& node, Call call)

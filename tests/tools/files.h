@@ -8,7 +8,9 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/base/temp_dir.h"
@@ -18,8 +20,9 @@ namespace duramen::tools::testing {
 using ::duramen::testing::TempDir;
 
 inline std::string ReadAll(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  std::ostringstream content;  // Whole buffers at a time: some are WAL files.
+  content << std::ifstream(path, std::ios::binary).rdbuf();
+  return std::move(content).str();
 }
 
 inline void WriteAll(const std::string& path, const std::string& content) {
