@@ -4,11 +4,18 @@
 // waits for it, so that it cannot come back as if nothing had been.
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "base/try.h"
 #include "server/worker.h"
 
 namespace duramen::server {
+namespace {
+
+constexpr core::Microseconds kPutAgain = 1000;
+constexpr core::Microseconds kSayAgain = 1'000'000;
+
+}  // namespace
 
 /// In a minority it could not be committed, and would come true when nobody expects it any more.
 void Worker::Delete(Hosted& hosted, Request& request) {
@@ -42,7 +49,8 @@ void Worker::TakeLeave(Hosted& hosted, const Birth& deleted) {
     if (member.uid != hosted.uid) leave.left.push_back(member);
   }
   hosted.leavetaking = std::move(leave);
-  leaving_.push_back(&hosted);
+  if (std::ranges::find(leaving_, &hosted) == leaving_.end()) leaving_.push_back(&hosted);
+  leave_due_ = 0;
   Error why{ErrorCode::kNotFound, "the cluster was deleted",
             "its last traces go once every member was there to hear of it"};
   if (hosted.replica) {
@@ -62,11 +70,10 @@ void Worker::NoteDeleted(const std::string& cluster, const LogInfo& log, const B
   hosted->leavetaking->ticket = 0;
 }
 
-/// Rows that are durable by now, and servers that have told everybody.
+/// Rows that are durable by now, and members that have not answered.
 void Worker::TakeLeaves() {
-  std::vector<Hosted*> leaving;
-  leaving.swap(leaving_);
-  for (Hosted* hosted : leaving) {
+  leave_due_ = Hosted::kNoTimer;
+  for (Hosted* hosted : leaving_) {
     Leavetaking& leave = *hosted->leavetaking;
     if (!leave.ticket) {
       const Result<Ticket> put = writer_.Put(hosted->log, kDeletedKey, EncodeBirth(leave.deleted),
@@ -74,14 +81,22 @@ void Worker::TakeLeaves() {
       if (put.ok()) leave.ticket = *put;
     }
     if (!leave.ticket || *leave.ticket > writer_.durable()) {
-      leaving_.push_back(hosted);
+      leave_due_ = std::min(leave_due_, now_ + kPutAgain);
       continue;
     }
-    leave.durable = true;
-    for (const core::Member& member : leave.deleted.configuration.members) {
-      if (member.uid != hosted->uid) SayFarewell(*hosted, member, false);
+    if (!std::exchange(leave.durable, true)) {
+      for (const core::Member& member : leave.deleted.configuration.members)
+        if (member.uid != hosted->uid) SayFarewell(*hosted, member, false);
+      leave.again_at = now_ + kSayAgain;
     }
     if (leave.left.empty()) Call([this, name = hosted->cluster] { place_.router.OnDeleted(name); });
+    const bool again = leave.again_at <= now_;
+    if (again) leave.again_at = now_ + kSayAgain;
+    for (const core::Member& member : leave.left) {
+      if (!nodes_.contains(member.node)) continue;  // OnNode tells it when it comes.
+      if (again) SayFarewell(*hosted, member, false);
+      leave_due_ = std::min(leave_due_, leave.again_at);
+    }
   }
 }
 

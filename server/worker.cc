@@ -128,16 +128,16 @@ std::int64_t Worker::Step() {
     }
   }
   taken_.clear();
-  if (!leaving_.empty()) TakeLeaves();
+  if (leave_due_ <= now_) TakeLeaves();
   RunTimers();
   ProposeBatches();
   Flush();
   if (awake_.load() || !low_.empty() || !batched_.empty()) return kAgain;
   const bool retries = std::ranges::any_of(
-      waiting_, [](const Hosted* one) { return one->replica && one->replica->has_news(); }) ||
-      !leaving_.empty();
+      waiting_, [](const Hosted* one) { return one->replica && one->replica->has_news(); });
   core::Microseconds next = timers_.empty() ? Hosted::kNoTimer : timers_.begin()->first;
   if (retries) next = std::min(next, now_ + kRetry);
+  next = std::min(next, leave_due_);
   return next == Hosted::kNoTimer ? kIdle : static_cast<std::int64_t>(next) * 1000;
 }
 
@@ -299,6 +299,7 @@ void Worker::OnNode(const std::string& node, std::optional<std::uint64_t> boot) 
     if (boot && hosted.leavetaking && hosted.leavetaking->durable) {
       for (const core::Member& member : hosted.leavetaking->left)
         if (member.node == node) SayFarewell(hosted, member, false);
+      leave_due_ = 0;
     }
     if (!hosted.replica) continue;
     if (hosted.duties.monitors.contains(node)) {

@@ -79,6 +79,7 @@ struct Leavetaking {
   std::optional<Ticket> ticket;  // of the row that says so; nothing: not put yet
   bool durable = false;
   std::vector<core::Member> left;  // who may not know it
+  core::Microseconds again_at = 0;  // they are told again: the one word may have come too early
 };
 
 /// What a leader does for its machine.
@@ -253,6 +254,7 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
   std::vector<Hosted*> waiting_;
   std::vector<Hosted*> batched_;
   std::vector<Hosted*> leaving_;
+  core::Microseconds leave_due_ = Hosted::kNoTimer;  // when one of them has something to do
   std::vector<Hosted*> low_;  // with commands of low priority
   std::uint64_t low_bytes_ = 0;
   std::vector<Pending> pending_;
