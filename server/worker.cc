@@ -254,7 +254,10 @@ void Worker::Stop(Hosted& hosted, Error why) {
   place_.router.OnLeader(hosted.cluster, "", hosted.replica->core().term());
   hosted.replica.reset();
   hosted.duties = {};
-  if (hosted.published) hosted.published->running.store(false);
+  if (hosted.published) {
+    hosted.published->running.store(false);
+    hosted.published->role.store(ServerRole::kFollower);
+  }
   if (hosted.timer_at != Hosted::kNoTimer) timers_.erase({hosted.timer_at, hosted.uid});
   hosted.timer_at = Hosted::kNoTimer;
   hosted.batch.clear();

@@ -55,7 +55,8 @@ struct SystemOptions {
   std::uint64_t await_condition_timeout = 30000;  // a query waits for its token no longer
   bool local_queries = true;                      // false: Consistency::kLocal is refused
   RecoveryStrategy server_recovery_strategy = RecoveryStrategy::kAll;
-  /// Asked of each cluster that has a log here, when the system opens; null: that strategy says it.
+  /// Asked of each cluster that has a log here, when the system opens, by several threads at once;
+  /// null: that strategy says it.
   std::function<bool(std::string_view cluster)> recovers;
 };
 

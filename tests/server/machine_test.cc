@@ -256,6 +256,8 @@ TEST_F(Machines, SM4_SM10_ALeaderHearsItOnceItHasWhatWasThereBefore) {
   journal_.Await("c stops");
   ASSERT_TRUE(On("b").StopServer("one", In(20)).ok());
   journal_.Await("b stops");
+  EXPECT_FALSE(On("b").MetricsOf("one")->running);
+  EXPECT_EQ(On("b").MetricsOf("one")->role, ServerRole::kFollower);
 }
 
 TEST_F(Machines, SM6_ATimerRingsAtTheLeaderAndWhatItAppendsIsACommand) {
@@ -410,6 +412,21 @@ TEST_F(Machines, RD5_AQueryWaitsNoLongerThanItMay) {
   ASSERT_NO_FATAL_FAILURE(Found({"a"}));
   const QueryOptions far{Consistency::kLocal, {1'000'000, 1}};
   EXPECT_EQ(On("a").Query("one", {}, far, In(20)).error().code, ErrorCode::kTimeout);
+}
+
+TEST_F(Machines, CM11_QueriesThatWaitAreBoundedInBytes) {
+  base_.inbox_bytes_max = 4096;
+  ASSERT_NO_FATAL_FAILURE(Found({"a"}));
+  Client client = On("a").NewClient();
+  const std::string query(3000, 'q');
+  const QueryOptions far{Consistency::kLocal, {1'000'000, 1}};
+  ASSERT_TRUE(client.Ask("one", 1, AsBytes(query), far).ok());
+  Execute("count");  // Behind it: it waits by now.
+  ASSERT_TRUE(client.Ask("one", 2, AsBytes(query), far).ok());
+  const Outcome refused = Take(client, 1)[0];
+  EXPECT_EQ(refused.correlation, 2u);
+  ASSERT_TRUE(refused.error.has_value());
+  EXPECT_EQ(refused.error->code, ErrorCode::kOverloaded);
 }
 
 TEST_F(Machines, RD1_RD6_QueriesGoThroughTheLogAndLocalOnesCanBeSwitchedOff) {

@@ -374,6 +374,32 @@ TEST_F(Neighbours, CL6_ARestartOfWhatRunsMakesNoSecondMachine) {
   EXPECT_EQ(Counter::made, before);
 }
 
+/// One word may come too early, or to nobody: it is said again until it is answered.
+TEST_F(Neighbours, CL8_AFarewellIsSaidUntilItIsAnswered) {
+  min_ = 100;
+  ASSERT_NO_FATAL_FAILURE(Start());
+  Follow();
+  ASSERT_NO_FATAL_FAILURE(FoundWithStranger());
+  ASSERT_TRUE(system_->AwaitLeader("one", In(20)).ok());
+  const Status deleted = system_->DeleteCluster("one", In(20));
+  ASSERT_TRUE(deleted.ok()) << deleted.error().message;
+  const auto first = stranger_.Next<server::Farewell>();
+  const auto again = stranger_.Next<server::Farewell>();
+  ASSERT_TRUE(first && again);
+  EXPECT_EQ(again->to, stranger_.uid);
+  EXPECT_THAT(system_->Clusters(), ::testing::ElementsAre("one"));
+  Give(server::Farewell{
+      .to = first->about, .about = stranger_.uid, .node = "b", .deleted = {}, .reply = true});
+  while (!system_->Clusters().empty()) std::this_thread::yield();
+  // Who is gone answers for itself.
+  Give(server::Farewell{.to = first->about, .about = stranger_.uid, .node = "b", .deleted = {}});
+  const auto gone =
+      stranger_.Next<server::Farewell>([](const server::Farewell& one) { return one.reply; });
+  ASSERT_TRUE(gone.has_value());
+  EXPECT_TRUE(gone->reply);
+  EXPECT_EQ(gone->about, first->about);
+}
+
 TEST_F(Neighbours, CL2_AClusterOfTooManyIsRefusedAndLeavesNothing) {
   ASSERT_NO_FATAL_FAILURE(Start());
   std::vector<std::unique_ptr<Stranger>> many;
