@@ -69,6 +69,7 @@ Result<RingProducer> RingProducer::Attach(std::span<std::byte> memory) {
   producer.header_ = ring->header;
   producer.slots_ = ring->slots;
   producer.committed_ = ring->committed;
+  producer.published_ = ring->committed;
   producer.capacity_ = ring->capacity;
   return producer;
 }
@@ -92,9 +93,16 @@ std::optional<std::uint64_t> RingProducer::Push(std::span<const std::byte> recor
   }
   committed_ += count;
   Pass(KillStep::kSlotsWritten);
+  if (!holds_) Publish();
+  return committed_;
+}
+
+void RingProducer::Publish() {
+  holds_ = false;
+  if (published_ == committed_) return;
+  published_ = committed_;
   header_->committed.store(committed_, std::memory_order_release);  // The commit: one store.
   Pass(KillStep::kCommitted);
-  return committed_;
 }
 
 Result<RingConsumer> RingConsumer::Attach(std::span<std::byte> memory) {

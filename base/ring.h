@@ -5,8 +5,8 @@
 // Positions count records from 1 and never wrap (64 bits); record p lies in slot
 // (p - 1) % capacity.
 //   released <= taken (the consumer's own, not in the ring) <= committed <= released + capacity
-// The producer commits a group of records by one release store; a producer killed before that store
-// has added nothing. The consumer releases only what it is done with for good, so a consumer that
+// The producer commits a group of records, or all of several groups, by one release store; a
+// producer killed before that store has added nothing. The consumer releases only what it is done with for good, so a consumer that
 // is replaced finds everything from released + 1 on, in order (this is how the WAL resends).
 //
 // Distrust: the consumer copies a record out and bounds-checks the committed word before use; a
@@ -56,6 +56,14 @@ class RingProducer {
   /// Adds all of `records` (each kRingRecordBytes) or none; returns the position of the last, or
   /// nothing when they do not fit. Requires: a whole number of records, at least one.
   std::optional<std::uint64_t> Push(std::span<const std::byte> records);
+  /// What is pushed from here on has its position, and is committed by Publish, all at once.
+  void Hold() { holds_ = true; }
+  /// Ends a Hold.
+  void Publish();
+  bool holds() const { return holds_; }
+  /// Records that the consumer cannot see yet.
+  std::uint64_t held() const { return committed_ - published_; }
+  /// Of the last record pushed.
   std::uint64_t committed() const { return committed_; }
   std::uint64_t released() const { return header_->released.load(std::memory_order_acquire); }
 
@@ -63,7 +71,9 @@ class RingProducer {
   RingHeader* header_ = nullptr;
   std::byte* slots_ = nullptr;
   std::uint64_t committed_ = 0;
+  std::uint64_t published_ = 0;
   std::uint32_t capacity_ = 0;
+  bool holds_ = false;
 };
 
 /// The consuming side. One thread.

@@ -111,6 +111,7 @@ Status Writer::WaitForRoom(LogRef log, std::size_t entries, std::size_t bytes, D
     std::size_t bytes;
     Status status;
   } waiting{impl_, log, entries, bytes, {}};
+  impl_->PublishHeld();
   const auto done = [](void* argument) {
     auto* self = static_cast<Waiting*>(argument);
     self->impl->Process();

@@ -262,7 +262,7 @@ Result<Ticket> Writer::Impl::Delete(log::ServerLog& log) {
   log.generation.fetch_add(1, std::memory_order_acq_rel);
   log.table.Reset(1, 0);
   deleting.emplace_back(ticket, &log);
-  store.port->Wake();
+  Wake();
   return ticket;
 }
 
@@ -311,6 +311,7 @@ memtable::Arena* LogStore::Impl::TakeArena() {
 
 void LogStore::Impl::ReleaseWriter(Writer::Impl* writer) {
   if (Forked()) return;  // The parent's; its memory is only a copy.
+  writer->Publish();
   // Space may never come: who wants to wait for it does so in Wait.
   const auto durable = [](void* argument) {
     const auto* self = static_cast<const Writer::Impl*>(argument);

@@ -131,8 +131,13 @@ struct Writer::Impl {
   WriterCallback* callback = nullptr;
   bool mends = false;  // a Mender's: it may write to faulty logs, and entries of our own kinds
 
+  bool wake_due = false;  // of what is held
+
   void Notify() noexcept;
   void RingFd() noexcept;
+  void Wake();
+  void Publish();
+  void PublishHeld();
   void Process();
   void Finish(log::ServerLog& log);
   Result<log::ServerLog*> Own(LogRef ref);

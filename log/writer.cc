@@ -18,6 +18,8 @@ namespace duramen {
 inline namespace v1 {
 namespace {
 
+constexpr std::uint64_t kHeldShare = 4;  // of the ring may be held, one in so many
+
 Error Stale() {
   return {ErrorCode::kStaleRef, "the log was deleted or belongs to another store",
           "open it again by its name"};
@@ -366,6 +368,27 @@ Result<Ticket> Writer::Impl::AppendGroup(const LogAppend& group) {
   return Push(*log, bytes);
 }
 
+/// The WAL has something to do; what is held is told once.
+void Writer::Impl::Wake() {
+  if (producer.holds()) {
+    wake_due = true;
+  } else {
+    store.port->Wake();
+  }
+}
+
+void Writer::Impl::Publish() {
+  producer.Publish();
+  if (std::exchange(wake_due, false)) store.port->Wake();
+}
+
+/// And what comes is held again.
+void Writer::Impl::PublishHeld() {
+  if (!producer.holds()) return;
+  Publish();
+  producer.Hold();
+}
+
 /// Requires: the ring has room for `descriptors`; `call_ns` is set.
 Ticket Writer::Impl::Push(log::ServerLog& log, std::uint64_t payload_bytes) {
   for (wal::Descriptor& descriptor : descriptors) descriptor.enqueued_ns = call_ns;
@@ -383,6 +406,8 @@ Ticket Writer::Impl::Push(log::ServerLog& log, std::uint64_t payload_bytes) {
   in_flight_bytes += payload_bytes;
   log.in_flight_bytes += payload_bytes;
   log.in_flight_records += descriptors.size();
+  // The WAL works meanwhile, and room comes back.
+  if (producer.held() > store.tuning.ring_records / kHeldShare) PublishHeld();
   return *last;
 }
 
@@ -423,7 +448,7 @@ Result<Ticket> Writer::Impl::PostRow(log::ServerLog& log, const meta::Row& row,
   call_ns = store.clock->NowNs();
   descriptors.assign(1, TRY(StoreRow(log, row)));
   const Ticket ticket = Push(log, 0);
-  if (durability == Durability::kSynced) store.port->Wake();
+  if (durability == Durability::kSynced) Wake();
   return ticket;
 }
 
@@ -431,7 +456,7 @@ Result<Ticket> Writer::Impl::PostMark(log::ServerLog& log, const wal::Descriptor
   call_ns = store.clock->NowNs();
   descriptors.assign(1, mark);
   const Ticket ticket = Push(log, 0);
-  store.port->Wake();
+  Wake();
   return ticket;
 }
 
@@ -448,13 +473,13 @@ Result<Ticket> Writer::Append(std::span<const LogAppend> groups) {
     Result<Ticket> result = impl_->AppendGroup(group);
     if (!result.ok()) {
       impl_->store.TellRefused(result.error().code);
-      if (posted) impl_->store.port->Wake();
+      if (posted) impl_->Wake();
       return result;
     }
     posted = posted || *result != ticket;
     ticket = *result;
   }
-  if (posted) impl_->store.port->Wake();
+  if (posted) impl_->Wake();
   return ticket;
 }
 
@@ -528,6 +553,10 @@ Result<Ticket> Writer::Reset(LogRef ref, Index begin, Term term_before_begin) {
                                 .run_kind = wal::RunKind::kReset});
 }
 
+void Writer::Hold() noexcept { impl_->producer.Hold(); }
+
+void Writer::Release() noexcept { impl_->Publish(); }
+
 Ticket Writer::durable() const noexcept { return impl_->producer.released(); }
 
 std::span<const Written> Writer::Poll() noexcept {
@@ -574,6 +603,7 @@ Status Writer::Wait(Ticket ticket, Deadline deadline) {
     Ticket ticket;
   } waiting{impl_, ticket};
   if (impl_->store.Forked()) return LogStore::Impl::ForkedError();
+  impl_->PublishHeld();
   if (ticket > impl_->producer.committed()) {
     return Error{ErrorCode::kInvalidArgument, "no such ticket of this Writer", ""};
   }

@@ -118,6 +118,7 @@ std::int64_t Worker::Step() {
   now_ = static_cast<core::Microseconds>(place_.clock.NowNs() / 1000);
   unix_ms_ = place_.clock.UnixMs();
   if (posted != nullptr) posted(posted_argument_);
+  writer_.Hold();  // One submission for all that this step brings.
   TakeNews();
   for (Item& item : taken_) {
     if (auto* call = std::get_if<std::function<void()>>(&item)) {
@@ -131,6 +132,7 @@ std::int64_t Worker::Step() {
   if (leave_due_ <= now_) TakeLeaves();
   RunTimers();
   ProposeBatches();
+  writer_.Release();
   Flush();
   if (awake_.load() || !low_.empty() || !batched_.empty()) return kAgain;
   const bool retries = std::ranges::any_of(

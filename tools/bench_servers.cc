@@ -20,7 +20,7 @@ using std::chrono::seconds;
 constexpr seconds kPatience{120};
 constexpr std::uint64_t kServersMax = 1'000'000;
 constexpr std::uint64_t kMembersMax = 7;
-constexpr std::int64_t kRestNs = 3'000'000'000;  // until what the start left under way is done
+constexpr std::int64_t kRestNs = 3'000'000'000;  // of last_applied, which is lazy
 
 Deadline In(seconds patience) { return std::chrono::steady_clock::now() + patience; }
 
@@ -56,7 +56,8 @@ class ServerBench {
     opened_ns_ = clock_.NowNs() - begin_ns;
     TRY(AwaitLeaders());
     elected_ns_ = clock_.NowNs() - begin_ns;
-    start_syncs_ = Syncs();
+    start_syncs_ = Sum("wal_syncs");
+    AwaitFlushes();
     Pass(kRestNs);
     const std::uint64_t after_bytes = ResidentBytes();
     bytes_ = after_bytes > before_bytes ? after_bytes - before_bytes : 0;
@@ -117,16 +118,27 @@ class ServerBench {
     return {};
   }
 
-  std::uint64_t Syncs() const {
-    std::uint64_t syncs = 0;
+  std::uint64_t Sum(std::string_view metric_name) const {
+    struct Adding {
+      std::string_view name;
+      std::uint64_t sum;
+    } adding{metric_name, 0};
     for (const System& system : systems_) {
-      const auto add = [](void* sum, const Metric& metric) {
-        if (metric.name == "wal_syncs")
-          *static_cast<std::uint64_t*>(sum) += static_cast<std::uint64_t>(metric.value);
+      const auto add = [](void* raw, const Metric& metric) {
+        auto* self = static_cast<Adding*>(raw);
+        if (metric.name == self->name) self->sum += static_cast<std::uint64_t>(metric.value);
       };
-      system.VisitStoreMetrics(add, &syncs);
+      system.VisitStoreMetrics(add, &adding);
     }
-    return syncs;
+    return adding.sum;
+  }
+
+  /// A start hands what it found in WAL files to segments: work, but not of idle servers.
+  void AwaitFlushes() {
+    const Deadline deadline = In(kPatience);
+    while (Sum("flush_waiting_files") > 0 && !Interrupted() &&
+           std::chrono::steady_clock::now() < deadline)
+      Pass(100'000'000);
   }
 
   void Pass(std::int64_t ns) {

@@ -53,9 +53,10 @@ void CompareWithModel(std::uint64_t seed, std::uint32_t capacity) {
   RingConsumer consumer = RingConsumer::Attach(ring.memory.bytes()).value();
   std::deque<std::uint64_t> model;  // the numbers in the ring; positions follow from `pushed`
   std::uint64_t pushed = 0;
+  std::uint64_t published = 0;
   for (int step = 0; step < 400; ++step) {
     const std::uint64_t released = pushed - model.size();
-    switch (rng.Below(5)) {
+    switch (rng.Below(7)) {
       case 0:
       case 1: {
         const std::uint64_t count = 1 + rng.Below(capacity + 1);
@@ -65,26 +66,38 @@ void CompareWithModel(std::uint64_t seed, std::uint32_t capacity) {
         if (!fits) break;
         ASSERT_EQ(*position, pushed + count);
         for (std::uint64_t i = 0; i < count; ++i) model.push_back(++pushed);
+        if (!producer.holds()) published = pushed;
         break;
       }
       case 2: {
-        const std::uint64_t count = rng.Below(model.size() + 1);
+        const std::uint64_t count = rng.Below(published - released + 1);
         consumer.Release(released + count);
         model.erase(model.begin(), model.begin() + static_cast<std::ptrdiff_t>(count));
         break;
       }
       case 3:
+        // One that died: what it held it has not added.
         producer = RingProducer::Attach(ring.memory.bytes()).value();
+        model.resize(published - released);
+        pushed = published;
         break;
       case 4:
         consumer = RingConsumer::Attach(ring.memory.bytes()).value();
         break;
+      case 5:
+        producer.Hold();
+        break;
+      case 6:
+        producer.Publish();
+        published = pushed;
+        break;
     }
     ASSERT_EQ(producer.committed(), pushed);
+    ASSERT_EQ(producer.held(), pushed - published);
     ASSERT_EQ(producer.Free(), capacity - model.size());
-    ASSERT_EQ(consumer.Committed().value(), pushed);
+    ASSERT_EQ(consumer.Committed().value(), published);
     ASSERT_EQ(consumer.released(), pushed - model.size());
-    for (std::uint64_t at = 0; at < model.size(); ++at) {
+    for (std::uint64_t at = 0; at < published - consumer.released(); ++at) {
       Record copy;
       consumer.Copy(consumer.released() + 1 + at, copy);
       ASSERT_EQ(copy, RecordOf(model[at]));

@@ -44,6 +44,71 @@ TEST(Sharing, B7_AFullRingHoldsTheOthersForOneBatchAtMost) {
   }
 }
 
+/// 30 of them, and nothing on its way.
+std::vector<LogRef> Thirty(Machine& machine) {
+  machine.options.wal_max_size_bytes = 512 << 10;
+  machine.Start();
+  std::vector<LogRef> logs;
+  for (int at = 0; at < 30; ++at) logs.push_back(machine.Log("log" + std::to_string(at)));
+  machine.Settle();
+  return logs;
+}
+
+TEST(Sharing, PW1_WhatAWriterHoldsGoesAsOneBatch) {
+  Machine machine;
+  const std::vector<LogRef> logs = Thirty(machine);
+  const std::uint64_t before = machine.Metric("wal_batches");
+  Writer& writer = machine.writer();
+  const Ticket durable = writer.durable();
+  writer.Hold();
+  Ticket ticket = 0;
+  for (const LogRef log : logs) {
+    ASSERT_TRUE(writer.PutVote(log, 1, "me").ok());
+    ticket = machine.Append(log, 1, 1, {"held"}).value();
+    (void)machine.executor().RunUntilIdle(10'000);
+  }
+  EXPECT_EQ(writer.durable(), durable) << "nothing goes before Release";
+  EXPECT_EQ(ticket, durable + 60) << "but each has its place";
+  writer.Release();
+  machine.Settle();
+  EXPECT_EQ(writer.durable(), ticket);
+  EXPECT_EQ(machine.Metric("wal_batches"), before + 1);
+  for (const LogRef log : logs) EXPECT_EQ(machine.store().BoundsOf(log)->written_end, 2u);
+}
+
+TEST(Sharing, PW1_WhoWaitsWaitsForNothingHeld) {
+  Machine machine;
+  const std::vector<LogRef> logs = Thirty(machine);
+  Writer& writer = machine.writer();
+  writer.Hold();
+  const Ticket ticket = machine.Append(logs[0], 1, 1, {"awaited"}).value();
+  EXPECT_TRUE(writer.Wait(ticket, Deadline::max()).ok());
+  const Ticket next = machine.Append(logs[1], 1, 1, {"held again"}).value();
+  (void)machine.executor().RunUntilIdle(10'000);
+  EXPECT_LT(writer.durable(), next);
+  ASSERT_TRUE(writer.WaitForRoom(logs[1], 1, 10, Deadline::max()).ok());
+  machine.Settle();
+  EXPECT_EQ(writer.durable(), next);
+}
+
+TEST(Sharing, B7_NoMoreThanAQuarterOfTheRingIsHeld) {
+  Machine machine;
+  const std::vector<LogRef> logs = Thirty(machine);
+  Writer& writer = machine.writer();
+  writer.Hold();
+  Index next = 1;
+  for (; next <= 2000; ++next) {
+    const Result<Ticket> ticket = machine.Append(logs[0], next, 1, {"much"});
+    ASSERT_TRUE(ticket.ok()) << ticket.error().message << " at " << next;
+    (void)machine.executor().RunUntilIdle(10'000);
+    (void)writer.Poll();
+    ASSERT_LE(*ticket - writer.durable(), 256u / 4 + 1);
+  }
+  writer.Release();
+  machine.Settle();
+  EXPECT_EQ(machine.store().BoundsOf(logs[0])->written_end, next);
+}
+
 /// Two logs with live entries in a file that stays as it is; the next file binds their slots anew.
 class Bindings : public ::testing::Test {
  protected:
