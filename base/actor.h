@@ -34,6 +34,7 @@ class Actor {
 
   static constexpr std::int64_t kAgain = 0;
   static constexpr std::int64_t kIdle = INT64_MAX;
+  static constexpr std::int64_t kGone = -1;  // after Replace: this thread has no actor any more
 };
 
 class ActorExecutor {
@@ -45,6 +46,10 @@ class ActorExecutor {
   virtual void Wake(Actor& actor) = 0;
   /// Returns when no Step runs or will run. Any thread but the actor's own.
   virtual void Stop(Actor& actor) = 0;
+  /// The actor's thread is in a Step that nobody waits for any more: another one takes the next
+  /// Step at once, the old one ends when its Step returns kGone, without another look at the actor.
+  /// Any thread but the actor's own. Simulated steps always return.
+  virtual void Replace(Actor& /*actor*/) {}
   /// Blocks the caller until done(argument) or the deadline; true if done. Progress() re-tests.
   /// In simulation the caller runs the other actors meanwhile.
   virtual bool Await(bool (*done)(void*), void* argument, Deadline deadline) = 0;

@@ -5,9 +5,10 @@
 // Positions count records from 1 and never wrap (64 bits); record p lies in slot
 // (p - 1) % capacity.
 //   released <= taken (the consumer's own, not in the ring) <= committed <= released + capacity
-// The producer commits a group of records, or all of several groups, by one release store; a
-// producer killed before that store has added nothing. The consumer releases only what it is done with for good, so a consumer that
-// is replaced finds everything from released + 1 on, in order (this is how the WAL resends).
+// The producer commits a group of records, or several groups, by one release store; a producer
+// killed before that store has added nothing. The consumer releases only what it is done with for
+// good, so a consumer that is replaced finds everything from released + 1 on, in order (this is how
+// the WAL resends).
 //
 // Distrust: the consumer copies a record out and bounds-checks the committed word before use; a
 // committed word outside [released, released + capacity] is reported, never followed.

@@ -40,6 +40,7 @@ void ThreadExecutor::Start(Actor& actor) {
   CHECK(place != actors_.end());  // kActorsMax
   Slot* const free = &slots_[static_cast<std::size_t>(place - actors_.begin())];
   free->stopping.store(false, std::memory_order_relaxed);
+  free->ended.store(false, std::memory_order_relaxed);
   free->bed.Notify();  // The first Step is owed.
   place->store(&actor, std::memory_order_release);
   const SignalsBlocked blocked;
@@ -53,15 +54,31 @@ void ThreadExecutor::Wake(Actor& actor) {
 }
 
 void ThreadExecutor::Stop(Actor& actor) {
-  const std::lock_guard lock(starting_);
-  Slot* slot = SlotOf(actor);
-  if (slot == nullptr) return;
-  CHECK(slot->thread.get_id() != std::this_thread::get_id());
-  slot->stopping.store(true, std::memory_order_release);
+  Slot* slot = nullptr;
+  {
+    const std::lock_guard lock(starting_);
+    slot = SlotOf(actor);
+    if (slot == nullptr) return;
+    CHECK(slot->thread.get_id() != std::this_thread::get_id());
+    slot->stopping.store(true, std::memory_order_release);
+  }
   Wake(actor);
+  slot->ended.wait(false);  // Without the lock: Replace may be what it takes.
+  const std::lock_guard lock(starting_);
   slot->thread.join();
   slot->thread = {};
   actors_[static_cast<std::size_t>(slot - slots_.data())].store(nullptr, std::memory_order_release);
+}
+
+void ThreadExecutor::Replace(Actor& actor) {
+  const std::lock_guard lock(starting_);
+  Slot* slot = SlotOf(actor);
+  CHECK(slot != nullptr && slot->thread.get_id() != std::this_thread::get_id());
+  slot->thread.detach();
+  busy_.fetch_sub(1, std::memory_order_relaxed);  // In the place of the old thread.
+  slot->bed.Notify();
+  const SignalsBlocked blocked;
+  slot->thread = std::thread([this, slot, &actor] { Run(*slot, actor); });
 }
 
 void ThreadExecutor::Run(Slot& slot, Actor& actor) {
@@ -75,12 +92,15 @@ void ThreadExecutor::Run(Slot& slot, Actor& actor) {
   while (!slot.stopping.load(std::memory_order_acquire)) {
     slot.bed.TakeNotice();  // Before the Step: a Wake from here on owes another one.
     const std::int64_t next_ns = actor.Step();
+    if (next_ns == Actor::kGone) return;
     if (next_ns == Actor::kAgain) continue;
     busy_.fetch_sub(1, std::memory_order_relaxed);
     Park(slot, actor, next_ns);
     busy_.fetch_add(1, std::memory_order_relaxed);
   }
   busy_.fetch_sub(1, std::memory_order_relaxed);
+  slot.ended.store(true);
+  slot.ended.notify_all();
 }
 
 void ThreadExecutor::Park(Slot& slot, Actor& actor, std::int64_t until_ns) {

@@ -29,6 +29,7 @@ class ThreadExecutor final : public ActorExecutor {
   void Start(Actor& actor) override;
   void Wake(Actor& actor) override;
   void Stop(Actor& actor) override;
+  void Replace(Actor& actor) override;
   bool Await(bool (*done)(void*), void* argument, Deadline deadline) override;
   void Progress() override;
 
@@ -36,6 +37,7 @@ class ThreadExecutor final : public ActorExecutor {
   struct alignas(64) Slot {
     Bed bed;
     std::atomic<bool> stopping{false};
+    std::atomic<bool> ended{false};  // the thread that has the actor now is through
     SpinPolicy spin;
     std::thread thread;
   };

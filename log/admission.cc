@@ -111,7 +111,6 @@ Status Writer::WaitForRoom(LogRef log, std::size_t entries, std::size_t bytes, D
     std::size_t bytes;
     Status status;
   } waiting{impl_, log, entries, bytes, {}};
-  impl_->PublishHeld();
   const auto done = [](void* argument) {
     auto* self = static_cast<Waiting*>(argument);
     self->impl->Process();
@@ -121,6 +120,8 @@ Status Writer::WaitForRoom(LogRef log, std::size_t entries, std::size_t bytes, D
     return code != ErrorCode::kOverloaded && code != ErrorCode::kDiskFull &&
            code != ErrorCode::kWalDown;
   };
+  if (done(&waiting)) return std::move(waiting.status);
+  impl_->PublishHeld();
   (void)impl_->store.executor->Await(done, &waiting, deadline);
   return std::move(waiting.status);
 }

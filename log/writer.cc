@@ -603,7 +603,6 @@ Status Writer::Wait(Ticket ticket, Deadline deadline) {
     Ticket ticket;
   } waiting{impl_, ticket};
   if (impl_->store.Forked()) return LogStore::Impl::ForkedError();
-  impl_->PublishHeld();
   if (ticket > impl_->producer.committed()) {
     return Error{ErrorCode::kInvalidArgument, "no such ticket of this Writer", ""};
   }
@@ -614,6 +613,7 @@ Status Writer::Wait(Ticket ticket, Deadline deadline) {
            self->impl->store.closed.load();
   };
   if (impl_->producer.released() < ticket) {
+    impl_->PublishHeld();
     impl_->store.port->Wake();  // Lazy rows are due.
     (void)impl_->store.executor->Await(done, &waiting, deadline);
   }

@@ -15,6 +15,7 @@ class Effects::Sink {
  public:
   std::span<server::HostedMachine::Due> due;
   std::vector<server::Wish>& wishes;
+  std::vector<std::function<void()>>& calls;
   std::string_view node;  // the server's
   /// Null: of an event, which this server alone has.
   const server::ApplyContext* context = nullptr;
@@ -80,7 +81,7 @@ void Effects::Aux(Bytes message) {
 }
 
 void Effects::Call(std::function<void()> call) {
-  sink_.Add(server::Wish::Call(std::move(call)));
+  if (sink_.acts() && call) sink_.calls.push_back(std::move(call));
 }
 
 }  // namespace v1
@@ -199,27 +200,32 @@ void HostedMachine::Read(const Committed& one, Bytes query, Applied& answer) {
 
 void HostedMachine::On(const MachineEvent& event) {
   if (failed_) return;
-  Effects::Sink sink{.due = {}, .wishes = wishes_, .node = node_};
+  Effects::Sink sink{.due = {}, .wishes = wishes_, .calls = calls_, .node = node_};
   const Status told = Guarded("On", [&] {
     Effects effects(sink);
     machine_->On(event, effects);
     return Status();
   });
   if (!told.ok()) failed_ = told.error();
+  if (!calls_.empty()) RunCalls();
 }
 
-void HostedMachine::Run(const Wish::Call& call) {
-  if (failed_ || !call) return;
-  const Status called = Guarded("Effects::Call", [&] {
-    call();
-    return Status();
-  });
-  if (!called.ok()) failed_ = called.error();
+/// What it asked to be called behind the call.
+void HostedMachine::RunCalls() {
+  for (const std::function<void()>& call : std::exchange(calls_, {})) {
+    if (failed_) return;
+    const Status called = Guarded("Effects::Call", [&] {
+      call();
+      return Status();
+    });
+    if (!called.ok()) failed_ = called.error();
+  }
 }
 
 void HostedMachine::ApplyDue() {
   if (!due_.empty() && !failed_) {
-    Effects::Sink sink{.due = due_, .wishes = wishes_, .node = node_, .context = &context_};
+    Effects::Sink sink{.due = due_, .wishes = wishes_, .calls = calls_, .node = node_,
+                       .context = &context_};
     const Status applied = Guarded("Apply", [&] {
       Effects effects(sink);
       machine_->Apply(commands_, effects);
@@ -231,6 +237,7 @@ void HostedMachine::ApplyDue() {
       if (commands_.size() > 1)
         failed_->message += " to " + std::to_string(commands_.back().meta.index);
     }
+    if (!calls_.empty()) RunCalls();
   }
   for (const Due& due : due_) {
     if (due.mark.client != 0) sessions_.Amend(due.mark, due.answer->answer);

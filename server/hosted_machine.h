@@ -41,8 +41,7 @@ struct Wish {
   struct Aux {
     std::vector<std::byte> message;
   };
-  using Call = std::function<void()>;
-  std::variant<Append, Send, Timer, Monitor, Aux, Call> what;
+  std::variant<Append, Send, Timer, Monitor, Aux> what;
 };
 
 class HostedMachine final : public StateMachine {
@@ -58,7 +57,6 @@ class HostedMachine final : public StateMachine {
   void Apply(const ApplyContext& context, std::span<const Committed> commands,
              std::span<Applied> answers) override;
   void On(const MachineEvent& event);
-  void Run(const Wish::Call& call);
   Result<std::string> Query(Bytes query);
   bool has_wishes() const { return !wishes_.empty(); }
   std::vector<Wish> TakeWishes() { return std::exchange(wishes_, {}); }
@@ -81,12 +79,14 @@ class HostedMachine final : public StateMachine {
   bool IsNew(const SessionMark& mark, Index index, Applied& answer);
   void Read(const Committed& one, Bytes query, Applied& answer);
   void ApplyDue();
+  void RunCalls();
 
   std::unique_ptr<Machine> machine_;
   std::string node_;
   std::uint64_t tick_ = 0;
   ApplyContext context_;  // of the call of Apply under way
   std::vector<Wish> wishes_;
+  std::vector<std::function<void()>> calls_;  // of the call under way
   std::optional<Error> failed_;
   bool deleted_ = false;
   SessionTable sessions_;

@@ -100,17 +100,16 @@ Status Replica::Recover(const ReplicaStart& start) {
   core.commit = std::min<Index>(TRY(place_.store.LastAppliedOf(log_)), core.written);
   // SM8: the machine may be older than that of the life before.
   const auto above = core.specials.FirstAbove(start.settings.machine_version, 0);
-  start_end_ = bounds.end;
-  recovered_ = &core.specials;
-  ApplyBelow(above ? std::min(core.commit + 1, *above) : core.commit + 1);
-  core.applied = applied_;  // Less than that if the store cannot be read now.
+  start_end_ = submitted_end_ = bounds.end;
+  applied_ = core.applied = bounds.begin - 1;
+  apply_end_ = above ? std::min(core.commit + 1, *above) : core.commit + 1;
+  core.given = std::max(apply_end_ - 1, core.applied);
   core.seed = start.seed;
   core.now = now_ = start.now;
   core.settings = start.settings;
-  submitted_end_ = bounds.end;
-  apply_end_ = applied_ + 1;
-  recovered_ = nullptr;
+  told_applied_ = core.commit;
   core_ = std::make_unique<core::Core>(std::move(core));
+  ApplyReady();
   return {};
 }
 
@@ -185,7 +184,9 @@ void Replica::Deliver(core::Microseconds now, const Envelope& envelope) {
 
 /// The store would refuse it for good, and the core has no way back from an entry that it took.
 bool Replica::IsTooLarge(std::size_t command_bytes) const {
+  if (command_bytes <= fits_bytes_) return false;
   const Status room = place_.writer.WaitForRoom(log_, 1, command_bytes, Deadline());
+  if (room.ok()) fits_bytes_ = command_bytes;
   return !room.ok() && room.error().code == ErrorCode::kTooLarge;
 }
 
@@ -232,8 +233,7 @@ void Replica::TellWritten() {
 
 bool Replica::has_news() const {
   if (stopped_) return false;
-  return !backlog_.empty() || applied_ + 1 < std::min(apply_end_, ReadableEnd()) ||
-         !followups_.empty() ||
+  return !backlog_.empty() || has_work() || !followups_.empty() ||
          (!stores_.empty() && stores_.front().ticket <= place_.writer.durable());
 }
 
@@ -480,72 +480,121 @@ const Payload* Replica::InBacklog(Index index) const {
   return nullptr;
 }
 
-void Replica::ApplyReady() { ApplyBelow(std::min(apply_end_, ReadableEnd())); }
-
-void Replica::ApplyBelow(Index end) {
-  if (applied_ + 1 >= end) return;
-  while (applied_ + 1 < end) {
-    const Result<Pin> pin = place_.store.Read(log_, applied_ + 1, end, kReadBytes);
-    if (!pin.ok()) return OnUnreadable(pin.error(), applied_ + 1);  // Or tried again later.
-    ApplyAll(pin->entries());
+void Replica::ApplyReady() {
+  if (place_.host.applies()) return;
+  while (std::optional<ApplyWork> work = NextWork()) {
+    work->Run(place_.machine);
+    Took(std::move(*work));
   }
-  followups_.push_back(core::AppliedUpTo{applied_});
-  // Lazy: it rides with the next batch, and a start needs it only to answer sooner. So not for each
-  // of many that follow each other: a row costs as much as an entry.
-  const bool rests = core_ == nullptr || applied_ == core_->log().last().index;
-  if (!rests && applied_ < told_applied_ + kAppliedStep) return;
-  if (place_.writer.PutLastApplied(log_, applied_).ok()) told_applied_ = applied_;
 }
 
 /// Every term, configuration and machine version begins with an entry that is no command, so what
-/// stands between two such has one of each.
-void Replica::ApplyAll(std::span<const EntryView> entries) {
-  const auto parts = [this](const EntryView& entry) {
-    return entry.kind != kCommandKind || entry.index == start_end_;
-  };
-  while (!entries.empty()) {
-    const auto end = std::find_if(entries.begin() + 1, entries.end(), parts);
-    const auto run = static_cast<std::size_t>(end - entries.begin());
-    ApplyRun(entries.first(run));
-    entries = entries.subspan(run);
+/// stands between two such has one of each: it goes to the machine in one call.
+std::optional<ApplyWork> Replica::NextWork() {
+  if (!has_work()) return std::nullopt;
+  const Index end = std::min(apply_end_, ReadableEnd());
+  const Result<Pin> pin = place_.store.Read(log_, applied_ + 1, end, kReadBytes);
+  if (!pin.ok()) {
+    OnUnreadable(pin.error(), applied_ + 1);  // Or tried again later.
+    return std::nullopt;
+  }
+  ApplyWork work;
+  std::size_t bytes = 0;
+  for (const EntryView& entry : pin->entries()) bytes += entry.payload.size();
+  work.bytes.reserve(bytes);
+  work.commands.reserve(pin->entries().size());
+  bool parted = true;
+  for (const EntryView& entry : pin->entries()) {
+    work.end = entry.index + 1;
+    parted = parted || entry.kind != kCommandKind || entry.index == start_end_;
+    if (entry.kind != kCommandKind) continue;
+    if (parted) work.calls.push_back({.context = ContextOf(entry)});
+    parted = false;
+    Add(entry, work);
+    work.calls.back().end = work.commands.size();
+  }
+  CHECK(work.end > applied_ + 1);
+  auto waiting = proposed_.begin();
+  for (Committed& command : work.commands) {
+    while (waiting != proposed_.end() && waiting->index < command.at.index) ++waiting;
+    command.answered = waiting != proposed_.end() && waiting->index == command.at.index;
+  }
+  work.answers.resize(work.commands.size());
+  applying_ = true;
+  return work;
+}
+
+/// Requires: room, so that nothing moves.
+void Replica::Add(const EntryView& entry, ApplyWork& work) {
+  const std::size_t begin = work.bytes.size();
+  CHECK(work.bytes.capacity() - begin >= entry.payload.size());
+  work.bytes.insert(work.bytes.end(), entry.payload.begin(), entry.payload.end());
+  work.commands.push_back({{entry.term, entry.index}, Bytes(work.bytes).subspan(begin)});
+}
+
+void ApplyWork::Run(StateMachine& machine) {
+  std::size_t begin = 0;
+  for (const Call& call : calls) {
+    const std::size_t count = call.end - begin;
+    machine.Apply(call.context, std::span(commands).subspan(begin, count),
+                  std::span(answers).subspan(begin, count));
+    begin = call.end;
   }
 }
 
-ApplyContext Replica::ContextOf(const EntryView& first) const {
-  const core::SpecialHistory& specials = recovered_ ? *recovered_ : core_->specials();
-  const bool current = core_ != nullptr && first.term == core_->term();
+ApplyContext Replica::ContextOf(const EntryView& first) {
+  const core::SpecialHistory& specials = core_->specials();
+  const bool current = first.term == core_->term();
+  const core::Configuration& members = specials.ConfigurationAt(first.index);
+  if (members_ == nullptr || !(*members_ == members))
+    members_ = std::make_shared<const core::Configuration>(members);
   return {.leads = current && core_->role_kind() == core::RoleKind::kLeader,
           .fresh = current && first.index >= start_end_,
           .machine_version = specials.MachineVersionAt(first.index),
-          .members = &specials.ConfigurationAt(first.index)};
+          .members = members_};
 }
 
-void Replica::ApplyRun(std::span<const EntryView> entries) {
-  commands_.clear();
-  auto waiting = proposed_.begin();
-  for (const EntryView& entry : entries) {
-    if (entry.kind != kCommandKind) continue;
-    while (waiting != proposed_.end() && waiting->index < entry.index) ++waiting;
-    const bool answered = waiting != proposed_.end() && waiting->index == entry.index;
-    commands_.push_back({{entry.term, entry.index}, entry.payload, answered});
-  }
-  answers_.clear();
-  answers_.resize(commands_.size());
-  if (!commands_.empty()) place_.machine.Apply(ContextOf(entries.front()), commands_, answers_);
-  std::size_t command = 0;
-  for (const EntryView& entry : entries) {
-    applied_ = entry.index;
-    Applied answer;
-    if (entry.kind == kCommandKind) answer = std::move(answers_[command++]);
-    if (proposed_.empty() || proposed_.front().index != entry.index) continue;
+void Replica::FinishWork(core::Microseconds now, ApplyWork work) {
+  now_ = std::max(now_, now);
+  Took(std::move(work));
+  RunFollowups();
+}
+
+void Replica::Took(ApplyWork work) {
+  CHECK(applying_);
+  applying_ = false;
+  if (stopped_) return;
+  for (std::size_t at = 0; at < work.commands.size(); ++at) {
+    const core::LogEnd place = work.commands[at].at;
+    LoseProposedBelow(place.index);
+    applied_ = place.index;
+    if (proposed_.empty() || proposed_.front().index != place.index) continue;
+    if (proposed_.front().term != place.term) {
+      LoseProposedBelow(place.index + 1);
+      continue;
+    }
     const Proposed proposed = proposed_.front();
     proposed_.pop_front();
     if (proposed.tells_written) --tell_written_;
-    if (proposed.term == entry.term) {
-      place_.host.OnApplied(*this, proposed.ticket, std::move(answer));
-    } else {
-      place_.host.OnReply(*this, {.ticket = proposed.ticket, .answer = core::Answer::kLost});
-    }
+    place_.host.OnApplied(*this, proposed.ticket, std::move(work.answers[at]));
+  }
+  LoseProposedBelow(work.end);
+  applied_ = work.end - 1;
+  followups_.push_back(core::AppliedUpTo{applied_});
+  // Lazy: it rides with the next batch, and a start needs it only to answer sooner. So not for each
+  // of many that follow each other: a row costs as much as an entry.
+  const bool rests = applied_ == core_->log().last().index;
+  if (applied_ <= told_applied_ || (!rests && applied_ < told_applied_ + kAppliedStep)) return;
+  if (place_.writer.PutLastApplied(log_, applied_).ok()) told_applied_ = applied_;
+}
+
+/// Another's entries stand in their place.
+void Replica::LoseProposedBelow(Index index) {
+  while (!proposed_.empty() && proposed_.front().index < index) {
+    const Proposed proposed = proposed_.front();
+    proposed_.pop_front();
+    if (proposed.tells_written) --tell_written_;
+    place_.host.OnReply(*this, {.ticket = proposed.ticket, .answer = core::Answer::kLost});
   }
 }
 

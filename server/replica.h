@@ -41,7 +41,7 @@ struct ApplyContext {
   bool leads = false;  // this server leads the term that they were written in
   bool fresh = false;  // they came in this life of the server, and in the term that still lasts
   std::uint32_t machine_version = 0;
-  const core::Configuration* members = nullptr;  // those of that place in the log
+  std::shared_ptr<const core::Configuration> members;  // those of that place in the log
 };
 
 /// What a server does with what is committed. Deterministic: the same commands give the same
@@ -52,6 +52,21 @@ class StateMachine {
   /// In the order of the log; `answers` has one, empty, for each.
   virtual void Apply(const ApplyContext& context, std::span<const Committed> commands,
                      std::span<Applied> answers) = 0;
+};
+
+/// What is applied next: a machine can do it wherever it is, nothing here is borrowed.
+struct ApplyWork {
+  struct Call {
+    ApplyContext context;
+    std::size_t end = 0;  // of its commands
+  };
+  Index end = 0;  // of the entries
+  std::vector<std::byte> bytes;  // of the commands
+  std::vector<Committed> commands;
+  std::vector<Applied> answers;
+  std::vector<Call> calls;
+
+  void Run(StateMachine& machine);
 };
 
 /// A command on its way into the log.
@@ -89,6 +104,9 @@ class ReplicaHost {
   /// A committed configuration no longer has it; it may be stopped and deleted, though not in this
   /// call.
   virtual void OnRemoved(Replica& replica) = 0;
+  /// It asks for what is to be applied (Replica::NextWork). Else that is done in the course of the
+  /// step.
+  virtual bool applies() const { return false; }
 };
 
 struct ReplicaStart {
@@ -149,6 +167,14 @@ class Replica {
   void Progress(core::Microseconds now);
   /// Whether Progress has something to do, or to try. Not once it is stopped.
   bool has_news() const;
+  /// What the machine is to be given next; nothing: there is none, or it is under way already.
+  std::optional<ApplyWork> NextWork();
+  /// It ran. The answers go to the host.
+  void FinishWork(core::Microseconds now, ApplyWork work);
+  /// Whether NextWork may have some.
+  bool has_work() const {
+    return !stopped_ && !applying_ && applied_ + 1 < std::min(apply_end_, ReadableEnd());
+  }
   /// Whether the Writer's next news may be of something that it waits for.
   bool waits() const { return !stores_.empty() || has_news(); }
   Index applied() const { return applied_; }
@@ -195,10 +221,10 @@ class Replica {
   const Payload* InBacklog(Index index) const;
   Index ReadableEnd() const;
   void ApplyReady();
-  void ApplyBelow(Index end);
-  void ApplyAll(std::span<const EntryView> entries);
-  void ApplyRun(std::span<const EntryView> entries);
-  ApplyContext ContextOf(const EntryView& first) const;
+  void Add(const EntryView& entry, ApplyWork& work);
+  void Took(ApplyWork work);
+  void LoseProposedBelow(Index index);
+  ApplyContext ContextOf(const EntryView& first);
   void TellWritten();
   void FailFrom(Index begin);
 
@@ -210,13 +236,15 @@ class Replica {
   core::Microseconds now_ = 0;
   std::list<Operation> backlog_;  // A deque takes half a KiB while it is empty, as most are.
   std::size_t backlog_bytes_ = 0;
+  mutable std::size_t fits_bytes_ = 0;  // a command that is known not to be too large
   std::vector<PendingStore> stores_;
   Index submitted_end_ = 1;  // the log as the store knows it ends here
   Index apply_end_ = 1;      // the core has said to apply everything below
   Index applied_ = 0;
   Index told_applied_ = 0;   // as the store knows it
   Index start_end_ = 1;      // the log ended here when this life began
-  const core::SpecialHistory* recovered_ = nullptr;  // while there is no core
+  bool applying_ = false;
+  std::shared_ptr<const core::Configuration> members_;  // of what was applied last
   std::size_t tell_written_ = 0;                     // of proposed_: those that are to be told
   LogFault fault_;           // as the store knows it
   bool wal_down_ = false;
@@ -224,8 +252,6 @@ class Replica {
   std::vector<Proposal> proposals_;        // of the event under way
   std::deque<Proposed> proposed_;          // by this server, not applied yet; in order
   std::vector<core::EventBody> followups_;  // what effects lead to, once they are done
-  std::vector<Committed> commands_;        // of one call of the machine
-  std::vector<Applied> answers_;
 };
 
 }  // namespace duramen::server

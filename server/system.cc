@@ -98,14 +98,23 @@ Status System::Impl::Open(LogStore store) {
   // shards were when it came to be.
   const std::uint32_t shards = store_->shards();
   workers = std::max<std::size_t>(workers, shards);
+  if (own_executor != nullptr)
+    guard_ = std::make_unique<server::MachineGuard>(clock_, executor_);
+  const server::WorkerPlace place{.store = *store_,
+                                  .clock = clock_,
+                                  .executor = executor_,
+                                  .router = *this,
+                                  .guard = guard_.get(),
+                                  .machine_timeout = options.machine_timeout * 1000,
+                                  .late_one_in = late_one_in};
   for (std::size_t number = 0; number < workers; ++number) {
     Writer writer = TRY(store_->NewWriter(static_cast<std::uint32_t>(number % shards)));
     workers_.push_back(std::make_unique<Worker>(
-        server::WorkerPlace{*store_, clock_, executor_, *this}, std::move(writer),
-        Rng(rng_.Next()),
+        place, std::move(writer), Rng(rng_.Next()),
         server::WorkerLimits{.inbox_bytes_max = options.inbox_bytes_max,
                              .low_flush = options.low_priority_commands_flush_size,
                              .wait_max = options.await_condition_timeout * 1000}));
+    if (guard_ != nullptr) guard_->Watch(*workers_.back());
   }
   for (const LogInfo& info : store_->Logs()) {
     const std::uint64_t hash = Checksum(AsBytes(info.name), 0);
@@ -114,6 +123,8 @@ Status System::Impl::Open(LogStore store) {
     placed_[info.name] = workers_[info.shard + shards * (hash % there)].get();
   }
   for (; running_ < workers_.size(); ++running_) executor_.Start(*workers_[running_]);
+  if (guard_ != nullptr) executor_.Start(*guard_);
+  guarded_ = guard_ != nullptr;
   RestartAll();
   if (options.network == nullptr) return {};
   TRY(options.network->impl().network.Join(options.node, store_->recovery_report().boot, *this));
@@ -128,6 +139,7 @@ Status System::Impl::Close(Deadline deadline) {
   (void)Await(empty, this, Deadline::max());
   if (joined_) options.network->impl().network.Leave(options.node);
   while (running_ > 0) executor_.Stop(*workers_[--running_]);
+  if (std::exchange(guarded_, false)) executor_.Stop(*guard_);
   workers_.clear();
   GiveUp({});
   if (!store_) return {};
@@ -357,6 +369,7 @@ Result<ServerStatus> System::Impl::StatusOf(const std::string& cluster, Deadline
     status->last_index = core.log().last().index;
     status->commit_index = core.commit();
     status->applied_index = hosted->replica->applied();
+    status->machine_busy = hosted->away != nullptr;
     status->idle = !core.next_deadline() && !hosted->replica->waits();
     for (const core::Member& member : core.configuration().members)
       status->members.push_back({member.node, member.uid.ToString(), RoleOf(member.role)});
@@ -402,7 +415,10 @@ SystemOverview System::Impl::Overview() {
   overview.nodes = {options.node};
   if (options.network != nullptr) overview.nodes = options.network->impl().network.Nodes();
   overview.workers = workers_.size();
-  for (const auto& worker : workers_) overview.inbox_bytes += worker->inbox_bytes();
+  for (const auto& worker : workers_) {
+    overview.inbox_bytes += worker->inbox_bytes();
+    overview.calls_left += worker->calls_left();
+  }
   {
     const std::lock_guard lock(clients_mutex_);
     overview.clients = clients_.size();
@@ -436,12 +452,13 @@ std::vector<Leading> System::Impl::Leaderboard() const {
 namespace duramen::server {
 
 Result<System> OpenSystem(const SystemOptions& options, const log::StorageEnvironment& environment,
-                          const log::StorageTuning& tuning) {
+                          const log::StorageTuning& tuning, std::uint64_t late_one_in) {
   Rng rng = environment.rng;
   const log::StorageEnvironment of_store{environment.file_system, environment.clock,
                                          environment.executor, Rng(rng.Next())};
   auto impl =
       std::make_unique<System::Impl>(options, environment.clock, environment.executor, rng);
+  impl->late_one_in = late_one_in;
   TRY(impl->CheckOptions());
   LogStore store = TRY(log::OpenLogStore(options.storage, of_store, tuning));
   TRY(impl->Open(std::move(store)));

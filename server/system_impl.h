@@ -119,6 +119,7 @@ struct System::Impl final : private server::Router, private server::Neighbour {
   SystemOptions options;
   std::unique_ptr<Clock> own_clock;
   std::unique_ptr<ActorExecutor> own_executor;
+  std::uint64_t late_one_in = 0;  // WorkerPlace's
 
  private:
   struct Known {
@@ -177,6 +178,8 @@ struct System::Impl final : private server::Router, private server::Neighbour {
   Rng rng_;
   std::optional<LogStore> store_;
   std::vector<std::unique_ptr<server::Worker>> workers_;
+  std::unique_ptr<server::MachineGuard> guard_;
+  bool guarded_ = false;
   /// Of the logs that were there before, in another shard than that of the worker that their names
   /// fall to. Not changed once a worker runs.
   std::map<std::string, server::Worker*, std::less<>> placed_;
@@ -196,9 +199,10 @@ struct System::Impl final : private server::Router, private server::Neighbour {
 
 namespace server {
 
-/// System::Open on other seams than those of the machine; for tests. They outlive the system.
+/// System::Open on other seams than those of the machine; for tests. They outlive the system. Of so
+/// many calls of machines one returns late, as if it took long; 0: none.
 Result<System> OpenSystem(const SystemOptions& options, const log::StorageEnvironment& environment,
-                          const log::StorageTuning& tuning);
+                          const log::StorageTuning& tuning, std::uint64_t late_one_in = 0);
 
 }  // namespace server
 }  // namespace duramen

@@ -16,11 +16,17 @@ constexpr core::Microseconds kRetry = 1000;
 Worker::Worker(const WorkerPlace& place, Writer writer, Rng rng, const WorkerLimits& limits)
     : place_(place), rng_(rng), limits_(limits), writer_(std::move(writer)) {
   writer_.OnWritten(*this, [](void*, Writer&) noexcept {}, nullptr);
+  late_->worker = this;
 }
 
 Worker::~Worker() {
+  {
+    const std::lock_guard lock(late_->mutex);
+    late_->worker = nullptr;
+  }
+  NoticeLeft();
   for (auto& [uid, hosted] : servers_) {
-    if (hosted.replica) hosted.machine->On(StoppingEvent{});
+    if (hosted.replica && hosted.away == nullptr) hosted.machine->On(StoppingEvent{});
   }
   for (auto& [uid, hosted] : servers_) hosted.replica.reset();
   writer_.OnWritten(*this, nullptr, nullptr);
@@ -118,28 +124,38 @@ std::int64_t Worker::Step() {
   now_ = static_cast<core::Microseconds>(place_.clock.NowNs() / 1000);
   unix_ms_ = place_.clock.UnixMs();
   if (posted != nullptr) posted(posted_argument_);
+  NoticeLeft();
   writer_.Hold();  // One submission for all that this step brings.
   TakeNews();
-  for (Item& item : taken_) {
-    if (auto* call = std::get_if<std::function<void()>>(&item)) {
-      ProposeBatches();
-      (*call)();
-    } else {
-      std::visit([this](auto& parcel) { Handle(parcel); }, std::get<Parcel>(item));
-    }
-  }
+  for (Item& item : taken_) Handle(item);
   taken_.clear();
   if (leave_due_ <= now_) TakeLeaves();
+  if (away_due_ <= now_) StopStuck();
   RunTimers();
   ProposeBatches();
   writer_.Release();
   Flush();
-  if (awake_.load() || !low_.empty() || !batched_.empty()) return kAgain;
+  if (!MakeCalls()) return kGone;
+  Flush();
+  return NextStep();
+}
+
+void Worker::Handle(Item& item) {
+  if (auto* call = std::get_if<std::function<void()>>(&item)) {
+    ProposeBatches();
+    return (*call)();
+  }
+  if (auto* returned = std::get_if<std::shared_ptr<CallUnderWay>>(&item)) return Handle(*returned);
+  std::visit([this](auto& parcel) { Handle(parcel); }, std::get<Parcel>(item));
+}
+
+std::int64_t Worker::NextStep() const {
+  if (awake_.load() || !low_.empty() || !batched_.empty() || !calls_.empty()) return kAgain;
   const bool retries = std::ranges::any_of(
       waiting_, [](const Hosted* one) { return one->replica && one->replica->has_news(); });
   core::Microseconds next = timers_.empty() ? Hosted::kNoTimer : timers_.begin()->first;
   if (retries) next = std::min(next, now_ + kRetry);
-  next = std::min(next, leave_due_);
+  next = std::min({next, leave_due_, away_due_});
   return next == Hosted::kNoTimer ? kIdle : static_cast<std::int64_t>(next) * 1000;
 }
 
@@ -251,7 +267,11 @@ void Worker::Stop(Hosted& hosted, Error why) {
   for (const core::Member& member : hosted.replica->core().configuration().members) {
     if (member.uid != hosted.uid) hosted.others.push_back(member.node);
   }
-  if (!hosted.machine->failed()) hosted.machine->On(StoppingEvent{});
+  if (hosted.away == nullptr && !hosted.machine->failed()) Tell(hosted, StoppingEvent{});
+  hosted.away = nullptr;
+  hosted.work_queued = false;
+  std::ranges::move(hosted.held, std::back_inserter(calls_));  // To be refused.
+  hosted.held.clear();
   hosted.stopped = why;
   place_.router.OnLeader(hosted.cluster, "", hosted.replica->core().term());
   hosted.replica.reset();
@@ -308,9 +328,7 @@ void Worker::OnNode(const std::string& node, std::optional<std::uint64_t> boot) 
     }
     if (!hosted.replica) continue;
     if (hosted.duties.monitors.contains(node)) {
-      hosted.machine->On(NodeEvent{node, boot.has_value()});
-      After(hosted);
-      if (!hosted.replica) continue;
+      Tell(hosted, NodeEvent{node, boot.has_value()});
     }
     std::vector<ServerUid> there;
     for (const core::Member& member : hosted.replica->core().configuration().members) {
@@ -382,13 +400,7 @@ void Worker::StepOne(Hosted& hosted, core::EventBody body) {
 
 void Worker::After(Hosted& hosted) {
   if (!hosted.replica) return;
-  if (hosted.machine->failed()) return Stop(hosted, *hosted.machine->failed());
   if (hosted.replica->stopped()) return Stop(hosted, Error(*hosted.replica->stopped()));
-  if (hosted.machine->deleted()) {
-    const Result<Birth> birth = Replica::BirthOf(place_.store, hosted.log);
-    return TakeLeave(hosted, {.cluster = birth.ok() ? birth->cluster : 0,
-                              .configuration = hosted.replica->core().configuration()});
-  }
   if (hosted.removed) {
     return Stop(hosted, {ErrorCode::kRefused, "the server is no member of its cluster any more",
                          "delete it"});
@@ -399,8 +411,7 @@ void Worker::After(Hosted& hosted) {
   }
   TellLeader(hosted);
   TellMachine(hosted);
-  if (hosted.machine->has_wishes()) GrantWishes(hosted);
-  if (hosted.machine->failed()) return Stop(hosted, *hosted.machine->failed());
+  QueueWork(hosted);
   if (!hosted.waiters.empty()) ReleaseWaiters(hosted);
   Publish(hosted);
   const core::Microseconds due = DueOf(hosted);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <functional>
 #include <list>
 #include <map>
@@ -23,6 +24,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "server/hosted_machine.h"
+#include "server/machine_call.h"
 #include "server/parcel.h"
 
 namespace duramen::server {
@@ -33,6 +35,9 @@ struct WorkerPlace {
   Clock& clock;
   ActorExecutor& executor;
   Router& router;
+  MachineGuard* guard = nullptr;  // null: nobody takes it away from a call
+  core::Microseconds machine_timeout = 0;  // of a call that was left; 0: none
+  std::uint64_t late_one_in = 0;  // in simulations: of so many calls one returns late
 };
 
 struct WorkerLimits {
@@ -97,7 +102,11 @@ struct Hosted {
   std::string cluster;
   ServerUid uid;
   LogRef log;
-  std::unique_ptr<HostedMachine> machine;
+  std::shared_ptr<HostedMachine> machine;  // not to be touched while it is away
+  std::shared_ptr<CallUnderWay> away;      // the call that it is in; null: none
+  core::Microseconds away_until = 0;
+  std::deque<MachineCall> held;  // until it is back
+  bool work_queued = false;
   std::unique_ptr<Replica> replica;  // null: it is stopped
   std::optional<Error> stopped;
   core::Microseconds timer_at = kNoTimer;
@@ -117,7 +126,6 @@ struct Hosted {
   Term told_term = 0;           // of the leader that the system was told of
   ServerUid told_leader;
   bool told_node = false;  // it had a node; else a configuration that names it may yet come
-
 };
 
 class Worker final : public Actor, private Executor, private ReplicaHost {
@@ -128,6 +136,13 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
   /// Any thread. Errors: kOverloaded.
   Status Take(Request request);
   void Take(std::vector<Parcel> parcels);
+  /// Of a call that was left.
+  void Take(std::shared_ptr<CallUnderWay> returned);
+  std::shared_ptr<CallUnderWay> call_under_way() const;
+  /// Of the guard: another thread goes on, if that call still runs.
+  void LeaveCall(CallUnderWay& call);
+  /// Calls that were left and have not returned.
+  std::uint64_t calls_left() const { return late_->left.load(); }
   /// In its thread, in the order of the calls; behind all that was taken before.
   void Call(std::function<void()> call);
 
@@ -161,7 +176,7 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
     std::string reply_from;
     bool answers_written = false;
   };
-  using Item = std::variant<Parcel, std::function<void()>>;
+  using Item = std::variant<Parcel, std::function<void()>, std::shared_ptr<CallUnderWay>>;
 
   void Post(void (*run)(void*) noexcept, void* argument) noexcept override;
   void Send(Replica& from, Envelope envelope) override;
@@ -170,6 +185,7 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
   void OnWritten(Replica& replica, std::uint64_t ticket, core::LogEnd at) override;
   void OnQuery(Replica& replica, std::uint64_t ticket) override;
   void OnRemoved(Replica& replica) override;
+  bool applies() const override { return true; }
 
   Hosted& Enter(const std::string& cluster, const ServerUid& uid, LogRef log);
   Hosted* HostedOf(const ServerUid& uid);
@@ -177,6 +193,8 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
     return static_cast<Hosted*>(replica.context());
   }
   Hosted* Named(const std::string& cluster);
+  void Handle(Item& item);
+  std::int64_t NextStep() const;
   void Handle(Envelope& envelope);
   void Handle(Request& request);
   void Handle(Response&) {}
@@ -201,6 +219,19 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
   void SayFarewell(const Hosted& hosted, const core::Member& to, bool reply);
   void RefuseNotLeader(Hosted& hosted, const Request& request);
   void RefuseStopped(Hosted& hosted, const Request& request);
+  void Handle(const std::shared_ptr<CallUnderWay>& returned);
+  void Tell(Hosted& hosted, MachineEvent event);
+  void Ask(Hosted& hosted, std::vector<std::byte> query, Asker asker);
+  void QueueWork(Hosted& hosted);
+  bool MakeCalls();
+  bool Prepare(MachineCall& call);
+  bool Make(MachineCall& call);
+  void ReturnLate(MachineCall& call);
+  void PassOn(MachineCall& call, const Hosted* hosted);
+  void Finish(MachineCall& call);
+  void Settle(Hosted& hosted);
+  void NoticeLeft();
+  void StopStuck();
   /// One event for one server, and all that follows from it.
   void StepOne(Hosted& hosted, core::EventBody body);
   void After(Hosted& hosted);
@@ -212,7 +243,6 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
   void Grant(Hosted& hosted, Wish::Timer& wish);
   void Grant(Hosted& hosted, Wish::Monitor& wish);
   void Grant(Hosted& hosted, Wish::Aux& wish);
-  void Grant(Hosted& hosted, Wish::Call& wish);
   void RunDuties(Hosted& hosted);
   void AddWaiter(Hosted& hosted, Index index, std::variant<Request, Relay> what);
   /// Who waited for what is applied by now, or waited too long.
@@ -255,6 +285,11 @@ class Worker final : public Actor, private Executor, private ReplicaHost {
   std::vector<Hosted*> batched_;
   std::vector<Hosted*> leaving_;
   core::Microseconds leave_due_ = Hosted::kNoTimer;  // when one of them has something to do
+  std::deque<MachineCall> calls_;  // in order, also of one server
+  std::shared_ptr<CallUnderWay> call_ = std::make_shared<CallUnderWay>();  // `mutex_`, for others
+  std::shared_ptr<LateBox> late_ = std::make_shared<LateBox>();
+  std::vector<ServerUid> away_;
+  core::Microseconds away_due_ = Hosted::kNoTimer;
   std::vector<Hosted*> low_;  // with commands of low priority
   std::uint64_t low_bytes_ = 0;
   std::vector<Pending> pending_;

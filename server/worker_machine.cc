@@ -36,7 +36,7 @@ void Worker::TellMachine(Hosted& hosted) {
     hosted.told_role_term = core.term();
     const bool ticks = leader != nullptr && hosted.machine->tick() > 0;
     if (ticks) hosted.duties.tick_at = now_ + hosted.machine->tick() * 1000;
-    hosted.machine->On(RoleEvent{role, core.term()});
+    Tell(hosted, RoleEvent{role, core.term()});
   }
   const Index members = core.specials().configuration_index();
   if (members == hosted.told_members) return;
@@ -44,7 +44,7 @@ void Worker::TellMachine(Hosted& hosted) {
   MembersEvent event;
   for (const core::Member& member : core.configuration().members)
     event.nodes.push_back(member.node);
-  hosted.machine->On(event);
+  Tell(hosted, std::move(event));
 }
 
 void Worker::GrantWishes(Hosted& hosted) {
@@ -52,10 +52,6 @@ void Worker::GrantWishes(Hosted& hosted) {
   for (Wish& wish : wishes) {
     std::visit([&](auto& what) { Grant(hosted, what); }, wish.what);
   }
-  if (!hosted.machine->has_wishes() || hosted.waiting) return;
-  hosted.waiting = true;  // More came of those: in the next step.
-  waiting_.push_back(&hosted);
-  awake_.store(true);
 }
 
 /// To whoever leads now.
@@ -105,7 +101,7 @@ void Worker::Grant(Hosted& hosted, Wish::Monitor& wish) {
   }
   if (!hosted.duties.monitors.insert(wish.node).second) return;
   const bool up = wish.node == place_.router.node() || nodes_.contains(wish.node);
-  hosted.machine->On(NodeEvent{wish.node, up});
+  Tell(hosted, NodeEvent{wish.node, up});
 }
 
 /// Behind what waits, so that one that goes on for ever holds nobody up.
@@ -115,8 +111,6 @@ void Worker::Grant(Hosted& hosted, Wish::Aux& wish) {
   (void)Take(std::move(request));
 }
 
-void Worker::Grant(Hosted& hosted, Wish::Call& wish) { hosted.machine->Run(wish); }
-
 void Worker::RunDuties(Hosted& hosted) {
   std::vector<std::string> rung;
   auto& [timers, by_time, monitors, tick_at] = hosted.duties;
@@ -125,10 +119,10 @@ void Worker::RunDuties(Hosted& hosted) {
     timers.erase(rung.back());
     by_time.erase(by_time.begin());
   }
-  for (std::string& name : rung) hosted.machine->On(TimerEvent{std::move(name)});
+  for (std::string& name : rung) Tell(hosted, TimerEvent{std::move(name)});
   if (!hosted.duties.tick_at || *hosted.duties.tick_at > now_) return;
   hosted.duties.tick_at = now_ + hosted.machine->tick() * 1000;
-  hosted.machine->On(TickEvent{unix_ms_});
+  if (hosted.away == nullptr) Tell(hosted, TickEvent{unix_ms_});
 }
 
 core::Microseconds Worker::DueOf(const Hosted& hosted) const {

@@ -188,9 +188,7 @@ void Worker::Query(Hosted& hosted, Request& request) {
   const bool leads = core.role_kind() == core::RoleKind::kLeader;
   if (request.consistency == Consistency::kLeader && !leads)
     return RefuseNotLeader(hosted, request);
-  Result<std::string> answer = hosted.machine->Query(request.payload);
-  if (!answer.ok()) return Refuse(request.asker, answer.error());
-  Answer(request.asker, {.index = hosted.replica->applied(), .answer = std::move(*answer)});
+  Ask(hosted, std::move(request.payload), std::move(request.asker));
 }
 
 /// RD5. True: it has had its answer, or waits for it.
@@ -215,15 +213,10 @@ bool Worker::WaitsForToken(Hosted& hosted, Request& request) {
 }
 
 void Worker::Aux(Hosted& hosted, Request& request) {
-  std::string answer;
-  hosted.machine->On(AuxEvent{.message = request.payload, .answer = &answer});
-  const std::optional<Error> failed = hosted.machine->failed();
-  if (failed) {
-    Refuse(request.asker, *failed);
-  } else {
-    Answer(request.asker, {.answer = std::move(answer)});
-  }
-  After(hosted);
+  calls_.push_back({hosted.machine, hosted.uid,
+                    MachineCall::Tell{.event = AuxEvent{},
+                                      .message = std::move(request.payload),
+                                      .asker = std::move(request.asker)}});
 }
 
 void Worker::Transfer(Hosted& hosted, Request& request) {
@@ -333,12 +326,8 @@ void Worker::OnWritten(Replica&, std::uint64_t ticket, core::LogEnd at) {
 }
 
 void Worker::OnQuery(Replica& replica, std::uint64_t ticket) {
-  const std::optional<Pending> pending = TakePending(ticket);
-  if (!pending) return;
-  Hosted* hosted = HostedOf(replica);
-  Result<std::string> answer = hosted->machine->Query(pending->query);
-  if (!answer.ok()) return Refuse(pending->asker, answer.error());
-  Answer(pending->asker, {.index = replica.applied(), .answer = std::move(*answer)});
+  std::optional<Pending> pending = TakePending(ticket);
+  if (pending) Ask(*HostedOf(replica), std::move(pending->query), std::move(pending->asker));
 }
 
 void Worker::OnRemoved(Replica& replica) { HostedOf(replica)->removed = true; }

@@ -254,9 +254,9 @@ class Writer final {
   /// though it is faulty. Durable when the ticket is.
   /// Errors: kInvalidArgument, kRefused when it takes back vote_lost.
   Result<Ticket> PutFault(LogRef log, const LogFault& fault);
-  /// What is written from here on goes to the WAL as one at Release, or earlier: in Wait and
-  /// WaitForRoom, and once it is a quarter of the ring. For who has much for many logs at once. Until
-  /// then nothing of it becomes durable.
+  /// What is written from here on goes to the WAL as one at Release, or earlier: when Wait or
+  /// WaitForRoom has to wait, and once it is a quarter of the ring. For who has much for many logs
+  /// at once. Until then nothing of it becomes durable.
   void Hold() noexcept;
   void Release() noexcept;
   /// Everything up to it is on disk.

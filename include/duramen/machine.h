@@ -80,7 +80,7 @@ class Effects final {
   void Demonitor(std::string_view node);
   /// An AuxEvent of this server's machine.
   void Aux(Bytes message);
-  /// In the server's thread, so it has to be short.
+  /// In the thread of the call, right behind it; what it throws stops the server.
   void Call(std::function<void()> call);
 
   class Sink;
@@ -132,7 +132,8 @@ struct MachineInit {
 };
 
 /// Calls never overlap, but for Validate. What it throws stops this server only, with the reason in
-/// its status.
+/// its status. So does a call that does not return within machine_timeout; until then, and whatever
+/// becomes of it, only this server waits. Make, Init and Validate have to return at once.
 class Machine {
  public:
   virtual ~Machine() = default;

@@ -53,6 +53,7 @@ struct SystemOptions {
   std::uint64_t inbox_bytes_max = 64ULL << 20;    // of each worker; above it commands are refused
   std::uint64_t low_priority_commands_flush_size = 16;  // of a server, in one step
   std::uint64_t await_condition_timeout = 30000;  // a query waits for its token no longer
+  std::uint64_t machine_timeout = 10000;  // a server whose machine takes longer stops; 0: none does
   bool local_queries = true;                      // false: Consistency::kLocal is refused
   RecoveryStrategy server_recovery_strategy = RecoveryStrategy::kAll;
   /// Asked of each cluster that has a log here, when the system opens, by several threads at once;
@@ -96,6 +97,7 @@ struct ServerStatus {
   Index last_index = 0;
   Index commit_index = 0;
   Index applied_index = 0;
+  bool machine_busy = false;  // in a call that takes so long that the others did not wait for it
   bool idle = false;  // nothing is under way: it sends nothing and waits for no time
   std::uint32_t machine_version = 0;  // of the cluster, as applied here
   std::vector<MemberStatus> members;  // as it knows them
@@ -132,6 +134,7 @@ struct SystemOverview {
   std::uint64_t workers = 0;
   std::uint64_t clients = 0;
   std::uint64_t inbox_bytes = 0;  // that wait for the workers
+  std::uint64_t calls_left = 0;   // of machines, which take long: each has a thread of its own
 };
 
 /// What became of a command or query.

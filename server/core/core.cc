@@ -85,13 +85,14 @@ Core::Core(CoreStart start)
       epoch_(start.epoch),
       noticed_epoch_(start.epoch),
       commit_(start.commit),
-      given_(start.applied),
+      given_(std::max(start.applied, start.given)),
       applied_(start.applied),
       tail_kept_(state_.fault.has_value() && start.tail_kept),
       next_id_(((boot_ - 1) << 32) + 1) {
   CHECK(Validate(settings_).ok());
   CHECK(log_.last().term <= state_.term && written_ <= log_.last().index);
-  CHECK(commit_ <= written_ && applied_ <= commit_ && commit_ + 1 >= log_.begin());
+  CHECK(commit_ <= written_ && applied_ <= given_ && given_ <= commit_ &&
+        commit_ + 1 >= log_.begin());
   if (state_.fault) fault_id_ = rng_.Next();
   role_ = Follower{.verified = std::min(commit_, log_.last().index)};
   RestartElectionTimer();

@@ -64,6 +64,7 @@ struct CoreStart {
   Index commit =
       0;  // what is known committed: the snapshot's index, or what was applied and is written
   Index applied = 0;       // what the machine has, at most `commit`
+  Index given = 0;         // what it is given without being told so; above `applied`, or nothing
   bool vote_lost = false;  // term or vote may be lost [A1]
   bool tail_kept = true;   // a faulty log: entries stand behind its end, and are to be cut as one
   std::uint64_t seed = 0;

@@ -159,6 +159,43 @@ TEST(ThreadExecutor, AwaitEndsAtItsDeadline) {
   EXPECT_GE(std::chrono::steady_clock::now(), soon);
 }
 
+// Its thread sits in a step; another takes the next ones, and Stop does not wait for the first.
+TEST(ThreadExecutor, SM12_AStepThatDoesNotReturnIsReplaced) {
+  struct Shared {
+    std::atomic<int> steps{0};
+    std::atomic<bool> open{false};
+    std::atomic<bool> ended{false};
+  };
+  const auto shared = std::make_shared<Shared>();
+  {
+    ThreadExecutor executor;
+    FunctionActor actor([mine = shared.get(), &executor] {
+      if (mine->steps.fetch_add(1) > 0) {
+        executor.Progress();
+        return Actor::kIdle;
+      }
+      mine->steps.notify_all();
+      mine->open.wait(false);
+      mine->ended.store(true);
+      mine->ended.notify_all();
+      return Actor::kGone;
+    });
+    executor.Start(actor);
+    shared->steps.wait(0);
+    executor.Replace(actor);
+    const auto thrice = [&] {
+      executor.Wake(actor);
+      return shared->steps.load() >= 3;
+    };
+    ASSERT_TRUE(Await(executor, thrice));
+    executor.Stop(actor);
+    EXPECT_FALSE(shared->ended.load());
+    shared->open.store(true);
+    shared->open.notify_all();
+    shared->ended.wait(false);
+  }
+}
+
 TEST(ThreadExecutor, ItsThreadsLeaveSignalsToTheHost) {
   ThreadExecutor executor;
   std::atomic<int> blocked{-1};

@@ -44,8 +44,8 @@ class Echo final : public Machine {
   std::uint64_t applied = 0;
 };
 
-const core::Configuration kNobody;
-const ApplyContext kNowhere{.members = &kNobody};
+const auto kNobody = std::make_shared<const core::Configuration>();
+const ApplyContext kNowhere{.members = kNobody};
 
 /// A number that nobody was given would put the end of what was forgotten above all real ones.
 TEST(HostedMachine, CM2_ASessionThatWasNotOpenedIsUnknown) {

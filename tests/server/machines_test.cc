@@ -8,7 +8,7 @@
 namespace duramen::server {
 namespace {
 
-const core::Configuration kNobody;
+const auto kNobody = std::make_shared<const core::Configuration>();
 
 class Bundled : public ::testing::Test {
  protected:
@@ -17,7 +17,7 @@ class Bundled : public ::testing::Test {
     const auto framed = EncodeCommand({.payload = AsBytes(command)});
     const Committed one{{1, ++index_}, framed, true};
     Applied answer;
-    machine_->Apply({.members = &kNobody}, {&one, 1}, {&answer, 1});
+    machine_->Apply({.members = kNobody}, {&one, 1}, {&answer, 1});
     EXPECT_FALSE(machine_->failed().has_value());
     return answer.answer;
   }

@@ -140,7 +140,7 @@ class SystemsWorld {
     tuning.chunk_bytes = 8u << 10;
     tuning.batch_bytes_max = 32u << 10;
     Result<System> opened = server::OpenSystem(
-        options, {*home.machine, clock_, executor_, Rng(rng_.Next())}, tuning);
+        options, {*home.machine, clock_, executor_, Rng(rng_.Next())}, tuning, 8);
     ASSERT_TRUE(opened.ok()) << opened.error().message;
     home.system.emplace(std::move(*opened));
     home.client.emplace(home.system->NewClient());
