@@ -48,7 +48,7 @@ void Worker::TakeLeave(Hosted& hosted, const Birth& deleted) {
   for (const core::Member& member : deleted.configuration.members) {
     if (member.uid != hosted.uid) leave.left.push_back(member);
   }
-  hosted.leavetaking = std::move(leave);
+  hosted.leavetaking = std::make_unique<Leavetaking>(std::move(leave));
   if (std::ranges::find(leaving_, &hosted) == leaving_.end()) leaving_.push_back(&hosted);
   leave_due_ = 0;
   Error why{ErrorCode::kNotFound, "the cluster was deleted",

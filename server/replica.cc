@@ -223,7 +223,8 @@ void Replica::OnWritten(core::Microseconds now, const Written& written) {
 }
 
 void Replica::TellWritten() {
-  for (Proposed& one : proposed_) {
+  for (std::size_t at = 0; at < proposed_.size(); ++at) {
+    Proposed& one = proposed_[at];
     if (tell_written_ == 0 || one.index > core_->written()) return;
     if (!std::exchange(one.tells_written, false)) continue;
     --tell_written_;
@@ -269,9 +270,9 @@ void Replica::Run(core::Microseconds now, core::EventBody body, const Envelope* 
 
 void Replica::RunFollowups() {
   for (std::size_t at = 0; at < followups_.size(); ++at) {  // They grow meanwhile.
-    core::EventBody next = std::exchange(followups_[at], core::Tick{});
+    const auto body = [](const auto& what) { return core::EventBody(what); };
     core::Effects effects;
-    core_->Step({.now = now_, .body = std::move(next)}, effects);
+    core_->Step({.now = now_, .body = std::visit(body, Followup(followups_[at]))}, effects);
     Execute(effects, nullptr);
   }
   followups_.clear();
@@ -514,10 +515,11 @@ std::optional<ApplyWork> Replica::NextWork() {
     work.calls.back().end = work.commands.size();
   }
   CHECK(work.end > applied_ + 1);
-  auto waiting = proposed_.begin();
+  std::size_t waiting = 0;
   for (Committed& command : work.commands) {
-    while (waiting != proposed_.end() && waiting->index < command.at.index) ++waiting;
-    command.answered = waiting != proposed_.end() && waiting->index == command.at.index;
+    while (waiting < proposed_.size() && proposed_[waiting].index < command.at.index) ++waiting;
+    command.answered =
+        waiting < proposed_.size() && proposed_[waiting].index == command.at.index;
   }
   work.answers.resize(work.commands.size());
   applying_ = true;
@@ -579,6 +581,7 @@ void Replica::Took(ApplyWork work) {
     place_.host.OnApplied(*this, proposed.ticket, std::move(work.answers[at]));
   }
   LoseProposedBelow(work.end);
+  if (proposed_.empty()) proposed_ = {};  // Thousands rest, each after a burst.
   applied_ = work.end - 1;
   followups_.push_back(core::AppliedUpTo{applied_});
   // Lazy: it rides with the next batch, and a start needs it only to answer sooner. So not for each
@@ -600,12 +603,12 @@ void Replica::LoseProposedBelow(Index index) {
 
 /// What was cut may still be committed by another leader: its outcome is unknown.
 void Replica::FailFrom(Index begin) {
-  const auto first = std::ranges::lower_bound(proposed_, begin, {}, &Proposed::index);
-  for (auto at = first; at != proposed_.end(); ++at) {
-    place_.host.OnReply(*this, {.ticket = at->ticket, .answer = core::Answer::kLost});
-    if (at->tells_written) --tell_written_;
+  while (!proposed_.empty() && proposed_.back().index >= begin) {
+    const Proposed proposed = proposed_.back();
+    proposed_.pop_back();
+    if (proposed.tells_written) --tell_written_;
+    place_.host.OnReply(*this, {.ticket = proposed.ticket, .answer = core::Answer::kLost});
   }
-  proposed_.erase(first, proposed_.end());
 }
 
 }  // namespace duramen::server

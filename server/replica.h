@@ -8,14 +8,15 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <list>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
+#include "base/ring_queue.h"
 #include "duramen/log_store.h"
 #include "server/core/core.h"
 #include "server/entry.h"
@@ -201,6 +202,9 @@ class Replica {
     bool tells_written = false;
   };
 
+  /// Small, as each server keeps room for some.
+  using Followup = std::variant<core::AppliedUpTo, core::Damaged, core::WalDown, core::WalUp>;
+
   Status Recover(const ReplicaStart& start);
   Status ReadLog(core::CoreStart& start);
   Status StateFault(core::CoreStart& start);
@@ -250,8 +254,8 @@ class Replica {
   bool wal_down_ = false;
   std::optional<Error> stopped_;
   std::vector<Proposal> proposals_;        // of the event under way
-  std::deque<Proposed> proposed_;          // by this server, not applied yet; in order
-  std::vector<core::EventBody> followups_;  // what effects lead to, once they are done
+  RingQueue<Proposed> proposed_;           // by this server, not applied yet; in order
+  std::vector<Followup> followups_;        // what effects lead to, once they are done
 };
 
 }  // namespace duramen::server

@@ -275,7 +275,7 @@ void Worker::Stop(Hosted& hosted, Error why) {
   hosted.stopped = why;
   place_.router.OnLeader(hosted.cluster, "", hosted.replica->core().term());
   hosted.replica.reset();
-  hosted.duties = {};
+  hosted.duties.reset();
   if (hosted.published) {
     hosted.published->running.store(false);
     hosted.published->role.store(ServerRole::kFollower);
@@ -327,7 +327,7 @@ void Worker::OnNode(const std::string& node, std::optional<std::uint64_t> boot) 
       leave_due_ = 0;
     }
     if (!hosted.replica) continue;
-    if (hosted.duties.monitors.contains(node)) {
+    if (hosted.duties && hosted.duties->monitors.contains(node)) {
       Tell(hosted, NodeEvent{node, boot.has_value()});
     }
     std::vector<ServerUid> there;

@@ -105,7 +105,7 @@ struct Hosted {
   std::shared_ptr<HostedMachine> machine;  // not to be touched while it is away
   std::shared_ptr<CallUnderWay> away;      // the call that it is in; null: none
   core::Microseconds away_until = 0;
-  std::deque<MachineCall> held;  // until it is back
+  std::list<MachineCall> held;             // until it is back
   bool work_queued = false;
   std::unique_ptr<Replica> replica;  // null: it is stopped
   std::optional<Error> stopped;
@@ -117,8 +117,8 @@ struct Hosted {
   std::list<Proposal> low;      // those of low priority
   std::multimap<Index, Waiter> waiters;
   core::Microseconds waiters_until = kNoTimer;  // the first of them
-  MachineDuties duties;
-  std::optional<Leavetaking> leavetaking;
+  std::unique_ptr<MachineDuties> duties;  // null: none
+  std::unique_ptr<Leavetaking> leavetaking;
   ServerRole told_role = ServerRole::kFollower;  // as the machine knows it
   Term told_role_term = 0;
   std::optional<Index> told_members;  // where that configuration stands

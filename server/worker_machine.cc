@@ -8,6 +8,11 @@ namespace {
 
 constexpr std::uint64_t kTimerMsMost = 100ULL * 365 * 24 * 3600 * 1000;
 
+MachineDuties& DutiesOf(Hosted& hosted) {
+  if (hosted.duties == nullptr) hosted.duties = std::make_unique<MachineDuties>();
+  return *hosted.duties;
+}
+
 }  // namespace
 
 ServerRole RoleOf(core::RoleKind kind) {
@@ -31,11 +36,11 @@ void Worker::TellMachine(Hosted& hosted) {
   const ServerRole role = RoleOf(core.role_kind());
   const bool other_term = leader != nullptr && hosted.told_role_term != core.term();
   if (ready && (role != hosted.told_role || other_term)) {
-    if (hosted.told_role == ServerRole::kLeader) hosted.duties = {};
+    if (hosted.told_role == ServerRole::kLeader) hosted.duties.reset();
     hosted.told_role = role;
     hosted.told_role_term = core.term();
     const bool ticks = leader != nullptr && hosted.machine->tick() > 0;
-    if (ticks) hosted.duties.tick_at = now_ + hosted.machine->tick() * 1000;
+    if (ticks) DutiesOf(hosted).tick_at = now_ + hosted.machine->tick() * 1000;
     Tell(hosted, RoleEvent{role, core.term()});
   }
   const Index members = core.specials().configuration_index();
@@ -78,7 +83,7 @@ void Worker::Grant(Hosted& hosted, Wish::Send& wish) {
 
 void Worker::Grant(Hosted& hosted, Wish::Timer& wish) {
   if (hosted.told_role != ServerRole::kLeader) return;
-  auto& [timers, by_time, monitors, tick_at] = hosted.duties;
+  auto& [timers, by_time, monitors, tick_at] = DutiesOf(hosted);
   if (const auto before = timers.find(wish.name); before != timers.end()) {
     by_time.erase({before->second, wish.name});
     timers.erase(before);
@@ -96,10 +101,10 @@ void Worker::Grant(Hosted& hosted, Wish::Timer& wish) {
 void Worker::Grant(Hosted& hosted, Wish::Monitor& wish) {
   if (hosted.told_role != ServerRole::kLeader) return;
   if (!wish.on) {
-    hosted.duties.monitors.erase(wish.node);
+    DutiesOf(hosted).monitors.erase(wish.node);
     return;
   }
-  if (!hosted.duties.monitors.insert(wish.node).second) return;
+  if (!DutiesOf(hosted).monitors.insert(wish.node).second) return;
   const bool up = wish.node == place_.router.node() || nodes_.contains(wish.node);
   Tell(hosted, NodeEvent{wish.node, up});
 }
@@ -112,23 +117,26 @@ void Worker::Grant(Hosted& hosted, Wish::Aux& wish) {
 }
 
 void Worker::RunDuties(Hosted& hosted) {
+  if (hosted.duties == nullptr) return;
   std::vector<std::string> rung;
-  auto& [timers, by_time, monitors, tick_at] = hosted.duties;
+  auto& [timers, by_time, monitors, tick_at] = *hosted.duties;
   while (!by_time.empty() && by_time.begin()->first <= now_) {
     rung.push_back(by_time.begin()->second);
     timers.erase(rung.back());
     by_time.erase(by_time.begin());
   }
   for (std::string& name : rung) Tell(hosted, TimerEvent{std::move(name)});
-  if (!hosted.duties.tick_at || *hosted.duties.tick_at > now_) return;
-  hosted.duties.tick_at = now_ + hosted.machine->tick() * 1000;
+  if (!tick_at || *tick_at > now_) return;
+  tick_at = now_ + hosted.machine->tick() * 1000;
   if (hosted.away == nullptr) Tell(hosted, TickEvent{unix_ms_});
 }
 
 core::Microseconds Worker::DueOf(const Hosted& hosted) const {
   core::Microseconds due = hosted.replica->core().next_deadline().value_or(Hosted::kNoTimer);
-  if (hosted.duties.tick_at) due = std::min(due, *hosted.duties.tick_at);
-  if (!hosted.duties.by_time.empty()) due = std::min(due, hosted.duties.by_time.begin()->first);
+  if (const MachineDuties* duties = hosted.duties.get()) {
+    if (duties->tick_at) due = std::min(due, *duties->tick_at);
+    if (!duties->by_time.empty()) due = std::min(due, duties->by_time.begin()->first);
+  }
   return hosted.waiters.empty() ? due : std::min(due, hosted.waiters_until);
 }
 

@@ -15,7 +15,7 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <map>
 #include <optional>
 #include <variant>
@@ -360,7 +360,7 @@ class Core {
   bool store_needed_ = false;
   std::uint64_t store_sequence_ = 0;
   std::uint64_t stored_sequence_ = 0;
-  std::deque<Held> held_;
+  std::list<Held> held_;  // A deque takes half a KiB while it is empty.
   std::map<ServerUid, LastSeen> seen_;  // of members only
 
   std::vector<Forwarded> forwarded_;
