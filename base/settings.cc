@@ -23,12 +23,6 @@ Error Refuse(std::string message, std::string hint) {
       .code = ErrorCode::kConfiguration, .message = std::move(message), .hint = std::move(hint)};
 }
 
-Error RefuseValue(const SettingSpec& setting, std::string_view text, std::string_view why) {
-  return Refuse(std::string(setting.name) + " = '" + std::string(text.substr(0, 100)) + "' " +
-                    std::string(why),
-                "allowed: " + AllowedText(setting));
-}
-
 /// The number field behind a setting of kSize or kCount.
 std::uint64_t LogStoreOptions::*NumberField(std::string_view name) {
   if (name == "wal_shards") return &LogStoreOptions::wal_shards;
@@ -69,34 +63,12 @@ std::optional<std::uint64_t> UnitBytes(std::string_view suffix) {
   return std::nullopt;
 }
 
-bool IsZeroToo(const SettingSpec& setting, std::uint64_t value) {
-  return setting.zero_too && value == 0;
-}
-
-Result<std::uint64_t> ParseNumber(const SettingSpec& setting, std::string_view text) {
-  std::uint64_t number = 0;
-  const char* end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, number);
-  if (error == std::errc::result_out_of_range) return RefuseValue(setting, text, "is too large");
-  if (error != std::errc()) return RefuseValue(setting, text, "is not a number");
-  std::string_view suffix(rest, static_cast<std::size_t>(end - rest));
-  if (suffix.size() > 1 && suffix.front() == ' ') suffix.remove_prefix(1);  // "64 MiB"
-  const bool is_size = setting.type == SettingType::kSize;
-  const std::optional<std::uint64_t> unit =
-      is_size || suffix.empty() ? UnitBytes(suffix) : std::nullopt;
-  if (!unit) {
-    return RefuseValue(setting, text,
-                       is_size ? "has an unknown unit (kB, MB, GB, KiB, MiB, GiB are known)"
-                               : "is not a plain number");
-  }
-  std::uint64_t scaled = 0;
-  if (__builtin_mul_overflow(number, *unit, &scaled)) {
-    return RefuseValue(setting, text, "is too large");
-  }
-  if (scaled < setting.min && !IsZeroToo(setting, scaled))
+/// `text`: as it was given.
+Status CheckBounds(const SettingSpec& setting, std::uint64_t value, std::string_view text) {
+  if (value < setting.min && !(setting.zero_too && value == 0))
     return RefuseValue(setting, text, "is too small");
-  if (scaled > setting.max) return RefuseValue(setting, text, "is too large");
-  return scaled;
+  if (value > setting.max) return RefuseValue(setting, text, "is too large");
+  return {};
 }
 
 Status CheckPath(const SettingSpec& setting, std::string_view text) {
@@ -157,12 +129,6 @@ Status ParseChoice(const SettingSpec& setting, std::string_view text, LogStoreOp
   return {};
 }
 
-Status ParseBoolean(const SettingSpec& setting, std::string_view text) {
-  if (text == "true") return {};
-  if (text == "false") return RefuseValue(setting, text, "is not possible: it is always on");
-  return RefuseValue(setting, text, "is neither true nor false");
-}
-
 /// Blanks around a name are not part of it.
 Status ParseList(const SettingSpec& setting, std::string_view text, LogStoreOptions& options) {
   std::vector<std::string> names;
@@ -194,14 +160,6 @@ std::size_t EditDistance(std::string_view a, std::string_view b) {
     }
   }
   return row[b.size()];
-}
-
-Status CheckRange(const SettingSpec& setting, const LogStoreOptions& options) {
-  const std::uint64_t value = options.*NumberField(setting.name);
-  if (value < setting.min && !IsZeroToo(setting, value))
-    return RefuseValue(setting, std::to_string(value), "is too small");
-  if (value > setting.max) return RefuseValue(setting, std::to_string(value), "is too large");
-  return {};
 }
 
 /// The sum is said, so that the reader can add to the budget or take away from a part.
@@ -240,22 +198,24 @@ const char* SettingTypeName(SettingType type) noexcept {
       return "boolean";
     case SettingType::kList:
       return "list";
+    case SettingType::kText:
+      return "text";
   }
   return "unknown";
 }
 
-const SettingSpec* FindSetting(std::string_view name) {
-  for (const SettingSpec& setting : AllSettings()) {
+const SettingSpec* FindSetting(std::string_view name, std::span<const SettingSpec> among) {
+  for (const SettingSpec& setting : among) {
     if (setting.name == name) return &setting;
   }
   return nullptr;
 }
 
-std::string_view NearestSetting(std::string_view name) {
+std::string_view NearestSetting(std::string_view name, std::span<const SettingSpec> among) {
   if (name.size() > 64) return {};  // Nothing of that length is a slip of the finger.
   std::string_view nearest;
   std::size_t nearest_distance = 0;
-  for (const SettingSpec& setting : AllSettings()) {
+  for (const SettingSpec& setting : among) {
     const std::size_t distance = EditDistance(name, setting.name);
     // At most a third wrong, or it is another word.
     if (distance * 3 > std::max(name.size(), setting.name.size())) continue;
@@ -275,7 +235,8 @@ std::string AllowedText(const SettingSpec& setting) {
     case SettingType::kList:
       return "any names";
     case SettingType::kBoolean:
-      return allowed + " only: always on";
+      if (allowed.find('|') == std::string::npos) return allowed + " only: always on";
+      [[fallthrough]];
     case SettingType::kChoice:
       for (std::size_t at = allowed.find('|'); at != std::string::npos;
            at = allowed.find('|', at)) {
@@ -284,10 +245,52 @@ std::string AllowedText(const SettingSpec& setting) {
       return allowed;
     case SettingType::kSize:
     case SettingType::kCount:
+    case SettingType::kText:
       break;
   }
   return std::string(setting.zero_too ? "0, or " : "") + std::to_string(setting.min) + " to " +
          std::to_string(setting.max) + " " + std::string(setting.unit);
+}
+
+Error RefuseValue(const SettingSpec& setting, std::string_view text, std::string_view why) {
+  return Refuse(std::string(setting.name) + " = '" + std::string(text.substr(0, 100)) + "' " +
+                    std::string(why),
+                "allowed: " + AllowedText(setting));
+}
+
+Result<std::uint64_t> ParseNumber(const SettingSpec& setting, std::string_view text) {
+  std::uint64_t number = 0;
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  if (error == std::errc::result_out_of_range) return RefuseValue(setting, text, "is too large");
+  if (error != std::errc()) return RefuseValue(setting, text, "is not a number");
+  std::string_view suffix(rest, static_cast<std::size_t>(end - rest));
+  if (suffix.size() > 1 && suffix.front() == ' ') suffix.remove_prefix(1);  // "64 MiB"
+  const bool is_size = setting.type == SettingType::kSize;
+  const std::optional<std::uint64_t> unit =
+      is_size || suffix.empty() ? UnitBytes(suffix) : std::nullopt;
+  if (!unit) {
+    return RefuseValue(setting, text,
+                       is_size ? "has an unknown unit (kB, MB, GB, KiB, MiB, GiB are known)"
+                               : "is not a plain number");
+  }
+  std::uint64_t scaled = 0;
+  if (__builtin_mul_overflow(number, *unit, &scaled)) {
+    return RefuseValue(setting, text, "is too large");
+  }
+  if (Status status = CheckBounds(setting, scaled, text); !status.ok()) return status.error();
+  return scaled;
+}
+
+Status CheckNumber(const SettingSpec& setting, std::uint64_t value) {
+  return CheckBounds(setting, value, std::to_string(value));
+}
+
+Result<bool> ParseBoolean(const SettingSpec& setting, std::string_view text) {
+  const bool value = text == "true";
+  if (!value && text != "false") return RefuseValue(setting, text, "is neither true nor false");
+  if (value || setting.allowed.find("false") != std::string_view::npos) return value;
+  return RefuseValue(setting, text, "is not possible: it is always on");
 }
 
 Status ParseSetting(std::string_view name, std::string_view text, LogStoreOptions& options) {
@@ -303,12 +306,15 @@ Status ParseSetting(std::string_view name, std::string_view text, LogStoreOption
       return ParsePath(*setting, text, options);
     case SettingType::kChoice:
       return ParseChoice(*setting, text, options);
-    case SettingType::kBoolean:
-      return ParseBoolean(*setting, text);
+    case SettingType::kBoolean: {
+      Result<bool> value = ParseBoolean(*setting, text);
+      return value.ok() ? Status() : std::move(value).error();
+    }
     case SettingType::kList:
       return ParseList(*setting, text, options);
     case SettingType::kSize:
     case SettingType::kCount:
+    case SettingType::kText:  // A store has none.
       break;
   }
   Result<std::uint64_t> number = ParseNumber(*setting, text);
@@ -338,6 +344,7 @@ std::string SettingText(std::string_view name, const LogStoreOptions& options) {
     case SettingType::kCount:
       return std::to_string(options.*NumberField(name));
     case SettingType::kChoice:
+    case SettingType::kText:
       break;
   }
   if (name == "on_wal_down") return options.on_wal_down == OnWalDown::kStay ? "stay" : "exit";
@@ -382,7 +389,7 @@ Status ValidateOptions(const LogStoreOptions& options, const MemoryNeeds& needs)
     if (setting.type == SettingType::kPath) {
       status = CheckPath(setting, SettingText(setting.name, options));
     } else if (setting.type == SettingType::kSize || setting.type == SettingType::kCount) {
-      status = CheckRange(setting, options);
+      status = CheckNumber(setting, options.*NumberField(setting.name));
     }
     if (!status.ok()) return status;
   }

@@ -1,6 +1,7 @@
-// CT1: every setting in one table: its name in files, flags and the environment, what it may be,
-// and why one would touch it. What reads or prints settings goes through this table, so that a new
-// field of LogStoreOptions is one row here and nothing else.
+// CT1: every setting of a store in one table: its name in files, flags and the environment, what
+// it may be, and why one would touch it. What reads or prints settings goes through this table, so
+// that a new field of LogStoreOptions is one row here and nothing else. A system's are in
+// server/settings.h, in the same form.
 //
 // Pure functions over a constant table; any thread. All errors are kConfiguration with the reason
 // in the message and the way out in the hint.
@@ -21,22 +22,23 @@ enum class SettingType : std::uint8_t {
   kSize,     // bytes; text may be 256000000, 256MB, 64MiB, 1GiB
   kCount,    // a plain number
   kChoice,   // one of `allowed`
-  kBoolean,  // true or false
+  kBoolean,  // true or false, as far as `allowed` has them
   kList,     // texts, with commas between them
+  kText,     // of `min` to `max` bytes
 };
-/// "path", "size", "count", "choice", "boolean", "list".
+/// "path", "size", "count", "choice", "boolean", "list", "text".
 const char* SettingTypeName(SettingType type) noexcept;
 
 struct SettingSpec {
-  std::string_view name;  // as the field of LogStoreOptions
+  std::string_view name;  // as the field of LogStoreOptions, or SystemOptions
   SettingType type;
   std::string_view unit;           // "bytes", "records", "files", "entries"; empty for none
   std::string_view default_value;  // as ParseSetting reads it; empty: unset
-  std::uint64_t min = 0;           // of kSize and kCount, inclusive
+  std::uint64_t min = 0;           // of kSize, kCount and kText, inclusive
   std::uint64_t max = 0;           // inclusive
   bool zero_too = false;           // 0, below min, stands for what `help` says
   std::string_view allowed = {};   // of kChoice and kBoolean: "stay|exit"
-  std::string_view part;           // which part of Duramen it belongs to: "wal", "log"
+  std::string_view part;           // which part of Duramen it belongs to: "wal", "log", "system"
   std::string_view since;          // the release that brought it
   std::string_view help;           // a sentence or two
 };
@@ -45,13 +47,23 @@ struct SettingSpec {
 std::span<const SettingSpec> AllSettings();
 
 /// Nothing when there is no such setting; then NearestSetting may know what was meant.
-const SettingSpec* FindSetting(std::string_view name);
+const SettingSpec* FindSetting(std::string_view name,
+                               std::span<const SettingSpec> among = AllSettings());
 
 /// The setting whose name is nearest by edit distance; empty when none is near.
-std::string_view NearestSetting(std::string_view name);
+std::string_view NearestSetting(std::string_view name,
+                                std::span<const SettingSpec> among = AllSettings());
 
 /// "32768 to 17179869184 bytes", "stay, exit", "true only: always on", "any path", "any names".
 std::string AllowedText(const SettingSpec& setting);
+
+/// The error of a value that may not be: setting and value, `why`, and what is allowed.
+Error RefuseValue(const SettingSpec& setting, std::string_view text, std::string_view why);
+/// Of kSize and kCount.
+Result<std::uint64_t> ParseNumber(const SettingSpec& setting, std::string_view text);
+Status CheckNumber(const SettingSpec& setting, std::uint64_t value);
+/// Of kBoolean.
+Result<bool> ParseBoolean(const SettingSpec& setting, std::string_view text);
 
 /// Reads `text` as the value of setting `name` into `options`, which stays as it was on an error.
 Status ParseSetting(std::string_view name, std::string_view text, LogStoreOptions& options);

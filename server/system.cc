@@ -9,6 +9,7 @@
 #include "base/checksum.h"
 #include "base/thread_executor.h"
 #include "base/try.h"
+#include "server/settings.h"
 #include "server/system_impl.h"
 
 namespace duramen {
@@ -17,8 +18,6 @@ using server::Closed;
 using server::Worker;
 
 namespace {
-
-constexpr std::size_t kWorkersMax = 64;
 
 Error Late(const char* what) {
   return {ErrorCode::kTimeout, std::string("the deadline passed before ") + what, "try again"};
@@ -67,19 +66,14 @@ core::CoreSettings System::Impl::Settings() const {
 }
 
 Status System::Impl::CheckOptions() const {
-  TRY(core::Validate(Settings()));
-  if (options.node.empty() || options.node.size() > 255) {
-    return Error{ErrorCode::kConfiguration, "node has " + std::to_string(options.node.size()) +
-                                                " bytes",
-                 "a node's name has 1 to 255"};
-  }
-  if (options.workers > kWorkersMax) {
-    return Error{ErrorCode::kConfiguration, "workers is above " + std::to_string(kWorkersMax),
-                 "0 makes one for each processor"};
-  }
-  if (options.low_priority_commands_flush_size == 0) {
-    return Error{ErrorCode::kConfiguration, "low_priority_commands_flush_size is 0",
-                 "such commands would wait for ever: 1 or more"};
+  TRY(server::CheckSystemSettings(options));
+  if (const Status fit = core::Validate(Settings()); !fit.ok()) {
+    Error error = fit.error();
+    for (const char* name : {"election_timeout_min", "election_timeout_max", "heartbeat_interval",
+                             "clock_drift_margin"}) {
+      error.message += std::string("; ") + name + " = " + server::SystemSettingText(name, options);
+    }
+    return error;
   }
   for (const MachineType& type : options.machines) {
     const bool named = !type.name.empty() && type.name.find('\n') == std::string::npos;

@@ -1,6 +1,7 @@
 #include "tools/config.h"
 
 #include "base/settings.h"
+#include "server/settings.h"
 #include "tools/text.h"
 
 namespace duramen::tools {
@@ -26,6 +27,20 @@ std::string OriginOf(const SettingStack& stack, std::string_view name) {
 LogStoreOptions WithDirectory(LogStoreOptions options) {
   if (options.data_dir.empty() && options.wal_process.empty()) options.data_dir = "data";
   return options;
+}
+
+std::string RowsOf(std::span<const SettingSpec> settings) {
+  std::string rows =
+      "| setting | type | unit | default | allowed | since | what it does |\n"
+      "|---|---|---|---|---|---|---|\n";
+  for (const SettingSpec& setting : settings) {
+    const std::string standard(setting.default_value);
+    rows += "| `" + std::string(setting.name) + "` | " + SettingTypeName(setting.type) + " | " +
+            std::string(setting.unit) + " | " + (standard.empty() ? "unset" : standard) + " | " +
+            AllowedText(setting) + " | " + std::string(setting.since) + " | " +
+            std::string(setting.help) + " |\n";
+  }
+  return rows;
 }
 
 }  // namespace
@@ -75,10 +90,13 @@ ExitCode RunConfigCheck(const SettingSources& sources, const OutputOptions& outp
 
 ExitCode RunConfigExplain(const std::string& key, const OutputOptions& output, Terminal& terminal) {
   const SettingSpec* setting = FindSetting(key);
+  const bool of_store = setting != nullptr;
+  if (!of_store) setting = FindSetting(key, server::SystemSettings());
   if (setting == nullptr) {
-    const std::string_view nearest = NearestSetting(key);
+    std::string_view nearest = NearestSetting(key);
+    if (nearest.empty()) nearest = NearestSetting(key, server::SystemSettings());
     return Refuse(terminal, {ErrorCode::kConfiguration, "there is no setting '" + key + "'",
-                             nearest.empty() ? "`duramen config show` lists them all"
+                             nearest.empty() ? "`duramen config page` lists them all"
                                              : "duramen config explain " + std::string(nearest)});
   }
   const std::string standard(setting->default_value);
@@ -91,11 +109,36 @@ ExitCode RunConfigExplain(const std::string& key, const OutputOptions& output, T
       {"allowed", ColumnType::kText, AllowedText(*setting)},
       {"part", ColumnType::kText, std::string(setting->part)},
       {"since", ColumnType::kText, std::string(setting->since)},
-      {"in_a_file", ColumnType::kText, std::string(setting->name) + " = ..."},
-      {"in_the_environment", ColumnType::kText, EnvironmentName(setting->name)},
-      {"as_a_flag", ColumnType::kText, FlagName(setting->name)},
+      {"in_code", ColumnType::kText,
+       (of_store ? "LogStoreOptions::" : "SystemOptions::") + std::string(setting->name)},
+      {"in_a_file", ColumnType::kText,
+       of_store ? Cell{std::string(setting->name) + " = ..."} : Cell{}},
+      {"in_the_environment", ColumnType::kText,
+       of_store ? Cell{EnvironmentName(setting->name)} : Cell{}},
+      {"as_a_flag", ColumnType::kText, of_store ? Cell{FlagName(setting->name)} : Cell{}},
       {"help", ColumnType::kText, std::string(setting->help)}};
   PrintFacts(terminal, output, "setting", fields);
+  return Done(terminal);
+}
+
+ExitCode RunConfigPage(Terminal& terminal) {
+  terminal.Out(
+      "# Settings\n\n"
+      "Written by `duramen config page` from the tables that the program reads them by: change "
+      "those. A value out of range is refused before\n"
+      "anything is touched, with the setting, the value and what is allowed.\n\n"
+      "## Of a store\n\n"
+      "Fields of `LogStoreOptions` in [log_store.h](../include/duramen/log_store.h). A flag "
+      "(`--wal-max-files 20`) beats the environment\n"
+      "(`DURAMEN_WAL_MAX_FILES=20`), and that beats a line of the TOML file (`wal_max_files = 20`) "
+      "of `--config`. `duramen config show` tells which\n"
+      "value holds and where it comes from; sizes may have a unit (`64MiB`, `256MB`).\n\n" +
+      RowsOf(AllSettings()) +
+      "\n## Of a system\n\n"
+      "Fields of `SystemOptions` in [system.h](../include/duramen/system.h), beside `storage`, "
+      "which has those above, and `network`, `machines`\n"
+      "and `recovers`, which are no values.\n\n" +
+      RowsOf(server::SystemSettings()));
   return Done(terminal);
 }
 

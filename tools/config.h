@@ -1,5 +1,5 @@
-// `duramen config show|check FILE|explain KEY`: the settings, where each value comes from, and what
-// it may be [CT1].
+// `duramen config show|check FILE|explain KEY|page`: the settings, where each value comes from, and
+// what it may be [CT1].
 #pragma once
 
 #include <string>
@@ -17,7 +17,9 @@ ExitCode RunConfigShow(const SettingSources& sources, const OutputOptions& outpu
 /// Exit 0 when a store would start with `sources`, 2 and the reason when not.
 ExitCode RunConfigCheck(const SettingSources& sources, const OutputOptions& output,
                         Terminal& terminal);
-/// Exit 0, 2 for a setting that there is not.
+/// Of a store or a system. Exit 0, 2 for a setting that there is not.
 ExitCode RunConfigExplain(const std::string& key, const OutputOptions& output, Terminal& terminal);
+/// docs/settings.md: all of them, as a page. Exit 0.
+ExitCode RunConfigPage(Terminal& terminal);
 
 }  // namespace duramen::tools

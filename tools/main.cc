@@ -380,6 +380,8 @@ class Cli {
         config, "explain", "what a setting does and may be",
         [this](Terminal& terminal) { return RunConfigExplain(key_, common_.Output(), terminal); });
     explain.add_option("KEY", key_, "the name of a setting")->required();
+    AddVerb(config, "page", "every setting of a store and of a system, as Markdown",
+            [](Terminal& terminal) { return RunConfigPage(terminal); });
     config.footer(
         "Examples:\n  duramen config show --config duramen.toml\n"
         "  duramen config explain memory_budget");

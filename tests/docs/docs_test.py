@@ -98,6 +98,15 @@ class Metrics(unittest.TestCase):
         self.assertGreater(len(told), 60)
 
 
+class Settings(unittest.TestCase):
+    def test_the_page_is_what_the_schema_prints(self):
+        told = subprocess.run([DURAMEN, 'config', 'page'], stdout=subprocess.PIPE, check=True,
+                              text=True, timeout=TIMEOUT_SECONDS).stdout
+        self.assertEqual(told, read('docs/settings.md'),
+                         'duramen config page > docs/settings.md')
+        self.assertGreater(told.count('\n| `'), 30)
+
+
 class Units(unittest.TestCase):
     """The units of systemd, as far as that can be told without systemd."""
     def settings(self, name):

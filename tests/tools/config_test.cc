@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/settings.h"
+#include "server/settings.h"
 #include "tests/tools/answer.h"
 #include "tests/tools/files.h"
 
@@ -100,6 +102,23 @@ TEST(Config, CT1_ExplainKnowsEverySetting) {
   EXPECT_THAT(terminal.captured_out(), HasSubstr("--wal-max-files"));
   EXPECT_EQ(RunConfigExplain("wal_max_fils", {}, terminal), ExitCode::kUsage);
   EXPECT_THAT(terminal.captured_err(), HasSubstr("duramen config explain wal_max_files"));
+}
+
+TEST(Config, CT1_ExplainKnowsASystemsSettingsToo) {
+  Terminal terminal{Terminal::Captured{}};
+  EXPECT_EQ(RunConfigExplain("heartbeat_interval", {}, terminal), ExitCode::kClean);
+  EXPECT_THAT(terminal.captured_out(), HasSubstr("SystemOptions::heartbeat_interval"));
+  EXPECT_EQ(RunConfigExplain("heartbeat_intervall", {}, terminal), ExitCode::kUsage);
+  EXPECT_THAT(terminal.captured_err(), HasSubstr("duramen config explain heartbeat_interval"));
+}
+
+TEST(Config, CT1_ThePageHasEverySetting) {
+  const Answer page = Ask([](Terminal& terminal) { return RunConfigPage(terminal); });
+  EXPECT_EQ(page.exit, ExitCode::kClean);
+  for (const auto settings : {AllSettings(), server::SystemSettings()}) {
+    for (const SettingSpec& setting : settings)
+      EXPECT_THAT(page.out, HasSubstr("| `" + std::string(setting.name) + "` | "));
+  }
 }
 
 }  // namespace
