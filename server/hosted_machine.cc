@@ -131,6 +131,8 @@ Status HostedMachine::Init(const MachineInit& init) {
 void HostedMachine::Apply(const ApplyContext& context, std::span<const Committed> commands,
                           std::span<Applied> answers) {
   context_ = context;
+  if (observation_ && context.leads)
+    observation_->Lead(*machine_, commands.front().at.term, *context.members);
   for (std::size_t at = 0; at < commands.size() && !failed_; ++at) {
     const Committed& one = commands[at];
     const Result<CommandFrame> frame = DecodeCommand(one.command);
@@ -236,6 +238,8 @@ void HostedMachine::ApplyDue() {
       failed_->message += ", at index " + std::to_string(commands_.front().meta.index);
       if (commands_.size() > 1)
         failed_->message += " to " + std::to_string(commands_.back().meta.index);
+    } else if (observation_ && context_.leads) {
+      TellCommitted();
     }
     if (!calls_.empty()) RunCalls();
   }
@@ -247,11 +251,18 @@ void HostedMachine::ApplyDue() {
   commands_.clear();
 }
 
+void HostedMachine::TellCommitted() {
+  std::vector<std::string_view> answers;
+  for (const Due& due : due_) answers.push_back(due.answer->answer);
+  observation_->Committed(*machine_, commands_, answers);
+}
+
 Result<std::string> HostedMachine::Query(Bytes query) {
   if (failed_) return *failed_;
   std::string answer;
   const Status asked = Guarded("Query", [&] { return machine_->Query(query, answer); });
   if (!asked.ok()) return asked.error();
+  if (observation_) observation_->Answered(*machine_, query, answer);
   return answer;
 }
 

@@ -16,6 +16,7 @@
 
 #include "duramen/machine.h"
 #include "server/command.h"
+#include "server/observation.h"
 #include "server/replica.h"
 
 namespace duramen::server {
@@ -60,6 +61,15 @@ class HostedMachine final : public StateMachine {
   Result<std::string> Query(Bytes query);
   bool has_wishes() const { return !wishes_.empty(); }
   std::vector<Wish> TakeWishes() { return std::exchange(wishes_, {}); }
+  /// From here on; before Init. `observer` outlives it.
+  void Watch(Observer& observer, const MachineInit& init) {
+    observation_ = std::make_unique<Observation>(observer, init);
+  }
+  /// After each step of its server.
+  void Observe(const Replica& replica) {
+    if (observation_) observation_->After(*machine_, replica);
+  }
+  std::uint64_t observer_failures() const { return observation_ ? observation_->failures() : 0; }
   /// Milliseconds from tick to tick; 0: none.
   std::uint64_t tick() const { return tick_; }
   /// On any thread.
@@ -80,10 +90,12 @@ class HostedMachine final : public StateMachine {
   void Read(const Committed& one, Bytes query, Applied& answer);
   void ApplyDue();
   void RunCalls();
+  void TellCommitted();
 
   std::unique_ptr<Machine> machine_;
   std::string node_;
   std::uint64_t tick_ = 0;
+  std::unique_ptr<Observation> observation_;  // null: nobody looks on
   ApplyContext context_;  // of the call of Apply under way
   std::vector<Wish> wishes_;
   std::vector<std::function<void()>> calls_;  // of the call under way

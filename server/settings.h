@@ -14,8 +14,8 @@
 
 namespace duramen::server {
 
-/// All of SystemOptions but `storage`, and what is no value: network, machines, recovers. In the
-/// order in which they are shown.
+/// All of SystemOptions but `storage`, and what is no value: network, machines, recovers,
+/// observer. In the order in which they are shown.
 std::span<const SettingSpec> SystemSettings();
 
 /// Reads `text` as the value of setting `name` into `options`, which stays as it was on an error.

@@ -236,10 +236,12 @@ Status System::Impl::StartServer(Worker& worker, const std::string& cluster, con
                  "add it to the machines of the system's options"};
   }
   auto machine = TRY(server::HostedMachine::Make(*type, options.node));
-  TRY(machine->Init({.cluster = cluster,
-                     .uid = log.uid,
-                     .node = options.node,
-                     .config = end < row.size() ? row.substr(end + 1) : ""}));
+  const MachineInit init{.cluster = cluster,
+                         .uid = log.uid,
+                         .node = options.node,
+                         .config = end < row.size() ? row.substr(end + 1) : ""};
+  if (options.observer) machine->Watch(*options.observer, init);
+  TRY(machine->Init(init));
   server::ServerSetup setup{
       .cluster = cluster, .machine = std::move(machine), .settings = Settings()};
   setup.settings.machine_version = type->version;
@@ -399,7 +401,8 @@ Result<KeyMetrics> System::Impl::MetricsOf(std::string_view cluster) const {
                     .commit_index = numbers.commit_index.load(),
                     .applied_index = numbers.applied_index.load(),
                     .commands = numbers.commands.load(),
-                    .elections = numbers.elections.load()};
+                    .elections = numbers.elections.load(),
+                    .observer_failures = numbers.observer_failures.load()};
 }
 
 SystemOverview System::Impl::Overview() {

@@ -56,6 +56,7 @@ struct Published {
   std::atomic<Index> applied_index{0};
   std::atomic<std::uint64_t> commands{0};
   std::atomic<std::uint64_t> elections{0};
+  std::atomic<std::uint64_t> observer_failures{0};
 };
 
 ServerRole RoleOf(core::RoleKind kind);

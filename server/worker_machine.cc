@@ -43,6 +43,7 @@ void Worker::TellMachine(Hosted& hosted) {
     if (ticks) DutiesOf(hosted).tick_at = now_ + hosted.machine->tick() * 1000;
     Tell(hosted, RoleEvent{role, core.term()});
   }
+  if (hosted.away == nullptr) hosted.machine->Observe(*hosted.replica);
   const Index members = core.specials().configuration_index();
   if (members == hosted.told_members) return;
   hosted.told_members = members;
@@ -152,6 +153,8 @@ void Worker::Publish(Hosted& hosted) {
   out.commit_index.store(core.commit(), kRelaxed);
   out.applied_index.store(hosted.replica->applied(), kRelaxed);
   out.elections.store(core.counters().elections, kRelaxed);
+  if (hosted.away == nullptr)
+    out.observer_failures.store(hosted.machine->observer_failures(), kRelaxed);
 }
 
 }  // namespace duramen::server

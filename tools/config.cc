@@ -136,8 +136,8 @@ ExitCode RunConfigPage(Terminal& terminal) {
       RowsOf(AllSettings()) +
       "\n## Of a system\n\n"
       "Fields of `SystemOptions` in [system.h](../include/duramen/system.h), beside `storage`, "
-      "which has those above, and `network`, `machines`\n"
-      "and `recovers`, which are no values.\n\n" +
+      "which has those above, and `network`, `machines`,\n"
+      "`recovers` and `observer`, which are no values.\n\n" +
       RowsOf(server::SystemSettings()));
   return Done(terminal);
 }

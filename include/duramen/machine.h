@@ -152,6 +152,46 @@ class Machine {
   virtual void On(const MachineEvent&, Effects&) {}
 };
 
+/// What an observer is shown of a server. Borrowed, as all that its calls are given.
+struct Observed {
+  std::string_view cluster;
+  std::string_view node;
+  Term term = 0;
+  const Machine& machine;  // as it is by then
+};
+
+/// Looks on while servers work, for audits, caches and metrics; SystemOptions::observer. It is no
+/// part of what is replicated: what it throws changes nothing, and is counted
+/// (KeyMetrics::observer_failures). Called in the threads of servers, for several at once; so it is
+/// short, and waits for no call of its System.
+///
+/// All but OnRestored come from the leader of `term`, between its OnElected and the end of its
+/// leadership, and of all members' observers to one alone: once at most, as effects are done, and
+/// never when a log is read again. What a leader that fell left untold is in the machine that the
+/// next one's OnElected shows.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  /// Committed, and applied. An answer is empty where the machine made none
+  /// (Effects::wants_reply). One that was sent again in its session is told once.
+  virtual void OnCommitted(const Observed&, std::span<const Command> commands,
+                           std::span<const std::string_view> answers) {
+    (void)commands, (void)answers;
+  }
+  /// Of any consistency, if the leader answered it.
+  virtual void OnAnswered(const Observed&, Bytes query, std::string_view answer) {
+    (void)query, (void)answer;
+  }
+  /// The change is committed. Who is new may have no vote yet.
+  virtual void OnMemberAdded(const Observed&, std::string_view node) { (void)node; }
+  virtual void OnMemberRemoved(const Observed&, std::string_view node) { (void)node; }
+  /// It has applied all that leaders before it wrote.
+  virtual void OnElected(const Observed&) {}
+  /// A server was started from a log that has entries, of which the first `applied` are known to be
+  /// committed and are in the machine. On any member.
+  virtual void OnRestored(const Observed&, Index applied) { (void)applied; }
+};
+
 /// What a system knows how to make; clusters name it.
 struct MachineType {
   std::string name;  // as a cluster's log keeps it: stable over releases

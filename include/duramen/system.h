@@ -59,6 +59,7 @@ struct SystemOptions {
   /// Asked of each cluster that has a log here, when the system opens, by several threads at once;
   /// null: that strategy says it.
   std::function<bool(std::string_view cluster)> recovers;
+  std::shared_ptr<Observer> observer;  // of all its servers; null: there is none
 };
 
 struct ClusterOptions {
@@ -117,6 +118,7 @@ struct KeyMetrics {
   Index applied_index = 0;
   std::uint64_t commands = 0;  // that were proposed here, in this life
   std::uint64_t elections = 0;  // that it stood for
+  std::uint64_t observer_failures = 0;  // calls of its observer that threw, in this life
 };
 
 struct Leading {

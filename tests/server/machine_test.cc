@@ -5,56 +5,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <condition_variable>
-#include <filesystem>
 #include <map>
-#include <mutex>
-#include <thread>
 
-#include "base/bytes.h"
-#include "duramen/system.h"
+#include "tests/server/journal.h"
+#include "tests/server/systems_fixture.h"
 
 namespace duramen {
 namespace {
 
-/// What all machines of a test saw, and a gate that holds those of one node.
-class Journal {
- public:
-  void Add(const std::string& line) {
-    const std::lock_guard lock(mutex_);
-    ++lines_[line];
-    changed_.notify_all();
-  }
-  std::uint64_t Count(const std::string& line) {
-    const std::lock_guard lock(mutex_);
-    return lines_[line];
-  }
-  void Await(const std::string& line, std::uint64_t count = 1) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return lines_[line] >= count; });
-  }
-  void Hold(const std::string& node) {
-    const std::lock_guard lock(mutex_);
-    held_ = node;
-  }
-  void Release() {
-    const std::lock_guard lock(mutex_);
-    held_.clear();
-    changed_.notify_all();
-  }
-  void Pass(const std::string& node) {
-    std::unique_lock lock(mutex_);
-    if (held_ == node) ++lines_[node + " held"];
-    changed_.notify_all();
-    changed_.wait(lock, [&] { return held_ != node; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::map<std::string, std::uint64_t> lines_;
-  std::string held_;
-};
+using testing::In;
+using testing::Journal;
 
 /// A command is a verb and its words: `call`, `append TEXT`, `timer NAME MS`, `cancel NAME`,
 /// `monitor NODE`, `send ADDRESS`, `near ADDRESS`, `aux TEXT`, `pass`; all are counted.
@@ -123,93 +83,33 @@ class Spy final : public Machine {
   std::uint64_t count_ = 0;
 };
 
-Deadline In(int seconds) {
-  return std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
-}
-
-class Machines : public ::testing::Test {
+class Machines : public testing::SystemsFixture {
  protected:
+  Machines() { base_.workers = 1; }
   ~Machines() override {
     journal_.Release();
-    systems_.clear();
-    std::filesystem::remove_all(root_);
+    CloseAll();
   }
-  SystemOptions OptionsOf(const std::string& node) {
-    SystemOptions options = base_;
-    options.storage.data_dir = root_ + "/" + node;
-    options.storage.memory_budget = 64u << 20;
-    options.node = node;
-    options.network = network_;
-    options.machines = {{"spy", [this] { return std::make_unique<Spy>(journal_); }}};
-    options.machines[0].version = versions_[node];
-    options.machines[0].tick = tick_;
-    options.workers = 1;
-    options.election_timeout_min = 100;
-    options.election_timeout_max = 200;
-    options.heartbeat_interval = 25;
-    return options;
-  }
-  System& Start(const std::string& node) {
-    Result<System> opened = System::Open(OptionsOf(node));
-    EXPECT_TRUE(opened.ok()) << (opened.ok() ? "" : opened.error().message);
-    systems_[node] = std::make_unique<System>(std::move(*opened));
-    return *systems_[node];
+  std::vector<MachineType> MachinesOf(const std::string& node) override {
+    return {{.name = "spy",
+             .make = [this] { return std::make_unique<Spy>(journal_); },
+             .version = versions_[node],
+             .tick = tick_}};
   }
   void Found(const std::vector<std::string>& nodes) {
-    for (const std::string& node : nodes) Start(node);
-    const auto started =
-        On("a").StartCluster({.name = "one", .machine = "spy", .nodes = nodes}, In(20));
-    ASSERT_TRUE(started.ok()) << started.error().message;
-    EXPECT_EQ(started->started, nodes);
-    EXPECT_TRUE(started->not_started.empty());
-    ASSERT_TRUE(On("a").AwaitLeader("one", In(20)).ok());
+    FoundOn(nodes, {.name = "one", .machine = "spy"});
   }
-  /// Then the leader is there.
-  void Lead(const std::string& node) {
-    const Status moved = On("a").TransferLeadership("one", node, In(20));
-    ASSERT_TRUE(moved.ok() || moved.error().message.find("already") != std::string::npos)
-        << moved.error().message;
-    for (;;) {
-      const Result<std::string> leader = On("a").AwaitLeader("one", In(20));
-      ASSERT_TRUE(leader.ok());
-      if (*leader == node) return;
-      std::this_thread::yield();
-    }
-  }
-  /// A leader may be too new for it [ME6].
   void Remove(const std::string& node) {
-    for (;;) {
-      const Result<bool> removed = On("a").RemoveMember("one", node, In(20));
-      if (removed.ok()) return;
-      ASSERT_EQ(removed.error().code, ErrorCode::kRefused) << removed.error().message;
-      std::this_thread::yield();
-    }
+    const Result<bool> removed = Soon([&] { return On("a").RemoveMember("one", node, In(20)); });
+    ASSERT_TRUE(removed.ok()) << removed.error().message;
   }
   void Leave(const std::string& node, System::Leaving leaving) {
-    for (;;) {
-      const Result<bool> left = On(node).Leave("one", leaving, In(20));
-      if (left.ok()) {
-        EXPECT_TRUE(*left);
-        return;
-      }
-      ASSERT_EQ(left.error().code, ErrorCode::kRefused) << left.error().message;
-      std::this_thread::yield();
-    }
+    const Result<bool> left = Soon([&] { return On(node).Leave("one", leaving, In(20)); });
+    ASSERT_TRUE(left.ok()) << left.error().message;
+    EXPECT_TRUE(*left);
   }
-  System& On(const std::string& node) { return *systems_.at(node); }
-  void Stop(const std::string& node) { systems_.erase(node); }
-  std::string Execute(const std::string& command) {
-    const Result<std::string> answer = On("a").Execute("one", AsBytes(command), In(20));
-    return answer.ok() ? *answer : answer.error().message;
-  }
-  static std::vector<Outcome> Take(Client& client, std::size_t count) {
-    std::vector<Outcome> outcomes;
-    while (outcomes.size() < count) {
-      if (!client.Wait(In(20)).ok()) throw std::runtime_error("no outcome");
-      for (const Outcome& outcome : client.Poll()) outcomes.push_back(outcome);
-    }
-    return outcomes;
-  }
+  using SystemsFixture::Execute;
+  std::string Execute(const std::string& command) { return Execute("a", "one", command); }
   static std::vector<Message> TakeMessages(Client& client, std::size_t count) {
     std::vector<Message> messages;
     while (messages.size() < count) {
@@ -219,16 +119,9 @@ class Machines : public ::testing::Test {
     return messages;
   }
 
-  SystemOptions base_;
   std::uint64_t tick_ = 0;
   std::map<std::string, std::uint32_t> versions_;
   Journal journal_;
-
- private:
-  std::string root_ = ::testing::TempDir() + "duramen-machines-" + std::to_string(::getpid()) +
-                      "-" + ::testing::UnitTest::GetInstance()->current_test_info()->name();
-  std::shared_ptr<LocalNetwork> network_ = std::make_shared<LocalNetwork>();
-  std::map<std::string, std::unique_ptr<System>> systems_;
 };
 
 TEST_F(Machines, SM5_R16_AnEffectIsTheLeadersAndIsNotRepeatedByARestart) {

@@ -3,21 +3,17 @@
 #include <gtest/gtest.h>
 
 #include <condition_variable>
-#include <filesystem>
 #include <functional>
 #include <mutex>
 #include <thread>
 
-#include "base/bytes.h"
-#include "duramen/system.h"
 #include "server/local_network.h"
+#include "tests/server/systems_fixture.h"
 
 namespace duramen {
 namespace {
 
-Deadline In(int seconds) {
-  return std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
-}
+using testing::In;
 
 class Counter final : public Machine {
  public:
@@ -113,7 +109,7 @@ class Stranger final : public server::Neighbour {
   std::vector<server::Parcel> parcels_;
 };
 
-class Neighbours : public ::testing::Test {
+class Neighbours : public testing::SystemsFixture {
  protected:
   Neighbours() {
     EXPECT_TRUE(network().Join("b", 1, stranger_).ok());
@@ -121,28 +117,22 @@ class Neighbours : public ::testing::Test {
     Counter::waiting = 0;
   }
   ~Neighbours() override {
-    system_.reset();
+    CloseAll();
     network().Leave("b");
-    std::filesystem::remove_all(root_);
+  }
+  std::vector<MachineType> MachinesOf(const std::string&) override {
+    return {{"counter", [] { return std::make_unique<Counter>(); }}};
   }
   server::Network& network() { return network_->impl().network; }
   void Start() {
-    SystemOptions options;
-    options.storage.data_dir = root_ + "/a";
-    options.storage.memory_budget = 64u << 20;
-    options.node = "a";
-    options.network = network_;
-    options.machines = {{"counter", [] { return std::make_unique<Counter>(); }}};
-    options.workers = 1;
-    options.election_timeout_min = min_;
-    options.election_timeout_max = 2 * min_;
-    options.heartbeat_interval = min_ / 4;
-    options.inbox_bytes_max = inbox_bytes_;
-    Result<System> opened = System::Open(options);
-    ASSERT_TRUE(opened.ok()) << opened.error().message;
-    system_ = std::make_unique<System>(std::move(*opened));
+    base_.workers = 1;
+    base_.election_timeout_min = min_;
+    base_.election_timeout_max = 2 * min_;
+    base_.heartbeat_interval = min_ / 4;
+    base_.inbox_bytes_max = inbox_bytes_;
+    system_ = &SystemsFixture::Start("a");
   }
-  void Stop() { system_.reset(); }
+  void Stop() { SystemsFixture::Stop("a"); }
   void FoundWithStranger() {
     stranger_.begun = [this] {
       for (const core::Member& member : stranger_.birth.configuration.members)
@@ -205,11 +195,7 @@ class Neighbours : public ::testing::Test {
   std::atomic<std::uint64_t> number_{0};
   Stranger stranger_;
   ServerUid uid_;
-  std::unique_ptr<System> system_;
-
-  std::string root_ = ::testing::TempDir() + "duramen-neighbours-" + std::to_string(::getpid()) +
-                      "-" + ::testing::UnitTest::GetInstance()->current_test_info()->name();
-  std::shared_ptr<LocalNetwork> network_ = std::make_shared<LocalNetwork>();
+  System* system_ = nullptr;
 };
 
 TEST_F(Neighbours, CM6_AnAnswerToAnEarlierLifeIsNoAnswerToThisOne) {

@@ -6,13 +6,13 @@
 
 #include <algorithm>
 #include <atomic>
-#include <filesystem>
-#include <thread>
 
-#include "base/bytes.h"
+#include "tests/server/systems_fixture.h"
 
 namespace duramen {
 namespace {
+
+using testing::In;
 
 class Counter final : public Machine {
  public:
@@ -45,98 +45,22 @@ class Counter final : public Machine {
   std::uint64_t count_ = 0;
 };
 
-Deadline In(int seconds) {
-  return std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
-}
-
-class Systems : public ::testing::Test {
+class Systems : public testing::SystemsFixture {
  protected:
-  ~Systems() override {
-    systems_.clear();
-    std::filesystem::remove_all(root_);
-  }
-  std::string DirectoryOf(const std::string& node) const { return root_ + "/" + node; }
-  SystemOptions OptionsOf(const std::string& node) const {
-    SystemOptions options;
-    options.storage.data_dir = DirectoryOf(node);
-    options.storage.memory_budget = 64u << 20;
-    options.node = node;
-    options.network = network_;
-    options.machines = {{"counter", [] { return std::make_unique<Counter>(); }}};
-    if (no_machine_) {
-      options.machines.push_back({"null", [] { return std::unique_ptr<Machine>(); }});
-      options.machines.push_back({"throws", []() -> std::unique_ptr<Machine> {
-                                    throw std::runtime_error("asked to");
-                                  }});
-    }
-    options.workers = workers_;
-    options.storage.wal_shards = wal_shards_;
-    options.election_timeout_min = 100;
-    options.election_timeout_max = 200;
-    options.heartbeat_interval = 25;
-    options.clock_drift_margin = lease_margin_ms_;
-    return options;
-  }
-  System& Start(const std::string& node) {
-    Result<System> opened = System::Open(OptionsOf(node));
-    EXPECT_TRUE(opened.ok()) << (opened.ok() ? "" : opened.error().message);
-    systems_[node] = std::make_unique<System>(std::move(*opened));
-    return *systems_[node];
+  std::vector<MachineType> MachinesOf(const std::string&) override {
+    std::vector<MachineType> machines = {{"counter", [] { return std::make_unique<Counter>(); }}};
+    if (!no_machine_) return machines;
+    machines.push_back({"null", [] { return std::unique_ptr<Machine>(); }});
+    machines.push_back({"throws", []() -> std::unique_ptr<Machine> {
+                          throw std::runtime_error("asked to");
+                        }});
+    return machines;
   }
   void FoundOnThree(const std::string& cluster) {
-    for (const char* node : {"a", "b", "c"}) Start(node);
-    const auto started = On("a").StartCluster(
-        {.name = cluster, .machine = "counter", .nodes = {"a", "b", "c"}}, In(20));
-    ASSERT_TRUE(started.ok()) << started.error().message;
-  }
-  System& On(const std::string& node) { return *systems_.at(node); }
-  void Stop(const std::string& node) { systems_.erase(node); }
-  std::string Execute(const std::string& node, const std::string& cluster) {
-    const Result<std::string> answer = On(node).Execute(cluster, AsBytes("count"), In(20));
-    return answer.ok() ? *answer : answer.error().message;
+    FoundOn({"a", "b", "c"}, {.name = cluster, .machine = "counter"});
   }
 
-  /// The one that was added before may be on its way to its vote [ME1].
-  template <typename Change>
-  static Result<bool> Soon(Change change) {
-    for (;;) {
-      Result<bool> changed = change();
-      if (changed.ok() || changed.error().code != ErrorCode::kRefused) return changed;
-      std::this_thread::yield();
-    }
-  }
-  void AwaitVoters(const std::string& node, std::size_t voters) {
-    for (std::size_t there = 0; there != voters; std::this_thread::yield()) {
-      const Result<ServerStatus> status = On(node).StatusOf("one", In(20));
-      ASSERT_TRUE(status.ok() && !status->stopped);
-      there = static_cast<std::size_t>(
-          std::ranges::count(status->members, MemberRole::kVoter, &MemberStatus::role));
-    }
-  }
-  void AwaitIdle(const std::string& node) {
-    for (bool idle = false; !idle; std::this_thread::yield()) {
-      const Result<ServerStatus> status = On(node).StatusOf("one", In(20));
-      ASSERT_TRUE(status.ok() && !status->stopped);
-      idle = status->idle && status->commit_index > 0;
-    }
-  }
-  void AwaitStopped(const std::string& node) {
-    for (bool stopped = false; !stopped; std::this_thread::yield()) {
-      const Result<ServerStatus> status = On(node).StatusOf("one", In(20));
-      ASSERT_TRUE(status.ok());
-      stopped = status->stopped.has_value();
-    }
-  }
-  std::uint64_t lease_margin_ms_ = 0;
   bool no_machine_ = false;
-  std::uint64_t workers_ = 2;
-  std::uint64_t wal_shards_ = 1;
-
- private:
-  std::string root_ = ::testing::TempDir() + "duramen-systems-" + std::to_string(::getpid()) + "-" +
-                      ::testing::UnitTest::GetInstance()->current_test_info()->name();
-  std::shared_ptr<LocalNetwork> network_ = std::make_shared<LocalNetwork>();
-  std::map<std::string, std::unique_ptr<System>> systems_;
 };
 
 TEST_F(Systems, CL1_CM1_AClusterOfOneServesAtOnceAndAfterARestart) {
@@ -298,13 +222,9 @@ TEST_F(Systems, B6_CL7_AnIdleClusterNoticesThatItsLeaderIsStopped) {
 TEST_F(Systems, CM9_CM11_WhatIsNoCommandIsRefusedBeforeItIsReplicated) {
   Start("a");
   ASSERT_TRUE(On("a").StartCluster({.name = "one", .machine = "counter"}, In(20)).ok());
-  const auto code = [&](const std::string& cluster, const std::string& command) {
-    const Result<std::string> answer = On("a").Execute(cluster, AsBytes(command), In(20));
-    return answer.ok() ? ErrorCode{} : answer.error().code;
-  };
-  EXPECT_EQ(code("one", "no"), ErrorCode::kInvalidArgument);
-  EXPECT_EQ(code("one", std::string(2u << 20, 'x')), ErrorCode::kTooLarge);
-  EXPECT_EQ(code("nobody", "count"), ErrorCode::kNotFound);
+  EXPECT_EQ(CodeOf("a", "one", "no"), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(CodeOf("a", "one", std::string(2u << 20, 'x')), ErrorCode::kTooLarge);
+  EXPECT_EQ(CodeOf("a", "nobody", "count"), ErrorCode::kNotFound);
   EXPECT_EQ(Execute("a", "one"), "1");
 }
 
@@ -340,7 +260,7 @@ TEST_F(Systems, EL6_LeadershipGoesWhereItIsWanted) {
 }
 
 TEST_F(Systems, RD2_RD4_ALeaderAnswersByItsLease) {
-  lease_margin_ms_ = 20;
+  base_.clock_drift_margin = 20;
   FoundOnThree("three");
   EXPECT_EQ(Execute("a", "three"), "1");
   for (const Consistency how : {Consistency::kLease, Consistency::kLeader}) {
@@ -424,8 +344,8 @@ TEST_F(Systems, CL6_C9_EachClusterIsBackWhateverTheWorkersAndShardsAre) {
   const auto again = [&](std::uint64_t workers, std::uint64_t shards) {
     SCOPED_TRACE(std::to_string(workers) + " workers, " + std::to_string(shards) + " shards");
     Stop("a");
-    workers_ = workers;
-    wal_shards_ = shards;
+    base_.workers = workers;
+    base_.storage.wal_shards = shards;
     Start("a");
     ++count;
     EXPECT_EQ(On("a").Clusters().size(), 8u);
