@@ -55,7 +55,7 @@ Status System::Impl::Post(Client::Impl& client, Request request, const std::stri
   const bool silent = request.reply == ReplyWhen::kNever;
   request.asker.node = options.node;
   request.asker.client = silent ? 0 : client.number;
-  std::string node = to.empty() ? LeaderNode(request.cluster) : to;
+  std::string node = to.empty() ? TRY(LeaderNode(request.cluster)) : to;
   if (node.empty() || server::StaysHere(request)) node = options.node;
   if (silent) return Submit(std::move(request), node);
   {

@@ -249,7 +249,22 @@ Status System::Impl::StartServer(Worker& worker, const std::string& cluster, con
     const std::shared_lock lock(routes_mutex_);
     setup.published = known_.at(cluster).published;
   }
-  return worker.StartServer(std::move(setup));
+  TRY(worker.StartServer(std::move(setup)));
+  const Status placed = CheckNode(*worker.Find(cluster));
+  if (!placed.ok()) worker.StopServer(cluster);
+  return placed;
+}
+
+/// The others send to the node that its configuration names: on another it would lead nobody, and
+/// be asked by nobody.
+Status System::Impl::CheckNode(const server::Hosted& hosted) const {
+  if (!hosted.replica) return {};
+  const core::Member* self = hosted.replica->core().configuration().Find(hosted.uid);
+  if (self == nullptr || self->node == options.node) return {};
+  return Error{ErrorCode::kConfiguration,
+               "this is the member of cluster '" + hosted.cluster + "' on node '" + self->node +
+                   "', and the system is node '" + options.node + "'",
+               "open this directory as node '" + self->node + "'"};
 }
 
 /// All workers at once.
@@ -284,6 +299,9 @@ Status System::Impl::StopServer(const std::string& cluster, Deadline deadline) {
   if (visit.refused()) return Closed();
   Worker& worker = WorkerOf(cluster);
   return InWorker(worker, deadline, [&worker, cluster]() -> Status {
+    if (worker.Find(cluster) == nullptr) {
+      return Error{ErrorCode::kNotFound, "no server of cluster '" + cluster + "' is here", ""};
+    }
     worker.StopServer(cluster);
     return {};
   });
@@ -308,10 +326,13 @@ void System::Impl::OnLeader(const std::string& cluster, const std::string& node,
   executor_.Progress();
 }
 
-std::string System::Impl::LeaderNode(const std::string& cluster) const {
+Result<std::string> System::Impl::LeaderNode(const std::string& cluster) const {
   const std::shared_lock lock(routes_mutex_);
   const auto found = known_.find(cluster);
-  return found == known_.end() ? "" : found->second.leader;
+  if (found != known_.end()) return std::string(found->second.leader);
+  return Error{ErrorCode::kNotFound, "no server of cluster '" + cluster.substr(0, 255) +
+                                         "' is on node '" + options.node + "'",
+               "start the cluster, or add a member there"};
 }
 
 std::vector<std::string> System::Impl::Clusters() const {
@@ -327,17 +348,12 @@ Result<std::string> System::Impl::AwaitLeader(const std::string& cluster, Deadli
   struct Waiting {
     const Impl* impl;
     const std::string& cluster;
-    bool closed;
-  } waiting{this, cluster, false};
-  {
-    const std::shared_lock lock(routes_mutex_);
-    if (known_.count(cluster) == 0) {
-      return Error{ErrorCode::kNotFound, "no server of cluster '" + cluster + "' is here", ""};
-    }
-  }
+  } waiting{this, cluster};
+  TRY(LeaderNode(cluster));
   const auto done = [](void* argument) {
     auto* self = static_cast<Waiting*>(argument);
-    return self->impl->closed_.load() || !self->impl->LeaderNode(self->cluster).empty();
+    const Result<std::string> leader = self->impl->LeaderNode(self->cluster);
+    return self->impl->closed_.load() || !leader.ok() || !leader->empty();
   };
   if (!Await(done, &waiting, deadline)) return Late("a server led the cluster");
   if (closed_.load()) return Closed();
@@ -357,7 +373,8 @@ Result<ServerStatus> System::Impl::StatusOf(const std::string& cluster, Deadline
     status->cluster = cluster;
     status->uid = hosted->uid.ToString();
     status->stopped = hosted->stopped;
-    status->leader = LeaderNode(cluster);
+    if (Result<std::string> leader = LeaderNode(cluster); leader.ok())
+      status->leader = std::move(*leader);
     if (!hosted->replica) return {};
     const core::Core& core = hosted->replica->core();
     status->role = server::RoleOf(core.role_kind());

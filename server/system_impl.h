@@ -168,10 +168,12 @@ struct System::Impl final : private server::Router, private server::Neighbour {
   bool StartsAtOpen(const std::string& cluster) const;
   Status StartServer(server::Worker& worker, const std::string& cluster);
   Status StartServer(server::Worker& worker, const std::string& cluster, const LogInfo& log);
+  Status CheckNode(const server::Hosted& hosted) const;
   void RestartAll();
   const MachineType* FindMachine(const std::string& name) const;
   core::CoreSettings Settings() const;
-  std::string LeaderNode(const std::string& cluster) const;
+  /// As far as it is known; empty: it is not. Errors: kNotFound: the cluster has no server here.
+  Result<std::string> LeaderNode(const std::string& cluster) const;
 
   Clock& clock_;
   ActorExecutor& executor_;

@@ -91,8 +91,8 @@ void Worker::Grant(Hosted& hosted, Wish::Timer& wish) {
   }
   if (!wish.ms && !wish.unix_ms) return;
   std::uint64_t ms = wish.ms.value_or(0);
-  if (wish.unix_ms) {
-    ms = static_cast<std::uint64_t>(std::max<std::int64_t>(0, *wish.unix_ms - unix_ms_));
+  if (wish.unix_ms.value_or(unix_ms_) > unix_ms_) {  // Their difference may be above INT64_MAX.
+    ms = static_cast<std::uint64_t>(*wish.unix_ms) - static_cast<std::uint64_t>(unix_ms_);
   }
   const core::Microseconds at = now_ + std::min(ms, kTimerMsMost) * 1000;
   by_time.insert({at, wish.name});

@@ -263,8 +263,10 @@ class System final {
   /// The same where no log of that name is here; else as RestartServer, or nothing if it runs.
   Status StartOrRestartCluster(const ClusterOptions& options, Deadline deadline);
   /// This system's member alone; its log stays, and it starts again with its system. Idempotent.
+  /// Errors: kNotFound.
   Status StopServer(std::string_view cluster, Deadline deadline);
-  /// One that was stopped, from its log. Errors: kNotFound; kAlreadyExists: it runs.
+  /// One that was stopped, from its log. Errors: kNotFound; kAlreadyExists: it runs;
+  /// kConfiguration: it is the member on another node.
   Status RestartServer(std::string_view cluster, Deadline deadline);
   /// This system's member with all that it has, for good; the others are not asked, so remove it
   /// there first. Errors: kNotFound, kTimeout.

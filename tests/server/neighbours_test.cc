@@ -405,5 +405,61 @@ TEST_F(Neighbours, CL2_AClusterOfTooManyIsRefusedAndLeavesNothing) {
     if (node != "a") network().Leave(node);
 }
 
+// The stranger says nothing more, so nothing is committed.
+TEST_F(Neighbours, ME1_ASecondChangeIsRefusedWhileTheFirstIsUnderWay) {
+  min_ = 2000;  // For so long it leads without an answer.
+  ASSERT_NO_FATAL_FAILURE(Start());
+  Follow();
+  ASSERT_NO_FATAL_FAILURE(FoundWithStranger());
+  ASSERT_EQ(system_->Execute("one", AsBytes("count"), In(20)).value(), "1");
+  Stranger third;
+  third.uid.bytes.fill(8);
+  ASSERT_TRUE(network().Join("c", 1, third).ok());
+  silent_ = true;
+  Result<bool> first = Error{};
+  std::thread adds([&] { first = system_->AddMember("one", "c", In(20)); });
+  const auto changes = [](const server::Envelope& envelope) {
+    const auto* append = std::get_if<core::AppendEntries>(&envelope.message.body);
+    return append != nullptr &&
+           std::ranges::any_of(append->specials, [](const core::SpecialEntry& special) {
+             return special.configuration && special.configuration->members.size() == 3;
+           });
+  };
+  EXPECT_TRUE(stranger_.Next<server::Envelope>(changes));
+  const Result<bool> second = system_->RemoveMember("one", "b", In(20));
+  silent_ = false;
+  adds.join();
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.error().code, ErrorCode::kRefused);
+  EXPECT_THAT(second.error().message, ::testing::HasSubstr("change_in_progress"));
+  ASSERT_TRUE(first.ok()) << first.error().message;
+  EXPECT_TRUE(*first);
+  EXPECT_EQ(system_->Execute("one", AsBytes("count"), In(20)).value(), "2");
+  network().Leave("c");
+}
+
+// It has nothing yet, and says nothing, so it stays without a vote.
+TEST_F(Neighbours, EL6_EL10_WhoCannotLeadIsNotHandedTo) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+  ASSERT_TRUE(system_->StartCluster({.name = "one", .machine = "counter"}, In(20)).ok());
+  EXPECT_EQ(system_->Execute("one", AsBytes("count"), In(20)).value(), "1");
+  const Result<bool> added = system_->AddMember("one", "b", In(20));
+  ASSERT_TRUE(added.ok()) << added.error().message;
+  EXPECT_EQ(system_->AddMember("one", "b", In(20)).value(), false);
+  const auto refusal = [this](const std::string& node) {
+    const Status moved = system_->TransferLeadership("one", node, In(20));
+    return moved.ok() ? "it was done" : moved.error().message;
+  };
+  EXPECT_THAT(refusal("b"), ::testing::HasSubstr("non_voter"));
+  EXPECT_THAT(refusal("a"), ::testing::HasSubstr("already_leader"));
+  EXPECT_THAT(refusal("c"), ::testing::HasSubstr("no member"));
+  const Result<bool> last = system_->RemoveMember("one", "a", In(20));
+  ASSERT_FALSE(last.ok());
+  EXPECT_EQ(last.error().code, ErrorCode::kRefused) << last.error().message;
+  EXPECT_EQ(system_->Execute("one", AsBytes("count"), In(20)).value(), "2");
+  EXPECT_EQ(system_->RemoveMember("one", "b", In(20)).value(), true);
+  EXPECT_EQ(system_->Execute("one", AsBytes("count"), In(20)).value(), "3");
+}
+
 }  // namespace
 }  // namespace duramen
