@@ -207,7 +207,7 @@ TEST_F(BadInput, SM12_WhatThrowsWhileItWorksStopsItsServerAndNoOther) {
   EXPECT_EQ(On("a").Overview().running, 1u);
 }
 
-TEST_F(BadInput, SM12_AMachineThatCannotBeginStartsNoCluster) {
+TEST_F(BadInput, SM1_SM12_AMachineThatCannotBeginStartsNoCluster) {
   ASSERT_NO_FATAL_FAILURE(StartAlone({"other"}));
   const auto code = [this](const std::string& config) {
     return CodeOf(

@@ -92,6 +92,38 @@ TEST_F(Figures, SM12_OneOfAHundredFailsAndTheOthersHaveAllTheirs) {
   EXPECT_EQ(On("a").Overview().leading, kClusters - 1);
 }
 
+/// Each with its own machine and log, on two threads, over a restart.
+TEST_F(Figures, MG1_ThousandsOfClustersShareTwoThreads) {
+  constexpr std::uint64_t kMany = 2000;
+  base_.workers = 2;
+  Start("a");
+  const auto name_of = [](std::uint64_t cluster) { return "cluster-" + std::to_string(cluster); };
+  for (std::uint64_t cluster = 0; cluster < kMany; ++cluster) {
+    const auto started =
+        On("a").StartCluster({.name = name_of(cluster), .machine = "ledger"}, In(60));
+    ASSERT_TRUE(started.ok()) << started.error().message;
+  }
+  const auto serve = [&](const std::string& command, const std::string& answer) {
+    for (std::uint64_t cluster = 0; cluster < kMany; ++cluster)
+      ASSERT_TRUE(On("a").AwaitLeader(name_of(cluster), In(60)).ok()) << cluster;
+    Client client = On("a").NewClient();
+    for (std::uint64_t cluster = 0; cluster < kMany; ++cluster)
+      ASSERT_TRUE(client.Send(name_of(cluster), cluster, AsBytes(command)).ok());
+    for (const Outcome& outcome : Take(client, kMany)) {
+      ASSERT_FALSE(outcome.error) << outcome.error->message;
+      ASSERT_EQ(outcome.answer, answer);
+    }
+    const SystemOverview overview = On("a").Overview();
+    EXPECT_EQ(overview.workers, 2u);
+    EXPECT_EQ(overview.running, kMany);
+    EXPECT_EQ(overview.leading, kMany);
+  };
+  ASSERT_NO_FATAL_FAILURE(serve("1", "1"));
+  Stop("a");
+  Start("a");
+  ASSERT_NO_FATAL_FAILURE(serve("2", "2"));
+}
+
 class Retries : public Figures {
  protected:
   static constexpr std::uint64_t kThreads = 3;

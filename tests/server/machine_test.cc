@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 
 #include "tests/server/journal.h"
@@ -32,6 +33,13 @@ class Spy final : public Machine {
       const std::string verb = text.substr(0, text.find(' '));
       const std::string rest = verb.size() < text.size() ? text.substr(verb.size() + 1) : "";
       Do(verb, rest, effects);
+      const ApplyMeta& meta = commands[at].meta;
+      if (verb == "meta") {
+        journal_.Add("meta " + std::to_string(meta.index) + " " + std::to_string(meta.term) +
+                     " at " + std::to_string(meta.leader_unix_ms));
+        journal_.Add("time " + std::to_string(meta.leader_unix_ms));
+        last_unix_ms = meta.leader_unix_ms;
+      }
       journal_.Add(node_ + " applied " + text);
       journal_.Add("version " + std::to_string(commands[at].meta.machine_version) + " " + text);
       effects.Reply(at, std::to_string(count_));
@@ -64,6 +72,8 @@ class Spy final : public Machine {
     }
   }
 
+  static inline std::atomic<std::int64_t> last_unix_ms{0};
+
  private:
   void Do(const std::string& verb, const std::string& rest, Effects& effects) {
     const std::string first = rest.substr(0, rest.find(' '));
@@ -75,7 +85,7 @@ class Spy final : public Machine {
     if (verb == "send") effects.Send(first, AsBytes("hello"));
     if (verb == "near") effects.Send(first, AsBytes("from " + node_), Sender::kNearest);
     if (verb == "aux") effects.Aux(AsBytes(rest));
-    if (verb == "pass") journal_.Pass(node_);
+    if (verb.starts_with("pass")) journal_.Pass(node_);
   }
 
   Journal& journal_;
@@ -483,6 +493,52 @@ TEST_F(Machines, CL4_OptionsThatCannotWorkAreRefused) {
   options.machines.clear();
   options.low_priority_commands_flush_size = 0;
   EXPECT_EQ(System::Open(options).error().code, ErrorCode::kConfiguration);
+}
+
+/// As often as each of them comes by it, from its leader or again from its log.
+TEST_F(Machines, SM2_AllMembersHaveTheSameMetadataOfACommand) {
+  ASSERT_NO_FATAL_FAILURE(Found({"a", "b", "c"}));
+  Client client = On("a").NewClient();
+  ASSERT_TRUE(client.Send("one", 1, AsBytes("meta")).ok());
+  const Outcome outcome = Take(client, 1)[0];
+  ASSERT_FALSE(outcome.error) << outcome.error->message;
+  const std::int64_t unix_ms = Spy::last_unix_ms.load();
+  EXPECT_GT(unix_ms, 1'700'000'000'000);
+  const std::string seen = "meta " + std::to_string(outcome.index) + " " +
+                           std::to_string(outcome.term) + " at " + std::to_string(unix_ms);
+  journal_.Await(seen, 3);
+  for (const char* node : {"a", "b", "c"}) Stop(node);
+  for (const char* node : {"a", "b", "c"}) Start(node);
+  EXPECT_EQ(Execute("count"), "2");
+  journal_.Await(seen, 6);
+  EXPECT_EQ(journal_.Count("time " + std::to_string(unix_ms)), 6u);
+}
+
+TEST_F(Machines, CM11_ABusyServerTakesSoManyBytesAndRefusesMoreAtOnce) {
+  base_.inbox_bytes_max = 64u << 10;
+  ASSERT_NO_FATAL_FAILURE(Found({"a"}));
+  const std::string large = "count " + std::string(10'000, 'x');
+  for (const Priority priority : {Priority::kNormal, Priority::kLow}) {
+    Client client = On("a").NewClient();
+    const std::uint64_t before = journal_.Count("a held");
+    journal_.Hold("a");
+    ASSERT_TRUE(client.Send("one", 1000, AsBytes("pass")).ok());
+    journal_.Await("a held", before + 1);
+    std::uint64_t taken = 0;
+    Status refused;
+    while (taken < 100 && refused.ok()) {
+      refused = client.Send("one", taken, AsBytes(large), {.priority = priority});
+      if (refused.ok()) ++taken;
+    }
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().code, ErrorCode::kOverloaded);
+    EXPECT_EQ(taken, 6u);  // Of 65,536 bytes.
+    EXPECT_LE(On("a").Overview().inbox_bytes, 64u << 10);
+    journal_.Release();
+    for (const Outcome& outcome : Take(client, taken + 1)) EXPECT_FALSE(outcome.error);
+    EXPECT_EQ(On("a").Overview().inbox_bytes, 0u);
+  }
+  EXPECT_EQ(Execute("count"), "15");
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <thread>
 
+#include "server/command.h"
 #include "server/local_network.h"
 #include "tests/server/systems_fixture.h"
 
@@ -256,7 +257,7 @@ TEST_F(Neighbours, CM6_AnAnswerThatComesAfterItsOutcomeIsNoAnswerToTheNext) {
   EXPECT_EQ(outcomes[0].answer, "of the second");
 }
 
-TEST_F(Neighbours, B6_WordOfALeaderThatStoppedIsNotLostInACrowd) {
+TEST_F(Neighbours, B6_NW2_WordOfALeaderThatStoppedIsNotLostInACrowd) {
   min_ = 100;
   inbox_bytes_ = 64u << 10;
   ASSERT_NO_FATAL_FAILURE(Start());
@@ -459,6 +460,56 @@ TEST_F(Neighbours, EL6_EL10_WhoCannotLeadIsNotHandedTo) {
   EXPECT_EQ(system_->Execute("one", AsBytes("count"), In(20)).value(), "2");
   EXPECT_EQ(system_->RemoveMember("one", "b", In(20)).value(), true);
   EXPECT_EQ(system_->Execute("one", AsBytes("count"), In(20)).value(), "3");
+}
+
+// It is elected, and hears nothing more.
+TEST_F(Neighbours, ME6_RD3_ALeaderThatNobodyAnswersChangesNothingAndReadsNothing) {
+  min_ = 2000;
+  ASSERT_NO_FATAL_FAILURE(Start());
+  silent_ = true;
+  Follow();
+  ASSERT_NO_FATAL_FAILURE(FoundWithStranger());
+  ASSERT_EQ(system_->AwaitLeader("one", In(20)).value(), "a");
+  const Result<bool> changed = system_->RemoveMember("one", "b", In(1));
+  ASSERT_FALSE(changed.ok());
+  EXPECT_THAT(changed.error().message, ::testing::HasSubstr("entry of its term"));
+  const Result<std::string> read = system_->Query("one", {}, Consistency::kConsistent, In(1));
+  EXPECT_FALSE(read.ok()) << *read;
+  silent_ = false;
+  const Result<std::string> later = system_->Query("one", {}, Consistency::kConsistent, In(20));
+  ASSERT_TRUE(later.ok()) << later.error().message;
+  EXPECT_EQ(*later, "0");
+  // And again, once it has committed something.
+  EXPECT_EQ(system_->Execute("one", AsBytes("count"), In(20)).value(), "1");
+  silent_ = true;
+  EXPECT_FALSE(system_->Query("one", {}, Consistency::kConsistent, In(1)).ok());
+}
+
+TEST_F(Neighbours, CM3_WhoDoesNotLeadNamesTheLeader) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+  ASSERT_NO_FATAL_FAILURE(FoundWithStranger());
+  Lead();
+  ASSERT_EQ(system_->AwaitLeader("one", In(20)).value(), "b");
+  server::Request request{.ask = server::Ask::kCommand, .cluster = "one"};
+  request.asker = {.node = "b", .client = 5};
+  request.payload = server::EncodeCommand({.payload = AsBytes("count")});
+  Give(std::move(request));
+  const auto refused = stranger_.Next<server::Response>();
+  ASSERT_TRUE(refused && refused->outcome.error);
+  EXPECT_EQ(refused->outcome.error->code, ErrorCode::kNotLeader);
+  EXPECT_EQ(refused->outcome.leader, "b");
+  // Told so, a client that waits for no retry has it in its outcome.
+  Client client = system_->NewClient();
+  ASSERT_TRUE(client.Send("one", 7, AsBytes("count")).ok());
+  const auto asked = stranger_.Next<server::Request>();
+  ASSERT_TRUE(asked);
+  Give(server::Response{asked->asker.client, asked->asker.call,
+                        {.error = Error{ErrorCode::kNotLeader, "no longer", ""}, .leader = "c"}});
+  ASSERT_TRUE(client.Wait(In(20)).ok());
+  const std::span<const Outcome> outcomes = client.Poll();
+  ASSERT_EQ(outcomes.size(), 1u);
+  EXPECT_EQ(outcomes[0].error.value().code, ErrorCode::kNotLeader);
+  EXPECT_EQ(outcomes[0].leader, "c");
 }
 
 }  // namespace

@@ -460,5 +460,91 @@ TEST_F(Systems, CL11_ASystemThatCannotOpenSaysWhatToDo) {
   EXPECT_EQ(code(), ErrorCode::kConfiguration);
 }
 
+TEST_F(Systems, CL6_ARestartKeepsIdentityTermAndLog) {
+  FoundOnThree("one");
+  for (const char* count : {"1", "2"}) EXPECT_EQ(Execute("a", "one"), count);
+  for (const std::string node : {"a", "b", "c"}) {
+    AwaitIdle(node);
+    const ServerStatus before = On(node).StatusOf("one", In(20)).value();
+    Stop(node);
+    Start(node);
+    const ServerStatus after = On(node).StatusOf("one", In(20)).value();
+    EXPECT_EQ(after.uid, before.uid);
+    EXPECT_GE(after.term, before.term);
+    EXPECT_GE(after.last_index, before.last_index);
+    EXPECT_EQ(after.members.size(), 3u);
+  }
+  EXPECT_EQ(Execute("b", "one"), "3");
+}
+
+TEST_F(Systems, CL7_WhatIsDeletedByForceLeavesNothing) {
+  Start("a");
+  for (const char* name : {"one", "other"}) {
+    ASSERT_TRUE(On("a").StartCluster({.name = name, .machine = "counter"}, In(20)).ok());
+    EXPECT_EQ(Execute("a", name), "1");
+  }
+  const std::string uid = On("a").StatusOf("one", In(20)).value().uid;
+  ASSERT_TRUE(On("a").ForceDeleteServer("one", In(20)).ok());
+  const auto gone = [&] {
+    EXPECT_THAT(On("a").Clusters(), ::testing::ElementsAre("other"));
+    EXPECT_EQ(On("a").StatusOf("one", In(20)).error().code, ErrorCode::kNotFound);
+    EXPECT_EQ(On("a").MetricsOf("one").error().code, ErrorCode::kNotFound);
+    EXPECT_EQ(On("a").RestartServer("one", In(20)).error().code, ErrorCode::kNotFound);
+    EXPECT_EQ(On("a").Overview().servers, 1u);
+    EXPECT_EQ(On("a").Leaderboard().size(), 1u);
+    EXPECT_FALSE(std::filesystem::exists(DirectoryOf("a") + "/servers/" + uid));
+  };
+  gone();
+  Stop("a");
+  Start("a");
+  gone();
+  ASSERT_TRUE(On("a").StartCluster({.name = "one", .machine = "counter"}, In(20)).ok());
+  EXPECT_EQ(Execute("a", "one"), "1");
+  EXPECT_NE(On("a").StatusOf("one", In(20)).value().uid, uid);
+  EXPECT_EQ(Execute("a", "other"), "2");
+}
+
+TEST_F(Systems, ME3_WhoseRemovalWouldLeaveTooFewStays) {
+  FoundOnThree("one");
+  ASSERT_NO_FATAL_FAILURE(Lead("a"));
+  EXPECT_EQ(Execute("a", "one"), "1");
+  Stop("c");
+  const auto refusal = [this](const std::string& node) {
+    for (;;) {
+      const Result<bool> removed = On("a").RemoveMember("one", node, In(20));
+      if (removed.ok()) return std::string("it was done");
+      // A leader finds out within an election timeout who is gone.
+      if (removed.error().code == ErrorCode::kRefused) return removed.error().message;
+    }
+  };
+  EXPECT_THAT(refusal("b"), ::testing::HasSubstr("would_break_quorum"));
+  EXPECT_EQ(Execute("a", "one"), "2");
+  // Who is down may go, and then the others are enough.
+  EXPECT_EQ(Soon([&] { return On("a").RemoveMember("one", "c", In(20)); }).value(), true);
+  EXPECT_EQ(Soon([&] { return On("a").RemoveMember("one", "b", In(20)); }).value(), true);
+  EXPECT_THAT(refusal("a"), ::testing::HasSubstr("last_member"));
+  EXPECT_EQ(Execute("a", "one"), "3");
+}
+
+TEST_F(Systems, ME2_ME4_ALeaderThatIsRemovedHandsOverFirst) {
+  base_.election_timeout_min = 500;  // Nobody else takes over meanwhile.
+  base_.election_timeout_max = 1000;
+  FoundOnThree("one");
+  ASSERT_NO_FATAL_FAILURE(Lead("a"));
+  EXPECT_EQ(Execute("a", "one"), "1");
+  Client client = On("b").NewClient();
+  constexpr std::uint64_t kCommands = 200;
+  for (std::uint64_t at = 0; at < kCommands; ++at)
+    ASSERT_TRUE(client.Send("one", at, AsBytes("count")).ok());
+  EXPECT_EQ(Soon([&] { return On("b").RemoveMember("one", "a", In(20)); }).value(), true);
+  AwaitStopped("a");
+  std::uint64_t unknown = 0;
+  for (const Outcome& outcome : Take(client, kCommands)) unknown += outcome.error ? 1 : 0;
+  EXPECT_EQ(unknown, 0u);  // They came before the change, and a leader has them when it goes.
+  EXPECT_NE(On("b").AwaitLeader("one", In(20)).value(), "a");
+  EXPECT_EQ(Execute("c", "one"), std::to_string(kCommands + 2));
+  EXPECT_EQ(On("b").StatusOf("one", In(20)).value().members.size(), 2u);
+}
+
 }  // namespace
 }  // namespace duramen
