@@ -6,10 +6,9 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/histogram.h"
-#include "base/settings.h"
 #include "base/try.h"
 #include "duramen/system.h"
-#include "tools/bench_report.h"
+#include "tools/bench_systems.h"
 #include "tools/interrupt.h"
 
 namespace duramen::tools {
@@ -19,7 +18,6 @@ using std::chrono::seconds;
 
 constexpr std::int64_t kSecondNs = 1'000'000'000;
 constexpr std::int64_t kWarmNs = kSecondNs;
-constexpr seconds kPatience{60};
 constexpr std::uint64_t kMembersMax = 7;
 constexpr std::uint64_t kClientsMax = 1000;
 constexpr std::uint64_t kPipeMax = 1'000'000;
@@ -62,8 +60,6 @@ class Tally final : public Machine {
   std::uint64_t count_ = 0;
 };
 
-std::string NameOf(std::uint64_t cluster) { return "cluster-" + std::to_string(cluster); }
-
 /// One client in a thread of its own, with as many commands under way as it may have.
 class Driver {
  public:
@@ -99,7 +95,7 @@ class Driver {
     while (!free_.empty()) {
       const std::uint64_t slot = free_.back();
       sent_ns_[slot] = clock_.NowNs();
-      const Status sent = client_.Send(NameOf(next_cluster_), slot, payload_);
+      const Status sent = client_.Send(BenchSystems::NameOf(next_cluster_), slot, payload_);
       if (!sent.ok()) {
         const ErrorCode code = sent.error().code;
         refused_ += counts_ ? 1 : 0;
@@ -143,16 +139,17 @@ class Driver {
 
 class ClusterBench {
  public:
-  ClusterBench(const BenchClusterOptions& options, const LogStoreOptions& storage,
-               const std::string& directory)
-      : options_(options), storage_(storage), directory_(directory) {}
+  ClusterBench(const BenchClusterOptions& options, BenchSystems& systems)
+      : options_(options), systems_(systems) {}
 
   Status Run() {
-    TRY(Open());
-    TRY(StartClusters());
+    TRY(systems_.Open());
+    const std::int64_t begin_ns = clock_.NowNs();
+    TRY(systems_.StartClusters());
+    TRY(systems_.AwaitLeaders());
+    start_ns_ = clock_.NowNs() - begin_ns;
     if (!Interrupted()) TRY(Measure());
-    for (System& system : systems_) TRY(system.Close(In(kPatience)));
-    return {};
+    return systems_.Close();
   }
 
   std::vector<Field> Fields() const {
@@ -160,8 +157,8 @@ class ClusterBench {
     const auto micros = [this](double part) {
       return static_cast<double>(latency_.Quantile(part)) / 1000;
     };
-    std::vector<Field> fields = CommonFields("cluster", WithMethod(options_.common, storage_),
-                                             measured_s, options_.entry_bytes);
+    const BenchOptions common = WithMethod(options_.common, systems_.storage());
+    std::vector<Field> fields = CommonFields("cluster", common, measured_s, options_.entry_bytes);
     const std::vector<Field> measured = {
         {"cpu_user_s", ColumnType::kDecimal, cpu_user_s_},
         {"cpu_sys_s", ColumnType::kDecimal, cpu_system_s_},
@@ -181,48 +178,19 @@ class ClusterBench {
   }
 
  private:
-  static Deadline In(seconds patience) { return std::chrono::steady_clock::now() + patience; }
-
-  Status Open() {
-    for (std::uint64_t member = 0; member < options_.members; ++member) {
-      SystemOptions system;
-      system.storage = storage_;
-      system.node = "node-" + std::to_string(member);
-      system.storage.data_dir = directory_ + "/" + system.node;
-      system.network = network_;
-      system.machines = {{"tally", [] { return std::make_unique<Tally>(); }}};
-      systems_.push_back(TRY(System::Open(system)));
-      nodes_.push_back(system.node);
-    }
-    return {};
-  }
-
-  Status StartClusters() {
-    const std::int64_t begin_ns = clock_.NowNs();
-    for (std::uint64_t cluster = 0; cluster < options_.clusters && !Interrupted(); ++cluster) {
-      const ClusterOptions one{.name = NameOf(cluster), .machine = "tally", .nodes = nodes_};
-      TRY(systems_.front().StartCluster(one, In(kPatience)));
-    }
-    for (std::uint64_t cluster = 0; cluster < options_.clusters && !Interrupted(); ++cluster) {
-      TRY(systems_.front().AwaitLeader(NameOf(cluster), In(kPatience)));
-    }
-    start_ns_ = clock_.NowNs() - begin_ns;
-    return {};
-  }
-
   Status Measure() {
     std::vector<std::unique_ptr<Driver>> drivers;
     for (std::uint64_t number = 0; number < options_.clients; ++number)
-      drivers.push_back(std::make_unique<Driver>(systems_.front(), options_, number));
+      drivers.push_back(std::make_unique<Driver>(systems_.first(), options_, number));
     std::atomic<Driver::Phase> phase{Driver::Phase::kWarming};
     std::vector<std::thread> threads;
     for (const auto& driver : drivers)
       threads.emplace_back([&driver = *driver, &phase] { driver.Run(phase); });
-    Pass(kWarmNs);
+    PassTime(clock_, kWarmNs);
     const CpuTimer cpu;
     const std::int64_t begin_ns = clock_.NowNs();
     phase.store(Driver::Phase::kMeasured);
-    Pass(static_cast<std::int64_t>(options_.common.seconds) * kSecondNs);
+    PassTime(clock_, static_cast<std::int64_t>(options_.common.seconds) * kSecondNs);
     measured_ns_ = clock_.NowNs() - begin_ns;
     phase.store(Driver::Phase::kEnd);
     cpu_user_s_ = cpu.user_seconds();
@@ -237,19 +205,9 @@ class ClusterBench {
     return {};
   }
 
-  void Pass(std::int64_t ns) {
-    const std::int64_t end_ns = clock_.NowNs() + ns;
-    while (clock_.NowNs() < end_ns && !Interrupted())
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-
   const BenchClusterOptions& options_;
-  const LogStoreOptions& storage_;
-  const std::string& directory_;
+  BenchSystems& systems_;
   SystemClock clock_;
-  std::shared_ptr<LocalNetwork> network_ = std::make_shared<LocalNetwork>();
-  std::vector<System> systems_;
-  std::vector<std::string> nodes_;
   std::int64_t start_ns_ = 0;
   std::int64_t measured_ns_ = 0;
   std::uint64_t done_ = 0;
@@ -261,12 +219,13 @@ class ClusterBench {
 
 Result<std::vector<Field>> MeasureClusters(const BenchClusterOptions& options) {
   TRY(CheckRange(options));
-  SettingStack stack = TRY(StackBench(options.common, options.settings));
-  const BenchDirectory directory =
-      TRY(BenchDirectory::Make(options.common.dir, options.common.seed));
-  stack.options.data_dir = directory.path();
-  TRY(ValidateOptions(stack.options));
-  ClusterBench bench(options, stack.options, directory.path());
+  const MachineType tally{.name = "tally", .make = [] { return std::make_unique<Tally>(); }};
+  BenchSystems systems =
+      TRY(BenchSystems::Make(options.common, options.settings,
+                             {.members = options.members,
+                              .clusters = options.clusters,
+                              .machine = tally}));
+  ClusterBench bench(options, systems);
   TRY(bench.Run());
   return bench.Fields();
 }
@@ -274,9 +233,7 @@ Result<std::vector<Field>> MeasureClusters(const BenchClusterOptions& options) {
 }  // namespace
 
 ExitCode RunBenchCluster(const BenchClusterOptions& options, Terminal& terminal) {
-  const Result<std::vector<Field>> fields = MeasureClusters(options);
-  if (fields.ok()) PrintBench(terminal, options.common.output, *fields);
-  return EndBench(fields.ok() ? Status() : Status(fields.error()), terminal);
+  return FinishBench(MeasureClusters(options), options.common.output, terminal);
 }
 
 }  // namespace duramen::tools

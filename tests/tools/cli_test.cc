@@ -165,6 +165,28 @@ TEST(Cli, TL5_BenchesPrintTheKeysOfTheContract) {
   EXPECT_TRUE(std::filesystem::is_empty(dir.path())) << "nothing is left behind";
 }
 
+TEST(Cli, TL5_TheBenchesOfClustersPrintTheirKeysAndLeaveNothing) {
+  const TempDir dir;
+  const Answer cluster =
+      Duramen({"bench", "cluster", "--members", "3", "--in-process", "--clusters", "4", "--clients",
+               "2", "--pipe", "20", "--seconds", "1", "--dir", dir.path(), "--json"});
+  ASSERT_EQ(cluster.exit, 0) << cluster.err;
+  for (const char* key : {"members", "clusters", "clients", "pipe", "start_s", "commands_per_s",
+                          "p50_us", "p99_us", "p999_us", "refused"}) {
+    EXPECT_THAT(cluster.out, HasSubstr("\"" + std::string(key) + "\":")) << key;
+  }
+  const Answer servers = Duramen({"bench", "servers", "--members", "1", "--clusters", "5",
+                                  "--seconds", "1", "--dir", dir.path(), "--json"});
+  ASSERT_EQ(servers.exit, 0) << servers.err;
+  for (const char* key : {"made_s", "opened_s", "elected_s", "start_syncs", "bytes_per_server",
+                          "idle_cpu_percent"}) {
+    EXPECT_THAT(servers.out, HasSubstr("\"" + std::string(key) + "\":")) << key;
+  }
+  EXPECT_EQ(Duramen({"bench", "cluster", "--members", "8", "--in-process"}).exit, 2);
+  EXPECT_EQ(Duramen({"bench", "servers", "--clusters", "0"}).exit, 2);
+  EXPECT_TRUE(std::filesystem::is_empty(dir.path())) << "nothing is left behind";
+}
+
 TEST(Cli, TL5_ABenchTakesOneSyncMethodAndSaysWhich) {
   const TempDir dir;
   for (const auto& [flag, setting, value] : {std::tuple{"--sync", "--wal-sync-method", "dsync"},
