@@ -76,6 +76,12 @@ enum class PlantedBug : std::uint8_t {
   kFaultyCounts,           // a server that lost acknowledged entries goes on as if it had none [A3]
   kUnverifiedCommitted,    // a follower commits its own tail as soon as a leader says so
   kMatchKept,              // a leader never believes that a follower has less than it had [A4]
+  // Of the runtime of systems; simulated systems catch them.
+  kRetryRunsAgain,      // a command that is sent again in its session runs again [CM2]
+  kFollowerActs,        // followers execute what a machine wants done, too [SM5]
+  kDeletionForgotten,   // a member that was told of its cluster's end does not keep it [CL8]
+  kTokenIgnored,        // a query does not wait for what it is to see [RD5]
+  kLostSaidNotDone,     // who lost the lead says that nothing has happened
   kCount,
 };
 

@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "base/planted.h"
 #include "base/try.h"
 #include "server/worker.h"
 
@@ -75,6 +76,7 @@ void Worker::TakeLeaves() {
   leave_due_ = Hosted::kNoTimer;
   for (Hosted* hosted : leaving_) {
     Leavetaking& leave = *hosted->leavetaking;
+    if (!leave.ticket && Planted(PlantedBug::kDeletionForgotten)) leave.ticket = 0;
     if (!leave.ticket) {
       const Result<Ticket> put = writer_.Put(hosted->log, kDeletedKey, EncodeBirth(leave.deleted),
                                              Durability::kSynced);

@@ -31,6 +31,10 @@ SessionTable::Finding SessionTable::Find(const SessionMark& mark, Index index) {
     return {Standing::kExecuted, session.answers.rbegin()->second};
   }
   const auto kept = session.answers.find(mark.sequence);
+  if (Planted(PlantedBug::kRetryRunsAgain) && kept != session.answers.end()) {
+    session.answers.erase(kept);
+    return {Standing::kNew, ""};
+  }
   if (kept != session.answers.end()) return {Standing::kExecuted, kept->second};
   if (mark.sequence <= session.acknowledged || mark.sequence > session.acknowledged + kWindow) {
     return {Standing::kExpired, ""};

@@ -1,6 +1,7 @@
 // What clients ask of servers, and what they are told.
 #include <algorithm>
 
+#include "base/planted.h"
 #include "base/try.h"
 #include "server/worker.h"
 
@@ -16,6 +17,7 @@ Error ErrorOf(core::Answer answer) {
     case Answer::kNotLeader:
       return {ErrorCode::kNotLeader, "this server does not lead its cluster", "ask its leader"};
     case Answer::kLost:
+      if (Planted(PlantedBug::kLostSaidNotDone)) return ErrorOf(Answer::kNotLeader);
       return {ErrorCode::kTimeout, "the leader changed before it was committed",
               "whether it happens is unknown: read, or send it again in a session"};
     case Answer::kTimeout:
@@ -194,6 +196,7 @@ void Worker::Query(Hosted& hosted, Request& request) {
 /// RD5. True: it has had its answer, or waits for it.
 bool Worker::WaitsForToken(Hosted& hosted, Request& request) {
   const Token after = request.after;
+  if (Planted(PlantedBug::kTokenIgnored)) return false;
   if (after.index > hosted.replica->applied()) {
     if (hosted.waiters.size() >= kWaitersMax) {
       Refuse(request.asker, ErrorOf(core::Answer::kOverloaded));

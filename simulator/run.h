@@ -32,7 +32,4 @@ std::string DifferenceFromDraw(std::uint64_t seed, const Settings& settings);
 /// What a seed draws, but for what `text` says: "loss=0 kill_ms=500". Requires: names of settings.
 Settings SettingsOf(std::uint64_t seed, std::string_view text);
 
-/// Sets the member that is called `name`; false if there is none.
-bool SetByName(Settings& settings, std::string_view name, std::uint64_t value);
-
 }  // namespace duramen::simulator

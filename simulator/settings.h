@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "simulator/agenda.h"
+#include "simulator/fields.h"
 
 namespace duramen::simulator {
 
@@ -72,11 +73,7 @@ struct Settings {
   std::uint64_t AllClusters() const { return clusters + crowd; }
 };
 
-struct SettingField {
-  std::string_view name;
-  std::uint64_t Settings::*member;
-  bool is_trouble;  // may be set to zero when a failure is shrunk
-};
+using SettingField = FieldOf<Settings>;
 inline constexpr std::array<SettingField, 51> kSettingFields = {{
     {"nodes", &Settings::nodes, false},
     {"members", &Settings::members, false},

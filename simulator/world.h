@@ -19,6 +19,7 @@
 #include "base/rng.h"
 #include "simulator/agenda.h"
 #include "simulator/client.h"
+#include "simulator/narrator.h"
 #include "simulator/node.h"
 #include "simulator/operator.h"
 #include "simulator/referee.h"
@@ -26,13 +27,6 @@
 #include "simulator/settings.h"
 
 namespace duramen::simulator {
-
-/// What happens, for people.
-class Narrator {
- public:
-  virtual ~Narrator() = default;
-  virtual void Tell(Moment at, const std::string& sentence) = 0;
-};
 
 class World final : public server::ReplicaHost {
  public:

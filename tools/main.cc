@@ -327,6 +327,8 @@ class Cli {
                                simulate_.output = common_.Output();
                                return RunSimulate(simulate_, terminal);
                              });
+    verb.add_flag("--systems", simulate_.systems,
+                  "systems with their clients and administrators instead");
     verb.add_option("--seed", simulate_.seed, "the first seed");
     verb.add_option("--seeds", simulate_.seeds, "how many")->check(CLI::PositiveNumber);
     verb.add_option("--minutes", simulate_.minutes, "stop then; without --seeds: go on until then");
@@ -339,7 +341,8 @@ class Cli {
                     "go on behind the last seed of this page, and add a row");
     verb.footer(
         "Examples:\n  duramen simulate --seed 7 --tell\n  duramen simulate --seeds 1000\n"
-        "  duramen simulate --seed 7 --set loss=0 --set kill_ms=5000");
+        "  duramen simulate --seed 7 --set loss=0 --set kill_ms=5000\n"
+        "  duramen simulate --systems --seeds 100");
   }
 
   void AddCheckHistory() {

@@ -1,4 +1,5 @@
-// `duramen simulate`: whole clusters with their storage, under trouble, from a seed.
+// `duramen simulate`: whole clusters with their storage, or whole systems, under trouble, from a
+// seed.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +13,7 @@
 namespace duramen::tools {
 
 struct SimulateOptions {
+  bool systems = false;               // systems as embedders have them; else Raft servers on stores
   std::uint64_t seed = 1;
   std::uint64_t seeds = 1;            // how many, from `seed` on
   std::uint64_t minutes = 0;          // 0: no limit; else seeds go on until then

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <string>
 
-#include "simulator/world.h"
+#include "simulator/narrator.h"
 #include "tools/terminal.h"
 #include "tools/text.h"
 

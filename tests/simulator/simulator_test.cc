@@ -23,9 +23,9 @@ TEST(Simulator, CT2_SettingsThatDifferFromTheDrawAreNamed) {
   EXPECT_EQ(DifferenceFromDraw(7, settings), "");
   settings.kill_ms += 5;
   EXPECT_EQ(DifferenceFromDraw(7, settings), "--set kill_ms=" + std::to_string(settings.kill_ms));
-  EXPECT_TRUE(SetByName(settings, "loss", 9));
+  EXPECT_TRUE(SetByName<Settings>(kSettingFields, settings, "loss", 9));
   EXPECT_EQ(settings.loss, 9U);
-  EXPECT_FALSE(SetByName(settings, "los", 9));
+  EXPECT_FALSE(SetByName<Settings>(kSettingFields, settings, "los", 9));
 }
 
 /// Histories of some length, with 10 clients and outcomes that stay unknown.
