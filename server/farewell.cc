@@ -91,9 +91,12 @@ void Worker::TakeLeaves() {
         if (member.uid != hosted->uid) SayFarewell(*hosted, member, false);
       leave.again_at = now_ + kSayAgain;
     }
-    if (leave.left.empty()) Call([this, name = hosted->cluster] { place_.router.OnDeleted(name); });
     const bool again = leave.again_at <= now_;
     if (again) leave.again_at = now_ + kSayAgain;
+    if (leave.left.empty()) {
+      Call([this, name = hosted->cluster] { place_.router.OnDeleted(name); });
+      leave_due_ = std::min(leave_due_, leave.again_at);  // The WAL may refuse it for a while.
+    }
     for (const core::Member& member : leave.left) {
       if (!nodes_.contains(member.node)) continue;  // OnNode tells it when it comes.
       if (again) SayFarewell(*hosted, member, false);
@@ -120,7 +123,7 @@ void Worker::Handle(Farewell& farewell) {
   if (!leave.durable) return;  // All hear of it then.
   if (!farewell.reply)
     SayFarewell(*hosted, {.uid = farewell.about, .node = farewell.node}, true);
-  if (leave.left.empty()) Call([this, name = hosted->cluster] { place_.router.OnDeleted(name); });
+  if (leave.left.empty()) leave_due_ = 0;
 }
 
 }  // namespace duramen::server

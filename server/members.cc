@@ -120,8 +120,8 @@ Status System::Impl::Delete(Worker& worker, const std::string& cluster, Deadline
   const LogRef log = TRY(store_->OpenLog(worker.writer(), cluster, OpenMode::kOpen));
   const LogInfo info = TRY(store_->InfoOf(log));
   const ServerUid uid = TRY(Uid128::Parse(info.uid));
-  worker.Forget(cluster);
   const Ticket deletion = TRY(store_->DeleteLog(worker.writer(), log));
+  worker.Forget(cluster);
   {
     const std::unique_lock lock(routes_mutex_);
     routes_.erase(uid);
