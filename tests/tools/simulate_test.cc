@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/planted.h"
 #include "tests/tools/answer.h"
 #include "tests/tools/files.h"
 #include "tools/check_history.h"
@@ -47,6 +48,53 @@ TEST(Simulate, CT2_ASettingThatIsNoneIsRefusedWithThoseThereAre) {
   EXPECT_EQ(answer.exit, ExitCode::kUsage);
   EXPECT_THAT(answer.err, HasSubstr("kill_ms"));
 }
+
+TEST(Simulate, CT2_SystemsAreToldJudgedAndCounted) {
+  const TempDir dir;
+  const std::string page = dir.path() + "/soak.md";
+  for (int round = 0; round < 2; ++round) {
+    const Answer answer = Ask([&](Terminal& terminal) {
+      return RunSimulate({.systems = true,
+                          .seeds = 2,
+                          .tell = true,
+                          .histories = dir.path(),
+                          .soak = page},
+                         terminal);
+    });
+    ASSERT_EQ(answer.exit, ExitCode::kClean) << answer.out << answer.err;
+    EXPECT_THAT(answer.out, HasSubstr("all heals"));
+    EXPECT_THAT(answer.out, HasSubstr("nothing went wrong, trace "));
+  }
+  const std::string text = testing::ReadAll(page);
+  EXPECT_THAT(text, HasSubstr("--systems"));
+  EXPECT_THAT(text, HasSubstr(" | 1-2 |\n"));
+  EXPECT_THAT(text, HasSubstr(" | 3-4 |\n"));
+  const Answer checked = Ask([&](Terminal& terminal) {
+    return RunCheckHistory({.path = dir.path() + "/seed-1-cluster-0-register.jsonl"}, terminal);
+  });
+  EXPECT_EQ(checked.exit, ExitCode::kClean) << checked.err;
+}
+
+TEST(Simulate, CT2_SystemsHaveSettingsOfTheirOwn) {
+  const Answer answer = Ask([&](Terminal& terminal) {
+    return RunSimulate({.systems = true, .seed = 5, .settings = {"rot_ms=5"}}, terminal);
+  });
+  EXPECT_EQ(answer.exit, ExitCode::kUsage);
+  EXPECT_THAT(answer.err, HasSubstr("throw_ms"));
+}
+
+#if defined(DURAMEN_PLANTED_BUGS)
+TEST(Simulate, CT2_ALifeOfSystemsThatFailsIsMadeSmallAndSaysWhatReplaysIt) {
+  Plant(PlantedBug::kFollowerActs);
+  const Answer answer = Ask([&](Terminal& terminal) {
+    return RunSimulate({.systems = true, .seed = 1}, terminal);
+  });
+  Plant(PlantedBug::kNone);
+  EXPECT_EQ(answer.exit, ExitCode::kDamage);
+  EXPECT_THAT(answer.out, HasSubstr("seed 1 fails: "));
+  EXPECT_THAT(answer.out, HasSubstr("duramen simulate --systems --seed 1 --set trouble_ms="));
+}
+#endif
 
 TEST(Simulate, CT2_TheDemoTellsALifeAndEndsInItsVerdicts) {
   const Answer answer =
