@@ -8,6 +8,7 @@ namespace duramen::simulator {
 namespace {
 
 constexpr Index kEchoEvery = 16;
+constexpr Index kMessageEvery = 3;
 constexpr std::string_view kEchoKey = "echo";
 
 class Watched final : public duramen::Machine {
@@ -25,6 +26,13 @@ class Watched final : public duramen::Machine {
       digest_ = Checksum(command.payload, digest_ ^ index);
       chronicle_.OnApply(cluster_, command, digest_);
       effects.Call([this, index] { chronicle_.OnEffect(cluster_, index); });
+      if (index % kMessageEvery == 0) {
+        const bool once = index % 2 == 0;
+        const std::string what =
+            std::string(once ? kOnce : "") + cluster_ + " " + std::to_string(index);
+        effects.Send(chronicle_.ListenerFor(index), AsBytes(what),
+                     once ? Sender::kLeader : Sender::kNearest);
+      }
       const bool own = AsText(command.payload).find(kEchoKey) != std::string_view::npos;
       if (index % kEchoEvery == 0 && !own)
         effects.Append(AsBytes(Kv::Put(kEchoKey, std::to_string(index))));
@@ -87,6 +95,12 @@ void Chronicle::OnEffect(const std::string& cluster, Index index) {
   note_(index, 1);
   if (!executed_.insert({cluster, index}).second)
     fail_(cluster + " at " + std::to_string(index) + ": an effect is executed a second time");
+}
+
+std::string Chronicle::ListenerFor(Index index) const {
+  if (listeners_.empty()) return "";
+  return std::next(listeners_.begin(), static_cast<std::ptrdiff_t>(index % listeners_.size()))
+      ->second;
 }
 
 Index Chronicle::PlaceOf(const std::string& cluster, std::string_view command) const {

@@ -29,6 +29,10 @@ class Chronicle {
   /// A machine of that cluster has applied it; `digest` is of all that it has applied.
   void OnApply(const std::string& cluster, const duramen::Command& command, std::uint64_t digest);
   void OnEffect(const std::string& cluster, Index index);
+  /// Machines send messages to that client of a node from here on.
+  void Listen(std::uint64_t node, const std::string& address) { listeners_[node] = address; }
+  /// One of the clients; empty: none listens.
+  std::string ListenerFor(Index index) const;
   /// Where that command stands; 0: nowhere.
   Index PlaceOf(const std::string& cluster, std::string_view command) const;
   std::uint64_t executed() const { return executed_.size(); }
@@ -47,6 +51,7 @@ class Chronicle {
   std::function<void(std::string)> fail_;
   std::function<void(std::uint64_t, std::uint64_t)> note_;
   std::map<std::string, Log> logs_;
+  std::map<std::uint64_t, std::string> listeners_;  // by node
   std::set<std::pair<std::string, Index>> executed_;
   std::uint64_t applied_ = 0;
 };
@@ -57,5 +62,7 @@ duramen::MachineType WatchedKv(Chronicle& chronicle);
 /// One that throws when it is told to, and keeps nothing.
 duramen::MachineType MoodyMachine();
 inline constexpr std::string_view kThrows = "throw";
+/// What messages begin with that come once at most.
+inline constexpr std::string_view kOnce = "once ";
 
 }  // namespace duramen::simulator

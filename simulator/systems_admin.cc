@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::int64_t kPatienceS = 5;
 constexpr std::uint64_t kSessionsMs = 50;
+constexpr std::uint64_t kLookMs = 20;
 constexpr std::uint64_t kStoppedMs = 500;
 constexpr std::size_t kVotersLeast = 2;
 
@@ -24,6 +25,7 @@ void SystemsWorld::StartAdmins() {
   Every(other_admin_, settings_.found_ms, &SystemsWorld::FoundOrDelete);
   Every(admin_, settings_.throw_ms, &SystemsWorld::FoundOrThrow);
   Every(other_admin_, kSessionsMs, &SystemsWorld::OpenSessions);
+  Every(other_admin_, kLookMs, &SystemsWorld::Look);
 }
 
 /// It is not struck while somebody waits in it.
@@ -64,6 +66,7 @@ void SystemsWorld::StopServer() {
   const std::string cluster = ClusterName(rng_.Below(settings_.clusters));
   const Status stopped =
       On(*home, [&](System& system) { return system.StopServer(cluster, In(60)); });
+  if (!stopped.ok() && stopped.error().code == ErrorCode::kClosed) return;
   if (!stopped.ok()) return Fail("a server is not stopped: " + stopped.error().message);
   ++tally_.stops;
   home->stopped.insert(cluster);
@@ -73,10 +76,11 @@ void SystemsWorld::StopServer() {
     home->stopped.erase(cluster);
     const Status started =
         On(*home, [&](System& system) { return system.RestartServer(cluster, In(60)); });
-    // It runs, or is removed, or that is under way.
-    const bool known = started.ok() || started.error().code == ErrorCode::kAlreadyExists ||
-                       started.error().code == ErrorCode::kNotFound ||
-                       started.error().code == ErrorCode::kInUse;
+    // It runs, or is removed, or that is under way, or its system closes.
+    constexpr ErrorCode kKnown[] = {ErrorCode::kAlreadyExists, ErrorCode::kNotFound,
+                                    ErrorCode::kInUse, ErrorCode::kClosed};
+    const bool known =
+        started.ok() || std::ranges::find(kKnown, started.error().code) != std::end(kKnown);
     if (!known) Fail("a server does not start again: " + started.error().message);
   });
 }
@@ -211,6 +215,26 @@ void SystemsWorld::OpenSessions() {
       return system.OpenSession(ClusterName(cluster), In(kPatienceS));
     });
     if (session.ok()) without->sessions[cluster] = {.number = *session, .unanswered = {}};
+  }
+}
+
+/// At the numbers that wait for nobody: of each term there is one leader.
+void SystemsWorld::Look() {
+  Home* home = AnyHome(rng_);
+  if (home == nullptr) return;
+  const SystemOverview overview = home->system->Overview();
+  if (overview.running > overview.servers || overview.leading > overview.running)
+    Fail(NodeName(home->number) + " says that more servers run, or lead, than there are");
+  for (std::uint64_t cluster = 0; cluster < settings_.clusters; ++cluster) {
+    const std::string name = ClusterName(cluster);
+    const Result<KeyMetrics> metrics = home->system->MetricsOf(name);
+    if (!metrics.ok()) continue;
+    if (!metrics->running || metrics->role != ServerRole::kLeader) continue;
+    const auto leader = leaders_.try_emplace({name, metrics->term}, NodeName(home->number));
+    if (leader.first->second != NodeName(home->number)) {
+      Fail(name + " has two leaders of term " + std::to_string(metrics->term) + ": " +
+           leader.first->second + " and " + NodeName(home->number));
+    }
   }
 }
 

@@ -205,12 +205,23 @@ void SystemsWorld::Poll(Home& home) {
     Note(outcome.correlation,
          outcome.error ? static_cast<std::uint64_t>(outcome.error->code) : outcome.index << 8);
     const auto pending = pending_.find(outcome.correlation);
-    if (pending == pending_.end() || pending->second.node != home.number)
-      return Fail("an outcome of nothing, or a second one");
+    if (pending == pending_.end() || pending->second.node != home.number) {
+      Fail("an outcome of nothing, or a second one");
+      continue;
+    }
     const auto number = pending->second.caller;
     pending_.erase(pending);
     if (!number || callers_[*number].attempt != outcome.correlation) continue;  // It has moved on.
     Take(callers_[*number], outcome);
+  }
+  for (const Message& message : home.client->Messages()) {
+    ++tally_.messages;
+    const std::string what =
+        home.client->address() + " of " + message.cluster + ": " + message.payload;
+    Note(message.payload.size(), tally_.messages);
+    // One from the nearest may come again, of a member that has come anew.
+    const bool once = message.payload.starts_with(kOnce);
+    if (once && !heard_.insert(what).second) Fail("a message comes a second time, to " + what);
   }
 }
 

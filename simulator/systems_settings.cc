@@ -16,6 +16,7 @@ constexpr Count kCounts[] = {
     {"s", &SystemsTally::seconds},
     {"kills", &SystemsTally::kills},
     {"power losses", &SystemsTally::power_losses},
+    {"closed", &SystemsTally::closes},
     {"partitions", &SystemsTally::partitions},
     {"pauses", &SystemsTally::pauses},
     {"disk errors", &SystemsTally::disk_errors},
@@ -33,6 +34,7 @@ constexpr Count kCounts[] = {
     {"sent again", &SystemsTally::retries},
     {"unknown", &SystemsTally::unknown},
     {"reads of own writes", &SystemsTally::own_reads},
+    {"messages", &SystemsTally::messages},
     {"effects", &SystemsTally::effects},
     {"parcels", &SystemsTally::parcels},
     {"lost", &SystemsTally::lost},
@@ -92,6 +94,10 @@ SystemsSettings DrawSystemsSettings(std::uint64_t seed) {
   settings.shards = rng.OneIn(4) ? 2 : 1;
   settings.lanes = rng.OneIn(4) ? 2 + rng.Below(3) : 1;
   if (settings.lanes > 1) settings.clients = std::min<std::uint64_t>(settings.clients, 4);
+  settings.close_ms = Sometimes(rng, 500, 5'000);
+  settings.dsync = Sometimes(rng, 1, 1);
+  settings.packed = Sometimes(rng, 1, 1);
+  settings.narrow = Sometimes(rng, 1, 1);
   if (rng.OneIn(3)) {
     // Hard times: what takes a crash at the wrong moment needs many, and moments that last.
     settings.kill_ms = Between(rng, 200, 2'000);

@@ -18,8 +18,8 @@ struct SystemsSettings {
   std::uint64_t keys = 2;  // of each cluster
   std::uint64_t think_ms = 30;       // of a client between two operations, mean
   std::uint64_t trouble_ms = 8'000;  // how long there is any; then all heals
-  std::uint64_t workers = 2;
-  std::uint64_t shards = 1;  // WAL shards of a node
+  std::uint64_t workers = 2;  // of a node at most; each start draws how many it has
+  std::uint64_t shards = 1;   // WAL shards likewise
   std::uint64_t wal_file_kb = 64;
   std::uint64_t in_session = 50;  // of a hundred commands
   std::uint64_t lanes = 1;        // operations that a client has under way, in its sessions
@@ -32,11 +32,15 @@ struct SystemsSettings {
   std::uint64_t kill_ms = 0;   // of a process: the page cache stays
   std::uint64_t power_ms = 0;  // of a machine: what was not synced is lost in part
   std::uint64_t pause_ms = 0;  // of a process
+  std::uint64_t close_ms = 0;  // of a system, which goes in order
   std::uint64_t disk_us = 0;   // of a write in flight
   std::uint64_t disk_error_ms = 0;  // one write or sync fails
   std::uint64_t disk_full_ms = 0;   // a while without space
   std::uint64_t stall_ms = 0;       // a disk of which nothing comes back for a while
   std::uint64_t lease_margin_ms = 0;  // reads by lease; 0: those ask the others, too
+  std::uint64_t dsync = 0;            // 1: the WAL is written direct, several batches in flight
+  std::uint64_t packed = 0;           // 1: WAL and segments are compressed
+  std::uint64_t narrow = 0;           // 1: little room for what waits for a worker
   std::uint64_t relays = 0;           // one in so many commands is answered by another member
   std::uint64_t transfer_ms = 0;      // of leadership
   std::uint64_t election_ms = 0;      // somebody asks for votes for no reason
@@ -47,7 +51,7 @@ struct SystemsSettings {
 };
 
 using SystemsField = FieldOf<SystemsSettings>;
-inline constexpr std::array<SystemsField, 32> kSystemsFields = {{
+inline constexpr std::array<SystemsField, 36> kSystemsFields = {{
     {"nodes", &SystemsSettings::nodes, false},
     {"members", &SystemsSettings::members, false},
     {"clusters", &SystemsSettings::clusters, false},
@@ -68,11 +72,15 @@ inline constexpr std::array<SystemsField, 32> kSystemsFields = {{
     {"kill_ms", &SystemsSettings::kill_ms, true},
     {"power_ms", &SystemsSettings::power_ms, true},
     {"pause_ms", &SystemsSettings::pause_ms, true},
+    {"close_ms", &SystemsSettings::close_ms, true},
     {"disk_us", &SystemsSettings::disk_us, true},
     {"disk_error_ms", &SystemsSettings::disk_error_ms, true},
     {"disk_full_ms", &SystemsSettings::disk_full_ms, true},
     {"stall_ms", &SystemsSettings::stall_ms, true},
     {"lease_margin_ms", &SystemsSettings::lease_margin_ms, true},
+    {"dsync", &SystemsSettings::dsync, true},
+    {"packed", &SystemsSettings::packed, true},
+    {"narrow", &SystemsSettings::narrow, true},
     {"relays", &SystemsSettings::relays, true},
     {"transfer_ms", &SystemsSettings::transfer_ms, true},
     {"election_ms", &SystemsSettings::election_ms, true},
@@ -90,6 +98,7 @@ struct SystemsTally {
   std::uint64_t seconds = 0;  // simulated
   std::uint64_t kills = 0;
   std::uint64_t power_losses = 0;
+  std::uint64_t closes = 0;
   std::uint64_t partitions = 0;
   std::uint64_t pauses = 0;
   std::uint64_t disk_errors = 0;
@@ -108,6 +117,7 @@ struct SystemsTally {
   std::uint64_t unknown = 0;  // outcome never learnt
   std::uint64_t own_reads = 0;  // of what one wrote, on any member
   std::uint64_t effects = 0;
+  std::uint64_t messages = 0;  // of machines, that came
   std::uint64_t parcels = 0;
   std::uint64_t lost = 0;  // of these
   void Add(const SystemsTally& other);

@@ -27,6 +27,7 @@ void SystemsWorld::StartTrouble() {
     home->machine->SetLatency(static_cast<Moment>(settings_.disk_us) * kMicrosecond);
   Every(fate_, settings_.kill_ms, &SystemsWorld::Kill);
   Every(fate_, settings_.power_ms, &SystemsWorld::LosePower);
+  Every(fate_, settings_.close_ms, &SystemsWorld::CloseSystem);
   Every(fate_, settings_.partition_ms, &SystemsWorld::Partition);
   Every(fate_, settings_.pause_ms, &SystemsWorld::Pause);
   Every(fate_, settings_.disk_error_ms, &SystemsWorld::BreakDisk);
@@ -35,19 +36,26 @@ void SystemsWorld::StartTrouble() {
 }
 
 /// As soon as nobody waits in it.
-void SystemsWorld::Strike(bool power_lost) {
+void SystemsWorld::Strike(Blow blow) {
   Home& home = *homes_[rng_.Below(homes_.size())];
   if (!home.system) return;
   if (!MayStrike(home)) {
-    fate_.In(kAgainSoon, [this, power_lost] {
-      if (trouble_) Strike(power_lost);
+    fate_.In(kAgainSoon, [this, blow] {
+      if (trouble_) Strike(blow);
     });
     return;
   }
-  ++(power_lost ? tally_.power_losses : tally_.kills);
-  Tell(NodeName(home.number) + (power_lost ? " loses power" : " is killed"));
-  Note(home.number, power_lost ? 1 : 0);
-  Crash(home, power_lost);
+  Note(home.number, static_cast<std::uint64_t>(blow));
+  if (blow == Blow::kClose) {
+    ++tally_.closes;
+    Tell(NodeName(home.number) + " is closed");
+    Close(home);
+  } else {
+    const bool power_lost = blow == Blow::kPower;
+    ++(power_lost ? tally_.power_losses : tally_.kills);
+    Tell(NodeName(home.number) + (power_lost ? " loses power" : " is killed"));
+    Crash(home, power_lost);
+  }
   fate_.In(Exponential(kDownMs), [this, &home] {
     if (!home.system) StartHome(home);
   });

@@ -30,14 +30,20 @@ log::StorageTuning Tuning(const SystemsSettings& settings) {
   return tuning;
 }
 
-SystemOptions OptionsOf(const SystemsSettings& settings) {
+SystemOptions OptionsOf(const SystemsSettings& settings, Rng& rng) {
   SystemOptions options;
   options.storage.data_dir = "/data";
   options.storage.wal_max_size_bytes = settings.wal_file_kb << 10;
   options.storage.memory_budget = (4 + 4 * settings.shards) << 20;
   options.storage.flush_delay = 0;
-  options.storage.wal_shards = settings.shards;
-  options.workers = settings.workers;
+  if (settings.dsync != 0) options.storage.wal_sync_method = SyncMethod::kDsync;
+  if (settings.packed != 0)
+    options.storage.wal_compression = options.storage.segment_compression = Compression::kZstd;
+  options.workers = 1 + rng.Below(settings.workers);
+  if (settings.narrow != 0) {
+    options.inbox_bytes_max = 2u << 10;
+    options.low_priority_commands_flush_size = 1;
+  }
   options.clock_drift_margin = settings.lease_margin_ms;
   return options;
 }
@@ -145,7 +151,10 @@ void SystemsWorld::StartHome(Home& home) {
   home.process =
       std::make_unique<Process>(executor_, clock_, [this] { callers_hand_.Wake(); });
   home.stopped.clear();
-  SystemOptions options = OptionsOf(settings_);
+  SystemOptions options = OptionsOf(settings_, rng_);
+  // They hold logs, so they become no fewer.
+  home.shards = std::max(home.shards, 1 + rng_.Below(settings_.shards));
+  options.storage.wal_shards = home.shards;
   options.node = NodeName(home.number);
   options.network = wire_.Connect(home.number);
   options.machines = {WatchedKv(chronicle_), MoodyMachine()};
@@ -156,6 +165,7 @@ void SystemsWorld::StartHome(Home& home) {
   }
   home.system.emplace(std::move(*opened));
   home.client.emplace(home.system->NewClient());
+  chronicle_.Listen(home.number, home.client->address());
   wire_.Announce(home.number);
   Note(home.number, home.life);
   Tell(NodeName(home.number) + " is up");
@@ -176,6 +186,27 @@ void SystemsWorld::Crash(Home& home, bool power_lost) {
   home.machine->Crash();
   wire_.Disconnect(home.number);
   Poll(home);
+  Leave(home);
+  if (power_lost) {
+    LosePowerOf(home.disk, rng_);
+  } else {
+    home.disk.SettleFlight(rng_.Next());
+  }
+}
+
+/// In order: whoever waits there has an answer, and all that it was given is on the disk.
+void SystemsWorld::Close(Home& home) {
+  ++home.inside;
+  (void)home.system->Close(In(60));
+  --home.inside;
+  Poll(home);
+  wire_.Disconnect(home.number);
+  Leave(home);
+  home.disk.SettleFlight(rng_.Next());
+}
+
+/// What is left once nobody comes in any more.
+void SystemsWorld::Leave(Home& home) {
   home.client.reset();
   {
     System dying = std::move(*home.system);
@@ -193,11 +224,6 @@ void SystemsWorld::Crash(Home& home, bool power_lost) {
   for (const std::size_t caller : waiting) OnUnknown(callers_[caller]);
   home.disk = home.machine->disk();
   home.machine.reset();
-  if (power_lost) {
-    LosePowerOf(home.disk, rng_);
-  } else {
-    home.disk.SettleFlight(rng_.Next());
-  }
 }
 
 /// Null: none is up.
@@ -252,13 +278,14 @@ void SystemsWorld::Settle() {
 /// It takes a command, and every member comes to have it.
 void SystemsWorld::JudgeCluster(std::uint32_t cluster) {
   const std::string name = ClusterName(cluster);
-  const std::string last = std::to_string(++next_);
   std::string why;
   for (const auto& home : homes_) {
+    const std::string last = std::to_string(++next_);
     const Result<std::string> done =
         home->system->Execute(name, AsBytes(Kv::Put("last", last)), In(kLongS));
     if (done.ok()) return JudgeMembers(cluster, last);
     why += "; on " + NodeName(home->number) + ": " + done.error().message;
+    Tell(name + why);
   }
   Fail(name + " does not serve again after all has healed" + why);
 }

@@ -53,6 +53,7 @@ class SystemsWorld {
     std::uint64_t inside = 0;         // calls of administrators
     std::set<std::string> stopped;    // servers, by administrators
     std::uint64_t life = 0;
+    std::uint64_t shards = 1;
   };
   enum class How : std::uint8_t { kPlain, kInSession, kQuery, kOwn };
   /// A lane of a client: one operation at a time.
@@ -96,6 +97,8 @@ class SystemsWorld {
   Moment Exponential(std::uint64_t mean_ms);
   void StartHome(Home& home);
   void Crash(Home& home, bool power_lost);
+  void Close(Home& home);
+  void Leave(Home& home);
   bool IsAnyInStep() const;
   bool MayStrike(const Home& home) const;
   Home* AnyHome(Rng& rng);
@@ -110,9 +113,11 @@ class SystemsWorld {
   // systems_trouble.cc
   void Every(Hand& hand, std::uint64_t mean_ms, void (SystemsWorld::*what)());
   void StartTrouble();
-  void Strike(bool power_lost);
-  void Kill() { Strike(false); }
-  void LosePower() { Strike(true); }
+  enum class Blow : std::uint8_t { kKill, kPower, kClose };
+  void Strike(Blow blow);
+  void Kill() { Strike(Blow::kKill); }
+  void LosePower() { Strike(Blow::kPower); }
+  void CloseSystem() { Strike(Blow::kClose); }
   void Partition();
   void Pause();
   void BreakDisk();
@@ -134,6 +139,7 @@ class SystemsWorld {
   void Delete(Home& home);
   void FoundOrThrow();
   void OpenSessions();
+  void Look();
 
   // systems_clients.cc
   void StartClients();
@@ -182,6 +188,8 @@ class SystemsWorld {
   std::optional<Passing> passing_;
   std::optional<Passing> moody_;
   std::set<std::string> deleted_;
+  std::map<std::pair<std::string, Term>, std::string> leaders_;  // by what their metrics said
+  std::set<std::string> heard_;  // messages of machines, each with whom it was for
 };
 
 std::string ClusterName(std::uint64_t cluster);

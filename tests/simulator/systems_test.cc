@@ -40,6 +40,7 @@ TEST(SimulatedSystems, CT2_CM1_CM2_CM6_CL6_CL8_SM5_RD5_R12_NothingGoesWrongInMan
   EXPECT_GT(tally.kills, 200U);
   EXPECT_GT(tally.power_losses, 200U);
   EXPECT_GT(tally.partitions, 200U);
+  EXPECT_GT(tally.closes, 50U);
   EXPECT_GT(tally.stops, 100U);
   EXPECT_GT(tally.changes, 50U);
   EXPECT_GT(tally.deletions, 50U);
@@ -47,6 +48,7 @@ TEST(SimulatedSystems, CT2_CM1_CM2_CM6_CL6_CL8_SM5_RD5_R12_NothingGoesWrongInMan
   EXPECT_GT(tally.acknowledged, 40'000U);
   EXPECT_GT(tally.own_reads, 2'000U);
   EXPECT_GT(tally.effects, 10'000U);
+  EXPECT_GT(tally.messages, 2'000U);
   EXPECT_GT(tally.retries, 1'000U);
   EXPECT_GT(tally.unknown, 200U);
 }
@@ -111,18 +113,37 @@ TEST_P(SystemsPlanted, CT2_IsCaught) {
   EXPECT_FALSE(Fails(plant, seed, PlantedBug::kNone)) << "seed " << seed << " without it";
 }
 
+/// One cluster of three in a sound world; all that a plant's settings leave out.
+const std::string kCalm =
+    "clients=10 nodes=3 members=3 clusters=1 keys=1 lanes=1 think_ms=10 trouble_ms=20000 "
+    "workers=2 shards=1 wal_file_kb=64 in_session=50 delay_us=500 loss=0 straggle=0 "
+    "detect_ms=5000 partition_ms=0 kill_ms=0 power_ms=0 close_ms=0 pause_ms=0 disk_us=0 "
+    "disk_error_ms=0 disk_full_ms=0 stall_ms=0 dsync=0 packed=0 narrow=0 relays=0 transfer_ms=0 "
+    "election_ms=0 stop_ms=0 change_ms=0 found_ms=0 throw_ms=0 ";
+/// Leaders that do not know that there is another.
+const std::string kCut = kCalm + "partition_ms=1500 ";
+
 const Plant kPlants[] = {
     // Of the runtime.
     {"RetryRunsAgain", PlantedBug::kRetryRunsAgain, 1, 30},
     {"FollowerActs", PlantedBug::kFollowerActs, 1, 30},
-    {"DeletionForgotten", PlantedBug::kDeletionForgotten, 1, 100},
+    {"DeletionForgotten", PlantedBug::kDeletionForgotten, 35, 100},
     {"TokenIgnored", PlantedBug::kTokenIgnored, 1, 30},
+    {"LostSaidNotDone", PlantedBug::kLostSaidNotDone, 15, 100,
+     kCalm + "in_session=0 election_ms=100 delay_us=20000 change_ms=100 think_ms=20 clients=5 "
+             "nodes=5 partition_ms=300 detect_ms=300 stop_ms=300"},
     // Of what is below it.
     {"SessionByHighest", PlantedBug::kSessionByHighest, 1, 100},
     {"NoSyncBeforeAck", PlantedBug::kNoSyncBeforeAck, 1, 100},
-    {"ReadBeforeNoOp", PlantedBug::kReadBeforeNoOp, 1, 100},
+    {"UnwrittenAcknowledged", PlantedBug::kUnwrittenAcknowledged, 12, 100,
+     kCalm + "power_ms=300 disk_us=20000 think_ms=5 trouble_ms=8000 detect_ms=100"},
+    {"ReadBeforeNoOp", PlantedBug::kReadBeforeNoOp, 83, 100},
     {"TailNotTruncated", PlantedBug::kTailNotTruncated, 1, 100},
     {"QuorumOffByOne", PlantedBug::kQuorumOffByOne, 1, 100},
+    {"ReadWithoutRound", PlantedBug::kReadWithoutRound, 1, 100, kCut},
+    {"StaleClock", PlantedBug::kStaleClock, 10, 100, kCut + "lease_margin_ms=10 pause_ms=1500"},
+    {"LeaseOutlivesTransfer", PlantedBug::kLeaseOutlivesTransfer, 34, 100,
+     kCut + "lease_margin_ms=10 transfer_ms=300"},
 };
 
 INSTANTIATE_TEST_SUITE_P(Bugs, SystemsPlanted, testing::ValuesIn(kPlants),
