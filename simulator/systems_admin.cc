@@ -12,6 +12,7 @@ namespace {
 constexpr std::int64_t kPatienceS = 5;
 constexpr std::uint64_t kSessionsMs = 50;
 constexpr std::uint64_t kLookMs = 20;
+constexpr std::uint64_t kReplacedMs = 300;
 constexpr std::uint64_t kStoppedMs = 500;
 constexpr std::size_t kVotersLeast = 2;
 
@@ -21,6 +22,7 @@ void SystemsWorld::StartAdmins() {
   Every(admin_, settings_.transfer_ms, &SystemsWorld::Transfer);
   Every(other_admin_, settings_.election_ms, &SystemsWorld::Elect);
   Every(other_admin_, settings_.stop_ms, &SystemsWorld::StopServer);
+  Every(admin_, settings_.wipe_ms, &SystemsWorld::Wipe);
   Every(admin_, settings_.change_ms, &SystemsWorld::ChangeMembers);
   Every(other_admin_, settings_.found_ms, &SystemsWorld::FoundOrDelete);
   Every(admin_, settings_.throw_ms, &SystemsWorld::FoundOrThrow);
@@ -85,10 +87,73 @@ void SystemsWorld::StopServer() {
   });
 }
 
+/// One node at a time, and only while every cluster can spare it.
+void SystemsWorld::Wipe() {
+  Home& home = *homes_[rng_.Below(homes_.size())];
+  if (wiped_ || changing_ || !IsWhole() || !MayStrike(home)) return;
+  StrikeAt(home, Blow::kWipe);
+  admin_.In(Exponential(kReplacedMs), [this] { Replace(); });
+}
+
+/// Of every cluster three members vote at least, all of which have all that its leader has.
+bool SystemsWorld::IsWhole() {
+  for (std::uint64_t cluster = 0; cluster < settings_.clusters; ++cluster) {
+    bool whole = false;
+    for (const auto& home : homes_) {
+      if (!home->system) return false;
+      const Result<ServerStatus> status = On(*home, [&](System& system) {
+        return system.StatusOf(ClusterName(cluster), In(2));
+      });
+      if (!status.ok() || status->role != ServerRole::kLeader) continue;
+      // What is not committed may be how somebody came to vote.
+      whole = status->members.size() >= 3 && status->commit_index == status->last_index &&
+              std::ranges::all_of(status->members, [](const MemberStatus& member) {
+                return member.role == MemberRole::kVoter;
+              });
+      whole = whole && std::ranges::all_of(status->peers, [&](const PeerStatus& peer) {
+                return peer.responsive && peer.match >= status->commit_index;
+              });
+    }
+    if (!whole) return false;
+  }
+  return !wiped_ && !changing_;
+}
+
+/// The members of a node that lost its disk are gone for good: others take their places.
+void SystemsWorld::Replace() {
+  if (!verdict_.empty()) return;
+  bool done = true;
+  const std::string lost = NodeName(*wiped_);
+  for (std::uint64_t cluster = 0; cluster < settings_.clusters && done; ++cluster) {
+    const std::string name = ClusterName(cluster);
+    const auto other = std::ranges::find_if(homes_, [&](const auto& home) {
+      const bool there = home->system && home->number != *wiped_ && home->inside == 0;
+      return there && home->system->MetricsOf(name).ok();
+    });
+    Home& there = *homes_[*wiped_];
+    done = other != homes_.end() && there.system.has_value();
+    // It has come back where it was replaced already.
+    if (!done || there.system->MetricsOf(name).ok()) continue;
+    const Result<bool> removed = On(**other, [&](System& system) {
+      return system.RemoveMember(name, lost, In(kPatienceS));
+    });
+    done = removed.ok();
+    if (!done || !*removed) continue;
+    const Result<bool> added = On(**other, [&](System& system) {
+      return system.AddMember(name, lost, In(kPatienceS));
+    });
+    if (added.ok()) ++tally_.replaced;
+    Tell(lost + " is a new member of " + name +
+         (added.ok() ? "" : ", or not: " + added.error().message));
+  }
+  if (done) return wiped_.reset();
+  admin_.In(Exponential(kReplacedMs), [this] { Replace(); });
+}
+
 /// By one administrator, so that what was removed is not added meanwhile.
 void SystemsWorld::ChangeMembers() {
   Home* home = AnyHome(rng_);
-  if (home == nullptr || changing_) return;
+  if (home == nullptr || changing_ || wiped_) return;
   const std::string cluster = ClusterName(rng_.Below(settings_.clusters));
   const std::uint64_t node = rng_.Below(homes_.size());
   const Result<ServerStatus> status =

@@ -25,6 +25,8 @@ constexpr Count kCounts[] = {
     {"transfers", &SystemsTally::transfers},
     {"elections asked for", &SystemsTally::elections},
     {"servers stopped", &SystemsTally::stops},
+    {"wiped", &SystemsTally::wiped},
+    {"replaced", &SystemsTally::replaced},
     {"changes", &SystemsTally::changes},
     {"founded", &SystemsTally::founded},
     {"deleted", &SystemsTally::deletions},
@@ -98,6 +100,8 @@ SystemsSettings DrawSystemsSettings(std::uint64_t seed) {
   settings.dsync = Sometimes(rng, 1, 1);
   settings.packed = Sometimes(rng, 1, 1);
   settings.narrow = Sometimes(rng, 1, 1);
+  settings.dying = Sometimes(rng, 1, 1);
+  settings.wipe_ms = Sometimes(rng, 500, 3'000);
   if (rng.OneIn(3)) {
     // Hard times: what takes a crash at the wrong moment needs many, and moments that last.
     settings.kill_ms = Between(rng, 200, 2'000);

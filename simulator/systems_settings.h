@@ -35,6 +35,7 @@ struct SystemsSettings {
   std::uint64_t close_ms = 0;  // of a system, which goes in order
   std::uint64_t disk_us = 0;   // of a write in flight
   std::uint64_t disk_error_ms = 0;  // one write or sync fails
+  std::uint64_t dying = 0;          // 1: one in three of these lasts until the node is restarted
   std::uint64_t disk_full_ms = 0;   // a while without space
   std::uint64_t stall_ms = 0;       // a disk of which nothing comes back for a while
   std::uint64_t lease_margin_ms = 0;  // reads by lease; 0: those ask the others, too
@@ -45,13 +46,14 @@ struct SystemsSettings {
   std::uint64_t transfer_ms = 0;      // of leadership
   std::uint64_t election_ms = 0;      // somebody asks for votes for no reason
   std::uint64_t stop_ms = 0;          // of a server, which is restarted
+  std::uint64_t wipe_ms = 0;          // a node comes back with an empty disk
   std::uint64_t change_ms = 0;        // of members
   std::uint64_t found_ms = 0;         // of a cluster that is deleted again
   std::uint64_t throw_ms = 0;         // of a cluster whose machine throws
 };
 
 using SystemsField = FieldOf<SystemsSettings>;
-inline constexpr std::array<SystemsField, 36> kSystemsFields = {{
+inline constexpr std::array<SystemsField, 38> kSystemsFields = {{
     {"nodes", &SystemsSettings::nodes, false},
     {"members", &SystemsSettings::members, false},
     {"clusters", &SystemsSettings::clusters, false},
@@ -75,6 +77,7 @@ inline constexpr std::array<SystemsField, 36> kSystemsFields = {{
     {"close_ms", &SystemsSettings::close_ms, true},
     {"disk_us", &SystemsSettings::disk_us, true},
     {"disk_error_ms", &SystemsSettings::disk_error_ms, true},
+    {"dying", &SystemsSettings::dying, true},
     {"disk_full_ms", &SystemsSettings::disk_full_ms, true},
     {"stall_ms", &SystemsSettings::stall_ms, true},
     {"lease_margin_ms", &SystemsSettings::lease_margin_ms, true},
@@ -85,6 +88,7 @@ inline constexpr std::array<SystemsField, 36> kSystemsFields = {{
     {"transfer_ms", &SystemsSettings::transfer_ms, true},
     {"election_ms", &SystemsSettings::election_ms, true},
     {"stop_ms", &SystemsSettings::stop_ms, true},
+    {"wipe_ms", &SystemsSettings::wipe_ms, true},
     {"change_ms", &SystemsSettings::change_ms, true},
     {"found_ms", &SystemsSettings::found_ms, true},
     {"throw_ms", &SystemsSettings::throw_ms, true},
@@ -107,6 +111,8 @@ struct SystemsTally {
   std::uint64_t transfers = 0;
   std::uint64_t elections = 0;  // that somebody asked for
   std::uint64_t stops = 0;      // of servers
+  std::uint64_t wiped = 0;
+  std::uint64_t replaced = 0;   // members of these nodes, by new ones
   std::uint64_t changes = 0;    // of members
   std::uint64_t founded = 0;    // clusters that came later
   std::uint64_t deletions = 0;  // of these

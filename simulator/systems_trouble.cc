@@ -45,6 +45,11 @@ void SystemsWorld::Strike(Blow blow) {
     });
     return;
   }
+  StrikeAt(home, blow);
+}
+
+/// Requires: MayStrike.
+void SystemsWorld::StrikeAt(Home& home, Blow blow) {
   Note(home.number, static_cast<std::uint64_t>(blow));
   if (blow == Blow::kClose) {
     ++tally_.closes;
@@ -55,6 +60,14 @@ void SystemsWorld::Strike(Blow blow) {
     ++(power_lost ? tally_.power_losses : tally_.kills);
     Tell(NodeName(home.number) + (power_lost ? " loses power" : " is killed"));
     Crash(home, power_lost);
+  }
+  if (blow == Blow::kWipe) {
+    ++tally_.wiped;
+    Tell("and its disk is lost");
+    home.disk = sim::DiskState();
+    home.shards = 1;
+    wiped_ = home.number;
+    std::erase_if(removed_, [&](const auto& one) { return one.second == home.number; });
   }
   fate_.In(Exponential(kDownMs), [this, &home] {
     if (!home.system) StartHome(home);
@@ -93,10 +106,17 @@ void SystemsWorld::BreakDisk() {
   Home& home = *homes_[rng_.Below(homes_.size())];
   if (!home.system) return;
   ++tally_.disk_errors;
-  Tell(NodeName(home.number) + ": a write or sync fails");
+  const bool lasts = settings_.dying != 0 && rng_.OneIn(3);
+  Tell(NodeName(home.number) +
+       (lasts ? ": the disk takes nothing any more" : ": a write or sync fails"));
   home.machine->Schedule({.kind = rng_.OneIn(2) ? sim::OpKind::kWrite : sim::OpKind::kSyncData,
                           .file_class = rng_.OneIn(3) ? "seg" : "wal",
-                          .times = 1 + rng_.Below(2)});
+                          .times = lasts ? UINT64_MAX : 1 + rng_.Below(2)});
+  if (!lasts) return;
+  // Until somebody gives it another controller.
+  fate_.In(Exponential(kLastingMs), [this, &home, life = home.life] {
+    if (trouble_ && home.life == life && MayStrike(home)) StrikeAt(home, Blow::kKill);
+  });
 }
 
 void SystemsWorld::FillDisk() {

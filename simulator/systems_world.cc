@@ -253,7 +253,7 @@ void SystemsWorld::Settle() {
   const Moment end = now() + kHealingTime;
   for (Caller& caller : callers_) caller.give_up_at = end + kSecond;
   const auto at_rest = [this] {
-    return std::ranges::none_of(callers_, &Caller::busy) &&
+    return std::ranges::none_of(callers_, &Caller::busy) && !wiped_ &&
            std::ranges::all_of(homes_, [](const auto& home) {
              return home->system && home->inside == 0 && home->stopped.empty();
            });
@@ -266,6 +266,7 @@ void SystemsWorld::Settle() {
       Fail("client " + std::to_string(caller.number) + " of " + ClusterName(caller.cluster) +
            " has no answer long after all has healed");
   }
+  if (wiped_) Fail("what " + NodeName(*wiped_) + " lost is not replaced");
   for (const auto& home : homes_) {
     if (!home->system || home->inside > 0 || !home->stopped.empty())
       Fail(NodeName(home->number) + " is in a call long after all has healed");

@@ -113,8 +113,9 @@ class SystemsWorld {
   // systems_trouble.cc
   void Every(Hand& hand, std::uint64_t mean_ms, void (SystemsWorld::*what)());
   void StartTrouble();
-  enum class Blow : std::uint8_t { kKill, kPower, kClose };
+  enum class Blow : std::uint8_t { kKill, kPower, kClose, kWipe };
   void Strike(Blow blow);
+  void StrikeAt(Home& home, Blow blow);
   void Kill() { Strike(Blow::kKill); }
   void LosePower() { Strike(Blow::kPower); }
   void CloseSystem() { Strike(Blow::kClose); }
@@ -132,6 +133,9 @@ class SystemsWorld {
   void Transfer();
   void Elect();
   void StopServer();
+  void Wipe();
+  bool IsWhole();
+  void Replace();
   void ChangeMembers();
   void Join(Home& home, const std::string& cluster, std::uint64_t node);
   void Remove(Home& home, const std::string& cluster, std::uint64_t node);
@@ -183,6 +187,7 @@ class SystemsWorld {
   std::vector<Record> records_;
   std::uint64_t next_ = 0;  // of everything that has to be a number of its own
   std::int64_t next_value_ = 1;
+  std::optional<std::uint64_t> wiped_;  // a node whose members are not replaced yet
   bool changing_ = false;  // members, by one at a time
   std::set<std::pair<std::string, std::uint64_t>> removed_;  // members whose logs are there yet
   std::optional<Passing> passing_;
