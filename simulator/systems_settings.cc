@@ -102,6 +102,7 @@ SystemsSettings DrawSystemsSettings(std::uint64_t seed) {
   settings.narrow = Sometimes(rng, 1, 1);
   settings.dying = Sometimes(rng, 1, 1);
   settings.wipe_ms = Sometimes(rng, 500, 3'000);
+  settings.late_calls = Maybe(rng, 2, 30);
   if (rng.OneIn(3)) {
     // Hard times: what takes a crash at the wrong moment needs many, and moments that last.
     settings.kill_ms = Between(rng, 200, 2'000);

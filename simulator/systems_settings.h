@@ -50,10 +50,11 @@ struct SystemsSettings {
   std::uint64_t change_ms = 0;        // of members
   std::uint64_t found_ms = 0;         // of a cluster that is deleted again
   std::uint64_t throw_ms = 0;         // of a cluster whose machine throws
+  std::uint64_t late_calls = 0;  // one in so many calls of machines returns after other things
 };
 
 using SystemsField = FieldOf<SystemsSettings>;
-inline constexpr std::array<SystemsField, 38> kSystemsFields = {{
+inline constexpr std::array<SystemsField, 39> kSystemsFields = {{
     {"nodes", &SystemsSettings::nodes, false},
     {"members", &SystemsSettings::members, false},
     {"clusters", &SystemsSettings::clusters, false},
@@ -92,6 +93,7 @@ inline constexpr std::array<SystemsField, 38> kSystemsFields = {{
     {"change_ms", &SystemsSettings::change_ms, true},
     {"found_ms", &SystemsSettings::found_ms, true},
     {"throw_ms", &SystemsSettings::throw_ms, true},
+    {"late_calls", &SystemsSettings::late_calls, true},
 }};
 
 /// What a seed says.

@@ -159,7 +159,8 @@ void SystemsWorld::StartHome(Home& home) {
   options.network = wire_.Connect(home.number);
   options.machines = {WatchedKv(chronicle_), MoodyMachine()};
   Result<System> opened = server::OpenSystem(
-      options, {*home.machine, clock_, *home.process, Rng(rng_.Next())}, Tuning(settings_));
+      options, {*home.machine, clock_, *home.process, Rng(rng_.Next())}, Tuning(settings_),
+      settings_.late_calls);
   if (!opened.ok()) {
     return Fail(NodeName(home.number) + " does not start: " + opened.error().message);
   }
