@@ -222,7 +222,7 @@ TEST_F(BadInput, SM1_SM12_AMachineThatCannotBeginStartsNoCluster) {
 
 TEST_F(BadInput, SM6_SM12_WhatMakesNoSenseIsNotDoneAndHarmsNobody) {
   ASSERT_NO_FATAL_FAILURE(StartAlone({"one", "other"}));
-  Client client = On("a").NewClient();
+  std::optional<Client> client = On("a").NewClient();
   EXPECT_EQ(Execute("a", "one", "nonsense"), "");
   journal_.Await("rang past");
   journal_.Await("nobody down");
@@ -231,7 +231,8 @@ TEST_F(BadInput, SM6_SM12_WhatMakesNoSenseIsNotDoneAndHarmsNobody) {
   EXPECT_EQ(Execute("a", "one"), "3");
   EXPECT_EQ(Execute("a", "other"), "1");
   EXPECT_EQ(journal_.Count("rang never") + journal_.Count("rang far"), 0u);
-  EXPECT_TRUE(client.Messages().empty());
+  EXPECT_TRUE(client->Messages().empty());
+  client.reset();
   EXPECT_FALSE(On("a").StatusOf("one", In(20)).value().stopped);
   // Nor does it come back with the log.
   Stop("a");

@@ -498,9 +498,10 @@ TEST_F(Machines, CL4_OptionsThatCannotWorkAreRefused) {
 /// As often as each of them comes by it, from its leader or again from its log.
 TEST_F(Machines, SM2_AllMembersHaveTheSameMetadataOfACommand) {
   ASSERT_NO_FATAL_FAILURE(Found({"a", "b", "c"}));
-  Client client = On("a").NewClient();
-  ASSERT_TRUE(client.Send("one", 1, AsBytes("meta")).ok());
-  const Outcome outcome = Take(client, 1)[0];
+  std::optional<Client> client = On("a").NewClient();
+  ASSERT_TRUE(client->Send("one", 1, AsBytes("meta")).ok());
+  const Outcome outcome = Take(*client, 1)[0];
+  client.reset();
   ASSERT_FALSE(outcome.error) << outcome.error->message;
   const std::int64_t unix_ms = Spy::last_unix_ms.load();
   EXPECT_GT(unix_ms, 1'700'000'000'000);
