@@ -79,7 +79,7 @@ enum class PlantedBug : std::uint8_t {
   // Of the runtime of systems; simulated systems catch them.
   kRetryRunsAgain,      // a command that is sent again in its session runs again [CM2]
   kFollowerActs,        // followers execute what a machine wants done, too [SM5]
-  kDeletionForgotten,   // a member that was told of its cluster's end does not keep it [CL8]
+  kAwayNotAwaited,      // a deleted cluster's members go before those that are away know [CL8]
   kTokenIgnored,        // a query does not wait for what it is to see [RD5]
   kLostSaidNotDone,     // who lost the lead says that nothing has happened
   kCount,

@@ -47,6 +47,7 @@ void Worker::Delete(Hosted& hosted, Request& request) {
 void Worker::TakeLeave(Hosted& hosted, const Birth& deleted) {
   Leavetaking leave{.deleted = deleted};
   for (const core::Member& member : deleted.configuration.members) {
+    if (Planted(PlantedBug::kAwayNotAwaited)) continue;
     if (member.uid != hosted.uid) leave.left.push_back(member);
   }
   hosted.leavetaking = std::make_unique<Leavetaking>(std::move(leave));
@@ -76,7 +77,6 @@ void Worker::TakeLeaves() {
   leave_due_ = Hosted::kNoTimer;
   for (Hosted* hosted : leaving_) {
     Leavetaking& leave = *hosted->leavetaking;
-    if (!leave.ticket && Planted(PlantedBug::kDeletionForgotten)) leave.ticket = 0;
     if (!leave.ticket) {
       const Result<Ticket> put = writer_.Put(hosted->log, kDeletedKey, EncodeBirth(leave.deleted),
                                              Durability::kSynced);

@@ -2,8 +2,10 @@
 // and go. Their calls wait, and are refused or time out as the world is; what they are told they
 // may rely on.
 #include <algorithm>
+#include <utility>
 
 #include "base/bytes.h"
+#include "duramen/machines.h"
 #include "simulator/systems_world.h"
 
 namespace duramen::simulator {
@@ -13,6 +15,7 @@ constexpr std::int64_t kPatienceS = 5;
 constexpr std::uint64_t kSessionsMs = 50;
 constexpr std::uint64_t kLookMs = 20;
 constexpr std::uint64_t kReplacedMs = 300;
+constexpr std::uint64_t kVisitMs = 200;
 constexpr std::uint64_t kStoppedMs = 500;
 constexpr std::size_t kVotersLeast = 2;
 
@@ -28,6 +31,8 @@ void SystemsWorld::StartAdmins() {
   Every(admin_, settings_.throw_ms, &SystemsWorld::FoundOrThrow);
   Every(other_admin_, kSessionsMs, &SystemsWorld::OpenSessions);
   Every(other_admin_, kLookMs, &SystemsWorld::Look);
+  patrons_.resize(settings_.clusters);
+  Every(admin_, kVisitMs, &SystemsWorld::Visit);
 }
 
 /// It is not struck while somebody waits in it.
@@ -127,8 +132,10 @@ void SystemsWorld::Replace() {
   for (std::uint64_t cluster = 0; cluster < settings_.clusters && done; ++cluster) {
     const std::string name = ClusterName(cluster);
     const auto other = std::ranges::find_if(homes_, [&](const auto& home) {
-      const bool there = home->system && home->number != *wiped_ && home->inside == 0;
-      return there && home->system->MetricsOf(name).ok();
+      if (!home->system || home->number == *wiped_ || home->inside > 0) return false;
+      // One that was removed while it was away may never hear of it.
+      const Result<KeyMetrics> metrics = home->system->MetricsOf(name);
+      return metrics.ok() && metrics->running && metrics->role == ServerRole::kLeader;
     });
     Home& there = *homes_[*wiped_];
     done = other != homes_.end() && there.system.has_value();
@@ -300,6 +307,56 @@ void SystemsWorld::Look() {
       Fail(name + " has two leaders of term " + std::to_string(metrics->term) + ": " +
            leader.first->second + " and " + NodeName(home->number));
     }
+  }
+}
+
+/// By the calls that wait: what is done once stays done, and no answer is of before it.
+void SystemsWorld::Visit() {
+  Home* home = AnyHome(rng_);
+  if (home == nullptr) return;
+  const auto cluster = static_cast<std::uint32_t>(rng_.Below(settings_.clusters));
+  const std::string name = ClusterName(cluster);
+  Patron& patron = patrons_[cluster];
+  if (patron.place.session == 0) {
+    const Result<std::uint64_t> session =
+        On(*home, [&](System& system) { return system.OpenSession(name, In(2)); });
+    if (session.ok()) patron.place.session = *session;
+    return;
+  }
+  if (patron.under_way == 0) {
+    patron.under_way = ++next_;
+    patron.place.acknowledged = patron.place.sequence++;
+  }
+  const std::string text = Kv::Put("visits", std::to_string(patron.under_way));
+  const Result<std::string> done = On(*home, [&](System& system) {
+    return system.ExecuteOnce(name, AsBytes(text), patron.place, In(2));
+  });
+  if (!done.ok() && done.error().code == ErrorCode::kStaleRef)
+    return Fail(name + ": " + done.error().message);
+  if (done.ok()) {
+    if (*done != "ok" || chronicle_.PlaceOf(name, text) == 0)
+      return Fail(name + " says '" + *done + "' of " + text);
+    patron.done = std::exchange(patron.under_way, 0);
+  }
+  (void)On(*home, [&](System& system) {
+    Ask(system, cluster);
+    return Status();
+  });
+}
+
+void SystemsWorld::Ask(System& system, std::uint32_t cluster) {
+  constexpr Consistency kLinear[] = {Consistency::kConsistent, Consistency::kLease,
+                                     Consistency::kThroughLog};
+  const Patron& patron = patrons_[cluster];
+  const std::string name = ClusterName(cluster);
+  const Result<std::string> seen =
+      system.Query(name, AsBytes(Kv::Get("visits")), kLinear[rng_.Below(3)], In(2));
+  if (!seen.ok() || patron.done == 0) return;
+  const bool right = *seen == "ok " + std::to_string(patron.done) ||
+                     *seen == "ok " + std::to_string(patron.under_way);
+  if (!right) {
+    Fail(name + ": who wrote " + std::to_string(patron.done) + ", and perhaps " +
+         std::to_string(patron.under_way) + ", reads '" + *seen + "'");
   }
 }
 

@@ -249,6 +249,27 @@ void SystemsWorld::Found() {
   }
 }
 
+/// For people: what each member knows.
+std::string SystemsWorld::StandingOf(std::uint32_t cluster) {
+  std::string text;
+  for (const auto& home : homes_) {
+    if (!home->system) continue;
+    const Result<ServerStatus> status = home->system->StatusOf(ClusterName(cluster), In(2));
+    text += "; " + NodeName(home->number) + ": ";
+    if (!status.ok()) {
+      text += status.error().message;
+      continue;
+    }
+    text += (status->role == ServerRole::kLeader ? "leads in term " : "term ") +
+            std::to_string(status->term) + ", log " + std::to_string(status->last_index) +
+            ", commit " + std::to_string(status->commit_index) + ", of";
+    for (const MemberStatus& member : status->members)
+      text += " " + member.node + (member.role == MemberRole::kVoter ? "" : " (no voter)");
+    if (status->stopped) text += ", stopped: " + status->stopped->message;
+  }
+  return text;
+}
+
 /// All has healed: who waits gets an answer, every cluster serves, and nothing is left over.
 void SystemsWorld::Settle() {
   const Moment end = now() + kHealingTime;
@@ -265,9 +286,14 @@ void SystemsWorld::Settle() {
   for (const Caller& caller : callers_) {
     if (caller.busy)
       Fail("client " + std::to_string(caller.number) + " of " + ClusterName(caller.cluster) +
-           " has no answer long after all has healed");
+           " has no answer long after all has healed" + StandingOf(caller.cluster));
   }
-  if (wiped_) Fail("what " + NodeName(*wiped_) + " lost is not replaced");
+  if (wiped_) {
+    std::string text = "what " + NodeName(*wiped_) + " lost is not replaced";
+    for (std::uint32_t cluster = 0; cluster < settings_.clusters; ++cluster)
+      text += "\n" + ClusterName(cluster) + StandingOf(cluster);
+    Fail(text);
+  }
   for (const auto& home : homes_) {
     if (!home->system || home->inside > 0 || !home->stopped.empty())
       Fail(NodeName(home->number) + " is in a call long after all has healed");
@@ -289,7 +315,7 @@ void SystemsWorld::JudgeCluster(std::uint32_t cluster) {
     why += "; on " + NodeName(home->number) + ": " + done.error().message;
     Tell(name + why);
   }
-  Fail(name + " does not serve again after all has healed" + why);
+  Fail(name + " does not serve again after all has healed" + why + StandingOf(cluster));
 }
 
 /// As their leader knows them.

@@ -81,6 +81,12 @@ class SystemsWorld {
     std::optional<std::size_t> caller;
     std::uint64_t node = 0;
   };
+  /// Whoever waits for each of his calls, and writes ever higher numbers, one a command.
+  struct Patron {
+    InSession place;
+    std::uint64_t done = 0;  // acknowledged
+    std::uint64_t under_way = 0;
+  };
   struct Passing {
     std::string name;
     std::string config;
@@ -104,6 +110,7 @@ class SystemsWorld {
   Home* AnyHome(Rng& rng);
   bool RunUntil(Moment end);
   void Found();
+  std::string StandingOf(std::uint32_t cluster);
   void Settle();
   void JudgeCluster(std::uint32_t cluster);
   void JudgeMembers(std::uint32_t cluster, const std::string& last);
@@ -144,6 +151,8 @@ class SystemsWorld {
   void FoundOrThrow();
   void OpenSessions();
   void Look();
+  void Visit();
+  void Ask(System& system, std::uint32_t cluster);
 
   // systems_clients.cc
   void StartClients();
@@ -190,6 +199,7 @@ class SystemsWorld {
   std::optional<std::uint64_t> wiped_;  // a node whose members are not replaced yet
   bool changing_ = false;  // members, by one at a time
   std::set<std::pair<std::string, std::uint64_t>> removed_;  // members whose logs are there yet
+  std::vector<Patron> patrons_;  // by cluster
   std::optional<Passing> passing_;
   std::optional<Passing> moody_;
   std::set<std::string> deleted_;
