@@ -131,16 +131,18 @@ void SystemsWorld::Replace() {
   const std::string lost = NodeName(*wiped_);
   for (std::uint64_t cluster = 0; cluster < settings_.clusters && done; ++cluster) {
     const std::string name = ClusterName(cluster);
+    Home& there = *homes_[*wiped_];
+    done = there.system.has_value();
+    // It has come back where it was replaced already.
+    if (!done || there.system->MetricsOf(name).ok()) continue;
     const auto other = std::ranges::find_if(homes_, [&](const auto& home) {
       if (!home->system || home->number == *wiped_ || home->inside > 0) return false;
       // One that was removed while it was away may never hear of it.
       const Result<KeyMetrics> metrics = home->system->MetricsOf(name);
       return metrics.ok() && metrics->running && metrics->role == ServerRole::kLeader;
     });
-    Home& there = *homes_[*wiped_];
-    done = other != homes_.end() && there.system.has_value();
-    // It has come back where it was replaced already.
-    if (!done || there.system->MetricsOf(name).ok()) continue;
+    done = other != homes_.end();
+    if (!done) continue;
     const Result<bool> removed = On(**other, [&](System& system) {
       return system.RemoveMember(name, lost, In(kPatienceS));
     });
