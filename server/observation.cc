@@ -41,7 +41,7 @@ void Observation::Answered(const Machine& machine, Bytes query, std::string_view
 
 void Observation::After(const Machine& machine, const Replica& replica) {
   const core::Core& core = replica.core();
-  if (!started_) {
+  if (!started_ && replica.replayed()) {
     started_ = true;
     const Index applied = replica.applied();
     const bool restored = core.log().last().index > 0;

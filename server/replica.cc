@@ -103,6 +103,7 @@ Status Replica::Recover(const ReplicaStart& start) {
   start_end_ = submitted_end_ = bounds.end;
   applied_ = core.applied = bounds.begin - 1;
   apply_end_ = above ? std::min(core.commit + 1, *above) : core.commit + 1;
+  replay_end_ = apply_end_;
   core.given = std::max(apply_end_ - 1, core.applied);
   core.seed = start.seed;
   core.now = now_ = start.now;

@@ -179,6 +179,8 @@ class Replica {
   /// Whether the Writer's next news may be of something that it waits for.
   bool waits() const { return !stores_.empty() || has_news(); }
   Index applied() const { return applied_; }
+  /// What this life knew to be committed when it began is in the machine.
+  bool replayed() const { return applied_ + 1 >= replay_end_; }
 
  private:
   /// One call of the Writer that has to be made, in order.
@@ -246,6 +248,7 @@ class Replica {
   Index apply_end_ = 1;      // the core has said to apply everything below
   Index applied_ = 0;
   Index told_applied_ = 0;   // as the store knows it
+  Index replay_end_ = 1;     // below it was known to be committed when this life began
   Index start_end_ = 1;      // the log ended here when this life began
   bool applying_ = false;
   std::shared_ptr<const core::Configuration> members_;  // of what was applied last

@@ -252,7 +252,9 @@ void Worker::Finish(MachineCall& call) {
     } else {
       Answer(asked->asker, {.index = asked->applied, .answer = std::move(*asked->answer)});
     }
-    return;  // It changes nothing.
+    // It changes nothing but what its observer may have thrown.
+    if (hosted != nullptr && hosted->replica && hosted->machine == call.machine) Publish(*hosted);
+    return;
   }
   if (call.stops() || hosted == nullptr || !hosted->replica || hosted->machine != call.machine)
     return PassOn(call, hosted);

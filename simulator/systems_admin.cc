@@ -73,7 +73,10 @@ void SystemsWorld::StopServer() {
   const std::string cluster = ClusterName(rng_.Below(settings_.clusters));
   const Status stopped =
       On(*home, [&](System& system) { return system.StopServer(cluster, In(60)); });
-  if (!stopped.ok() && stopped.error().code == ErrorCode::kClosed) return;
+  // There is none now, or its system closes.
+  const bool none = !stopped.ok() && (stopped.error().code == ErrorCode::kClosed ||
+                                      stopped.error().code == ErrorCode::kNotFound);
+  if (none) return;
   if (!stopped.ok()) return Fail("a server is not stopped: " + stopped.error().message);
   ++tally_.stops;
   home->stopped.insert(cluster);

@@ -41,7 +41,7 @@ SystemOptions OptionsOf(const SystemsSettings& settings, Rng& rng) {
     options.storage.wal_compression = options.storage.segment_compression = Compression::kZstd;
   options.workers = 1 + rng.Below(settings.workers);
   if (settings.narrow != 0) {
-    options.inbox_bytes_max = 2u << 10;
+    options.inbox_bytes_max = 4u << 10;
     options.low_priority_commands_flush_size = 1;
   }
   options.clock_drift_margin = settings.lease_margin_ms;

@@ -27,7 +27,7 @@ TEST(SystemSettings, CT1_TheTableIsWholeAndItsDefaultsAreThoseOfTheStruct) {
     EXPECT_TRUE(ParseSystemSetting(setting.name, setting.default_value, options).ok())
         << setting.name;
   }
-  EXPECT_EQ(names.size(), 12u);
+  EXPECT_EQ(names.size(), 13u);
   EXPECT_TRUE(CheckSystemSettings(SystemOptions()).ok());
 }
 

@@ -131,7 +131,7 @@ const Plant kPlants[] = {
     {"FollowerActs", PlantedBug::kFollowerActs, 1, 30},
     {"AwayNotAwaited", PlantedBug::kAwayNotAwaited, 1, 100},
     {"TokenIgnored", PlantedBug::kTokenIgnored, 1, 30},
-    {"LostSaidNotDone", PlantedBug::kLostSaidNotDone, 57, 150,
+    {"LostSaidNotDone", PlantedBug::kLostSaidNotDone, 140, 150,
      kCalm + "in_session=0 election_ms=100 delay_us=20000 change_ms=100 think_ms=20 clients=5 "
              "nodes=5 partition_ms=300 detect_ms=300 stop_ms=300"},
     // Of what is below it.
