@@ -61,9 +61,9 @@ class HostedMachine final : public StateMachine {
   Result<std::string> Query(Bytes query);
   bool has_wishes() const { return !wishes_.empty(); }
   std::vector<Wish> TakeWishes() { return std::exchange(wishes_, {}); }
-  /// From here on; before Init. `observer` outlives it.
-  void Watch(Observer& observer, const MachineInit& init) {
-    observation_ = std::make_unique<Observation>(observer, init);
+  /// From here on; before Init.
+  void Watch(std::shared_ptr<Observer> observer, const MachineInit& init) {
+    observation_ = std::make_unique<Observation>(std::move(observer), init);
   }
   /// After each step of its server.
   void Observe(const Replica& replica) {

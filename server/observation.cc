@@ -5,8 +5,8 @@
 
 namespace duramen::server {
 
-Observation::Observation(Observer& observer, const MachineInit& server)
-    : observer_(observer), cluster_(server.cluster), node_(server.node) {}
+Observation::Observation(std::shared_ptr<Observer> observer, const MachineInit& server)
+    : observer_(std::move(observer)), cluster_(server.cluster), node_(server.node) {}
 
 Observed Observation::SeenWith(const Machine& machine, Term term) const {
   return {.cluster = cluster_, .node = node_, .term = term, .machine = machine};
@@ -26,17 +26,17 @@ void Observation::Lead(const Machine& machine, Term term, const core::Configurat
   leads_ = term;
   settled_.reset();
   members_ = members.members;
-  Guarded([&] { observer_.OnElected(SeenWith(machine, term)); });
+  Guarded([&] { observer_->OnElected(SeenWith(machine, term)); });
 }
 
 void Observation::Committed(const Machine& machine, std::span<const Command> commands,
                             std::span<const std::string_view> answers) {
-  Guarded([&] { observer_.OnCommitted(SeenWith(machine, leads_), commands, answers); });
+  Guarded([&] { observer_->OnCommitted(SeenWith(machine, leads_), commands, answers); });
 }
 
 void Observation::Answered(const Machine& machine, Bytes query, std::string_view answer) {
   if (leads_ == 0) return;
-  Guarded([&] { observer_.OnAnswered(SeenWith(machine, leads_), query, answer); });
+  Guarded([&] { observer_->OnAnswered(SeenWith(machine, leads_), query, answer); });
 }
 
 void Observation::After(const Machine& machine, const Replica& replica) {
@@ -46,7 +46,7 @@ void Observation::After(const Machine& machine, const Replica& replica) {
     const Index applied = replica.applied();
     const bool restored = core.log().last().index > 0;
     if (restored)
-      Guarded([&] { observer_.OnRestored(SeenWith(machine, core.term()), applied); });
+      Guarded([&] { observer_->OnRestored(SeenWith(machine, core.term()), applied); });
   }
   const auto* leader = std::get_if<core::Leader>(&core.role());
   if (leader == nullptr) {
@@ -70,11 +70,11 @@ void Observation::TellMembers(const Machine& machine, const core::Configuration&
   };
   for (const core::Member& member : members_) {
     if (in(before, member)) continue;
-    Guarded([&] { observer_.OnMemberAdded(SeenWith(machine, leads_), member.node); });
+    Guarded([&] { observer_->OnMemberAdded(SeenWith(machine, leads_), member.node); });
   }
   for (const core::Member& member : before) {
     if (in(members_, member)) continue;
-    Guarded([&] { observer_.OnMemberRemoved(SeenWith(machine, leads_), member.node); });
+    Guarded([&] { observer_->OnMemberRemoved(SeenWith(machine, leads_), member.node); });
   }
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -19,8 +20,7 @@ namespace duramen::server {
 
 class Observation {
  public:
-  /// `observer` outlives it.
-  Observation(Observer& observer, const MachineInit& server);
+  Observation(std::shared_ptr<Observer> observer, const MachineInit& server);
 
   /// This server leads `term`; `members` are those that it begins with. Again: nothing.
   void Lead(const Machine& machine, Term term, const core::Configuration& members);
@@ -41,7 +41,7 @@ class Observation {
   template <typename Call>
   void Guarded(Call call);
 
-  Observer& observer_;
+  std::shared_ptr<Observer> observer_;  // A call that was left may outlive the system.
   std::string cluster_;
   std::string node_;
   bool started_ = false;

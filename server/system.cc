@@ -240,7 +240,7 @@ Status System::Impl::StartServer(Worker& worker, const std::string& cluster, con
                          .uid = log.uid,
                          .node = options.node,
                          .config = end < row.size() ? row.substr(end + 1) : ""};
-  if (options.observer) machine->Watch(*options.observer, init);
+  if (options.observer) machine->Watch(options.observer, init);
   TRY(machine->Init(init));
   server::ServerSetup setup{
       .cluster = cluster, .machine = std::move(machine), .settings = Settings()};

@@ -136,8 +136,9 @@ bool Worker::Prepare(MachineCall& call) {
   std::optional<ApplyWork> next = hosted->replica->NextWork();
   if (next) {
     *work = std::move(*next);
-  } else {
-    After(*hosted);  // What could not be read is tried again.
+  } else if (!hosted->waiting) {
+    hosted->waiting = true;  // What could not be read is tried again, after a while.
+    waiting_.push_back(hosted);
   }
   return next.has_value();
 }
@@ -199,7 +200,9 @@ void Worker::ReturnLate(MachineCall& call) {
 void Worker::NoticeLeft() {
   if (call_->state.load() != CallUnderWay::State::kLeft) return;
   Hosted* hosted = HostedOf(call_->server);
-  if (hosted != nullptr && hosted->replica && hosted->away == nullptr) {
+  // It may be of an earlier life of that server, which stops.
+  const bool its = hosted != nullptr && hosted->machine == call_->call->machine;
+  if (its && hosted->replica && hosted->away == nullptr) {
     hosted->away = call_;
     if (place_.machine_timeout > 0) {
       hosted->away_until = now_ + place_.machine_timeout;
