@@ -169,7 +169,8 @@ TEST(ThreadExecutor, SM12_AStepThatDoesNotReturnIsReplaced) {
   const auto shared = std::make_shared<Shared>();
   {
     ThreadExecutor executor;
-    FunctionActor actor([mine = shared.get(), &executor] {
+    FunctionActor actor([shared, &executor] {
+      const std::shared_ptr<Shared> mine = shared;  // The actor may go before this step ends.
       if (mine->steps.fetch_add(1) > 0) {
         executor.Progress();
         return Actor::kIdle;
